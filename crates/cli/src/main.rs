@@ -1,0 +1,2 @@
+//! Fairlane, the control plane for platforms that serve many organisations: one binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Typed client of the HTTP API and the Rust worker SDK.

@@ -1,0 +1,218 @@
+//! Typed ids and names. A bare string or integer never stands for one of them.
+//!
+//! Names are checked once, at the edge, by `parse`; a value of such a type is valid everywhere else. They are
+//! cheap to clone (one shared allocation).
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Longest name or id of any kind, in bytes.
+pub const NAME_MAX: usize = 64;
+
+/// Why a text is not a name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    #[error("must not be empty")]
+    Empty,
+    #[error("is {length} bytes long, at most {NAME_MAX} are allowed")]
+    TooLong { length: usize },
+    #[error("has {found:?} at byte {at}; allowed are {allowed}")]
+    Character { found: char, at: usize, allowed: &'static str },
+}
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident: $allowed:literal, $test:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks length and alphabet.
+            pub fn parse(text: &str) -> Result<Self, NameError> {
+                check(text, $allowed, $test)?;
+                Ok(Self(Arc::from(text)))
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                Self::parse(text)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                Self::parse(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+const fn is_id(c: char) -> bool {
+    matches!(c, 'a'..='z' | '0'..='9' | '-' | '_')
+}
+
+const fn is_identifier(c: char) -> bool {
+    matches!(c, 'a'..='z' | 'A'..='Z' | '0'..='9' | '_')
+}
+
+const fn is_free(c: char) -> bool {
+    matches!(c, 'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' | '.' | ':' | '/')
+}
+
+names! {
+    /// A tenant: opaque, never reused.
+    TenantId: "a-z 0-9 - _", is_id;
+    /// An organisation, the parent of tenants.
+    OrgId: "a-z 0-9 - _", is_id;
+    /// A tier: a named set of tenant defaults.
+    TierName: "a-z 0-9 - _", is_id;
+    /// A pool of worker slots.
+    PoolName: "a-z 0-9 - _", is_id;
+    /// A workflow.
+    WorkflowName: "a-z 0-9 - _", is_id;
+    /// A step of a workflow; an identifier, because expressions say `steps.NAME.output`.
+    StepName: "a-z A-Z 0-9 _", is_identifier;
+    /// A task that a worker executes.
+    TaskName: "a-z A-Z 0-9 - _ . : /", is_free;
+    /// A tool of the catalog.
+    ToolName: "a-z A-Z 0-9 - _ . : /", is_free;
+    /// A signal sent to a run.
+    SignalName: "a-z A-Z 0-9 - _ . : /", is_free;
+    /// A worker process, as it names itself.
+    WorkerName: "a-z A-Z 0-9 - _ . : /", is_free;
+    /// An API key's public id (its secret is never part of it).
+    KeyId: "a-z 0-9 - _", is_id;
+}
+
+fn check(text: &str, allowed: &'static str, test: fn(char) -> bool) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if text.len() > NAME_MAX {
+        return Err(NameError::TooLong { length: text.len() });
+    }
+    match text.char_indices().find(|(_, c)| !test(*c)) {
+        Some((at, found)) => Err(NameError::Character { found, at, allowed }),
+        None => Ok(()),
+    }
+}
+
+/// A run, unique inside its tenant; the bits of a version 7 UUID, so that ids sort by submission.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(pub u128);
+
+/// The text is not a UUID in its hyphenated form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is not a run id: expected a UUID such as 0190b6c2-7a1e-7cc3-98c4-dc0c0c07398f")]
+pub struct RunIdError;
+
+impl RunId {
+    /// The id of a run that another run or a schedule starts: a fixed function of its origin, so that
+    /// starting it twice names the same run. `salt` tells apart several children of one origin.
+    #[must_use]
+    pub const fn derive(self, salt: u64) -> Self {
+        let low = mix((self.0 & u64::MAX as u128) as u64 ^ mix(salt));
+        let high = mix((self.0 >> 64) as u64 ^ mix(low ^ salt.rotate_left(32)));
+        let bits = ((high as u128) << 64) | low as u128;
+        // Version 8 (free form), variant 10, as RFC 9562 lays them out.
+        Self(bits & !(0xf << 76) & !(0x3 << 62) | (0x8 << 76) | (0x2 << 62))
+    }
+}
+
+/// The finaliser of `SplitMix64` (Steele, Lea, Flood 2014): a bijection that spreads each input bit.
+pub const fn mix(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = self.0;
+        let part = |shift: u32, bits: u32| (n >> shift) & ((1u128 << bits) - 1);
+        write!(
+            f,
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            part(96, 32),
+            part(80, 16),
+            part(64, 16),
+            part(48, 16),
+            part(0, 48)
+        )
+    }
+}
+
+impl fmt::Debug for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for RunId {
+    type Err = RunIdError;
+
+    fn from_str(text: &str) -> Result<Self, RunIdError> {
+        let bytes = text.as_bytes();
+        if bytes.len() != 36 {
+            return Err(RunIdError);
+        }
+        let mut bits = 0u128;
+        for (at, byte) in bytes.iter().enumerate() {
+            if matches!(at, 8 | 13 | 18 | 23) {
+                if *byte != b'-' {
+                    return Err(RunIdError);
+                }
+                continue;
+            }
+            let digit = match byte {
+                b'0'..=b'9' => byte - b'0',
+                b'a'..=b'f' => byte - b'a' + 10,
+                _ => return Err(RunIdError),
+            };
+            bits = (bits << 4) | u128::from(digit);
+        }
+        Ok(Self(bits))
+    }
+}
+
+impl Serialize for RunId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RunId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,1 @@
+//! What surrounds the driver: clock, HTTP, authentication, payload assembly.

@@ -1,0 +1,1 @@
+//! The workflow file format: parsing with all mistakes at once, expressions, schedules.

@@ -1,0 +1,2 @@
+//! Checks and generation that CI and people run.
+fn main() {}
