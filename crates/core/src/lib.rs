@@ -1,11 +1,12 @@
 //! The control plane of Fairlane as a pure function.
 //!
-//! [`cell::Cell`] takes `(now, Input)` and appends changes and effects to a turn; [`driver::Driver`] puts the
+//! `cell::Cell` takes `(now, Input)` and appends changes and effects to a turn; `driver::Driver` puts the
 //! commit between the two. Everything that waits (disks, sockets, clocks, people) stands outside.
 //!
 //! This crate knows no clock, no randomness, no async, no files, no network, no SQL, no HTTP, no logging and
 //! no environment; no decision uses floats or iterates over a hash-ordered map. It never fails: a refusal is
-//! a value (see [`gate::Refusal`] and [`reject::Rejection`]).
+//! a value.
 
 pub mod id;
+pub mod plan;
 pub mod time;
