@@ -139,8 +139,9 @@ impl RunId {
     /// The id of a run that another run or a schedule starts: a fixed function of its origin, so that
     /// starting it twice names the same run. `salt` tells apart several children of one origin.
     #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves are taken one by one")]
     pub const fn derive(self, salt: u64) -> Self {
-        let low = mix((self.0 & u64::MAX as u128) as u64 ^ mix(salt));
+        let low = mix(self.0 as u64 ^ mix(salt));
         let high = mix((self.0 >> 64) as u64 ^ mix(low ^ salt.rotate_left(32)));
         let bits = ((high as u128) << 64) | low as u128;
         // Version 8 (free form), variant 10, as RFC 9562 lays them out.

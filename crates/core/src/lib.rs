@@ -7,6 +7,10 @@
 //! no environment; no decision uses floats or iterates over a hash-ordered map. It never fails: a refusal is
 //! a value.
 
+pub mod cell;
 pub mod id;
 pub mod plan;
+pub mod pool;
+pub mod row;
+pub mod tenant;
 pub mod time;

@@ -1,0 +1,3 @@
+//! The cell: the tenants of one region, with their scheduler, as one value.
+
+pub mod change;

@@ -1,0 +1,65 @@
+//! What a turn writes: new values of rows, in order; the last write of a row wins.
+
+use std::sync::Arc;
+
+use crate::id::{KeyId, TenantId};
+use crate::plan::{StepIndex, Workflow};
+use crate::pool::{Pool, Valve};
+use crate::row::{
+    DecisionRow, IdempotencyRow, Instance, KeyRow, RunKey, RunRow, ScheduleRow, SignalRow, StepRow,
+};
+use crate::tenant::{Context, Org, Tenant, Tier};
+
+/// One change of one row. All changes of a turn are committed in one transaction, under the cell's epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    Org(Org),
+    Tier(Tier),
+    /// The declaration and the context version that it gives.
+    Tenant(Tenant, Arc<Context>),
+    Pool(Pool),
+    Valve(Valve),
+    Workflow(Arc<Workflow>),
+    Key(KeyRow),
+    DropKey(KeyId),
+
+    Run(Box<RunRow>),
+    Step(Box<StepRow>),
+    /// Forget every instance of the step: the run is retried from it.
+    DropStep(RunKey, StepIndex),
+    Idempotency(IdempotencyRow),
+    Signal(SignalRow),
+    /// The instance consumes a signal of its run's inbox: the signal's payload becomes the instance's output, and the
+    /// signal's row goes. Follows the instance's `Step` change.
+    TakeSignal {
+        key: RunKey,
+        sequence: u64,
+        instance: Instance,
+    },
+    Schedule(ScheduleRow),
+    DropSchedule(TenantId, crate::id::WorkflowName, crate::id::StepName),
+    Decision(DecisionRow),
+}
+
+/// Everything durable that a cell needs in memory: what `load` reads, without payloads of waiting runs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    pub orgs: Vec<Org>,
+    pub tiers: Vec<Tier>,
+    /// Declarations; contexts of all versions that live runs are pinned to, and the newest.
+    pub tenants: Vec<Tenant>,
+    pub contexts: Vec<Arc<Context>>,
+    pub pools: Vec<Pool>,
+    pub valve: Option<Valve>,
+    pub workflows: Vec<Arc<Workflow>>,
+    pub keys: Vec<KeyRow>,
+    pub schedules: Vec<ScheduleRow>,
+    /// Runs that have not ended, oldest first (by `created`, then id), `input` left out.
+    pub runs: Vec<RunRow>,
+    /// Step rows of those runs, `output` left out, in order of key and instance.
+    pub steps: Vec<StepRow>,
+    /// Signals in their inboxes, payload left empty, in order of key and sequence.
+    pub signals: Vec<SignalRow>,
+    /// The newest decision's sequence, 0 if there is none.
+    pub decisions: u64,
+}

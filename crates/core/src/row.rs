@@ -1,0 +1,281 @@
+//! The rows of a cell: what is durable of runs, steps, signals and the rest.
+//!
+//! A row holds facts, not derivations: a step that is merely ready has no row, because its readiness follows
+//! from the rows of the steps before it. Payloads travel through rows on their way to the store and are not
+//! kept by the cell.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{KeyId, PoolName, RunId, SignalName, StepName, TenantId, WorkerName, WorkflowName};
+use crate::plan::StepIndex;
+use crate::time::Time;
+
+/// Bytes of a JSON value: an input, an output or a signal's payload. Moved, not parsed.
+pub type Payload = Arc<[u8]>;
+
+/// A run's key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunKey {
+    pub tenant: TenantId,
+    pub run: RunId,
+}
+
+/// Which instance of a step: the step itself, one item of its `map`, or its compensation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    Compensation,
+    Whole,
+    Item(u32),
+}
+
+impl Part {
+    /// -2 compensation, -1 whole, else the item's position: the form in keys.
+    pub const fn code(self) -> i64 {
+        match self {
+            Self::Compensation => -2,
+            Self::Whole => -1,
+            Self::Item(at) => at as i64,
+        }
+    }
+
+    /// The inverse of [`Part::code`].
+    pub fn from_code(code: i64) -> Option<Self> {
+        match code {
+            -2 => Some(Self::Compensation),
+            -1 => Some(Self::Whole),
+            at => u32::try_from(at).ok().map(Self::Item),
+        }
+    }
+}
+
+/// One instance of a step of one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Instance {
+    pub step: StepIndex,
+    pub part: Part,
+}
+
+/// Names one lease for ever: the instance and the fencing token that its dispatch raised.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeaseId {
+    pub key: RunKey,
+    pub instance: Instance,
+    /// Raised by every dispatch of the instance; a report with an older one is stale.
+    pub fence: u32,
+}
+
+/// A tenant's priority for a run. Never changes the order between tenants.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Lane {
+    Urgent,
+    #[default]
+    Normal,
+    Background,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    Running,
+    /// Nothing new is dispatched; what runs, ends.
+    Paused,
+    /// Failed or cancelled, and undoing completed steps in reverse order.
+    Compensating,
+    Completed,
+    Failed,
+    Cancelled,
+}
+
+impl RunStatus {
+    pub const fn is_ended(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// Why a step or a run failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Stable code, such as `attempt-timeout`, or the class that the worker reported.
+    pub class: Arc<str>,
+    /// For people; at most [`Failure::MESSAGE_BYTES_MAX`].
+    pub message: Arc<str>,
+    /// The step that failed, for a run's failure.
+    pub step: Option<StepName>,
+}
+
+impl Failure {
+    pub const MESSAGE_BYTES_MAX: usize = 4 * 1024;
+}
+
+/// A run. `input` is written once: `None` leaves the stored one alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunRow {
+    pub key: RunKey,
+    pub workflow: WorkflowName,
+    pub version: u32,
+    /// Version of the tenant's context that admitted it.
+    pub context: u32,
+    pub lane: Lane,
+    pub status: RunStatus,
+    /// How the run will end once compensation is through.
+    pub outcome: Option<RunStatus>,
+    pub created: Time,
+    pub ended: Option<Time>,
+    pub deadline: Option<Time>,
+    pub failure: Option<Failure>,
+    /// The run and step that called this one.
+    pub parent: Option<Parent>,
+    /// The schedule that started it.
+    pub schedule: Option<StepName>,
+    /// Raised by each change of the run or of one of its steps that a client can see.
+    pub revision: u64,
+    /// Size of the input, which is what the valve counts.
+    pub input_bytes: u32,
+    pub input: Option<Payload>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    pub run: RunId,
+    pub instance: Instance,
+    /// How many callers stand above; bounded.
+    pub depth: u32,
+}
+
+/// A step instance with something to remember. `output` is written once per completion: `None` leaves the
+/// stored one alone, and only that of a completed step means anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepRow {
+    pub key: RunKey,
+    pub instance: Instance,
+    pub state: StepState,
+    /// Attempts begun so far.
+    pub attempt: u32,
+    pub fence: u32,
+    /// When it entered the state.
+    pub since: Time,
+    /// When it first became ready.
+    pub ready: Time,
+    pub output: Option<Payload>,
+}
+
+/// States of a step instance that are stored. Pending and ready follow from other rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// A worker holds the lease; `until` is the hard deadline of the attempt.
+    Leased {
+        worker: WorkerName,
+        pool: PoolName,
+        until: Time,
+    },
+    /// Waits for its next attempt.
+    Backoff {
+        until: Time,
+        failure: Failure,
+    },
+    /// `wait: for` and `wait: until`.
+    Sleeping {
+        until: Time,
+    },
+    /// `wait: signal`.
+    Listening {
+        signal: SignalName,
+    },
+    /// `call`: the child runs.
+    Calling {
+        child: RunId,
+    },
+    /// `map`: this many items are under way or done.
+    Mapping {
+        items: u32,
+    },
+    Done,
+    Skipped,
+    Failed {
+        failure: Failure,
+    },
+    Cancelled,
+}
+
+impl StepState {
+    /// The instance will not change any more (unless the run is retried).
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Done | Self::Skipped | Self::Failed { .. } | Self::Cancelled)
+    }
+}
+
+/// What a submission under an idempotency key led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyRow {
+    pub tenant: TenantId,
+    pub key: Arc<str>,
+    /// SHA-256 of what was submitted.
+    pub digest: [u8; 32],
+    pub run: RunId,
+    pub created: Time,
+}
+
+/// A signal in a run's inbox, not yet taken by a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignalRow {
+    pub key: RunKey,
+    pub sequence: u64,
+    pub name: SignalName,
+    pub at: Time,
+    pub payload: Payload,
+}
+
+/// Where a cron schedule stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleRow {
+    pub tenant: TenantId,
+    pub workflow: WorkflowName,
+    pub name: StepName,
+    pub next: Option<Time>,
+    pub last: Option<RunId>,
+    /// A time came while the last run was under way and `overlap: queue` holds it.
+    pub queued: bool,
+}
+
+/// An API key. The secret itself is never stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRow {
+    pub id: KeyId,
+    /// SHA-256 of the secret, which has 256 random bits.
+    pub digest: [u8; 32],
+    pub role: Role,
+    pub created: Time,
+    /// For people: what the key is for.
+    pub label: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Everything.
+    Operator,
+    /// One tenant's runs and readings.
+    Tenant { tenant: TenantId },
+    /// Exchange for these pools; empty means all.
+    Worker { pools: Vec<PoolName> },
+}
+
+/// An entry of the decision log: caps reached, bursts granted and paid back, valve changes, configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecisionRow {
+    /// `None` for decisions about the platform.
+    pub tenant: Option<TenantId>,
+    pub sequence: u64,
+    pub at: Time,
+    /// Stable code, such as `cap-reached`.
+    pub code: &'static str,
+    /// A JSON object of facts.
+    pub facts: Arc<str>,
+}

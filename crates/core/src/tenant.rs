@@ -1,0 +1,126 @@
+//! Tenants, organisations and tiers as the operator declares them, and the context that a run is pinned to.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{OrgId, TenantId, TierName};
+use crate::time::Span;
+
+/// Largest weight: with `u32` weights and spans of years, normalised service stays far inside `u128`.
+pub const WEIGHT_MAX: u32 = 1_000_000;
+/// Largest cap of slots at any level.
+pub const CAP_MAX: u32 = 1_000_000;
+/// Largest size of a tenant's attributes, as JSON text.
+pub const ATTRIBUTES_BYTES_MAX: usize = 16 * 1024;
+
+/// An organisation: holds tenants, which share its weight and its cap.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Org {
+    pub id: OrgId,
+    pub weight: u32,
+    /// Most slots that its tenants may hold together, per pool.
+    pub cap: Option<u32>,
+}
+
+/// A named set of defaults for tenants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tier {
+    pub name: TierName,
+    pub weight: u32,
+    /// Most slots that one tenant of the tier may hold, per pool.
+    pub cap: u32,
+    pub burst: Option<Burst>,
+    /// Part of a tenant's service, in thousandths, that its urgent steps may take before they count as normal.
+    pub urgent_share_permille: u32,
+    /// Most runs of one tenant that may be live at once; further ones are refused.
+    pub runs_max: u32,
+    pub sla: Option<Sla>,
+}
+
+/// Permission to exceed the cap, paid back by waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Burst {
+    /// Slots above the cap.
+    pub extra_slots: u32,
+    /// Slot time that may be used ahead of the share.
+    pub credit: Span,
+}
+
+/// A target for the time from submission to the end of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sla {
+    pub percentile_permille: u32,
+    pub latency: Span,
+}
+
+/// A tenant as declared: a tier and what differs from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenant {
+    pub id: TenantId,
+    pub org: OrgId,
+    pub tier: TierName,
+    pub weight: Option<u32>,
+    pub cap: Option<u32>,
+    pub burst: Option<Burst>,
+    pub sla: Option<Sla>,
+    /// A suspended tenant's steps are not dispatched and its new runs are refused.
+    pub suspended: bool,
+    /// A JSON object, readable by expressions as `tenant.attributes`.
+    pub attributes: Arc<str>,
+}
+
+/// What a tenant is at one version, tier defaults filled in. Minted by the cell; a run carries the version
+/// that admitted it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Context {
+    pub version: u32,
+    pub tenant: TenantId,
+    pub org: OrgId,
+    pub tier: TierName,
+    pub weight: u32,
+    pub cap: u32,
+    pub burst: Option<Burst>,
+    pub urgent_share_permille: u32,
+    pub runs_max: u32,
+    pub sla: Option<Sla>,
+    pub suspended: bool,
+    pub attributes: Arc<str>,
+}
+
+impl Context {
+    /// Fills in what the tenant leaves to its tier.
+    pub fn resolve(tenant: &Tenant, tier: &Tier, version: u32) -> Self {
+        Self {
+            version,
+            tenant: tenant.id.clone(),
+            org: tenant.org.clone(),
+            tier: tenant.tier.clone(),
+            weight: tenant.weight.unwrap_or(tier.weight),
+            cap: tenant.cap.unwrap_or(tier.cap),
+            burst: tenant.burst.or(tier.burst),
+            urgent_share_permille: tier.urgent_share_permille,
+            runs_max: tier.runs_max,
+            sla: tenant.sla.or(tier.sla),
+            suspended: tenant.suspended,
+            attributes: tenant.attributes.clone(),
+        }
+    }
+}
+
+/// The right to read one tenant's rows. Reads of the store take a scope, never a bare id.
+///
+/// Made by whoever authenticated a credential for that tenant, and by the owner of the tenant's cell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantScope(TenantId);
+
+impl TenantScope {
+    /// To be called only where a credential was checked against the tenant, or by the owner of its cell.
+    pub const fn granted(tenant: TenantId) -> Self {
+        Self(tenant)
+    }
+
+    pub const fn tenant(&self) -> &TenantId {
+        &self.0
+    }
+}
