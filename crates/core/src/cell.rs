@@ -1,3 +1,5 @@
 //! The cell: the tenants of one region, with their scheduler, as one value.
 
 pub mod change;
+pub mod effect;
+pub mod input;

@@ -8,9 +8,11 @@
 //! a value.
 
 pub mod cell;
+pub mod gate;
 pub mod id;
 pub mod plan;
 pub mod pool;
+pub mod reject;
 pub mod row;
 pub mod tenant;
 pub mod time;

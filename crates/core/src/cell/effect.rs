@@ -1,0 +1,277 @@
+//! What a turn causes outside, once its changes are committed.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::cell::input::{AskId, Configure, ReplyId, ScheduleKey};
+use crate::gate::Refusal;
+use crate::id::{
+    OrgId, PoolName, RunId, SignalName, StepName, TaskName, TenantId, TierName, WorkerName,
+};
+use crate::plan::{Expr, Workflow};
+use crate::pool::Policy;
+use crate::reject::Rejection;
+use crate::row::{Failure, Instance, LeaseId, RunKey, RunStatus};
+use crate::tenant::Context;
+use crate::time::{Span, Time};
+
+/// One effect. Released in order, after the commit of its turn only.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    Reply(ReplyId, Response),
+    /// Answer an exchange.
+    Exchanged(AskId, Exchanged),
+    /// Evaluate on committed payloads, and send the result back as `Input::Evaluated`.
+    Evaluate(Box<Evaluation>),
+    /// Find the next time of a schedule after `after`, and send it back as `Input::Scheduled`.
+    NextTime {
+        schedule: ScheduleKey,
+        cron: Arc<str>,
+        time_zone: Arc<str>,
+        after: Time,
+    },
+    /// A run changed in a way that clients can see.
+    Progress(Progress),
+    /// A declaration took effect: read caches outside follow.
+    Declared(Declared),
+}
+
+/// What happened to an exchange: receipts in the order of the reports, and leases.
+#[derive(Clone, Debug, Default)]
+pub struct Exchanged {
+    pub receipts: Vec<(LeaseId, Receipt)>,
+    pub grants: Vec<Grant>,
+    /// Leases of this worker that it should stop working on (run cancelled, attempt timed out). Each is told until the
+    /// worker reports it in any way; the slot stays taken until then or until the lease runs out.
+    pub revoked: Vec<LeaseId>,
+    /// The exchange could not be served at all.
+    pub rejection: Option<Rejection>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Receipt {
+    /// The outcome is recorded, once.
+    Recorded,
+    /// The lease is renewed.
+    Renewed,
+    /// Stop: the lease is held but its work is not wanted any more.
+    Revoked,
+    /// Nothing was recorded.
+    Stale(Stale),
+}
+
+/// Why a report had no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stale {
+    /// No such lease, or its run has ended and is forgotten.
+    Unknown,
+    /// The instance already ended; its outcome stands.
+    Ended,
+    /// The lease ran out and the instance was dispatched again, or waits to be.
+    Superseded,
+    /// Another worker holds it.
+    NotHolder,
+}
+
+/// A slot given to a worker for one attempt. The surroundings assemble the input from `with`.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    pub lease: LeaseId,
+    pub workflow: Arc<Workflow>,
+    pub context: Arc<Context>,
+    pub task: TaskName,
+    /// 1 for the first.
+    pub attempt: u32,
+    /// Hard end of the attempt.
+    pub deadline: Time,
+    /// A heartbeat is due within this.
+    pub renew_within: Span,
+}
+
+/// A pure evaluation on the payloads of a run.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    pub key: RunKey,
+    pub instance: Instance,
+    pub round: u32,
+    pub workflow: Arc<Workflow>,
+    pub context: Arc<Context>,
+    pub what: Question,
+}
+
+#[derive(Clone, Debug)]
+pub enum Question {
+    When(Expr),
+    /// The list that a `map` runs over.
+    Over(Expr),
+    Until(Expr),
+    /// The `with` of a `call`, as the child's input.
+    ChildInput,
+}
+
+/// The newest state of a run.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    pub key: RunKey,
+    pub revision: u64,
+    pub status: RunStatus,
+    pub created: Time,
+    pub ended: Option<Time>,
+    pub failure: Option<Failure>,
+    /// The instance that changed, if it was one.
+    pub step: Option<(Instance, StepName, Phase)>,
+}
+
+/// A declaration that took effect.
+#[derive(Clone, Debug)]
+pub enum Declared {
+    Resource(Box<Configure>),
+    Context(Arc<Context>),
+}
+
+#[derive(Clone, Debug)]
+pub enum Response {
+    /// The declaration stands; `changed` is false if it already did.
+    Configured {
+        changed: bool,
+    },
+    /// `existing`: the idempotency key had been used for the same request.
+    Submitted {
+        run: RunId,
+        existing: bool,
+    },
+    /// The command is done; this is the run's status now.
+    Commanded {
+        status: RunStatus,
+    },
+    Explained(Box<RunView>),
+    Tenant(Box<TenantView>),
+    Tenants(Vec<TenantView>),
+    Pools(Vec<PoolView>),
+    Valve(ValveView),
+    Rejected(Rejection),
+}
+
+/// A live run as the cell sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunView {
+    pub run: RunId,
+    pub status: RunStatus,
+    pub revision: u64,
+    pub created: Time,
+    pub deadline: Option<Time>,
+    pub steps: Vec<StepView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StepView {
+    pub name: StepName,
+    pub instance: Instance,
+    pub phase: Phase,
+    pub attempt: u32,
+    /// When it entered the phase.
+    pub since: Time,
+    pub waits: Option<Waiting>,
+    pub failure: Option<Failure>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Steps before it have not ended.
+    Pending,
+    /// An expression of it is being evaluated.
+    Evaluating,
+    /// Waits at a gate.
+    Ready,
+    Leased,
+    Backoff,
+    Sleeping,
+    Listening,
+    Calling,
+    Mapping,
+    Done,
+    Skipped,
+    Failed,
+    Cancelled,
+}
+
+/// What an instance waits for, and what would let it through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Waiting {
+    Steps(Vec<StepName>),
+    Evaluation,
+    Gate(Refusal),
+    Worker { worker: WorkerName, until: Time },
+    Backoff { until: Time, failure: Failure },
+    Time { until: Time },
+    Signal { name: SignalName, until: Option<Time> },
+    Child { run: RunId },
+    Items { done: u32, of: u32 },
+    Resume,
+}
+
+/// One tenant's numbers over all pools.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TenantView {
+    pub tenant: TenantId,
+    pub org: OrgId,
+    pub tier: TierName,
+    pub weight: u32,
+    pub cap: u32,
+    pub suspended: bool,
+    pub slots: u32,
+    pub burst_slots: u32,
+    /// Steps that are ready and wait for a slot.
+    pub waiting: u32,
+    pub live_runs: u64,
+    pub completed: u64,
+    pub failed: u64,
+    /// Slot time used so far.
+    pub service: Span,
+    /// Slot time used ahead of its share.
+    pub debt: Span,
+    /// Submission to end over the last minutes; `None` if no run ended.
+    pub latency: Option<Latency>,
+    pub sla_violations: u64,
+}
+
+/// Percentiles within 10 % of the true value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Latency {
+    pub count: u64,
+    pub p50: Span,
+    pub p95: Span,
+    pub p99: Span,
+    pub max: Span,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PoolView {
+    pub pool: PoolName,
+    pub policy: Policy,
+    pub slots: u32,
+    /// Fewer than `slots` while the valve shrinks dispatch.
+    pub dispatchable: u32,
+    pub in_flight: u32,
+    pub waiting: u64,
+    pub workers: u32,
+    /// Slots that connected workers offer.
+    pub offered: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ValveView {
+    pub open: bool,
+    pub live_runs: u64,
+    pub runs_soft: u64,
+    pub runs_hard: u64,
+    pub waiting_bytes: u64,
+    pub bytes_soft: u64,
+    pub bytes_hard: u64,
+    pub refused: u64,
+}

@@ -1,0 +1,173 @@
+//! Everything that can wake the cell.
+
+use std::sync::Arc;
+
+use crate::id::{KeyId, PoolName, RunId, SignalName, StepName, TenantId, WorkerName, WorkflowName};
+use crate::plan::Workflow;
+use crate::pool::{Pool, Valve};
+use crate::row::{Failure, Instance, KeyRow, Lane, LeaseId, Payload, RunKey, RunRow, StepRow};
+use crate::tenant::{Org, Tenant, Tier};
+use crate::time::{Span, Time};
+
+/// Names the waiting requester of a reply; chosen by the surroundings, opaque to the cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReplyId(pub u64);
+
+/// One input. Closed: this file is the list of what the engine reacts to.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Nothing but the time, which comes with every input.
+    Tick,
+    Configure(ReplyId, Configure),
+    Submit(Box<Submit>),
+    Command(ReplyId, RunKey, Command),
+    /// Retry an ended run from a step. The surroundings read its rows, since the cell keeps live runs only.
+    Retry(Box<Retry>),
+    Exchange(Exchange),
+    /// A long poll that is not answered yet ends: answer it now, with what there is.
+    Hurry(AskId),
+    /// Grants that never reached their worker (the connection was gone): give the slots back, count no attempt.
+    Undelivered(Vec<LeaseId>),
+    Evaluated(Evaluated),
+    /// The next time of a schedule after the one asked about; `None` if there is none any more.
+    Scheduled(ScheduleKey, Option<Time>),
+    Query(ReplyId, Query),
+    /// How the last commit went: the valve shrinks dispatch while the store suffers.
+    CommitTook(Span),
+}
+
+/// Names one exchange of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AskId(pub u64);
+
+/// A declaration by the operator. `PUT` semantics: the same one twice changes nothing.
+#[derive(Clone, Debug)]
+pub enum Configure {
+    Org(Org),
+    Tier(Tier),
+    Tenant(Tenant),
+    Pool(Pool),
+    Valve(Valve),
+    Workflow(Arc<Workflow>),
+    Key(KeyRow),
+    DropKey(KeyId),
+}
+
+#[derive(Clone, Debug)]
+pub struct Submit {
+    pub reply: ReplyId,
+    pub key: RunKey,
+    pub workflow: WorkflowName,
+    /// `None`: the newest version at that moment.
+    pub version: Option<u32>,
+    pub lane: Lane,
+    pub input: Payload,
+    pub idempotency: Option<Idempotency>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Idempotency {
+    pub key: Arc<str>,
+    /// SHA-256 of what is submitted.
+    pub digest: [u8; 32],
+    /// What the store knows of the key, read before this input was sent.
+    pub prior: Option<(RunId, [u8; 32])>,
+}
+
+/// What a tenant can do to a live run.
+#[derive(Clone, Debug)]
+pub enum Command {
+    Cancel,
+    Pause,
+    Resume,
+    Signal { name: SignalName, payload: Payload },
+}
+
+#[derive(Clone, Debug)]
+pub struct Retry {
+    pub reply: ReplyId,
+    pub key: RunKey,
+    /// `None`: from the steps that failed.
+    pub from: Option<StepName>,
+    /// The rows of the run if the store has it as ended, outputs left out.
+    pub rows: Option<(RunRow, Vec<StepRow>)>,
+}
+
+/// A worker reports and asks, in one message.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    pub ask: AskId,
+    pub worker: WorkerName,
+    pub pool: PoolName,
+    /// Leases that the worker can hold at once.
+    pub slots: u32,
+    /// Leases that it wants now.
+    pub want: u32,
+    pub reports: Vec<Report>,
+    /// Keep the ask open if there is nothing to lease; `Hurry` ends it. A newer exchange of the same worker
+    /// answers an older open one.
+    pub hold: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub lease: LeaseId,
+    pub outcome: Outcome,
+}
+
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// Still at work: renew the lease.
+    Heartbeat,
+    Completed {
+        output: Payload,
+    },
+    Failed {
+        failure: Failure,
+        retryable: bool,
+    },
+}
+
+/// The answer to an effect `Evaluate`.
+#[derive(Clone, Debug)]
+pub struct Evaluated {
+    pub key: RunKey,
+    pub instance: Instance,
+    /// The number that the effect carried; an older one is ignored.
+    pub round: u32,
+    pub result: Result<Value, Failure>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Value {
+    Condition(bool),
+    /// Length of the list that a `map` runs over.
+    Items(u32),
+    Until(Time),
+    /// Input for the child of a `call`.
+    Input(Payload),
+}
+
+/// Questions about the live state that decided.
+#[derive(Clone, Debug)]
+pub enum Query {
+    /// Every step of a live run, with what it waits for.
+    Explain(RunKey),
+    /// One tenant's numbers.
+    Tenant(TenantId),
+    /// All active tenants' numbers, by id, at most `limit` after the given one.
+    Tenants {
+        after: Option<TenantId>,
+        limit: u32,
+    },
+    Pools,
+    Valve,
+}
+
+/// Names a schedule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ScheduleKey {
+    pub tenant: TenantId,
+    pub workflow: WorkflowName,
+    pub name: StepName,
+}

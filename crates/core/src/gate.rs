@@ -1,0 +1,72 @@
+//! The gates that a step passes before it is dispatched, and what each can answer.
+//!
+//! Order: route, policy, budget, limit, slot. They are tried without waiting, all or nothing, at the moment
+//! when a slot would be given. A refusal parks the step's gate class under a [`WakeKey`]; each is data, and the
+//! sentence is written at the edge. The same values feed the explain API, metrics, the decision log and tests.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::PoolName;
+use crate::time::Time;
+
+/// A check before dispatch, in the order in which they are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gate {
+    Route,
+    Policy,
+    Budget,
+    Limit,
+    Slot,
+}
+
+/// What ends a wait at a gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WakeKey(pub u64);
+
+/// The answer of one gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Pass,
+    /// The class waits outside the queue until the key is woken.
+    Park {
+        refusal: Refusal,
+        wake: WakeKey,
+    },
+    /// No wait would help: the step fails with this.
+    Deny(Refusal),
+}
+
+/// Why a gate did not let a step through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// No endpoint, store or pool in the zone is allowed and healthy.
+    Route { needs: Arc<str>, candidates: u32 },
+    /// A policy forbids it.
+    Policy { policy: Arc<str> },
+    /// An account cannot hold the estimate.
+    Budget { account: Arc<str>, need_nano: u64, left_nano: u64 },
+    /// A quota is used up until it turns.
+    Limit { limit: Arc<str>, used: u64, of: u64, opens: Option<Time> },
+    /// No worker of the pool is asking for work.
+    NoWorker { pool: PoolName },
+    /// The pool's scheduler has not chosen it yet.
+    Slot,
+}
+
+impl Refusal {
+    /// The gate that gave it.
+    pub const fn gate(&self) -> Gate {
+        match self {
+            Self::Route { .. } => Gate::Route,
+            Self::Policy { .. } => Gate::Policy,
+            Self::Budget { .. } => Gate::Budget,
+            Self::Limit { .. } => Gate::Limit,
+            Self::NoWorker { .. } | Self::Slot => Gate::Slot,
+        }
+    }
+}

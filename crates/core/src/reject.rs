@@ -1,0 +1,118 @@
+//! Why the cell refuses a request: facts, no sentences. The edge turns each into a problem document.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::id::{OrgId, PoolName, RunId, StepName, TenantId, TierName, WorkflowName};
+use crate::row::RunStatus;
+use crate::time::Span;
+
+/// A request that the cell will not do. Expected, and part of the answer; never an error of the program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rejection {
+    UnknownTenant {
+        tenant: TenantId,
+    },
+    UnknownOrg {
+        org: OrgId,
+    },
+    UnknownTier {
+        tier: TierName,
+    },
+    UnknownPool {
+        pool: PoolName,
+    },
+    UnknownWorkflow {
+        workflow: WorkflowName,
+        version: Option<u32>,
+    },
+    /// Missing, or another tenant's: the answers are the same.
+    UnknownRun {
+        run: RunId,
+    },
+    UnknownStep {
+        step: StepName,
+    },
+    UnknownKey,
+    /// A number outside its range; `field` is a JSON pointer into the request.
+    OutOfRange {
+        field: &'static str,
+        value: u64,
+        min: u64,
+        max: u64,
+    },
+    TooLong {
+        field: &'static str,
+        bytes: u64,
+        max: u64,
+    },
+    /// The tenant cannot change what it is: ids are never reused.
+    OrgChanged {
+        tenant: TenantId,
+        from: OrgId,
+        to: OrgId,
+    },
+    /// That version exists with other content; versions are immutable.
+    VersionExists {
+        workflow: WorkflowName,
+        version: u32,
+    },
+    /// The workflow names a pool that is not declared.
+    StepPoolUnknown {
+        step: StepName,
+        pool: PoolName,
+    },
+    Suspended {
+        tenant: TenantId,
+    },
+    /// The key was used for another request.
+    IdempotencyConflict {
+        run: RunId,
+    },
+    /// The tenant has as many live runs as it may have.
+    TenantQueueFull {
+        live: u64,
+        max: u64,
+        retry_after: Span,
+    },
+    /// The valve is closed for this tenant and lane.
+    ValveClosed {
+        cause: ValveCause,
+        depth: u64,
+        threshold: u64,
+        retry_after: Span,
+    },
+    /// The store cannot take more; nothing was lost.
+    StoreFull {
+        detail: Arc<str>,
+    },
+    WrongStatus {
+        run: RunId,
+        status: RunStatus,
+        needs: &'static str,
+    },
+    InboxFull {
+        pending: u32,
+        max: u32,
+    },
+    TooDeep {
+        depth: u32,
+        max: u32,
+    },
+    TooMany {
+        what: &'static str,
+        max: u64,
+    },
+}
+
+/// What the valve found too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ValveCause {
+    /// Past the soft threshold, and the tenant holds more than its share of the queue.
+    OverShare,
+    RunsHard,
+    BytesHard,
+}
