@@ -63,8 +63,9 @@ pub struct Instance {
 pub struct LeaseId {
     pub key: RunKey,
     pub instance: Instance,
-    /// Raised by every dispatch of the instance; a report with an older one is stale.
-    pub fence: u32,
+    /// Unique to the dispatch, and higher than that of every dispatch before it (the owner's epoch, then a
+    /// counter): a report with another one is stale.
+    pub fence: u64,
 }
 
 /// A tenant's priority for a run. Never changes the order between tenants.
@@ -85,6 +86,8 @@ pub enum RunStatus {
     Running,
     /// Nothing new is dispatched; what runs, ends.
     Paused,
+    /// Failed or cancelled: steps that workers still hold are told to stop, and their slots are awaited.
+    Stopping,
     /// Failed or cancelled, and undoing completed steps in reverse order.
     Compensating,
     Completed,
@@ -157,7 +160,8 @@ pub struct StepRow {
     pub state: StepState,
     /// Attempts begun so far.
     pub attempt: u32,
-    pub fence: u32,
+    /// The fencing token of its newest dispatch, 0 if there was none.
+    pub fence: u64,
     /// When it entered the state.
     pub since: Time,
     /// When it first became ready.
@@ -165,10 +169,12 @@ pub struct StepRow {
     pub output: Option<Payload>,
 }
 
-/// States of a step instance that are stored. Pending and ready follow from other rows.
+/// States of a step instance that are stored. Pending and ready for the first time follow from other rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepState {
+    /// Ready again after a dispatch that came to nothing.
+    Ready,
     /// A worker holds the lease; `until` is the hard deadline of the attempt.
     Leased {
         worker: WorkerName,
