@@ -1,0 +1,108 @@
+//! The stable codes of problem documents, with their HTTP status and title. One list for server, client and
+//! documentation; a code never changes its meaning.
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $status:literal, $title:literal;)*) => {
+        /// What went wrong.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Code {
+            /// Every code, in the order of the documentation.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The code as it stands in documents.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// The HTTP status that comes with it, unless the answer says otherwise: a thing named in the path
+            /// that does not exist is 404, one named in the body is 422 with a pointer.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)* }
+            }
+
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+
+            pub fn parse(text: &str) -> Option<Self> {
+                match text {
+                    $($text => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The body is not JSON.
+    MalformedJson = "malformed-json", 400, "The body is not valid JSON";
+    /// The path, the query or a header cannot be read.
+    MalformedRequest = "malformed-request", 400, "The request cannot be read";
+    Unauthenticated = "unauthenticated", 401, "A valid API key is needed";
+    Forbidden = "forbidden", 403, "The API key does not allow this";
+    TenantSuspended = "tenant-suspended", 403, "The tenant is suspended";
+    UnknownPath = "unknown-path", 404, "There is nothing at this path";
+    UnknownTenant = "unknown-tenant", 404, "There is no such tenant";
+    UnknownOrg = "unknown-org", 404, "There is no such organisation";
+    UnknownTier = "unknown-tier", 404, "There is no such tier";
+    UnknownPool = "unknown-pool", 404, "There is no such pool";
+    UnknownWorkflow = "unknown-workflow", 404, "There is no such workflow or version";
+    /// Missing, or another tenant's: the answers are the same.
+    UnknownRun = "unknown-run", 404, "There is no such run";
+    UnknownStep = "unknown-step", 404, "The workflow has no such step";
+    UnknownKey = "unknown-key", 404, "There is no such key";
+    NoOutput = "no-output", 404, "The run has no output";
+    MethodNotAllowed = "method-not-allowed", 405, "The path does not support this method";
+    OrgChanged = "org-changed", 409, "A tenant cannot move to another organisation";
+    VersionExists = "version-exists", 409, "This version exists with other content";
+    IdempotencyConflict = "idempotency-conflict", 409, "The idempotency key was used for another request";
+    WrongStatus = "wrong-status", 409, "The run's status does not allow this";
+    BodyTooLarge = "body-too-large", 413, "The body is too large";
+    UnsupportedMediaType = "unsupported-media-type", 415, "The content type is not supported";
+    UnknownField = "unknown-field", 422, "The body has a field that is not known here";
+    /// The JSON is well formed, and a value has the wrong type or form.
+    InvalidValue = "invalid-value", 422, "A value has the wrong type or form";
+    InvalidName = "invalid-name", 422, "A name is not well formed";
+    OutOfRange = "out-of-range", 422, "A number is out of range";
+    TooLong = "too-long", 422, "A value is too long";
+    TooDeep = "too-deep", 422, "A value is nested too deeply";
+    TooMany = "too-many", 422, "There are too many of something";
+    /// The definition has mistakes, all of them in `mistakes`.
+    InvalidWorkflow = "invalid-workflow", 422, "The workflow definition has mistakes";
+    /// The input does not match the workflow's schema.
+    InvalidInput = "invalid-input", 422, "The input does not match the workflow's schema";
+    TenantQueueFull = "tenant-queue-full", 429, "The tenant has as many live runs as it may have";
+    InboxFull = "inbox-full", 429, "The run's inbox of signals is full";
+    Internal = "internal", 500, "The server made a mistake";
+    ValveClosed = "valve-closed", 503, "The platform takes no more of this work now";
+    StoreFull = "store-full", 503, "The store is full";
+    StoreUnavailable = "store-unavailable", 503, "The store does not answer";
+    Overloaded = "overloaded", 503, "The server has more requests than it can queue";
+    ShuttingDown = "shutting-down", 503, "The server is stopping";
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+
+    #[test]
+    fn every_code_is_kebab_case_and_is_read_back() {
+        for code in Code::ALL {
+            let text = code.as_str();
+            assert!(text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{text}");
+            assert_eq!(Code::parse(text), Some(*code));
+            assert!((400..600).contains(&code.status()), "{text}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Runs: what is submitted and what comes back.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::view::Step;
+use crate::{Json, Problem, Timestamp};
+
+/// A tenant's priority for a run. Never changes the order between tenants.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Lane {
+    Urgent,
+    #[default]
+    Normal,
+    Background,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    Running,
+    /// Nothing new is dispatched; what runs, ends.
+    Paused,
+    /// Failed or cancelled: steps that workers still hold are told to stop, and their slots are awaited.
+    Stopping,
+    /// Failed or cancelled, and undoing completed steps in reverse order.
+    Compensating,
+    Completed,
+    Failed,
+    Cancelled,
+}
+
+impl RunStatus {
+    pub const fn is_ended(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// Body of `POST /v1/tenants/{tenant}/runs`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Submission {
+    pub workflow: String,
+    /// Absent: the newest version at that moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<Lane>,
+    /// Any JSON value; `null` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub input: Option<Json>,
+}
+
+/// One entry of [`Batch`]: a submission with its idempotency key, which a single one has in a header.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchEntry {
+    pub workflow: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<Lane>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub input: Option<Json>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}
+
+/// Body of `POST /v1/tenants/{tenant}/runs:batch`: at most 1,000 submissions, each with its own result.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Batch {
+    pub runs: Vec<BatchEntry>,
+}
+
+/// Answer to [`Batch`], in its order.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct BatchAnswer {
+    pub results: Vec<BatchResult>,
+}
+
+/// What became of one submission: the run, or the problem.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct BatchResult {
+    /// 201 new, 200 existing, or the problem's.
+    pub status: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// Answer to a submission.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Submitted {
+    pub run: String,
+    /// The idempotency key had been used for the same request.
+    pub existing: bool,
+    /// The status when the answer was sent: with `wait_ms` the run has usually ended.
+    pub status: RunStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+    /// With `wait_ms`, if the run has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// With `wait_ms`, if the run has completed: the outputs of the steps that no other step waits for, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub output: Option<Json>,
+}
+
+/// A run without its steps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Run {
+    pub id: String,
+    pub workflow: String,
+    pub version: u32,
+    pub lane: Lane,
+    pub status: RunStatus,
+    pub created_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// The run whose `call` step started this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// The schedule that started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// Raised by each change that a client can see.
+    pub revision: u64,
+}
+
+/// A run with every step of its plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunDetail {
+    pub run: Run,
+    pub steps: Vec<Step>,
+}
+
+/// Why a step or a run failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Failure {
+    /// Stable code, such as `attempt-timeout`, or the class that the worker reported.
+    pub class: String,
+    pub message: String,
+    /// The step that failed, for a run's failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+}
+
+/// Answer to `cancel`, `pause`, `resume`, `retry` and to a signal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Commanded {
+    pub run: String,
+    pub status: RunStatus,
+}
+
+/// Body of `POST .../retry`; may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// Run this step and all that follow it again. Absent: the steps that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
+
+/// One change of a run, as the event stream sends it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Event {
+    pub run: String,
+    pub revision: u64,
+    pub status: RunStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// The step that changed, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<EventStep>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EventStep {
+    pub name: String,
+    pub part: crate::view::Part,
+    pub phase: crate::view::Phase,
+}

@@ -1,0 +1,129 @@
+//! The steps of a run as the control plane sees them, with what each waits for.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Timestamp;
+use crate::run::Failure;
+
+/// One instance of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Step {
+    pub name: String,
+    pub part: Part,
+    pub phase: Phase,
+    /// Attempts begun so far.
+    pub attempt: u32,
+    /// When it entered the phase. Absent for a step of an ended run that never began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<Waiting>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// Which instance of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// The step itself.
+    Whole,
+    /// Undoes it.
+    Compensation,
+    /// The item of a `map` at this position.
+    Item(u32),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Steps before it have not ended.
+    Pending,
+    /// An expression of it is being evaluated.
+    Evaluating,
+    /// Waits at a gate.
+    Ready,
+    /// A worker holds the lease.
+    Leased,
+    /// Waits for its next attempt.
+    Backoff,
+    Sleeping,
+    /// Waits for a signal.
+    Listening,
+    /// Its child runs.
+    Calling,
+    /// Its items are under way.
+    Mapping,
+    Done,
+    Skipped,
+    Failed,
+    Cancelled,
+}
+
+/// What a step waits for. The fields that are present depend on `on`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Waiting {
+    pub on: WaitingOn,
+    /// What would let it through, as a sentence.
+    pub needs: String,
+    /// The gate that holds it, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
+    /// The latest moment at which this wait ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// The steps before it that have not ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    /// The child run of a `call`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child: Option<String>,
+    /// Items done and in all, of a `map`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items_done: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<u32>,
+    /// Why the last attempt failed, while the next one is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitingOn {
+    /// Steps before it.
+    Steps,
+    /// The evaluation of an expression.
+    Evaluation,
+    Gate,
+    /// A worker that holds the lease.
+    Worker,
+    /// The next attempt.
+    Backoff,
+    Time,
+    Signal,
+    /// The child run of a `call`.
+    Child,
+    /// Items of a `map`.
+    Items,
+    /// The run is paused.
+    Resume,
+}
+
+/// A check before dispatch, in the order in which they are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Gate {
+    Route,
+    Policy,
+    Budget,
+    Limit,
+    Slot,
+}
