@@ -1,5 +1,152 @@
 //! The cell: the tenants of one region, with their scheduler, as one value.
+//!
+//! `step` takes one input and the time, and appends changes and effects to the open turn. `close` is called
+//! once before a turn is committed: it gives the slots that are free to the steps that are ready, so that all
+//! inputs of a turn compete and one exchange is answered once.
+//!
+//! The cell's memory is a cache of live rows: everything here can be rebuilt by [`Cell::load`] from what was
+//! committed. It holds no payloads. It never fails: what it refuses is an answer.
+//!
+//! Files: one for each family of inputs; `advance` moves plans on, `dispatch` gives slots, `live` is the memory.
 
+mod advance;
 pub mod change;
+mod command;
+mod compensate;
+mod configure;
+mod directory;
+mod dispatch;
 pub mod effect;
+mod evaluated;
+mod exchange;
+mod explain;
+mod finish;
 pub mod input;
+mod live;
+mod load;
+mod reading;
+mod recent;
+mod retry;
+mod schedule;
+mod submit;
+mod timer;
+mod turn;
+mod valve;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use crate::row::RunKey;
+use crate::time::Time;
+
+pub use turn::Turn;
+
+use directory::Directory;
+use dispatch::PoolState;
+use input::Input;
+use live::{Run, Runs};
+use recent::Recent;
+use schedule::Schedules;
+use timer::{Kind, Timer, Timers};
+use valve::Queue;
+
+/// All of one region's tenants: what is declared, what is live, who waits, and who is next.
+#[derive(Debug)]
+pub struct Cell {
+    now: Time,
+    directory: Directory,
+    /// By the place that the directory gives a pool's name.
+    pools: Vec<PoolState>,
+    runs: Runs,
+    timers: Timers,
+    schedules: Schedules,
+    queue: Queue,
+    recent: Recent,
+    /// The next fencing token.
+    fence: u64,
+    /// Counts admissions: the age of runs.
+    ages: u64,
+    decisions: u64,
+    /// What one run causes in another; done at the end of the step, so that a run is never changed while
+    /// another change of it is under way.
+    later: VecDeque<Later>,
+}
+
+/// See [`Cell::later`].
+#[derive(Debug)]
+enum Later {
+    /// A caller does not want this run any more.
+    Cancel(RunKey),
+    /// A run that a step or a schedule started is over.
+    Ended(Box<Run>),
+}
+
+impl Cell {
+    /// Steps the cell by one input. `now` must not be before that of the last call.
+    pub fn step(&mut self, now: Time, input: Input, turn: &mut Turn) {
+        assert!(
+            now >= self.now,
+            "time fell from {} to {now}: the driver keeps it from falling",
+            self.now
+        );
+        self.now = now;
+        self.fire(turn);
+        match input {
+            Input::Tick => {}
+            Input::Configure(reply, configure) => self.configure(reply, configure, turn),
+            Input::Submit(submit) => self.submit(*submit, turn),
+            Input::Command(reply, key, command) => self.command(reply, &key, command, turn),
+            Input::Retry(retry) => self.retry(*retry, turn),
+            Input::Exchange(exchange) => self.exchange(exchange, turn),
+            Input::Hurry(ask) => self.hurry(ask, turn),
+            Input::Undelivered(leases) => self.undelivered(&leases, turn),
+            Input::Evaluated(evaluated) => self.evaluated(evaluated, turn),
+            Input::Scheduled(schedule, next) => self.scheduled(&schedule, next, turn),
+            Input::Query(reply, query) => self.query(reply, &query, turn),
+            Input::CommitTook(took) => self.commit_took(took),
+        }
+        self.catch_up(turn);
+    }
+
+    /// Ends a turn: dispatches what can be dispatched and answers exchanges. Call it after the last input and
+    /// before the commit.
+    pub fn close(&mut self, turn: &mut Turn) {
+        for pool in 0..self.pools.len() {
+            self.dispatch(pool, turn);
+        }
+    }
+
+    /// When the next `Tick` is due, if nothing else comes first.
+    pub fn next_wake(&self) -> Option<Time> {
+        let pools = self.pools.iter().filter_map(|pool| pool.scheduler.next_tick());
+        self.timers.next().into_iter().chain(pools).min()
+    }
+
+    fn catch_up(&mut self, turn: &mut Turn) {
+        while let Some(later) = self.later.pop_front() {
+            match later {
+                Later::Cancel(key) => self.cancel_called(&key, turn),
+                Later::Ended(run) => self.called_run_ended(&run, turn),
+            }
+        }
+    }
+
+    fn fire(&mut self, turn: &mut Turn) {
+        for pool in &mut self.pools {
+            pool.scheduler.tick(self.now);
+        }
+        while let Some(Timer { due, kind, at }) = self.timers.pop(self.now) {
+            match kind {
+                Kind::Run => self.run_overdue(at.run, turn),
+                Kind::Queue => self.queue_overdue(at, turn),
+                Kind::Step => self.step_overdue(at, turn),
+                Kind::Lease => self.lease_overdue(at, turn),
+                Kind::Backoff => self.backoff_over(at, turn),
+                Kind::Sleep => self.slept(at, turn),
+                Kind::Schedule => self.schedule_due(at.run, due, turn),
+            }
+        }
+    }
+}

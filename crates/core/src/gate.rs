@@ -55,7 +55,7 @@ pub enum Refusal {
     /// No worker of the pool is asking for work.
     NoWorker { pool: PoolName },
     /// The pool's scheduler has not chosen it yet.
-    Slot,
+    Slot(crate::scheduler::Wait),
 }
 
 impl Refusal {
@@ -66,7 +66,7 @@ impl Refusal {
             Self::Policy { .. } => Gate::Policy,
             Self::Budget { .. } => Gate::Budget,
             Self::Limit { .. } => Gate::Limit,
-            Self::NoWorker { .. } | Self::Slot => Gate::Slot,
+            Self::NoWorker { .. } | Self::Slot(_) => Gate::Slot,
         }
     }
 }

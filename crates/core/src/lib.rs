@@ -8,11 +8,13 @@
 //! a value.
 
 pub mod cell;
+pub mod driver;
 pub mod gate;
 pub mod id;
 pub mod plan;
 pub mod pool;
 pub mod reject;
 pub mod row;
+pub mod scheduler;
 pub mod tenant;
 pub mod time;

@@ -1,0 +1,147 @@
+//! What a tenant does to a live run: cancel, pause, resume, signal.
+
+use crate::id::SignalName;
+use crate::reject::Rejection;
+use crate::row::{Payload, RunKey, RunStatus, SignalRow};
+
+use super::change::Change;
+use super::effect::Response;
+use super::input::{Command, ReplyId};
+use super::live::{At, State};
+use super::{Cell, Turn};
+use crate::plan::{StepKind, Wait};
+
+/// Signals in one run's inbox that no step has taken yet.
+const INBOX_MAX: usize = 1_000;
+
+impl Cell {
+    pub(crate) fn command(
+        &mut self,
+        reply: ReplyId,
+        key: &RunKey,
+        command: Command,
+        turn: &mut Turn,
+    ) {
+        let Some(run) = self.runs.find(key) else {
+            return turn.reject(reply, Rejection::UnknownRun { run: key.run });
+        };
+        let done = match command {
+            Command::Cancel => self.cancel(run, turn),
+            Command::Pause => self.pause(run, turn),
+            Command::Resume => self.resume(run, turn),
+            Command::Signal { name, payload } => self.signal(run, name, payload, turn),
+        };
+        match done {
+            Ok(status) => turn.reply(reply, Response::Commanded { status }),
+            Err(rejection) => turn.reject(reply, rejection),
+        }
+    }
+
+    fn cancel(&mut self, run: u32, turn: &mut Turn) -> Result<RunStatus, Rejection> {
+        let live = self.runs.get(run);
+        if live.outcome.is_some() {
+            // Already on its way to an end: cancelling again changes nothing.
+            return Ok(live.status);
+        }
+        let age = live.age;
+        self.abandon(run, RunStatus::Cancelled, None, turn);
+        Ok(self.runs.aged(run, age).map_or(RunStatus::Cancelled, |live| live.status))
+    }
+
+    fn pause(&mut self, run: u32, turn: &mut Turn) -> Result<RunStatus, Rejection> {
+        let live = self.runs.get_mut(run);
+        match live.status {
+            RunStatus::Paused => return Ok(RunStatus::Paused),
+            RunStatus::Running => {}
+            status => {
+                return Err(Rejection::WrongStatus { run: live.key.run, status, needs: "running" });
+            }
+        }
+        live.status = RunStatus::Paused;
+        for at in self.ready_nodes(run, true) {
+            self.withdraw(at);
+        }
+        self.write_run(run, turn);
+        Ok(RunStatus::Paused)
+    }
+
+    fn resume(&mut self, run: u32, turn: &mut Turn) -> Result<RunStatus, Rejection> {
+        let live = self.runs.get_mut(run);
+        match live.status {
+            RunStatus::Running => return Ok(RunStatus::Running),
+            RunStatus::Paused => {}
+            status => {
+                return Err(Rejection::WrongStatus { run: live.key.run, status, needs: "paused" });
+            }
+        }
+        live.status = RunStatus::Running;
+        self.write_run(run, turn);
+        for at in self.ready_nodes(run, false) {
+            self.make_ready(at, turn);
+        }
+        Ok(RunStatus::Running)
+    }
+
+    fn ready_nodes(&self, run: u32, wanted: bool) -> Vec<At> {
+        let nodes = &self.runs.get(run).nodes;
+        let is_wanted =
+            |state: &State| matches!(state, State::Ready { queued } if *queued == wanted);
+        (0..)
+            .zip(nodes)
+            .filter(|(_, node)| is_wanted(&node.state))
+            .map(|(node, _)| At { run, node })
+            .collect()
+    }
+
+    /// Delivers a signal to the step that listens for it, or leaves it in the run's inbox.
+    fn signal(
+        &mut self,
+        run: u32,
+        name: SignalName,
+        payload: Payload,
+        turn: &mut Turn,
+    ) -> Result<RunStatus, Rejection> {
+        let live = self.runs.get(run);
+        let status = live.status;
+        if live.outcome.is_some() {
+            return Err(Rejection::WrongStatus {
+                run: live.key.run,
+                status,
+                needs: "running or paused",
+            });
+        }
+        let listens = |node: u32| {
+            matches!(live.node(node).state, State::Listening)
+                && matches!(&live.step(node).kind, StepKind::Wait(Wait::Signal(awaited)) if *awaited == name)
+        };
+        let nodes = u32::try_from(live.nodes.len()).expect("maps and steps are bounded");
+        if let Some(node) = (0..nodes).find(|node| listens(*node)) {
+            self.end(At { run, node }, State::Done, Some(payload), turn);
+            return Ok(status);
+        }
+        let live = self.runs.get_mut(run);
+        if live.inbox.len() >= INBOX_MAX {
+            let max = u32::try_from(INBOX_MAX).expect("a small constant");
+            return Err(Rejection::InboxFull { pending: max, max });
+        }
+        live.signals += 1;
+        live.inbox.push_back((live.signals, name.clone()));
+        turn.write(Change::Signal(SignalRow {
+            key: live.key.clone(),
+            sequence: live.signals,
+            name,
+            at: self.now,
+            payload,
+        }));
+        Ok(status)
+    }
+
+    /// The caller of a child run does not want it any more.
+    pub(crate) fn cancel_called(&mut self, key: &RunKey, turn: &mut Turn) {
+        if let Some(run) = self.runs.find(key)
+            && self.runs.get(run).outcome.is_none()
+        {
+            self.abandon(run, RunStatus::Cancelled, None, turn);
+        }
+    }
+}

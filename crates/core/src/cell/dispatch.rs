@@ -1,0 +1,283 @@
+//! Slots to steps: the queue of each pool, the workers that ask, and the leases between them.
+//!
+//! Dispatch happens when a turn closes, so that all inputs of the turn compete. The gates stand here in their
+//! order; those before the slot let everything pass until limits, budgets and policy give them something to say.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::gate::Verdict;
+use crate::id::{PoolName, TaskName, WorkerName};
+use crate::plan::StepKind;
+use crate::pool::Pool;
+use crate::row::{LeaseId, Part};
+use crate::scheduler::{Entry, GateAnswer, Scheduler, Ticket};
+use crate::time::{Span, Time};
+
+use super::advance::{class, fail};
+use super::effect::{Effect, Exchanged, Grant};
+use super::input::AskId;
+use super::live::{At, Lease, Run, State};
+use super::timer::Kind;
+use super::{Cell, Turn};
+
+/// A worker not heard of for this many lease times, and without leases, is forgotten.
+const WORKER_SILENCE_LEASES: u64 = 4;
+
+#[derive(Debug)]
+pub(crate) struct PoolState {
+    pub(crate) scheduler: Scheduler,
+    pub(crate) workers: BTreeMap<WorkerName, Worker>,
+    /// Open asks in order of arrival: the worker that has waited longest is served first.
+    pub(crate) asks: VecDeque<Ask>,
+    pub(crate) swept: Time,
+}
+
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) slots: u32,
+    pub(crate) held: u32,
+    pub(crate) seen: Time,
+    /// Leases that it must be told to stop.
+    pub(crate) revoked: Vec<LeaseId>,
+}
+
+/// An exchange that is not answered yet.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) id: AskId,
+    pub(crate) worker: WorkerName,
+    pub(crate) want: u32,
+    pub(crate) hold: bool,
+    pub(crate) answer: Exchanged,
+}
+
+impl PoolState {
+    pub(crate) fn new(pool: &Pool) -> Self {
+        Self {
+            scheduler: Scheduler::new(super::configure::queue_config(pool)),
+            workers: BTreeMap::new(),
+            asks: VecDeque::new(),
+            swept: Time::default(),
+        }
+    }
+
+    /// The first ask whose worker has room, and how many leases it can take.
+    fn next_ask(&self) -> Option<(usize, u32)> {
+        self.asks.iter().enumerate().find_map(|(at, ask)| {
+            let given = u32::try_from(ask.answer.grants.len()).unwrap_or(u32::MAX);
+            let worker = self.workers.get(&ask.worker)?;
+            let room = ask.want.saturating_sub(given).min(worker.slots.saturating_sub(worker.held));
+            (room > 0).then_some((at, room))
+        })
+    }
+}
+
+impl Cell {
+    /// Gives slots to steps while there are both and a worker asks; then answers what is to be answered.
+    pub(crate) fn dispatch(&mut self, pool: usize, turn: &mut Turn) {
+        'asks: while let Some((ask, room)) = self.pools[pool].next_ask() {
+            for _ in 0..room {
+                let Some(ticket) = self.select(pool) else { break 'asks };
+                self.lease(pool, ask, At::from_ticket(ticket.0), turn);
+            }
+        }
+        self.log_decisions(pool, turn);
+        self.answer(pool, turn);
+    }
+
+    /// The next step that passes all gates, in the order that the pool's policy gives.
+    fn select(&mut self, pool: usize) -> Option<Ticket> {
+        let state = &mut self.pools[pool];
+        let runs = &self.runs;
+        let dispatched = state.scheduler.next(self.now, &mut |offer| {
+            let at = At::from_ticket(offer.ticket.0);
+            match gates(runs.get(at.run), at.node) {
+                Verdict::Pass => GateAnswer::Pass,
+                Verdict::Park { wake, .. } => GateAnswer::Park(wake.0),
+                // Denied for good: it is dispatched no more, and fails when the turn goes on.
+                Verdict::Deny(_) => GateAnswer::Park(u64::MAX),
+            }
+        })?;
+        Some(dispatched.ticket)
+    }
+
+    fn lease(&mut self, pool: usize, ask: usize, at: At, turn: &mut Turn) {
+        let now = self.now;
+        let lease_time = self.directory.pools.list[pool].lease;
+        self.clear_queue_timer(at);
+        let run = self.runs.get_mut(at.run);
+        let (task, bound) = {
+            let (task, _, bound) = work(run, at.node).expect("only tasks are queued");
+            (task.clone(), bound)
+        };
+        let deadline = now + bound;
+        let until = deadline.min(now + lease_time);
+        let worker = self.pools[pool].asks[ask].worker.clone();
+        self.fence += 1;
+        let node = run.node_mut(at.node);
+        node.attempt += 1;
+        node.fence = self.fence;
+        let lease =
+            Lease { worker: worker.clone(), pool, started: now, until, deadline, revoked: false };
+        self.timers.set(until, Kind::Lease, at);
+        self.move_to(at, State::Leased(Box::new(lease)), None, turn);
+        let run = self.runs.get(at.run);
+        let node = run.node(at.node);
+        let grant = Grant {
+            lease: LeaseId { key: run.key.clone(), instance: node.instance, fence: node.fence },
+            workflow: run.shape.workflow.clone(),
+            context: run.context.clone(),
+            task,
+            attempt: node.attempt,
+            deadline,
+            renew_within: Span(lease_time.0 / 2),
+        };
+        let state = &mut self.pools[pool];
+        state.workers.get_mut(&worker).expect("a worker that asks is known").held += 1;
+        state.asks[ask].answer.grants.push(grant);
+    }
+
+    /// Answers the asks that have something to be told, or do not want to wait.
+    fn answer(&mut self, pool: usize, turn: &mut Turn) {
+        let state = &mut self.pools[pool];
+        let mut waiting = VecDeque::with_capacity(state.asks.len());
+        for mut ask in state.asks.drain(..) {
+            let worker = state.workers.get_mut(&ask.worker).expect("a worker that asks is known");
+            ask.answer.revoked.append(&mut worker.revoked);
+            if ask.hold && ask.answer.grants.is_empty() && ask.answer.revoked.is_empty() {
+                waiting.push_back(ask);
+            } else {
+                turn.cause(Effect::Exchanged(ask.id, ask.answer));
+            }
+        }
+        state.asks = waiting;
+    }
+
+    /// Puts a ready node into its pool's queue.
+    pub(crate) fn enqueue(&mut self, at: At, turn: &mut Turn) {
+        let run = self.runs.get(at.run);
+        let (_, pool, _) = work(run, at.node).expect("only tasks are queued");
+        let Some(pool) = self.directory.pools.find(pool) else {
+            let failure = fail(class::POOL_UNKNOWN, &format!("the pool {pool} is not declared"));
+            self.end(at, State::Failed(Box::new(failure)), None, turn);
+            return;
+        };
+        let entry = self.entry(at);
+        self.pools[pool].scheduler.enqueue(self.now, entry);
+        let node = self.runs.get_mut(at.run).node_mut(at.node);
+        node.state = State::Ready { queued: true };
+    }
+
+    /// Takes a queued node out of its pool's queue; it stays ready.
+    pub(crate) fn withdraw(&mut self, at: At) {
+        let entry = self.entry(at);
+        let pool = self.pool_of(at);
+        let was_there = self.pools[pool].scheduler.withdraw(self.now, &entry);
+        assert!(was_there, "a queued step is in its pool's queue");
+        self.clear_queue_timer(at);
+        self.runs.get_mut(at.run).node_mut(at.node).state = State::Ready { queued: false };
+    }
+
+    pub(crate) fn clear_queue_timer(&mut self, at: At) {
+        let run = self.runs.get(at.run);
+        let node = run.node(at.node);
+        if let (State::Ready { .. }, Some(bound)) = (&node.state, run.step(at.node).timeout.queue) {
+            self.timers.clear(node.since + bound, Kind::Queue, at);
+        }
+    }
+
+    pub(crate) fn pool_of(&self, at: At) -> usize {
+        let (_, pool, _) = work(self.runs.get(at.run), at.node).expect("only tasks have a pool");
+        self.directory.pools.find(pool).expect("pools are never removed")
+    }
+
+    /// How the scheduler knows the node.
+    pub(crate) fn entry(&mut self, at: At) -> Entry {
+        let run = self.runs.get(at.run);
+        let step = run.step(at.node);
+        let tool = if run.node(at.node).instance.part == Part::Compensation {
+            None
+        } else {
+            step.tool.as_ref()
+        };
+        let class = self.directory.class(tool);
+        Entry {
+            tenant: run.tenant,
+            lane: lane(run.lane),
+            class,
+            age: run.age,
+            ticket: Ticket(at.ticket()),
+            expected: step.expected,
+        }
+    }
+
+    /// The node's lease is over, whatever came of it: the slot is free and the worker has room again.
+    pub(crate) fn give_back(&mut self, at: At) {
+        let node = self.runs.get(at.run).node(at.node);
+        let State::Leased(lease) = &node.state else { return };
+        self.timers.clear(lease.until, Kind::Lease, at);
+        let state = &mut self.pools[lease.pool];
+        state.scheduler.settle(self.now, Ticket(at.ticket()));
+        if let Some(worker) = state.workers.get_mut(&lease.worker) {
+            worker.held = worker.held.saturating_sub(1);
+            worker.revoked.retain(|revoked| revoked.fence != node.fence);
+        }
+    }
+
+    /// Tells the worker to stop; the slot is its until it reports or the lease runs out.
+    pub(crate) fn revoke(&mut self, at: At) {
+        let run = self.runs.get_mut(at.run);
+        let key = run.key.clone();
+        let node = run.node_mut(at.node);
+        let id = LeaseId { key, instance: node.instance, fence: node.fence };
+        let State::Leased(lease) = &mut node.state else { return };
+        if std::mem::replace(&mut lease.revoked, true) {
+            return;
+        }
+        if let Some(worker) = self.pools[lease.pool].workers.get_mut(&lease.worker) {
+            worker.revoked.push(id);
+        }
+    }
+
+    /// Forgets workers that have gone, so that memory follows the live ones.
+    pub(crate) fn sweep_workers(&mut self, pool: usize) {
+        let silence =
+            Span(self.directory.pools.list[pool].lease.0.saturating_mul(WORKER_SILENCE_LEASES));
+        let state = &mut self.pools[pool];
+        if self.now.since(state.swept) < silence {
+            return;
+        }
+        state.swept = self.now;
+        let asking: Vec<WorkerName> = state.asks.iter().map(|ask| ask.worker.clone()).collect();
+        let now = self.now;
+        state.workers.retain(|name, worker| {
+            worker.held > 0 || now.since(worker.seen) < silence || asking.contains(name)
+        });
+    }
+}
+
+/// What a worker does for a node: the task, its pool, and the bound on an attempt.
+pub(crate) fn work(run: &Run, node: u32) -> Option<(&TaskName, &PoolName, Span)> {
+    let step = run.step(node);
+    if run.node(node).instance.part == Part::Compensation {
+        let undo = step.compensate.as_ref()?;
+        return Some((&undo.task, &undo.pool, undo.attempt_timeout));
+    }
+    match &step.kind {
+        StepKind::Task { task, pool } => Some((task, pool, step.timeout.attempt)),
+        StepKind::Wait(_) | StepKind::Call { .. } => None,
+    }
+}
+
+/// Route, policy, budget and limit, in this order. The slot is the scheduler's.
+const fn gates(_run: &Run, _node: u32) -> Verdict {
+    Verdict::Pass
+}
+
+const fn lane(lane: crate::row::Lane) -> crate::scheduler::Lane {
+    match lane {
+        crate::row::Lane::Urgent => crate::scheduler::Lane::Urgent,
+        crate::row::Lane::Normal => crate::scheduler::Lane::Normal,
+        crate::row::Lane::Background => crate::scheduler::Lane::Background,
+    }
+}

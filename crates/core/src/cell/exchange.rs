@@ -1,0 +1,236 @@
+//! Exchanges of workers: reports taken, leases renewed and lost, asks opened and answered.
+//!
+//! Delivery is at least once, outcomes are recorded once: a report counts only with the fence of the lease that
+//! its instance holds now, from the worker that holds it.
+
+use crate::row::{Failure, LeaseId, Part, Payload};
+use crate::time::Time;
+
+use super::advance::{backoff, class, fail};
+use super::dispatch::{Ask, Worker};
+use super::effect::{Effect, Exchanged, Receipt, Stale};
+use super::input::{AskId, Exchange, Outcome, Report};
+use super::live::{At, State};
+use super::timer::Kind;
+use super::{Cell, Turn};
+use crate::reject::Rejection;
+use crate::scheduler::Ticket;
+
+/// A step whose lease is lost this often fails: its work may be what kills the workers.
+const LOSSES_MAX: u16 = 20;
+/// Open asks of one pool.
+const ASKS_MAX: usize = 100_000;
+
+impl Cell {
+    pub(crate) fn exchange(&mut self, exchange: Exchange, turn: &mut Turn) {
+        let Exchange { ask, worker, pool: name, slots, want, reports, hold } = exchange;
+        let mut answer = Exchanged::default();
+        for report in reports {
+            let lease = report.lease.clone();
+            let receipt = self.report(&worker, report, turn);
+            answer.receipts.push((lease, receipt));
+        }
+        let Some(pool) = self.directory.pools.find(&name) else {
+            answer.rejection = Some(Rejection::UnknownPool { pool: name });
+            turn.cause(Effect::Exchanged(ask, answer));
+            return;
+        };
+        if self.pools[pool].asks.len() >= ASKS_MAX {
+            answer.rejection =
+                Some(Rejection::TooMany { what: "open exchanges", max: ASKS_MAX as u64 });
+            turn.cause(Effect::Exchanged(ask, answer));
+            return;
+        }
+        let now = self.now;
+        let state = &mut self.pools[pool];
+        let known = state.workers.entry(worker.clone()).or_insert_with(|| Worker {
+            slots,
+            held: 0,
+            seen: now,
+            revoked: Vec::new(),
+        });
+        known.slots = slots;
+        known.seen = now;
+        for older in &mut state.asks {
+            if older.worker == worker {
+                older.hold = false;
+                older.want = 0;
+            }
+        }
+        state.asks.push_back(Ask { id: ask, worker, want, hold, answer });
+        self.sweep_workers(pool);
+    }
+
+    /// The client of a long poll has waited long enough, or has gone.
+    pub(crate) fn hurry(&mut self, ask: AskId, _turn: &mut Turn) {
+        for pool in &mut self.pools {
+            if let Some(open) = pool.asks.iter_mut().find(|open| open.id == ask) {
+                open.hold = false;
+                open.want = 0;
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn undelivered(&mut self, leases: &[LeaseId], turn: &mut Turn) {
+        for lease in leases {
+            let Ok(at) = self.find_lease(lease) else { continue };
+            let State::Leased(held) = &self.runs.get(at.run).node(at.node).state else { continue };
+            let (pool, worker, until, revoked) =
+                (held.pool, held.worker.clone(), held.until, held.revoked);
+            if revoked {
+                self.give_back(at);
+                self.end(at, State::Cancelled, None, turn);
+                continue;
+            }
+            self.timers.clear(until, Kind::Lease, at);
+            self.pools[pool].scheduler.unstart(self.now, Ticket(at.ticket()));
+            if let Some(worker) = self.pools[pool].workers.get_mut(&worker) {
+                worker.held = worker.held.saturating_sub(1);
+            }
+            self.runs.get_mut(at.run).node_mut(at.node).attempt -= 1;
+            self.ready_again(at, turn);
+        }
+    }
+
+    fn report(
+        &mut self,
+        worker: &crate::id::WorkerName,
+        report: Report,
+        turn: &mut Turn,
+    ) -> Receipt {
+        let at = match self.find_lease(&report.lease) {
+            Ok(at) => at,
+            Err(stale) => return Receipt::Stale(stale),
+        };
+        let State::Leased(lease) = &self.runs.get(at.run).node(at.node).state else {
+            return Receipt::Stale(Stale::Superseded);
+        };
+        if lease.worker != *worker {
+            return Receipt::Stale(Stale::NotHolder);
+        }
+        let revoked = lease.revoked;
+        match report.outcome {
+            Outcome::Heartbeat => self.renew(at),
+            Outcome::Completed { output } => {
+                self.complete(at, output, turn);
+                Receipt::Recorded
+            }
+            Outcome::Failed { failure, retryable } => {
+                self.give_back(at);
+                if revoked {
+                    self.end(at, State::Cancelled, None, turn);
+                } else {
+                    self.attempt_failed(at, failure, retryable, turn);
+                }
+                Receipt::Recorded
+            }
+        }
+    }
+
+    fn complete(&mut self, at: At, output: Payload, turn: &mut Turn) {
+        self.give_back(at);
+        self.end(at, State::Done, Some(output), turn);
+    }
+
+    fn renew(&mut self, at: At) -> Receipt {
+        let now = self.now;
+        let State::Leased(lease) = &mut self.runs.get_mut(at.run).node_mut(at.node).state else {
+            return Receipt::Stale(Stale::Superseded);
+        };
+        if lease.revoked {
+            return Receipt::Revoked;
+        }
+        self.timers.clear(lease.until, Kind::Lease, at);
+        lease.until = lease.deadline.min(now + self.directory.pools.list[lease.pool].lease);
+        self.timers.set(lease.until, Kind::Lease, at);
+        Receipt::Renewed
+    }
+
+    /// The node that holds this lease now.
+    fn find_lease(&self, lease: &LeaseId) -> Result<At, Stale> {
+        let run = self.runs.find(&lease.key).ok_or(Stale::Unknown)?;
+        let live = self.runs.get(run);
+        let node = live.find(lease.instance).ok_or(Stale::Unknown)?;
+        let held = live.node(node);
+        match held.state {
+            State::Leased(_) if held.fence == lease.fence => Ok(At { run, node }),
+            _ if held.is_final() => Err(Stale::Ended),
+            _ if held.fence == 0 => Err(Stale::Unknown),
+            _ => Err(Stale::Superseded),
+        }
+    }
+
+    /// An attempt came to nothing: another one after a while, if the step has one left.
+    pub(crate) fn attempt_failed(
+        &mut self,
+        at: At,
+        failure: Failure,
+        retryable: bool,
+        turn: &mut Turn,
+    ) {
+        let run = self.runs.get(at.run);
+        let node = run.node(at.node);
+        let step = run.step(at.node);
+        let retry = match (&step.compensate, node.instance.part) {
+            (Some(undo), Part::Compensation) => &undo.retry,
+            _ => &step.retry,
+        };
+        if !retryable || node.attempt >= retry.attempts {
+            self.end(at, State::Failed(Box::new(failure)), None, turn);
+            return;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the low half of a run's id is its random part"
+        )]
+        let seed = run.key.run.0 as u64 ^ (u64::from(at.node) << 32) ^ u64::from(node.attempt);
+        let until = self.now + backoff(retry, node.attempt, seed);
+        self.move_to(at, State::Backoff(Box::new((until, failure))), None, turn);
+        self.timers.set(until, Kind::Backoff, at);
+    }
+
+    pub(crate) fn backoff_over(&mut self, at: At, turn: &mut Turn) {
+        self.make_ready(at, turn);
+    }
+
+    /// The lease ran out, or the attempt's time is over.
+    pub(crate) fn lease_overdue(&mut self, at: At, turn: &mut Turn) {
+        let State::Leased(lease) = &self.runs.get(at.run).node(at.node).state else { return };
+        let (deadline, started, revoked) = (lease.deadline, lease.started, lease.revoked);
+        self.give_back(at);
+        if revoked {
+            self.end(at, State::Cancelled, None, turn);
+        } else if self.now >= deadline {
+            let bound = deadline.since(started);
+            let failure =
+                fail(class::ATTEMPT_TIMEOUT, &format!("the attempt did not end within {bound}"));
+            self.attempt_failed(at, failure, true, turn);
+        } else {
+            self.lease_lost(at, started, turn);
+        }
+    }
+
+    /// The worker is silent. That is no failure of the step, so it costs no attempt.
+    fn lease_lost(&mut self, at: At, started: Time, turn: &mut Turn) {
+        let now = self.now;
+        let node = self.runs.get_mut(at.run).node_mut(at.node);
+        node.attempt -= 1;
+        node.losses += 1;
+        if node.losses >= LOSSES_MAX {
+            let silence = now.since(started);
+            let message = format!(
+                "{LOSSES_MAX} workers in a row fell silent with it, the last one after {silence}"
+            );
+            self.end(at, State::Failed(Box::new(fail(class::LEASE_LOST, &message))), None, turn);
+            return;
+        }
+        self.ready_again(at, turn);
+    }
+
+    /// Ready after a dispatch that came to nothing; the row says so, or a restart would wait for the lease.
+    fn ready_again(&mut self, at: At, turn: &mut Turn) {
+        self.move_to(at, State::Ready { queued: false }, None, turn);
+        self.make_ready(at, turn);
+    }
+}

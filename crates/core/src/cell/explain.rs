@@ -1,0 +1,179 @@
+//! Answers about the live state, read from the same values that decide.
+
+use crate::gate::Refusal;
+use crate::plan::{StepKind, Wait};
+use crate::reject::Rejection;
+use crate::row::{Part, RunStatus};
+use crate::scheduler::TenantIx;
+use crate::time::Span;
+
+use super::Cell;
+use super::Turn;
+use super::effect::{PoolView, Response, RunView, StepView, TenantView, Waiting};
+use super::input::{Query, ReplyId};
+use super::live::{At, Node, Run, State};
+
+/// Instances that one explanation shows at most; items of maps past it are left out.
+const STEPS_SHOWN_MAX: usize = 2_000;
+/// Tenants of one page at most.
+const TENANTS_SHOWN_MAX: u32 = 10_000;
+
+impl Cell {
+    pub(crate) fn query(&mut self, reply: ReplyId, query: &Query, turn: &mut Turn) {
+        let response = match query {
+            Query::Explain(key) => match self.runs.find(key) {
+                Some(run) => Response::Explained(Box::new(self.run_view(run))),
+                None => Response::Rejected(Rejection::UnknownRun { run: key.run }),
+            },
+            Query::Tenant(id) => match self.directory.tenants.find(id) {
+                Some(tenant) => Response::Tenant(Box::new(self.tenant_view(tenant))),
+                None => Response::Rejected(Rejection::UnknownTenant { tenant: id.clone() }),
+            },
+            Query::Tenants { after, limit } => {
+                let limit = (*limit).min(TENANTS_SHOWN_MAX) as usize;
+                let places = self.directory.tenants.after(after.as_ref()).take(limit);
+                Response::Tenants(places.map(|tenant| self.tenant_view(tenant)).collect())
+            }
+            Query::Pools => {
+                Response::Pools((0..self.pools.len()).map(|pool| self.pool_view(pool)).collect())
+            }
+            Query::Valve => Response::Valve(self.queue.view(&self.directory.valve)),
+        };
+        turn.reply(reply, response);
+    }
+
+    fn run_view(&mut self, run: u32) -> RunView {
+        let count = self.runs.get(run).nodes.len().min(STEPS_SHOWN_MAX);
+        let mut steps: Vec<StepView> = (0..u32::try_from(count).expect("a small constant"))
+            .map(|node| self.step_view(At { run, node }))
+            .collect();
+        steps.sort_by_key(|step| step.instance);
+        let live = self.runs.get(run);
+        RunView {
+            run: live.key.run,
+            status: live.status,
+            revision: live.revision,
+            created: live.created,
+            deadline: live.deadline,
+            steps,
+        }
+    }
+
+    fn step_view(&mut self, at: At) -> StepView {
+        let waits = self.waiting(at);
+        let run = self.runs.get(at.run);
+        let node = run.node(at.node);
+        StepView {
+            name: run.step(at.node).name.clone(),
+            instance: node.instance,
+            phase: node.phase(),
+            attempt: node.attempt,
+            since: node.since,
+            waits,
+            failure: match &node.state {
+                State::Failed(failure) => Some((**failure).clone()),
+                State::Backoff(wait) => Some(wait.1.clone()),
+                _ => None,
+            },
+        }
+    }
+
+    fn waiting(&mut self, at: At) -> Option<Waiting> {
+        let run = self.runs.get(at.run);
+        let node = run.node(at.node);
+        Some(match &node.state {
+            State::Pending => return pending(run, node),
+            State::Evaluating(_) => Waiting::Evaluation,
+            State::Ready { queued: false } => Waiting::Resume,
+            State::Ready { queued: true } => Waiting::Gate(self.refusal(at)),
+            State::Leased(lease) => {
+                Waiting::Worker { worker: lease.worker.clone(), until: lease.deadline }
+            }
+            State::Backoff(wait) => Waiting::Backoff { until: wait.0, failure: wait.1.clone() },
+            State::Sleeping(until) => Waiting::Time { until: *until },
+            State::Listening => {
+                let step = run.step(at.node);
+                let StepKind::Wait(Wait::Signal(name)) = &step.kind else { return None };
+                let until = step.timeout.step.map(|bound| node.ready + bound);
+                Waiting::Signal { name: name.clone(), until }
+            }
+            State::Calling(child) => Waiting::Child { run: **child },
+            State::Mapping(mapping) => Waiting::Items { done: mapping.done, of: mapping.items },
+            State::Done | State::Skipped | State::Failed(_) | State::Cancelled => return None,
+        })
+    }
+
+    /// Why a queued step has no slot now.
+    fn refusal(&mut self, at: At) -> Refusal {
+        let entry = self.entry(at);
+        let pool = self.pool_of(at);
+        let state = &self.pools[pool];
+        let wait = state.scheduler.explain(self.now, &entry);
+        if wait.is_turn() && state.asks.iter().all(|ask| ask.want == 0) {
+            return Refusal::NoWorker { pool: self.directory.pools.names[pool].clone() };
+        }
+        Refusal::Slot(wait)
+    }
+
+    fn tenant_view(&self, tenant: TenantIx) -> TenantView {
+        let entry = self.directory.tenants.get(tenant);
+        let context = entry.context();
+        let mut view = TenantView {
+            tenant: context.tenant.clone(),
+            org: context.org.clone(),
+            tier: context.tier.clone(),
+            weight: context.weight,
+            cap: context.cap,
+            suspended: context.suspended,
+            slots: 0,
+            burst_slots: 0,
+            waiting: 0,
+            live_runs: self.queue.runs_of(tenant),
+            completed: entry.reading.completed,
+            failed: entry.reading.failed,
+            service: Span::ZERO,
+            debt: Span::ZERO,
+            latency: entry.reading.latency(self.now),
+            sla_violations: entry.reading.sla_violations,
+        };
+        for pool in &self.pools {
+            let flow = pool.scheduler.flow(self.now, tenant);
+            view.slots += flow.in_flight;
+            view.burst_slots += flow.burst_slots;
+            view.waiting += flow.waiting;
+            view.service = Span(
+                view.service.0.saturating_add(u64::try_from(flow.service).unwrap_or(u64::MAX)),
+            );
+            view.debt =
+                Span(view.debt.0.saturating_add(u64::try_from(flow.debt).unwrap_or(u64::MAX)));
+        }
+        view
+    }
+
+    fn pool_view(&self, at: usize) -> PoolView {
+        let (declared, state) = (&self.directory.pools.list[at], &self.pools[at]);
+        let reading = state.scheduler.reading();
+        PoolView {
+            pool: declared.name.clone(),
+            policy: declared.policy,
+            slots: declared.slots,
+            dispatchable: reading.dispatchable,
+            in_flight: reading.in_flight,
+            waiting: reading.waiting,
+            workers: u32::try_from(state.workers.len()).unwrap_or(u32::MAX),
+            offered: state.workers.values().map(|worker| worker.slots).fold(0, u32::saturating_add),
+        }
+    }
+}
+
+fn pending(run: &Run, node: &Node) -> Option<Waiting> {
+    if node.instance.part != Part::Whole {
+        return None;
+    }
+    if run.status == RunStatus::Stopping {
+        return None;
+    }
+    let step = run.shape.workflow.step(node.instance.step);
+    let open = step.after.iter().filter(|before| !run.nodes[usize::from(before.0)].is_final());
+    Some(Waiting::Steps(open.map(|before| run.shape.workflow.step(*before).name.clone()).collect()))
+}

@@ -1,0 +1,355 @@
+//! Live runs in memory: what scheduling needs of them, and no payload.
+//!
+//! A run's instances are its nodes: first the plan's steps in their order, then items of maps and
+//! compensations as they come. A place in memory is an [`At`]; it doubles as the scheduler's ticket.
+//!
+//! INVARIANT: `open` counts the plan's steps that are not final, `held` the nodes that hold a slot or a child run.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::id::{RunId, SignalName, StepName, WorkerName};
+use crate::plan::{Step, StepIndex, Workflow};
+use crate::row::{
+    Failure, Instance, Lane, Parent, Part, Payload, RunKey, RunRow, RunStatus, StepRow, StepState,
+};
+use crate::tenant::Context;
+use crate::time::Time;
+
+use super::effect::Phase;
+
+/// A workflow version with what the cell derives from it once.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub(crate) workflow: Arc<Workflow>,
+    /// For each step, the steps that wait for it.
+    pub(crate) dependents: Vec<Box<[StepIndex]>>,
+}
+
+impl Shape {
+    pub(crate) fn new(workflow: Arc<Workflow>) -> Self {
+        let mut dependents = vec![Vec::new(); workflow.steps.len()];
+        for (index, step) in workflow.indexed() {
+            for before in &step.after {
+                dependents[usize::from(before.0)].push(index);
+            }
+        }
+        Self { workflow, dependents: dependents.into_iter().map(Vec::into_boxed_slice).collect() }
+    }
+}
+
+/// Where a node is: the run's place in the arena, and the node's in the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct At {
+    pub(crate) run: u32,
+    pub(crate) node: u32,
+}
+
+impl At {
+    pub(crate) const fn ticket(self) -> u64 {
+        ((self.run as u64) << 32) | self.node as u64
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves are taken one by one")]
+    pub(crate) const fn from_ticket(ticket: u64) -> Self {
+        Self { run: (ticket >> 32) as u32, node: ticket as u32 }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) key: RunKey,
+    pub(crate) tenant: crate::scheduler::TenantIx,
+    /// Order of admission: older runs go first inside a class. Also tells apart runs that had one place.
+    pub(crate) age: u64,
+    pub(crate) shape: Arc<Shape>,
+    pub(crate) context: Arc<Context>,
+    pub(crate) lane: Lane,
+    pub(crate) status: RunStatus,
+    pub(crate) outcome: Option<RunStatus>,
+    pub(crate) created: Time,
+    pub(crate) deadline: Option<Time>,
+    pub(crate) failure: Option<Box<Failure>>,
+    pub(crate) parent: Option<Box<Parent>>,
+    pub(crate) schedule: Option<StepName>,
+    pub(crate) revision: u64,
+    pub(crate) input_bytes: u32,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) open: u32,
+    pub(crate) held: u32,
+    /// Where the items of maps begin: step, first node, count.
+    pub(crate) maps: Vec<(StepIndex, u32, u32)>,
+    pub(crate) inbox: VecDeque<(u64, SignalName)>,
+    pub(crate) signals: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) instance: Instance,
+    pub(crate) state: State,
+    pub(crate) attempt: u32,
+    /// Dispatches that ended with a lost lease.
+    pub(crate) losses: u16,
+    /// Steps before it that are not final.
+    pub(crate) blocked: u16,
+    /// Numbers evaluations, so that a late answer is told from the one that is awaited.
+    pub(crate) round: u32,
+    pub(crate) fence: u64,
+    pub(crate) since: Time,
+    pub(crate) ready: Time,
+}
+
+/// The state of a node; `StepState` is the stored form of those that are facts.
+#[derive(Debug)]
+pub(crate) enum State {
+    Pending,
+    Evaluating(Asked),
+    /// Queued: it stands in the scheduler. Not queued: the run is paused.
+    Ready {
+        queued: bool,
+    },
+    Leased(Box<Lease>),
+    Backoff(Box<(Time, Failure)>),
+    Sleeping(Time),
+    Listening,
+    Calling(Box<RunId>),
+    Mapping(Box<Mapping>),
+    Done,
+    Skipped,
+    Failed(Box<Failure>),
+    Cancelled,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    When,
+    Over,
+    Until,
+    ChildInput,
+}
+
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) worker: WorkerName,
+    pub(crate) pool: usize,
+    pub(crate) started: Time,
+    /// Without a heartbeat until then the lease is lost. Never after the deadline.
+    pub(crate) until: Time,
+    pub(crate) deadline: Time,
+    pub(crate) revoked: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    /// Node of item 0; the others follow it.
+    pub(crate) base: u32,
+    pub(crate) items: u32,
+    /// Items begun so far, in order.
+    pub(crate) begun: u32,
+    pub(crate) done: u32,
+}
+
+impl Node {
+    pub(crate) const fn new(instance: Instance, blocked: u16, now: Time) -> Self {
+        Self {
+            instance,
+            state: State::Pending,
+            attempt: 0,
+            losses: 0,
+            blocked,
+            round: 0,
+            fence: 0,
+            since: now,
+            ready: now,
+        }
+    }
+
+    /// Whether it takes part in what the run must wait for before it can end early.
+    pub(crate) const fn is_held(&self) -> bool {
+        matches!(self.state, State::Leased(_) | State::Calling(_))
+    }
+
+    pub(crate) const fn is_final(&self) -> bool {
+        matches!(self.state, State::Done | State::Skipped | State::Failed(_) | State::Cancelled)
+    }
+
+    pub(crate) const fn phase(&self) -> Phase {
+        match self.state {
+            State::Pending => Phase::Pending,
+            State::Evaluating(_) => Phase::Evaluating,
+            State::Ready { .. } => Phase::Ready,
+            State::Leased(_) => Phase::Leased,
+            State::Backoff(_) => Phase::Backoff,
+            State::Sleeping(_) => Phase::Sleeping,
+            State::Listening => Phase::Listening,
+            State::Calling(_) => Phase::Calling,
+            State::Mapping(_) => Phase::Mapping,
+            State::Done => Phase::Done,
+            State::Skipped => Phase::Skipped,
+            State::Failed(_) => Phase::Failed,
+            State::Cancelled => Phase::Cancelled,
+        }
+    }
+}
+
+impl Run {
+    pub(crate) fn step(&self, node: u32) -> &Step {
+        self.shape.workflow.step(self.node(node).instance.step)
+    }
+
+    pub(crate) fn node(&self, node: u32) -> &Node {
+        &self.nodes[node as usize]
+    }
+
+    pub(crate) fn node_mut(&mut self, node: u32) -> &mut Node {
+        &mut self.nodes[node as usize]
+    }
+
+    /// The place of an instance, if the run has it.
+    pub(crate) fn find(&self, instance: Instance) -> Option<u32> {
+        let whole = u32::from(instance.step.0);
+        if usize::from(instance.step.0) >= self.shape.workflow.steps.len() {
+            return None;
+        }
+        match instance.part {
+            Part::Whole => Some(whole),
+            Part::Item(at) => match self.maps.iter().find(|(step, ..)| *step == instance.step) {
+                Some((_, base, items)) => (at < *items).then_some(base + at),
+                // An item that outlived its map over a restart.
+                None => self.search(instance),
+            },
+            Part::Compensation => self.search(instance),
+        }
+    }
+
+    fn search(&self, instance: Instance) -> Option<u32> {
+        let at = self.nodes.iter().position(|node| node.instance == instance)?;
+        u32::try_from(at).ok()
+    }
+
+    /// Nodes that stand for the plan's steps, without items and compensations.
+    pub(crate) fn wholes(&self) -> &[Node] {
+        &self.nodes[..self.shape.workflow.steps.len()]
+    }
+
+    /// The stored form, without the input, which is written once.
+    pub(crate) fn row(&self, ended: Option<Time>, input: Option<Payload>) -> RunRow {
+        RunRow {
+            key: self.key.clone(),
+            workflow: self.shape.workflow.name.clone(),
+            version: self.shape.workflow.version,
+            context: self.context.version,
+            lane: self.lane,
+            status: self.status,
+            outcome: self.outcome,
+            created: self.created,
+            ended,
+            deadline: self.deadline,
+            failure: self.failure.as_deref().cloned(),
+            parent: self.parent.as_deref().cloned(),
+            schedule: self.schedule.clone(),
+            revision: self.revision,
+            input_bytes: self.input_bytes,
+            input,
+        }
+    }
+
+    /// The stored form of a node, `None` for states that follow from other rows.
+    pub(crate) fn step_row(&self, node: u32, pools: &[crate::id::PoolName]) -> Option<StepRow> {
+        let node = self.node(node);
+        let state = match &node.state {
+            State::Pending | State::Evaluating(_) => return None,
+            State::Ready { .. } => StepState::Ready,
+            State::Leased(lease) => StepState::Leased {
+                worker: lease.worker.clone(),
+                pool: pools[lease.pool].clone(),
+                until: lease.deadline,
+            },
+            State::Backoff(wait) => StepState::Backoff { until: wait.0, failure: wait.1.clone() },
+            State::Sleeping(until) => StepState::Sleeping { until: *until },
+            State::Listening => match &self.shape.workflow.step(node.instance.step).kind {
+                crate::plan::StepKind::Wait(crate::plan::Wait::Signal(signal)) => {
+                    StepState::Listening { signal: signal.clone() }
+                }
+                _ => return None,
+            },
+            State::Calling(child) => StepState::Calling { child: **child },
+            State::Mapping(mapping) => StepState::Mapping { items: mapping.items },
+            State::Done => StepState::Done,
+            State::Skipped => StepState::Skipped,
+            State::Failed(failure) => StepState::Failed { failure: (**failure).clone() },
+            State::Cancelled => StepState::Cancelled,
+        };
+        Some(StepRow {
+            key: self.key.clone(),
+            instance: node.instance,
+            state,
+            attempt: node.attempt,
+            fence: node.fence,
+            since: node.since,
+            ready: node.ready,
+            output: None,
+        })
+    }
+}
+
+/// The live runs, by place and by id.
+#[derive(Debug, Default)]
+pub(crate) struct Runs {
+    places: Vec<Option<Box<Run>>>,
+    free: Vec<u32>,
+    by_id: BTreeMap<RunId, u32>,
+}
+
+impl Runs {
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(crate) fn insert(&mut self, run: Run) -> u32 {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            u32::try_from(self.places.len() - 1).expect("the valve bounds the number of live runs")
+        });
+        let clash = self.by_id.insert(run.key.run, place);
+        assert!(clash.is_none(), "run {} is live already", run.key.run);
+        self.places[place as usize] = Some(Box::new(run));
+        place
+    }
+
+    pub(crate) fn remove(&mut self, place: u32) -> Box<Run> {
+        let run = self.places[place as usize].take().expect("a live run has a place");
+        self.by_id.remove(&run.key.run);
+        self.free.push(place);
+        run
+    }
+
+    /// The place of a run of that tenant; another tenant's run is not found.
+    pub(crate) fn find(&self, key: &RunKey) -> Option<u32> {
+        let place = *self.by_id.get(&key.run)?;
+        (self.get(place).key.tenant == key.tenant).then_some(place)
+    }
+
+    /// Whether any tenant has a live run of that id.
+    pub(crate) fn is_taken(&self, run: RunId) -> bool {
+        self.by_id.contains_key(&run)
+    }
+
+    pub(crate) fn get(&self, place: u32) -> &Run {
+        self.places[place as usize].as_deref().expect("a live run has a place")
+    }
+
+    pub(crate) fn get_mut(&mut self, place: u32) -> &mut Run {
+        self.places[place as usize].as_deref_mut().expect("a live run has a place")
+    }
+
+    /// The run at a place if it is still the one of that age.
+    pub(crate) fn aged(&self, place: u32, age: u64) -> Option<&Run> {
+        self.places.get(place as usize)?.as_deref().filter(|run| run.age == age)
+    }
+
+    /// Places of all live runs, in order of their ids.
+    pub(crate) fn places(&self) -> impl Iterator<Item = u32> {
+        self.by_id.values().copied()
+    }
+}

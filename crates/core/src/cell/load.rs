@@ -1,0 +1,393 @@
+//! Recovery: the cell as it follows from committed rows.
+//!
+//! Readiness is derived, timers are set again, leases count against their caps from the first moment, and each
+//! gets a fresh lease time, because heartbeats are not stored: its worker may be alive and well.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::row::{Instance, Part, RunRow, StepRow, StepState};
+use crate::time::Time;
+
+use super::advance::{class, fail};
+use super::change::Snapshot;
+use super::live::{At, Lease, Mapping, Node, Run, Shape, State};
+use super::submit::fresh_nodes;
+use super::timer::Kind;
+use super::{Cell, Turn};
+use crate::scheduler::TenantIx;
+
+/// Fencing tokens of one epoch: more than any owner can give out.
+const FENCES_PER_EPOCH: u64 = 1 << 40;
+
+impl Cell {
+    /// Builds the cell from what was committed, as the owner of that epoch. What follows from it at once (steps
+    /// that can begin, schedules without a time) is in `turn`.
+    pub fn load(now: Time, epoch: u64, snapshot: Snapshot, turn: &mut Turn) -> Self {
+        let mut cell = Self {
+            now,
+            directory: super::directory::Directory::default(),
+            pools: Vec::new(),
+            runs: super::live::Runs::default(),
+            timers: super::timer::Timers::default(),
+            schedules: super::schedule::Schedules::default(),
+            queue: super::valve::Queue::default(),
+            recent: super::recent::Recent::default(),
+            fence: epoch * FENCES_PER_EPOCH,
+            ages: 0,
+            decisions: snapshot.decisions,
+            later: VecDeque::new(),
+        };
+        let Snapshot {
+            orgs,
+            tiers,
+            tenants,
+            contexts,
+            pools,
+            valve,
+            workflows,
+            keys,
+            schedules,
+            ..
+        } = snapshot;
+        cell.directory.valve = valve.unwrap_or_default();
+        cell.directory.tiers = tiers.into_iter().map(|tier| (tier.name.clone(), tier)).collect();
+        cell.directory.keys = keys.into_iter().map(|key| (key.id.clone(), key)).collect();
+        pools.into_iter().for_each(|pool| cell.put_pool(pool));
+        orgs.into_iter().for_each(|org| cell.put_org(org));
+        cell.load_tenants(tenants, contexts);
+        workflows.into_iter().for_each(|workflow| cell.directory.put_workflow(workflow));
+        cell.load_runs(epoch, snapshot.runs, snapshot.steps, turn);
+        for signal in snapshot.signals {
+            if let Some(run) = cell.runs.find(&signal.key) {
+                let live = cell.runs.get_mut(run);
+                live.signals = live.signals.max(signal.sequence);
+                live.inbox.push_back((signal.sequence, signal.name));
+            }
+        }
+        cell.load_schedules(schedules, turn);
+        let places: Vec<u32> = cell.runs.places().collect();
+        for run in places {
+            cell.revive(run, turn);
+        }
+        cell.catch_up(turn);
+        cell
+    }
+
+    fn load_tenants(
+        &mut self,
+        tenants: Vec<crate::tenant::Tenant>,
+        contexts: Vec<Arc<crate::tenant::Context>>,
+    ) {
+        let mut newest = std::collections::BTreeMap::new();
+        for context in &contexts {
+            let slot = newest.entry(context.tenant.clone()).or_insert_with(|| context.clone());
+            if slot.version < context.version {
+                *slot = context.clone();
+            }
+        }
+        for tenant in tenants {
+            if let Some(context) = newest.get(&tenant.id) {
+                self.put_tenant(tenant, context.clone());
+            }
+        }
+        for context in contexts {
+            if let Some(at) = self.directory.tenants.find(&context.tenant) {
+                self.directory.tenants.get_mut(at).add(context);
+            }
+        }
+    }
+
+    fn load_runs(&mut self, epoch: u64, runs: Vec<RunRow>, steps: Vec<StepRow>, turn: &mut Turn) {
+        let mut by_run: std::collections::BTreeMap<_, Vec<StepRow>> =
+            std::collections::BTreeMap::new();
+        for step in steps {
+            by_run.entry(step.key.run).or_default().push(step);
+        }
+        for row in runs {
+            let steps = by_run.remove(&row.key.run).unwrap_or_default();
+            let Some(tenant) = self.directory.tenants.find(&row.key.tenant) else { continue };
+            let Some(shape) = self.directory.shape(&row.workflow, Some(row.version)).cloned()
+            else {
+                continue;
+            };
+            self.restore_run(Restored { row, steps, tenant, shape, revision: epoch << 24 }, turn);
+        }
+    }
+
+    /// Puts a run back into memory; nothing of it begins yet.
+    pub(crate) fn restore_run(&mut self, restored: Restored, _turn: &mut Turn) -> u32 {
+        let Restored { row, steps, tenant, shape, revision } = restored;
+        self.ages += 1;
+        let entry = self.directory.tenants.get(tenant);
+        let context = entry.pinned(row.context).clone();
+        self.queue.enter(tenant, entry.context().weight, u64::from(row.input_bytes));
+        let nodes = fresh_nodes(&shape, row.created);
+        let run = Run {
+            key: row.key,
+            tenant,
+            age: self.ages,
+            context,
+            lane: row.lane,
+            status: row.status,
+            outcome: row.outcome,
+            created: row.created,
+            deadline: row.deadline,
+            failure: row.failure.map(Box::new),
+            parent: row.parent.map(Box::new),
+            schedule: row.schedule,
+            revision: row.revision.max(revision),
+            input_bytes: row.input_bytes,
+            open: u32::try_from(nodes.len()).expect("steps are bounded"),
+            nodes,
+            held: 0,
+            maps: Vec::new(),
+            inbox: VecDeque::new(),
+            signals: 0,
+            shape,
+        };
+        let place = self.runs.insert(run);
+        let (maps, others): (Vec<_>, Vec<_>) =
+            steps.into_iter().partition(|step| matches!(step.state, StepState::Mapping { .. }));
+        for step in maps.into_iter().chain(others) {
+            self.restore_step(place, step);
+        }
+        self.count_blocked(place);
+        place
+    }
+
+    fn restore_step(&mut self, run: u32, row: StepRow) {
+        let live = self.runs.get_mut(run);
+        if usize::from(row.instance.step.0) >= live.shape.workflow.steps.len() {
+            return;
+        }
+        let node = match (row.instance.part, live.find(row.instance)) {
+            (_, Some(node)) => node,
+            // Items of a map that has ended already hold nothing any more, unless a worker still holds one.
+            (Part::Item(_), None) if !matches!(row.state, StepState::Leased { .. }) => return,
+            (_, None) => {
+                let node = u32::try_from(live.nodes.len()).expect("maps and steps are bounded");
+                live.nodes.push(Node::new(row.instance, 0, row.ready));
+                node
+            }
+        };
+        let at = At { run, node };
+        let state = self.restored_state(at, row.state);
+        self.set(at, state);
+        let live = self.runs.get_mut(run).node_mut(node);
+        live.attempt = row.attempt;
+        live.fence = row.fence;
+        live.since = row.since;
+        live.ready = row.ready;
+    }
+
+    fn restored_state(&mut self, at: At, stored: StepState) -> State {
+        match stored {
+            StepState::Ready => State::Ready { queued: false },
+            StepState::Leased { worker, pool, until } => {
+                let Some(pool) = self.directory.pools.find(&pool) else {
+                    return State::Ready { queued: false };
+                };
+                let lease_time = self.directory.pools.list[pool].lease;
+                State::Leased(Box::new(Lease {
+                    worker,
+                    pool,
+                    started: self.now,
+                    until: until.min(self.now + lease_time),
+                    deadline: until,
+                    revoked: false,
+                }))
+            }
+            StepState::Backoff { until, failure } => State::Backoff(Box::new((until, failure))),
+            StepState::Sleeping { until } => State::Sleeping(until),
+            StepState::Listening { .. } => State::Listening,
+            StepState::Calling { child } => State::Calling(Box::new(child)),
+            StepState::Mapping { items } => {
+                let now = self.now;
+                let run = self.runs.get_mut(at.run);
+                let step = run.node(at.node).instance.step;
+                let base = u32::try_from(run.nodes.len()).expect("maps and steps are bounded");
+                let item = |item| Node::new(Instance { step, part: Part::Item(item) }, 0, now);
+                run.nodes.extend((0..items).map(item));
+                run.maps.push((step, base, items));
+                State::Mapping(Box::new(Mapping { base, items, begun: 0, done: 0 }))
+            }
+            StepState::Done => State::Done,
+            StepState::Skipped => State::Skipped,
+            StepState::Failed { failure } => State::Failed(Box::new(failure)),
+            StepState::Cancelled => State::Cancelled,
+        }
+    }
+
+    fn count_blocked(&mut self, run: u32) {
+        let live = self.runs.get_mut(run);
+        let shape = live.shape.clone();
+        for (index, _) in shape.workflow.indexed() {
+            if live.nodes[usize::from(index.0)].is_final() {
+                for dependent in &shape.dependents[usize::from(index.0)] {
+                    live.nodes[usize::from(dependent.0)].blocked -= 1;
+                }
+            }
+        }
+    }
+
+    /// Sets what a restored run waits for going again, and begins what can begin.
+    pub(crate) fn revive(&mut self, run: u32, turn: &mut Turn) {
+        let live = self.runs.get(run);
+        let (age, nodes) =
+            (live.age, u32::try_from(live.nodes.len()).expect("maps and steps are bounded"));
+        if let (Some(deadline), None) = (live.deadline, live.outcome) {
+            self.timers.set(deadline, Kind::Run, At { run, node: 0 });
+        }
+        for node in 0..nodes {
+            self.revive_node(At { run, node }, turn);
+            if self.runs.aged(run, age).is_none() {
+                return;
+            }
+        }
+        if self.runs.get(run).outcome.is_none() {
+            self.begin_unblocked(run, turn);
+        }
+        if self.runs.aged(run, age).is_some() {
+            self.conclude(run, turn);
+        }
+    }
+
+    fn revive_node(&mut self, at: At, turn: &mut Turn) {
+        let live = self.runs.get(at.run);
+        let node = live.node(at.node);
+        let is_stopping = live.outcome.is_some() && node.instance.part != Part::Compensation;
+        if let (Part::Whole, Some(bound), false) =
+            (node.instance.part, live.step(at.node).timeout.step, node.is_final())
+            && !matches!(node.state, State::Pending)
+        {
+            self.timers.set(node.ready + bound, Kind::Step, at);
+        }
+        match &node.state {
+            State::Leased(lease) => {
+                self.timers.set(lease.until, Kind::Lease, at);
+                self.revive_lease(at);
+                if is_stopping || self.is_orphan_item(at) {
+                    self.revoke(at);
+                }
+            }
+            State::Calling(child) => {
+                let child = crate::row::RunKey { tenant: live.key.tenant.clone(), run: **child };
+                if self.runs.find(&child).is_none() {
+                    // A child's end and its caller's step are one turn, so this one cannot be waited for.
+                    let failure = fail(
+                        class::CHILD_FAILED,
+                        &format!("the child run {} is not there", child.run),
+                    );
+                    self.end(at, State::Failed(Box::new(failure)), None, turn);
+                } else if is_stopping {
+                    self.later.push_back(super::Later::Cancel(child));
+                }
+            }
+            _ if is_stopping && !node.is_final() => self.call_off(at, turn),
+            State::Ready { queued: false } => self.make_ready(at, turn),
+            State::Backoff(wait) => self.timers.set(wait.0, Kind::Backoff, at),
+            State::Sleeping(until) => self.timers.set(*until, Kind::Sleep, at),
+            State::Mapping(_) => self.revive_map(at, turn),
+            _ => {}
+        }
+    }
+
+    fn revive_lease(&mut self, at: At) {
+        let entry = self.entry(at);
+        let State::Leased(lease) = &self.runs.get(at.run).node(at.node).state else { return };
+        let state = &mut self.pools[lease.pool];
+        state.scheduler.restore(self.now, entry, lease.started);
+        let now = self.now;
+        let worker = state.workers.entry(lease.worker.clone()).or_insert_with(|| {
+            super::dispatch::Worker { slots: 0, held: 0, seen: now, revoked: Vec::new() }
+        });
+        worker.held += 1;
+        worker.slots = worker.slots.max(worker.held);
+    }
+
+    fn is_orphan_item(&self, at: At) -> bool {
+        let live = self.runs.get(at.run);
+        let instance = live.node(at.node).instance;
+        matches!(instance.part, Part::Item(_)) && live.node(u32::from(instance.step.0)).is_final()
+    }
+
+    /// Counts the items that are begun and done, and begins more.
+    fn revive_map(&mut self, at: At, turn: &mut Turn) {
+        let run = self.runs.get_mut(at.run);
+        let State::Mapping(mapping) = &run.node(at.node).state else { return };
+        let items = &run.nodes[mapping.base as usize..(mapping.base + mapping.items) as usize];
+        let done = items.iter().filter(|item| item.is_final()).count();
+        // Items begin in order, so the last one that is not pending tells how many were begun.
+        let begun = items
+            .iter()
+            .rposition(|item| !matches!(item.state, State::Pending))
+            .map_or(0, |last| last + 1);
+        let pending: Vec<u32> = (mapping.base..)
+            .zip(&items[..begun])
+            .filter(|(_, item)| matches!(item.state, State::Pending))
+            .map(|(node, _)| node)
+            .collect();
+        let is_complete = done == items.len();
+        let State::Mapping(mapping) = &mut run.node_mut(at.node).state else { return };
+        mapping.done = u32::try_from(done).expect("items are bounded");
+        mapping.begun = u32::try_from(begun).expect("items are bounded");
+        if is_complete {
+            return self.end(at, State::Done, None, turn);
+        }
+        for node in pending {
+            self.start(At { run: at.run, node }, turn);
+        }
+        self.begin_items(at, turn);
+    }
+
+    fn load_schedules(&mut self, rows: Vec<crate::row::ScheduleRow>, turn: &mut Turn) {
+        for row in rows {
+            let key = super::input::ScheduleKey {
+                tenant: row.tenant,
+                workflow: row.workflow,
+                name: row.name,
+            };
+            let at = self.schedule_place(key);
+            let planned = &mut self.schedules.list[at as usize];
+            planned.next = row.next;
+            planned.last = row.last;
+            planned.queued = row.queued;
+        }
+        let newest: Vec<_> = self
+            .directory
+            .workflows
+            .values()
+            .filter_map(|versions| {
+                versions.last_key_value().map(|(_, shape)| shape.workflow.clone())
+            })
+            .collect();
+        for workflow in newest {
+            for schedule in &workflow.schedules {
+                let key = super::input::ScheduleKey {
+                    tenant: schedule.tenant.clone(),
+                    workflow: workflow.name.clone(),
+                    name: schedule.name.clone(),
+                };
+                let at = self.schedule_place(key);
+                let planned = &mut self.schedules.list[at as usize];
+                planned.declared = Some(schedule.clone());
+                match planned.next {
+                    Some(next) => self.timers.set(next, Kind::Schedule, At { run: at, node: 0 }),
+                    None => self.ask_next(at, self.now, turn),
+                }
+            }
+        }
+    }
+}
+
+/// What is needed to put a run back into memory.
+#[derive(Debug)]
+pub(crate) struct Restored {
+    pub(crate) row: RunRow,
+    pub(crate) steps: Vec<StepRow>,
+    pub(crate) tenant: TenantIx,
+    pub(crate) shape: Arc<Shape>,
+    /// Revisions go on from here at least, since not each was stored.
+    pub(crate) revision: u64,
+}

@@ -1,0 +1,45 @@
+//! Idempotency keys of the last minutes.
+//!
+//! The surroundings look a key up in the store before they send a submission; what was committed since then is
+//! known here. So memory follows the pace of submissions, and not the keys' retention.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::id::RunId;
+use crate::scheduler::TenantIx;
+use crate::time::{Span, Time};
+
+/// Longer than any request can take between its look-up and its turn.
+const KEPT: Span = Span::from_secs(120);
+
+type Key = (TenantIx, Arc<str>);
+
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    known: BTreeMap<Key, (RunId, [u8; 32])>,
+    order: VecDeque<(Time, Key)>,
+}
+
+impl Recent {
+    pub(crate) fn add(
+        &mut self,
+        now: Time,
+        tenant: TenantIx,
+        key: Arc<str>,
+        digest: [u8; 32],
+        run: RunId,
+    ) {
+        while self.order.front().is_some_and(|(at, _)| now.since(*at) > KEPT) {
+            if let Some((_, key)) = self.order.pop_front() {
+                self.known.remove(&key);
+            }
+        }
+        self.known.insert((tenant, key.clone()), (run, digest));
+        self.order.push_back((now, (tenant, key)));
+    }
+
+    pub(crate) fn find(&self, tenant: TenantIx, key: &Arc<str>) -> Option<(RunId, [u8; 32])> {
+        self.known.get(&(tenant, key.clone())).copied()
+    }
+}

@@ -1,0 +1,191 @@
+//! Admission: a run comes in, with the context of its tenant minted and pinned.
+
+use std::sync::Arc;
+
+use crate::id::{RunId, StepName};
+use crate::reject::Rejection;
+use crate::row::{IdempotencyRow, Instance, Lane, Parent, Part, Payload, RunKey, RunStatus};
+use crate::scheduler::TenantIx;
+use crate::time::Time;
+
+use super::change::Change;
+use super::effect::Response;
+use super::input::{Idempotency, Submit};
+use super::live::{At, Node, Run, Shape};
+use super::timer::Kind;
+use super::valve::Applicant;
+use super::{Cell, Turn};
+
+/// A run about to be created, checked.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    pub(crate) key: RunKey,
+    pub(crate) tenant: TenantIx,
+    pub(crate) shape: Arc<Shape>,
+    pub(crate) lane: Lane,
+    pub(crate) input: Payload,
+    pub(crate) parent: Option<Parent>,
+    pub(crate) schedule: Option<StepName>,
+}
+
+impl Cell {
+    pub(crate) fn submit(&mut self, submit: Submit, turn: &mut Turn) {
+        let reply = submit.reply;
+        if let Some(idempotency) = &submit.idempotency {
+            match self.prior(&submit.key, idempotency) {
+                Some(Ok(run)) => {
+                    return turn.reply(reply, Response::Submitted { run, existing: true });
+                }
+                Some(Err(rejection)) => return turn.reject(reply, rejection),
+                None => {}
+            }
+        }
+        match self.admissible(&submit) {
+            Err(rejection) => {
+                self.queue.refused += u64::from(matches!(rejection, Rejection::ValveClosed { .. }));
+                turn.reject(reply, rejection);
+            }
+            Ok((tenant, shape)) => {
+                let run = submit.key.run;
+                if let Some(Idempotency { key, digest, .. }) = submit.idempotency {
+                    self.recent.add(self.now, tenant, key.clone(), digest, run);
+                    turn.write(Change::Idempotency(IdempotencyRow {
+                        tenant: submit.key.tenant.clone(),
+                        key,
+                        digest,
+                        run,
+                        created: self.now,
+                    }));
+                }
+                // The reply goes first: whoever watches the run must know its id before its first change.
+                turn.reply(reply, Response::Submitted { run, existing: false });
+                self.admit(
+                    Admission {
+                        key: submit.key,
+                        tenant,
+                        shape,
+                        lane: submit.lane,
+                        input: submit.input,
+                        parent: None,
+                        schedule: None,
+                    },
+                    turn,
+                );
+            }
+        }
+    }
+
+    /// What the idempotency key led to before: in memory if it was lately, else what the store knew.
+    fn prior(&self, key: &RunKey, given: &Idempotency) -> Option<Result<RunId, Rejection>> {
+        let tenant = self.directory.tenants.find(&key.tenant)?;
+        let (run, digest) = self.recent.find(tenant, &given.key).or(given.prior)?;
+        Some(if digest == given.digest {
+            Ok(run)
+        } else {
+            Err(Rejection::IdempotencyConflict { run })
+        })
+    }
+
+    fn admissible(&self, submit: &Submit) -> Result<(TenantIx, Arc<Shape>), Rejection> {
+        let unknown = || Rejection::UnknownTenant { tenant: submit.key.tenant.clone() };
+        let tenant = self.directory.tenants.find(&submit.key.tenant).ok_or_else(unknown)?;
+        let context = self.directory.tenants.get(tenant).context();
+        if context.suspended {
+            return Err(Rejection::Suspended { tenant: context.tenant.clone() });
+        }
+        let shape = self.directory.shape(&submit.workflow, submit.version).ok_or_else(|| {
+            Rejection::UnknownWorkflow {
+                workflow: submit.workflow.clone(),
+                version: submit.version,
+            }
+        })?;
+        if self.runs.is_taken(submit.key.run) {
+            return Err(Rejection::WrongStatus {
+                run: submit.key.run,
+                status: RunStatus::Running,
+                needs: "an id that is not in use",
+            });
+        }
+        let live = self.queue.runs_of(tenant);
+        let max = u64::from(context.runs_max);
+        if live >= max {
+            let retry_after = self.queue.retry_after(live - max + 1);
+            return Err(Rejection::TenantQueueFull { live, max, retry_after });
+        }
+        let applicant = Applicant {
+            tenant,
+            weight: context.weight,
+            lane: submit.lane,
+            bytes: submit.input.len() as u64,
+        };
+        self.queue.admit(&self.directory.valve, &applicant)?;
+        Ok((tenant, shape.clone()))
+    }
+
+    /// Creates the run and begins the steps that wait for nothing.
+    pub(crate) fn admit(&mut self, admission: Admission, turn: &mut Turn) {
+        let now = self.now;
+        let Admission { key, tenant, shape, lane, input, parent, schedule } = admission;
+        let context = self.directory.tenants.get(tenant).context().clone();
+        let input_bytes = u32::try_from(input.len()).unwrap_or(u32::MAX);
+        self.queue.enter(tenant, context.weight, u64::from(input_bytes));
+        self.ages += 1;
+        let deadline = shape.workflow.timeout.map(|bound| now + bound);
+        let nodes = fresh_nodes(&shape, now);
+        let open = u32::try_from(nodes.len()).expect("steps are bounded");
+        let run = Run {
+            key,
+            tenant,
+            age: self.ages,
+            context,
+            lane,
+            status: RunStatus::Running,
+            outcome: None,
+            created: now,
+            deadline,
+            failure: None,
+            parent: parent.map(Box::new),
+            schedule,
+            revision: 1,
+            input_bytes,
+            nodes,
+            open,
+            held: 0,
+            maps: Vec::new(),
+            inbox: std::collections::VecDeque::new(),
+            signals: 0,
+            shape,
+        };
+        turn.write(Change::Run(Box::new(run.row(None, Some(input)))));
+        let place = self.runs.insert(run);
+        if let Some(deadline) = deadline {
+            self.timers.set(deadline, Kind::Run, At { run: place, node: 0 });
+        }
+        self.begin_unblocked(place, turn);
+    }
+
+    /// Begins the pending steps that wait for nothing.
+    pub(crate) fn begin_unblocked(&mut self, run: u32, turn: &mut Turn) {
+        let live = self.runs.get(run);
+        let (age, steps) = (live.age, live.wholes().len());
+        for node in 0..u32::try_from(steps).expect("steps are bounded") {
+            let Some(live) = self.runs.aged(run, age) else { return };
+            let pending = live.node(node);
+            if live.outcome.is_none()
+                && pending.blocked == 0
+                && matches!(pending.state, super::live::State::Pending)
+            {
+                self.begin(At { run, node }, turn);
+            }
+        }
+    }
+}
+
+/// The plan's steps, none begun.
+pub(crate) fn fresh_nodes(shape: &Shape, now: Time) -> Vec<Node> {
+    let whole = |(index, step): (_, &crate::plan::Step)| {
+        let blocked = u16::try_from(step.after.len()).expect("steps are bounded");
+        Node::new(Instance { step: index, part: Part::Whole }, blocked, now)
+    };
+    shape.workflow.indexed().map(whole).collect()
+}
