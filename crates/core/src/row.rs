@@ -4,6 +4,7 @@
 //! from the rows of the steps before it. Payloads travel through rows on their way to the store and are not
 //! kept by the cell.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -281,7 +282,7 @@ pub struct DecisionRow {
     pub sequence: u64,
     pub at: Time,
     /// Stable code, such as `cap-reached`.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// A JSON object of facts.
     pub facts: Arc<str>,
 }

@@ -270,7 +270,7 @@ impl Cell {
                 tenant: Some(tenant),
                 sequence: self.decisions,
                 at: self.now,
-                code: logged.code(),
+                code: logged.code().into(),
                 facts: facts.to_string().into(),
             }));
         }

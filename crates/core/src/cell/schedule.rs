@@ -48,8 +48,8 @@ impl Cell {
         };
         let salt =
             (u64::from(node.instance.step.0) << 48) ^ node.instance.part.code().cast_unsigned();
-        let child =
-            run.key.run.derive(mix(salt) ^ u64::from(node.attempt) ^ self.fence.rotate_left(20));
+        let salt = mix(salt) ^ u64::from(node.attempt) ^ self.fence.rotate_left(20);
+        let child = run.key.run.derive(self.now, salt);
         let found = self.directory.shape(workflow, *version).cloned();
         let refusal = match &found {
             None => Some(format!("the workflow {workflow} is not declared")),
@@ -221,15 +221,14 @@ impl Cell {
             return;
         }
         let Some(shape) = self.directory.shape(&key.workflow, None).cloned() else { return };
-        // The time in front keeps ids in order of their start; the rest names the schedule and the time.
+        // The id names the schedule and the time.
         let seed = key
             .name
             .as_str()
             .bytes()
             .chain(key.tenant.as_str().bytes())
             .fold(due.0, |seed, byte| mix(seed ^ u64::from(byte)));
-        let low = RunId(u128::from(seed)).derive(mix(due.0)).0 & ((1 << 76) - 1);
-        let run = RunId((u128::from(due.as_millis()) << 80) | (0x8 << 76) | low);
+        let run = RunId(u128::from(seed)).derive(due, mix(due.0));
         if self.runs.is_taken(run) {
             return;
         }
