@@ -61,7 +61,7 @@ impl Cell {
             StepKind::Task { .. } => self.make_ready(at, turn),
             StepKind::Wait(Wait::For(span)) => self.sleep(at, self.now + span, turn),
             StepKind::Wait(Wait::Until(when)) => {
-                self.ask(at, Asked::Until, Question::Until(when), turn)
+                self.ask(at, Asked::Until, Question::Until(when), turn);
             }
             StepKind::Wait(Wait::Signal(_)) => self.listen(at, turn),
             StepKind::Call { .. } => self.ask(at, Asked::ChildInput, Question::ChildInput, turn),

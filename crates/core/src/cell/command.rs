@@ -26,7 +26,7 @@ impl Cell {
             return turn.reject(reply, Rejection::UnknownRun { run: key.run });
         };
         let done = match command {
-            Command::Cancel => self.cancel(run, turn),
+            Command::Cancel => Ok(self.cancel(run, turn)),
             Command::Pause => self.pause(run, turn),
             Command::Resume => self.resume(run, turn),
             Command::Signal { name, payload } => self.signal(run, name, payload, turn),
@@ -37,15 +37,15 @@ impl Cell {
         }
     }
 
-    fn cancel(&mut self, run: u32, turn: &mut Turn) -> Result<RunStatus, Rejection> {
+    fn cancel(&mut self, run: u32, turn: &mut Turn) -> RunStatus {
         let live = self.runs.get(run);
         if live.outcome.is_some() {
             // Already on its way to an end: cancelling again changes nothing.
-            return Ok(live.status);
+            return live.status;
         }
         let age = live.age;
         self.abandon(run, RunStatus::Cancelled, None, turn);
-        Ok(self.runs.aged(run, age).map_or(RunStatus::Cancelled, |live| live.status))
+        self.runs.aged(run, age).map_or(RunStatus::Cancelled, |live| live.status)
     }
 
     fn pause(&mut self, run: u32, turn: &mut Turn) -> Result<RunStatus, Rejection> {

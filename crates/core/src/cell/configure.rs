@@ -43,9 +43,9 @@ impl Cell {
             Configure::Org(org) => self.declare_org(org, turn),
             Configure::Tier(tier) => self.declare_tier(tier, turn),
             Configure::Tenant(tenant) => self.declare_tenant(tenant, turn),
-            Configure::Pool(pool) => self.declare_pool(pool, turn),
-            Configure::Valve(valve) => self.declare_valve(valve, turn),
-            Configure::Workflow(workflow) => self.declare_workflow(workflow, turn),
+            Configure::Pool(pool) => self.declare_pool(&pool, turn),
+            Configure::Valve(valve) => self.declare_valve(&valve, turn),
+            Configure::Workflow(workflow) => self.declare_workflow(&workflow, turn),
             Configure::Key(key) => self.declare_key(key, turn),
             Configure::DropKey(key) => {
                 self.directory.keys.remove(&key).ok_or(Rejection::UnknownKey)?;
@@ -158,13 +158,13 @@ impl Cell {
         }
     }
 
-    fn declare_pool(&mut self, pool: Pool, turn: &mut Turn) -> Result<bool, Rejection> {
+    fn declare_pool(&mut self, pool: &Pool, turn: &mut Turn) -> Result<bool, Rejection> {
         range("/slots", pool.slots, 1, SLOTS_MAX)?;
         span("/quantum", pool.quantum, QUANTUM_MIN, QUANTUM_MAX)?;
         span("/lease", pool.lease, LEASE_MIN, LEASE_MAX)?;
         range("/long/share_permille", pool.long.map_or(1, |long| long.share_permille), 1, 1_000)?;
         let known = self.directory.pools.find(&pool.name);
-        if known.is_some_and(|at| self.directory.pools.list[at] == pool) {
+        if known.is_some_and(|at| self.directory.pools.list[at] == *pool) {
             return Ok(false);
         }
         full("pools", known.is_none(), self.directory.pools.list.len(), POOLS_MAX)?;
@@ -173,14 +173,14 @@ impl Cell {
         Ok(true)
     }
 
-    pub(crate) fn put_pool(&mut self, pool: Pool) {
-        let config = queue_config(&pool);
+    pub(crate) fn put_pool(&mut self, pool: &Pool) {
+        let config = queue_config(pool);
         let at = self.directory.pools.put(pool.clone());
         if let Some(state) = self.pools.get_mut(at) {
             state.scheduler.configure(self.now, config);
             return;
         }
-        let mut state = PoolState::new(&pool);
+        let mut state = PoolState::new(pool);
         for (at, org) in self.directory.orgs.indexed() {
             state.scheduler.set_org(self.now, at, org_config(org));
         }
@@ -190,23 +190,23 @@ impl Cell {
         self.pools.push(state);
     }
 
-    fn declare_valve(&mut self, valve: Valve, turn: &mut Turn) -> Result<bool, Rejection> {
+    fn declare_valve(&mut self, valve: &Valve, turn: &mut Turn) -> Result<bool, Rejection> {
         let most = 1 << 40;
         wide("/runs_soft", valve.runs_soft, 1, valve.runs_hard)?;
         wide("/runs_hard", valve.runs_hard, 1, u64::from(u32::MAX / 2))?;
         wide("/bytes_soft", valve.bytes_soft, 1, valve.bytes_hard)?;
         wide("/bytes_hard", valve.bytes_hard, 1, most)?;
-        if self.directory.valve == valve {
+        if self.directory.valve == *valve {
             return Ok(false);
         }
         turn.write(Change::Valve(valve.clone()));
-        self.directory.valve = valve;
+        self.directory.valve = valve.clone();
         Ok(true)
     }
 
     fn declare_workflow(
         &mut self,
-        workflow: Arc<Workflow>,
+        workflow: &Arc<Workflow>,
         turn: &mut Turn,
     ) -> Result<bool, Rejection> {
         let versions = self.directory.workflows.get(&workflow.name);
@@ -239,7 +239,7 @@ impl Cell {
         let newest = versions.and_then(|versions| versions.keys().next_back().copied());
         self.directory.put_workflow(workflow.clone());
         if newest.is_none_or(|newest| newest < workflow.version) {
-            self.plan_schedules(&workflow, turn);
+            self.plan_schedules(workflow, turn);
         }
         Ok(true)
     }

@@ -302,10 +302,6 @@ pub(crate) struct Runs {
 }
 
 impl Runs {
-    pub(crate) fn len(&self) -> usize {
-        self.by_id.len()
-    }
-
     pub(crate) fn insert(&mut self, run: Run) -> u32 {
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);

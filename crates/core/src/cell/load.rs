@@ -53,10 +53,16 @@ impl Cell {
         cell.directory.valve = valve.unwrap_or_default();
         cell.directory.tiers = tiers.into_iter().map(|tier| (tier.name.clone(), tier)).collect();
         cell.directory.keys = keys.into_iter().map(|key| (key.id.clone(), key)).collect();
-        pools.into_iter().for_each(|pool| cell.put_pool(pool));
-        orgs.into_iter().for_each(|org| cell.put_org(org));
+        for pool in pools {
+            cell.put_pool(&pool);
+        }
+        for org in orgs {
+            cell.put_org(org);
+        }
         cell.load_tenants(tenants, contexts);
-        workflows.into_iter().for_each(|workflow| cell.directory.put_workflow(workflow));
+        for workflow in workflows {
+            cell.directory.put_workflow(workflow);
+        }
         cell.load_runs(epoch, snapshot.runs, snapshot.steps, turn);
         for signal in snapshot.signals {
             if let Some(run) = cell.runs.find(&signal.key) {

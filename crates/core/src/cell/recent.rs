@@ -13,7 +13,7 @@ use crate::time::{Span, Time};
 /// Longer than any request can take between its look-up and its turn.
 const KEPT: Span = Span::from_secs(120);
 
-type Key = (TenantIx, Arc<str>);
+pub(crate) type Key = (TenantIx, Arc<str>);
 
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
@@ -22,21 +22,14 @@ pub(crate) struct Recent {
 }
 
 impl Recent {
-    pub(crate) fn add(
-        &mut self,
-        now: Time,
-        tenant: TenantIx,
-        key: Arc<str>,
-        digest: [u8; 32],
-        run: RunId,
-    ) {
+    pub(crate) fn add(&mut self, now: Time, key: Key, run: RunId, digest: [u8; 32]) {
         while self.order.front().is_some_and(|(at, _)| now.since(*at) > KEPT) {
             if let Some((_, key)) = self.order.pop_front() {
                 self.known.remove(&key);
             }
         }
-        self.known.insert((tenant, key.clone()), (run, digest));
-        self.order.push_back((now, (tenant, key)));
+        self.known.insert(key.clone(), (run, digest));
+        self.order.push_back((now, key));
     }
 
     pub(crate) fn find(&self, tenant: TenantIx, key: &Arc<str>) -> Option<(RunId, [u8; 32])> {

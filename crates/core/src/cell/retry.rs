@@ -52,7 +52,7 @@ impl Cell {
             return Err(Rejection::Suspended { tenant: key.tenant });
         }
         let again = downstream(&shape.workflow, &from);
-        let kept = self.forget_steps(steps, &again, turn);
+        let kept = forget_steps(steps, &again, turn);
         reopen(&mut row, self.now, shape.workflow.timeout);
         turn.write(Change::Run(Box::new(row.clone())));
         let revision = row.revision;
@@ -60,22 +60,22 @@ impl Cell {
         self.revive(place, turn);
         Ok(RunStatus::Running)
     }
+}
 
-    /// Drops the rows of the steps that are done again, and returns the others.
-    fn forget_steps(&self, steps: Vec<StepRow>, again: &[bool], turn: &mut Turn) -> Vec<StepRow> {
-        let mut dropped = None;
-        let mut kept = Vec::new();
-        for step in steps {
-            let index = step.instance.step;
-            if !again.get(usize::from(index.0)).copied().unwrap_or(false) {
-                kept.push(step);
-            } else if dropped != Some(index) {
-                dropped = Some(index);
-                turn.write(Change::DropStep(step.key, index));
-            }
+/// Drops the rows of the steps that are done again, and returns the others.
+fn forget_steps(steps: Vec<StepRow>, again: &[bool], turn: &mut Turn) -> Vec<StepRow> {
+    let mut dropped = None;
+    let mut kept = Vec::new();
+    for step in steps {
+        let index = step.instance.step;
+        if !again.get(usize::from(index.0)).copied().unwrap_or(false) {
+            kept.push(step);
+        } else if dropped != Some(index) {
+            dropped = Some(index);
+            turn.write(Change::DropStep(step.key, index));
         }
-        kept
     }
+    kept
 }
 
 /// Steps without a completed or skipped row, or undone by a compensation.

@@ -206,7 +206,7 @@ impl Cell {
             Overlap::Skip if is_live => {}
             Overlap::Queue if is_live => self.schedules.list[at as usize].queued = true,
             Overlap::Skip | Overlap::Queue | Overlap::Allow => {
-                self.start_scheduled(at, &declared, due, turn)
+                self.start_scheduled(at, &declared, due, turn);
             }
         }
         self.write_schedule(at, turn);

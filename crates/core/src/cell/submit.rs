@@ -48,7 +48,7 @@ impl Cell {
             Ok((tenant, shape)) => {
                 let run = submit.key.run;
                 if let Some(Idempotency { key, digest, .. }) = submit.idempotency {
-                    self.recent.add(self.now, tenant, key.clone(), digest, run);
+                    self.recent.add(self.now, (tenant, key.clone()), run, digest);
                     turn.write(Change::Idempotency(IdempotencyRow {
                         tenant: submit.key.tenant.clone(),
                         key,
