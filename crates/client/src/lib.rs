@@ -1,1 +1,41 @@
-//! Typed client of the HTTP API and the Rust worker SDK.
+//! Typed client of Fairlane's HTTP API, and the Rust worker SDK.
+//!
+//! [`Client`] has one method for each route, returns the wire types of [`api`] and keeps its connections open.
+//! Calls that can be sent again without harm are: after a broken connection, and after a 503 once its
+//! `Retry-After` is over. A submission carries an idempotency key, so it is one of them.
+//!
+//! ```no_run
+//! use fairlane_client::{Client, Submit};
+//!
+//! # async fn example() -> Result<(), fairlane_client::Error> {
+//! let client = Client::new("http://127.0.0.1:7420", "flk_...")?;
+//! let submitted = client.submit("bank-17", Submit::new("loan-application").input(&"x")).await?;
+//! println!("{}", submitted.run);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A worker is [`worker::Worker`]: tasks are async functions.
+//!
+//! This crate knows nothing of the domain behind the API, and prints nothing.
+
+pub use fairlane_api as api;
+
+mod client;
+mod error;
+mod events;
+mod platform;
+mod resources;
+mod retry;
+mod runs;
+mod transport;
+pub mod worker;
+mod workflows;
+
+pub use client::Client;
+pub use error::Error;
+pub use events::EventStream;
+pub use resources::Write;
+pub use retry::RetryPolicy;
+pub use runs::{RunFilter, Submit};
+pub use workflows::Definition;

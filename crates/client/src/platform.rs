@@ -1,0 +1,94 @@
+//! The operator's side: pools, the valve, keys, readings, health; and the worker exchange.
+
+use std::time::Duration;
+
+use fairlane_api::key::{CreatedKey, Key, NewKey};
+use fairlane_api::platform::{Decision, Health, Readings};
+use fairlane_api::resource::{Applied, Pool, PoolSpec, Valve, ValveSpec};
+use fairlane_api::worker::{Exchange, Exchanged};
+use hyper::Method;
+
+use crate::client::{Call, Path};
+use crate::{Client, Error, Write};
+
+/// Pools and the valve.
+impl Client {
+    pub async fn put_pool(
+        &self,
+        name: &str,
+        spec: &PoolSpec,
+        write: Write,
+    ) -> Result<Applied, Error> {
+        self.put(&["v1", "platform", "pools", name], spec, write).await
+    }
+
+    /// A pool, with what it holds now.
+    pub async fn pool(&self, name: &str) -> Result<Pool, Error> {
+        self.get(&["v1", "platform", "pools", name]).await
+    }
+
+    pub async fn pools(&self) -> Result<Vec<Pool>, Error> {
+        self.list(&["v1", "platform", "pools"]).await
+    }
+
+    pub async fn put_valve(&self, spec: &ValveSpec, write: Write) -> Result<Applied, Error> {
+        self.put(&["v1", "platform", "valve"], spec, write).await
+    }
+
+    pub async fn valve(&self) -> Result<Valve, Error> {
+        self.get(&["v1", "platform", "valve"]).await
+    }
+}
+
+/// API keys.
+impl Client {
+    /// Makes a key. The answer is the only place where its secret stands.
+    pub async fn create_key(&self, new: &NewKey) -> Result<CreatedKey, Error> {
+        let path = Path::new(&["v1", "platform", "keys"]);
+        self.call(Call::post(path.into_string()).json(new)?).await
+    }
+
+    pub async fn keys(&self) -> Result<Vec<Key>, Error> {
+        self.list(&["v1", "platform", "keys"]).await
+    }
+
+    /// Drops a key, which stops working at once.
+    pub async fn delete_key(&self, id: &str) -> Result<(), Error> {
+        let path = Path::new(&["v1", "platform", "keys", id]);
+        self.call_raw(Call::new(Method::DELETE, path.into_string())).await.map(drop)
+    }
+}
+
+/// Readings and probes.
+impl Client {
+    /// One tenant's numbers.
+    pub async fn readings(&self, tenant: &str) -> Result<Readings, Error> {
+        self.get(&["v1", "tenants", tenant, "readings"]).await
+    }
+
+    /// The numbers of every active tenant.
+    pub async fn all_readings(&self) -> Result<Vec<Readings>, Error> {
+        self.list(&["v1", "platform", "readings"]).await
+    }
+
+    /// The newest decisions about one tenant: caps reached, bursts granted and paid back.
+    pub async fn decisions(&self, tenant: &str) -> Result<Vec<Decision>, Error> {
+        self.list(&["v1", "tenants", tenant, "decisions"]).await
+    }
+
+    /// Whether the server serves.
+    pub async fn health(&self) -> Result<Health, Error> {
+        self.get(&["readyz"]).await
+    }
+}
+
+/// The worker protocol. [`Worker`](crate::worker::Worker) speaks it.
+impl Client {
+    /// Reports, renews and asks for leases. Repeated after a failure that had no effect only; what else is to be
+    /// said again is the caller's to know.
+    pub async fn exchange(&self, exchange: &Exchange) -> Result<Exchanged, Error> {
+        let path = Path::new(&["v1", "worker", "exchange"]);
+        let waits = Duration::from_millis(exchange.wait_ms);
+        self.call(Call::post(path.into_string()).json(exchange)?.waits(waits)).await
+    }
+}

@@ -1,0 +1,164 @@
+//! What a task knows of the step that it executes, and how it learns that it should stop.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fairlane_api::Timestamp;
+use fairlane_api::view::Part;
+use fairlane_api::worker::Lease;
+use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
+
+/// The step that a task executes, for whom, and in which attempt. Cheap to clone.
+#[derive(Clone)]
+pub struct Context(Arc<Shared>);
+
+struct Shared {
+    lease: Lease,
+    cancel: Cancel,
+}
+
+/// Tells one task that its work is not wanted any more.
+#[derive(Debug, Default)]
+struct Cancel {
+    cancelled: AtomicBool,
+    /// The task has asked to be told, so that it is given time to end by itself.
+    observed: AtomicBool,
+    woken: Notify,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("lease", &self.0.lease.lease).finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    pub(super) fn new(lease: Lease) -> Self {
+        Self(Arc::new(Shared { lease, cancel: Cancel::default() }))
+    }
+
+    pub fn tenant(&self) -> &str {
+        &self.0.lease.tenant
+    }
+
+    /// The tenant's organisation.
+    pub fn org(&self) -> &str {
+        &self.0.lease.context.org
+    }
+
+    /// The tenant's tier.
+    pub fn tier(&self) -> &str {
+        &self.0.lease.context.tier
+    }
+
+    /// The tenant's attributes, as `T`.
+    ///
+    /// # Errors
+    /// If they do not have the form of `T`.
+    pub fn attributes<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(self.0.lease.context.attributes.get())
+    }
+
+    pub fn run(&self) -> &str {
+        &self.0.lease.run
+    }
+
+    pub fn workflow(&self) -> &str {
+        &self.0.lease.workflow
+    }
+
+    /// Version of the workflow.
+    pub fn version(&self) -> u32 {
+        self.0.lease.version
+    }
+
+    pub fn step(&self) -> &str {
+        &self.0.lease.step
+    }
+
+    /// The step itself, one item of its `map`, or its compensation.
+    pub fn part(&self) -> Part {
+        self.0.lease.part
+    }
+
+    pub fn task(&self) -> &str {
+        &self.0.lease.task
+    }
+
+    /// 1 for the first attempt.
+    pub fn attempt(&self) -> u32 {
+        self.0.lease.attempt
+    }
+
+    /// The same over all attempts of the step: give it to the systems that the task calls, so that a repeated
+    /// attempt has no second effect.
+    pub fn idempotency_key(&self) -> &str {
+        &self.0.lease.idempotency_key
+    }
+
+    /// When the server takes the attempt for failed, by the server's clock.
+    pub fn deadline(&self) -> Timestamp {
+        self.0.lease.deadline
+    }
+
+    /// The whole lease as it came.
+    pub fn lease(&self) -> &Lease {
+        &self.0.lease
+    }
+
+    /// Ends when the work is not wanted any more: the run was cancelled or the attempt took too long.
+    ///
+    /// A task that never asks is dropped at its next `.await`. One that has asked is given the worker's
+    /// [grace](super::Worker::grace) to end by itself, then it is dropped too. What it returns is reported, and
+    /// the server decides what it still counts for.
+    pub async fn cancelled(&self) {
+        let cancel = &self.0.cancel;
+        cancel.observed.store(true, Ordering::SeqCst);
+        let woken = cancel.woken.notified();
+        if !self.is_cancelled() {
+            woken.await;
+        }
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancel.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// Tells the task to stop. True: it has asked to be told, so give it time.
+    pub(super) fn cancel(&self) -> bool {
+        let cancel = &self.0.cancel;
+        cancel.cancelled.store(true, Ordering::SeqCst);
+        cancel.woken.notify_waiters();
+        cancel.observed.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_waits_for_the_end_is_woken() {
+        let context = Context::new(fixture::lease("a"));
+        let waiting = tokio::spawn({
+            let context = context.clone();
+            async move { context.cancelled().await }
+        });
+        while !context.0.cancel.observed.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+        assert!(context.cancel(), "it has asked");
+        waiting.await.unwrap();
+        context.cancelled().await;
+    }
+
+    #[test]
+    fn a_task_that_never_asked_is_not_waited_for() {
+        let context = Context::new(fixture::lease("a"));
+        assert!(!context.cancel());
+        assert!(context.is_cancelled());
+    }
+}
