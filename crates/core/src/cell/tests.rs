@@ -1,1 +1,9 @@
+//! The cell by scenarios: inputs in, what a client and a worker see out.
 
+mod commands;
+mod desk;
+mod flows;
+mod leases;
+mod limits;
+
+pub(crate) use desk::{Desk, step, workflow};

@@ -209,7 +209,7 @@ mod tests {
             let lanes = [Lane::Background, Lane::Normal, Lane::Urgent];
             let count = lanes
                 .iter()
-                .filter(|lane| queue.admit(&VALVE, TenantIx(0), 1, **lane, 10).is_err())
+                .filter(|lane| queue.admit(&VALVE, &run(0, **lane, 10)).is_err())
                 .count();
             assert_eq!(count, refused, "at {runs} runs");
             assert_eq!(

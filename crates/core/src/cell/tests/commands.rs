@@ -1,0 +1,122 @@
+//! What a tenant does to its runs.
+
+use std::sync::Arc;
+
+use expect_test::expect;
+
+use super::desk::{ids, name, payload};
+use super::{Desk, step, workflow};
+use crate::cell::effect::Response;
+use crate::cell::input::{Command, Idempotency, Input, Submit};
+use crate::id::RunId;
+use crate::reject::Rejection;
+use crate::row::{Lane, RunKey, RunStatus};
+use crate::time::Span;
+
+#[test]
+fn cancelling_tells_the_worker_and_keeps_its_slot_until_it_answers() {
+    let mut desk = Desk::new(workflow("two", vec![step("first", &[]), step("second", &[0])]));
+    let run = desk.submit("a", "two");
+    let grants = desk.lease("w");
+    let response = desk.command(&run, Command::Cancel);
+    assert!(
+        matches!(response, Response::Commanded { status: RunStatus::Stopping }),
+        "{response:?}"
+    );
+    let told = desk.exchange("w", 0, Vec::new());
+    assert_eq!(told.revoked, ids(&grants));
+    assert_eq!(desk.in_flight(), 1);
+    assert_eq!(desk.fail("w", &grants[0].lease, true), "Recorded");
+    assert_eq!(desk.in_flight(), 0);
+    expect![[r#"
+        first: Leased
+        run: Stopping
+        first: Cancelled
+        run: Cancelled
+    "#]]
+    .assert_eq(&desk.progress());
+}
+
+#[test]
+fn a_cancelled_runs_slot_is_free_at_the_latest_when_its_lease_is_over() {
+    let mut desk = Desk::new(workflow("one", vec![step("only", &[])]));
+    let run = desk.submit("a", "one");
+    desk.lease("w");
+    desk.command(&run, Command::Cancel);
+    desk.pass(Span::from_secs(10));
+    assert_eq!(desk.in_flight(), 0);
+    assert!(desk.progress().ends_with("run: Cancelled\n"));
+}
+
+#[test]
+fn a_waiting_run_is_cancelled_at_once_and_again_without_effect() {
+    let mut desk = Desk::new(workflow("one", vec![step("only", &[])]));
+    let run = desk.submit("a", "one");
+    let response = desk.command(&run, Command::Cancel);
+    assert!(
+        matches!(response, Response::Commanded { status: RunStatus::Cancelled }),
+        "{response:?}"
+    );
+    assert!(desk.lease("w").is_empty());
+    let again = desk.command(&run, Command::Cancel);
+    assert!(matches!(again, Response::Rejected(Rejection::UnknownRun { .. })), "{again:?}");
+}
+
+#[test]
+fn a_paused_run_gives_out_nothing_and_finishes_what_runs() {
+    let mut desk = Desk::new(workflow("two", vec![step("first", &[]), step("second", &[0])]));
+    let run = desk.submit("a", "two");
+    let grants = desk.lease("w");
+    desk.command(&run, Command::Pause);
+    desk.complete("w", &ids(&grants));
+    assert!(desk.lease("w").is_empty());
+    assert!(desk.explain(&run).ends_with("second: Ready Resume\n"));
+    desk.command(&run, Command::Resume);
+    assert_eq!(desk.lease("w").len(), 1);
+}
+
+#[test]
+fn a_foreign_run_answers_as_a_missing_one() {
+    let mut desk = Desk::new(workflow("one", vec![step("only", &[])]));
+    let run = desk.submit("a", "one");
+    let foreign = RunKey { tenant: name("b"), run: run.run };
+    let missing = RunKey { tenant: name("b"), run: RunId(99_999) };
+    let answers =
+        [foreign, missing].map(|key| format!("{:?}", desk.command(&key, Command::Cancel)));
+    assert_eq!(
+        answers[0].replace(&run.run.to_string(), "ID"),
+        answers[1].replace(&RunId(99_999).to_string(), "ID")
+    );
+    assert!(desk.explain(&run).contains("only: Ready"));
+}
+
+#[test]
+fn an_idempotency_key_names_one_run_and_refuses_another_request() {
+    let mut desk = Desk::new(workflow("one", vec![step("only", &[])]));
+    let mut submit = |run: u128, digest: u8, prior: Option<(RunId, [u8; 32])>| {
+        desk.ask(|reply| {
+            Input::Submit(Box::new(Submit {
+                reply,
+                key: RunKey { tenant: name("a"), run: RunId(run) },
+                workflow: name("one"),
+                version: None,
+                lane: Lane::Normal,
+                input: payload("{}"),
+                idempotency: Some(Idempotency { key: Arc::from("k"), digest: [digest; 32], prior }),
+            }))
+        })
+    };
+    let first = submit(1_001, 1, None);
+    assert!(matches!(first, Response::Submitted { existing: false, .. }), "{first:?}");
+    let again = submit(1_002, 1, None);
+    assert!(
+        matches!(again, Response::Submitted { run: RunId(1_001), existing: true }),
+        "{again:?}"
+    );
+    let other = submit(1_003, 2, None);
+    assert!(
+        matches!(other, Response::Rejected(Rejection::IdempotencyConflict { run: RunId(1_001) })),
+        "{other:?}"
+    );
+    desk.pass(Span::from_secs(1_000));
+}

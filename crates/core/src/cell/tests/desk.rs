@@ -1,0 +1,308 @@
+//! A desk at which a test plays all sides of the cell: clients, workers, evaluator, clock and disk.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use crate::cell::change::Snapshot;
+use crate::cell::effect::{Effect, Exchanged, Grant, Response, Waiting};
+use crate::cell::input::{
+    AskId, Command, Configure, Evaluated, Exchange, Input, Outcome, Query, ReplyId, Report, Submit,
+    Value,
+};
+use crate::driver::Driver;
+use crate::id::{OrgId, PoolName, RunId, TaskName, TenantId, TierName, WorkerName, WorkflowName};
+use crate::plan::{Retry, Step, StepIndex, StepKind, Timeouts, Workflow};
+use crate::pool::{Policy, Pool};
+use crate::row::{Failure, Lane, LeaseId, Part, Payload, RunKey};
+use crate::tenant::{Org, Tenant, Tier};
+use crate::time::{Span, Time};
+
+pub(crate) struct Desk {
+    pub(crate) driver: Driver,
+    pub(crate) now: Time,
+    next: u64,
+    /// Everything that was released, oldest first, until `log` takes it.
+    released: Vec<Effect>,
+}
+
+pub(crate) fn name<T: std::str::FromStr>(text: &str) -> T
+where
+    T::Err: std::fmt::Debug,
+{
+    text.parse().unwrap()
+}
+
+/// A task step: `step("credit", &[0])` comes after the step at 0.
+pub(crate) fn step(text: &str, after: &[u16]) -> Step {
+    Step {
+        name: name(text),
+        kind: StepKind::Task { task: name::<TaskName>(text), pool: name::<PoolName>("default") },
+        after: after.iter().copied().map(StepIndex).collect(),
+        when: None,
+        with: Vec::new(),
+        retry: Retry::default(),
+        timeout: Timeouts::default(),
+        optional: false,
+        map: None,
+        compensate: None,
+        tool: None,
+        cost_nano: 0,
+        expected: Span::from_secs(1),
+        output_schema: None,
+    }
+}
+
+pub(crate) fn workflow(text: &str, steps: Vec<Step>) -> Workflow {
+    Workflow {
+        name: name(text),
+        version: 1,
+        source: Arc::from(format!("{steps:?}")),
+        input_schema: None,
+        steps,
+        timeout: None,
+        schedules: Vec::new(),
+    }
+}
+
+impl Desk {
+    /// Two tenants, `a` with cap 2 and `b` with cap 10, a pool of 4 slots, and the workflow.
+    pub(crate) fn new(workflow: Workflow) -> Self {
+        let now = Time(1_000_000_000);
+        let mut desk = Self {
+            driver: Driver::load(now, 1, Snapshot::default()),
+            now,
+            next: 0,
+            released: Vec::new(),
+        };
+        desk.declare(Configure::Org(Org { id: name("org"), weight: 1, cap: None }));
+        for (tier, cap) in [("small", 2), ("large", 10)] {
+            desk.declare(Configure::Tier(Tier {
+                name: name::<TierName>(tier),
+                weight: 1,
+                cap,
+                burst: None,
+                urgent_share_permille: 1_000,
+                runs_max: 100,
+                sla: None,
+            }));
+        }
+        desk.declare(Configure::Pool(Pool {
+            name: name("default"),
+            slots: 4,
+            policy: Policy::Fair,
+            quantum: Span::from_millis(10),
+            long: None,
+            lease: Span::from_secs(10),
+            age_guard: Span::from_secs(60),
+            burst_credit_max: Span::from_secs(60),
+            tasks: None,
+        }));
+        desk.declare(Configure::Tenant(tenant("a", "small")));
+        desk.declare(Configure::Tenant(tenant("b", "large")));
+        desk.declare(Configure::Workflow(Arc::new(workflow)));
+        desk
+    }
+
+    /// Declares something that must be accepted.
+    pub(crate) fn declare(&mut self, configure: Configure) {
+        let response = self.ask(|reply| Input::Configure(reply, configure));
+        assert!(matches!(response, Response::Configured { .. }), "{response:?}");
+    }
+
+    /// One input, one turn, committed and released.
+    pub(crate) fn input(&mut self, input: Input) {
+        self.driver.step(self.now, input);
+        while self.driver.take().is_some() {
+            let released = self.driver.committed();
+            self.released.extend(released);
+        }
+    }
+
+    pub(crate) fn ask(&mut self, input: impl FnOnce(ReplyId) -> Input) -> Response {
+        self.next += 1;
+        let reply = ReplyId(self.next);
+        self.input(input(reply));
+        let at = self
+            .released
+            .iter()
+            .position(|effect| matches!(effect, Effect::Reply(to, _) if *to == reply))
+            .expect("every request is answered in its turn");
+        match self.released.remove(at) {
+            Effect::Reply(_, response) => response,
+            effect => panic!("{effect:?}"),
+        }
+    }
+
+    pub(crate) fn submit(&mut self, tenant: &str, workflow: &str) -> RunKey {
+        self.next += 1;
+        let key = RunKey { tenant: name(tenant), run: RunId(u128::from(self.next)) };
+        let response = self.try_submit(&key, workflow);
+        assert!(matches!(response, Response::Submitted { existing: false, .. }), "{response:?}");
+        key
+    }
+
+    pub(crate) fn try_submit(&mut self, key: &RunKey, workflow: &str) -> Response {
+        self.ask(|reply| {
+            Input::Submit(Box::new(Submit {
+                reply,
+                key: key.clone(),
+                workflow: name::<WorkflowName>(workflow),
+                version: None,
+                lane: Lane::Normal,
+                input: payload("{}"),
+                idempotency: None,
+            }))
+        })
+    }
+
+    pub(crate) fn command(&mut self, key: &RunKey, command: Command) -> Response {
+        self.ask(|reply| Input::Command(reply, key.clone(), command))
+    }
+
+    /// A worker with ten slots takes all it can get.
+    pub(crate) fn lease(&mut self, worker: &str) -> Vec<Grant> {
+        self.exchange(worker, 10, Vec::new()).grants
+    }
+
+    pub(crate) fn exchange(&mut self, worker: &str, want: u32, reports: Vec<Report>) -> Exchanged {
+        self.next += 1;
+        let ask = AskId(self.next);
+        self.input(Input::Exchange(Exchange {
+            ask,
+            worker: name::<WorkerName>(worker),
+            pool: name("default"),
+            slots: 10,
+            want,
+            reports,
+            hold: false,
+        }));
+        let at = self
+            .released
+            .iter()
+            .position(|effect| matches!(effect, Effect::Exchanged(to, _) if *to == ask))
+            .expect("an exchange that is not held is answered in its turn");
+        match self.released.remove(at) {
+            Effect::Exchanged(_, exchanged) => exchanged,
+            effect => panic!("{effect:?}"),
+        }
+    }
+
+    /// The worker reports that it has done these, and says what the receipts were.
+    pub(crate) fn complete(&mut self, worker: &str, leases: &[LeaseId]) -> String {
+        self.report(worker, leases, &Outcome::Completed { output: payload("1") })
+    }
+
+    pub(crate) fn fail(&mut self, worker: &str, lease: &LeaseId, retryable: bool) -> String {
+        let failure = Failure { class: "boom".into(), message: "it broke".into(), step: None };
+        self.report(worker, std::slice::from_ref(lease), &Outcome::Failed { failure, retryable })
+    }
+
+    pub(crate) fn report(&mut self, worker: &str, leases: &[LeaseId], outcome: &Outcome) -> String {
+        let report = |lease: &LeaseId| Report { lease: lease.clone(), outcome: outcome.clone() };
+        let exchanged = self.exchange(worker, 0, leases.iter().map(report).collect());
+        let receipts: Vec<String> =
+            exchanged.receipts.iter().map(|(_, receipt)| format!("{receipt:?}")).collect();
+        receipts.join(" ")
+    }
+
+    /// Answers the evaluation that waits longest.
+    pub(crate) fn evaluate(&mut self, result: Result<Value, Failure>) {
+        let at = self.released.iter().position(|effect| matches!(effect, Effect::Evaluate(_)));
+        let Effect::Evaluate(question) =
+            self.released.remove(at.expect("an evaluation is asked for"))
+        else {
+            unreachable!()
+        };
+        let (key, instance, round) = (question.key, question.instance, question.round);
+        self.input(Input::Evaluated(Evaluated { key, instance, round, result }));
+    }
+
+    /// Time passes; timers fire at their times.
+    pub(crate) fn pass(&mut self, span: Span) {
+        let end = self.now + span;
+        while let Some(due) = self.driver.next_wake().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.input(Input::Tick);
+        }
+        self.now = end;
+        self.input(Input::Tick);
+    }
+
+    /// What clients have seen of runs since the last call, one line each.
+    pub(crate) fn progress(&mut self) -> String {
+        let mut text = String::new();
+        self.released.retain(|effect| {
+            let Effect::Progress(progress) = effect else { return true };
+            match &progress.step {
+                Some((instance, step, phase)) => {
+                    let part = match instance.part {
+                        Part::Whole => String::new(),
+                        Part::Item(at) => format!("[{at}]"),
+                        Part::Compensation => " undo".into(),
+                    };
+                    let _ = writeln!(text, "{step}{part}: {phase:?}");
+                }
+                None => {
+                    let because = progress.failure.as_ref().map_or(String::new(), |failure| {
+                        format!(" {} {}", failure.class, failure.message)
+                    });
+                    let _ = writeln!(text, "run: {:?}{because}", progress.status);
+                }
+            }
+            false
+        });
+        text
+    }
+
+    /// Each step of a live run with what it waits for, one line each.
+    pub(crate) fn explain(&mut self, key: &RunKey) -> String {
+        match self.ask(|reply| Input::Query(reply, Query::Explain(key.clone()))) {
+            Response::Explained(view) => view.steps.iter().fold(String::new(), |mut text, step| {
+                let waits = step
+                    .waits
+                    .as_ref()
+                    .map_or(String::new(), |waits: &Waiting| format!(" {waits:?}"));
+                let _ = writeln!(text, "{}: {:?}{waits}", step.name, step.phase);
+                text
+            }),
+            other => format!("{other:?}"),
+        }
+    }
+
+    /// Slots that are taken in the pool.
+    pub(crate) fn in_flight(&mut self) -> u32 {
+        match self.ask(|reply| Input::Query(reply, Query::Pools)) {
+            Response::Pools(pools) => pools[0].in_flight,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub(crate) fn tenant(id: &str, tier: &str) -> Tenant {
+    Tenant {
+        id: name::<TenantId>(id),
+        org: name::<OrgId>("org"),
+        tier: name::<TierName>(tier),
+        weight: None,
+        cap: None,
+        burst: None,
+        sla: None,
+        suspended: false,
+        attributes: "{}".into(),
+    }
+}
+
+pub(crate) fn payload(json: &str) -> Payload {
+    Payload::from(json.as_bytes())
+}
+
+/// The leases' ids, and the names of their tasks.
+pub(crate) fn ids(grants: &[Grant]) -> Vec<LeaseId> {
+    grants.iter().map(|grant| grant.lease.clone()).collect()
+}
+
+pub(crate) fn tasks(grants: &[Grant]) -> String {
+    let mut names: Vec<&str> = grants.iter().map(|grant| grant.task.as_str()).collect();
+    names.sort_unstable();
+    names.join(" ")
+}

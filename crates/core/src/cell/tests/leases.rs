@@ -1,0 +1,121 @@
+//! Leases: who holds what, until when, and which reports count.
+
+use super::desk::{ids, tasks};
+use super::{Desk, step, workflow};
+use crate::cell::input::{Input, Outcome};
+use crate::plan::{Retry, Step, Timeouts};
+use crate::row::LeaseId;
+use crate::time::Span;
+
+fn one_step(retry: u32) -> Desk {
+    let retry = Retry { attempts: retry, jitter_permille: 0, ..Retry::default() };
+    let timeout = Timeouts { attempt: Span::from_secs(15), ..Timeouts::default() };
+    Desk::new(workflow("one", vec![Step { retry, timeout, ..step("only", &[]) }]))
+}
+
+#[test]
+fn an_outcome_is_recorded_once_and_a_second_report_says_why_not() {
+    let mut desk = Desk::new(workflow("two", vec![step("first", &[]), step("second", &[0])]));
+    desk.submit("a", "two");
+    let grants = desk.lease("w");
+    let lease = ids(&grants);
+    assert_eq!(desk.complete("other", &lease), "Stale(NotHolder)");
+    assert_eq!(desk.complete("w", &lease), "Recorded");
+    assert_eq!(desk.complete("w", &lease), "Stale(Ended)");
+    let second = desk.lease("w");
+    desk.complete("w", &ids(&second));
+    assert_eq!(
+        desk.complete("w", &ids(&second)),
+        "Stale(Unknown)",
+        "the run is over and forgotten"
+    );
+    let foreign = LeaseId {
+        key: crate::row::RunKey { tenant: "b".parse().unwrap(), ..lease[0].key.clone() },
+        ..lease[0].clone()
+    };
+    assert_eq!(desk.complete("w", &[foreign]), "Stale(Unknown)");
+}
+
+#[test]
+fn a_silent_workers_lease_is_lost_and_costs_no_attempt() {
+    let mut desk = one_step(1);
+    desk.submit("a", "one");
+    let first = desk.lease("w");
+    desk.pass(Span::from_secs(9));
+    assert!(desk.lease("v").is_empty(), "the lease still stands");
+    desk.pass(Span::from_secs(1));
+    let second = desk.lease("v");
+    assert_eq!((second.len(), second[0].attempt), (1, 1));
+    assert_eq!(desk.complete("w", &ids(&first)), "Stale(Superseded)");
+    assert_eq!(desk.complete("v", &ids(&second)), "Recorded");
+}
+
+#[test]
+fn a_heartbeat_renews_the_lease_up_to_the_attempts_deadline() {
+    let mut desk = one_step(1);
+    desk.submit("a", "one");
+    let grants = desk.lease("w");
+    desk.pass(Span::from_secs(9));
+    assert_eq!(desk.report("w", &ids(&grants), &Outcome::Heartbeat), "Renewed");
+    desk.pass(Span::from_secs(5));
+    assert_eq!(desk.in_flight(), 1);
+    desk.pass(Span::from_secs(1));
+    assert_eq!(desk.in_flight(), 0);
+    assert!(
+        desk.progress()
+            .ends_with("run: Failed attempt-timeout the attempt did not end within 15s\n")
+    );
+}
+
+#[test]
+fn a_failed_attempt_is_retried_after_a_backoff_and_no_further_than_its_attempts() {
+    let mut desk = one_step(3);
+    desk.submit("a", "one");
+    for (attempt, backoff) in [(1, 1), (2, 2)] {
+        let grants = desk.lease("w");
+        assert_eq!(grants[0].attempt, attempt);
+        desk.fail("w", &grants[0].lease, true);
+        assert_eq!(desk.in_flight(), 0, "waiting holds nothing");
+        desk.pass(Span::from_millis(backoff * 1_000 - 1));
+        assert!(desk.lease("w").is_empty());
+        desk.pass(Span::from_millis(1));
+    }
+    let grants = desk.lease("w");
+    desk.fail("w", &grants[0].lease, true);
+    assert!(desk.progress().ends_with("run: Failed boom it broke\n"));
+}
+
+#[test]
+fn an_undelivered_grant_goes_back_to_the_queue_and_counts_no_attempt() {
+    let mut desk = one_step(1);
+    desk.submit("a", "one");
+    let lost = desk.lease("w");
+    desk.input(Input::Undelivered(ids(&lost)));
+    assert_eq!(desk.in_flight(), 0);
+    let found = desk.lease("v");
+    assert_eq!((tasks(&found).as_str(), found[0].attempt), ("only", 1));
+    assert!(found[0].lease.fence > lost[0].lease.fence);
+    assert_eq!(desk.complete("w", &ids(&lost)), "Stale(Superseded)");
+}
+
+#[test]
+fn a_step_that_kills_its_workers_fails_in_the_end() {
+    let mut desk = one_step(1);
+    desk.submit("a", "one");
+    for _ in 0..20 {
+        assert_eq!(desk.lease("w").len(), 1);
+        desk.pass(Span::from_secs(10));
+    }
+    assert!(desk.progress().contains("run: Failed lease-lost"));
+}
+
+#[test]
+fn a_worker_is_given_no_more_than_it_can_hold() {
+    let mut desk = Desk::new(workflow("one", vec![step("only", &[])]));
+    for _ in 0..4 {
+        desk.submit("b", "one");
+    }
+    assert_eq!(desk.exchange("w", 3, Vec::new()).grants.len(), 3);
+    assert_eq!(desk.exchange("w", 10, Vec::new()).grants.len(), 1);
+    assert_eq!(desk.exchange("w", 10, Vec::new()).grants.len(), 0);
+}
