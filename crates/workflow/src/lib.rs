@@ -1,1 +1,28 @@
-//! The workflow file format: parsing with all mistakes at once, expressions, schedules.
+//! The workflow file format: parsing with all mistakes at once, expressions, schedules, schemas.
+//!
+//! [`parse`] turns a YAML or JSON text into the [`Workflow`](fairlane_core::plan::Workflow) that the cell runs.
+//! [`Evaluator`] computes the expressions in it on the payloads of a run. [`next_fire`] says when a schedule is
+//! due. All are pure: no clock, no files (a caller hands them in), no network; and all are bounded, because the
+//! texts come from tenants.
+//!
+//! Knows nothing of stores, servers or scheduling.
+
+mod definition;
+mod evaluate;
+pub mod expr;
+mod mistake;
+mod schedule;
+mod schema;
+mod scope;
+mod span;
+mod tree;
+
+pub use definition::{Files, Known, Source, no_files, parse};
+pub use evaluate::{EvalError, Evaluator};
+pub use expr::{Fault, Refs};
+pub use mistake::{Code, MISTAKES_MAX, Mistake};
+pub use schedule::next_fire;
+pub use schema::{SCHEMA_BYTES_MAX, VIOLATIONS_MAX, Violation};
+pub use scope::{Item, Scope, StepResult};
+pub use span::SPAN_MAX;
+pub use tree::{DEPTH_MAX, Format, SOURCE_BYTES_MAX};

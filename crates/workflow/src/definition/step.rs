@@ -1,0 +1,170 @@
+//! One step: its fields, without what needs the other steps.
+
+use std::collections::BTreeSet;
+
+use fairlane_core::id::{StepName, ToolName};
+use fairlane_core::plan::{Compensation, Expr, Map, Retry, StepKind, Timeouts};
+use fairlane_core::time::Span;
+use std::sync::Arc;
+
+use super::expression::{self, Place, Use};
+use super::kind::{self, Kind};
+use super::part;
+use super::reader::Reader;
+use crate::mistake::{Code, Position};
+use crate::tree::{Entry, Node, Value, quote};
+
+/// Expected duration of an attempt where the author gives none.
+pub(super) const EXPECTED_DEFAULT: Span = Span::from_secs(1);
+
+/// Fields of a step, of whatever kind.
+pub(super) const FIELDS: &[&str] = &[
+    "task",
+    "wait",
+    "call",
+    "pool",
+    "after",
+    "when",
+    "with",
+    "map",
+    "retry",
+    "timeout",
+    "expect",
+    "cost",
+    "tool",
+    "optional",
+    "output",
+    "compensate",
+];
+/// Fields of kinds of steps that this release does not run.
+const LATER: &[&str] = &["model", "review", "prompt", "max_tokens"];
+
+/// A step whose `after` is still a list of names.
+#[derive(Debug)]
+pub(super) struct Draft<'n> {
+    pub(super) name: StepName,
+    pub(super) at: Position,
+    pub(super) path: &'n str,
+    pub(super) after: Vec<(&'n Node, String)>,
+    /// The expressions, to be checked against the graph.
+    pub(super) uses: Vec<Use>,
+    /// Missing if the step has a mistake that leaves it without one.
+    pub(super) kind: Option<StepKind>,
+    pub(super) when: Option<Expr>,
+    pub(super) with: Vec<(String, Expr)>,
+    pub(super) map: Option<Map>,
+    pub(super) retry: Retry,
+    pub(super) timeout: Timeouts,
+    pub(super) expected: Span,
+    pub(super) cost_nano: u64,
+    pub(super) tool: Option<ToolName>,
+    pub(super) optional: bool,
+    pub(super) output_schema: Option<Arc<str>>,
+    pub(super) compensate: Option<Compensation>,
+}
+
+pub(super) fn read<'n>(reader: &mut Reader<'_>, entry: &'n Entry) -> Option<Draft<'n>> {
+    let name = name(reader, entry);
+    let node = &entry.node;
+    // A step without readable fields still is a step that others may name.
+    let fields = reader.object(node, "a step", FIELDS, LATER);
+    let mut uses = Vec::new();
+    let (which, kind) = match &fields {
+        Some(fields) => kind::read(reader, node, fields, has_later(node), &mut uses),
+        None => (None, None),
+    };
+    let mut fields = fields.unwrap_or_default();
+    kind::refuse_fields(reader, which, &mut fields);
+    let map = fields.get("map").and_then(|node| part::map(reader, node, &mut uses));
+    let place = if fields.contains_key("map") { Place::Item } else { Place::Step };
+    let when =
+        fields.get("when").and_then(|node| expression::read(reader, node, Place::Step, &mut uses));
+    let with = match fields.get("with") {
+        Some(node) => expression::read_with(reader, node, place, &mut uses),
+        None => Vec::new(),
+    };
+    let timeout = match fields.get("timeout") {
+        Some(node) => part::timeouts(reader, node, which),
+        None => Timeouts::default(),
+    };
+    Some(Draft {
+        name: name?,
+        at: entry.at,
+        path: &node.path,
+        after: fields.get("after").map_or_else(Vec::new, |node| after(reader, node)),
+        kind,
+        when,
+        with,
+        map,
+        retry: fields.get("retry").and_then(|node| part::retry(reader, node)).unwrap_or_default(),
+        timeout,
+        expected: fields
+            .get("expect")
+            .and_then(|node| reader.span(node))
+            .unwrap_or(EXPECTED_DEFAULT),
+        cost_nano: fields.get("cost").and_then(|node| part::cost(reader, node)).unwrap_or(0),
+        tool: fields.get("tool").and_then(|node| reader.name(node, "a tool", ToolName::parse)),
+        optional: fields.get("optional").and_then(|node| reader.flag(node)).unwrap_or(false),
+        output_schema: fields.get("output").and_then(|node| output(reader, node)),
+        compensate: fields
+            .get("compensate")
+            .and_then(|node| part::compensation(reader, node, &mut uses)),
+        uses,
+    })
+}
+
+fn has_later(node: &Node) -> bool {
+    matches!(&node.value, Value::Object(entries)
+        if entries.iter().any(|entry| LATER.contains(&entry.key.as_str())))
+}
+
+fn name(reader: &mut Reader<'_>, entry: &Entry) -> Option<StepName> {
+    let key = entry.key.as_str();
+    let problem = match StepName::parse(key) {
+        Ok(_) if key.starts_with(|c: char| c.is_ascii_digit()) => {
+            "must not begin with a digit".to_owned()
+        }
+        Ok(_) if matches!(key, "in" | "true" | "false" | "null") => {
+            "is a word of the expressions".to_owned()
+        }
+        Ok(name) => return Some(name),
+        Err(error) => error.to_string(),
+    };
+    let message = format!("{} is no name of a step: it {problem}", quote(key));
+    let expected = "1 to 64 letters, digits and _, because expressions say steps.NAME.output";
+    reader.at_key(entry, Code::BadName, message, expected);
+    None
+}
+
+/// The names after which the step comes, each once; whether there are such steps is checked with the graph.
+fn after<'n>(reader: &mut Reader<'_>, node: &'n Node) -> Vec<(&'n Node, String)> {
+    let expected = "the name of a step, or a list of names";
+    let names: Vec<&Node> = match &node.value {
+        Value::List(items) => items.iter().collect(),
+        Value::Text(_) => vec![node],
+        _ => {
+            reader.wrong_type(node, expected);
+            return Vec::new();
+        }
+    };
+    let mut seen = BTreeSet::new();
+    let mut after = Vec::new();
+    for node in names {
+        let Some(name) = reader.text(node, expected) else { continue };
+        if seen.insert(name) {
+            after.push((node, name.to_owned()));
+        } else {
+            let message = format!("{} is named twice", quote(name));
+            reader.at(node, Code::Duplicate, message, "each step once");
+        }
+    }
+    after
+}
+
+fn output(reader: &mut Reader<'_>, node: &Node) -> Option<Arc<str>> {
+    let fields = reader.object(node, "the output", &["schema"], &[])?;
+    fields.get("schema").and_then(|node| part::schema(reader, node))
+}
+
+/// Which kind of step the fields are read for; `None` if that is not clear.
+pub(super) type Which = Option<Kind>;

@@ -1,0 +1,107 @@
+//! JSON Schemas of inputs and outputs: checked when a workflow is declared, applied to payloads when it runs.
+//!
+//! A schema is one document: it refers to itself at most, never to a file or an address. Patterns are matched
+//! without backtracking, so that a payload cannot make one slow.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use jsonschema::{PatternOptions, Validator};
+use serde::Serialize;
+use serde_json::Value as Json;
+
+/// Longest text of one schema.
+pub const SCHEMA_BYTES_MAX: usize = 256 * 1024;
+/// Most violations that are reported of one payload.
+pub const VIOLATIONS_MAX: usize = 50;
+/// Compiled schemas that are kept.
+const CACHED_MAX: usize = 1_000;
+
+/// A value that its schema does not allow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// JSON pointer to the value.
+    pub pointer: String,
+    pub message: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pointer = if self.pointer.is_empty() { "/" } else { &self.pointer };
+        write!(f, "{pointer}: {}", self.message)
+    }
+}
+
+/// Schemas, compiled once.
+#[derive(Default)]
+pub(crate) struct Schemas {
+    compiled: RwLock<BTreeMap<Arc<str>, Arc<Validator>>>,
+}
+
+impl fmt::Debug for Schemas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Schemas").finish_non_exhaustive()
+    }
+}
+
+impl Schemas {
+    pub(crate) fn check(&self, schema: &Arc<str>, payload: &[u8]) -> Result<(), Vec<Violation>> {
+        let whole = |message: String| vec![Violation { pointer: String::new(), message }];
+        let validator = self.validator(schema).map_err(whole)?;
+        let payload: Json = serde_json::from_slice(payload)
+            .map_err(|error| whole(format!("this is not JSON: {error}")))?;
+        violations(&validator, &payload)
+    }
+
+    fn validator(&self, schema: &Arc<str>) -> Result<Arc<Validator>, String> {
+        let found = {
+            let cache = self.compiled.read().unwrap_or_else(PoisonError::into_inner);
+            cache.get(schema).cloned()
+        };
+        if let Some(validator) = found {
+            return Ok(validator);
+        }
+        let parsed: Json = serde_json::from_str(schema).map_err(|error| error.to_string())?;
+        let validator = Arc::new(compile(&parsed)?);
+        let mut cache = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
+        if cache.len() >= CACHED_MAX {
+            cache.clear();
+        }
+        cache.insert(schema.clone(), validator.clone());
+        Ok(validator)
+    }
+}
+
+/// The schema ready for use, or what is wrong with it.
+pub(crate) fn compile(schema: &Json) -> Result<Validator, String> {
+    /// Compiled size of one pattern.
+    const PATTERN_BYTES_MAX: usize = 256 * 1024;
+    if !schema.is_object() && !schema.is_boolean() {
+        return Err("a schema is an object".to_owned());
+    }
+    let patterns =
+        PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX);
+    jsonschema::options()
+        .with_pattern_options(patterns)
+        .should_validate_formats(true)
+        .offline()
+        .build(schema)
+        .map_err(|error| {
+            let pointer = error.instance_path().to_string();
+            if pointer.is_empty() { error.to_string() } else { format!("{pointer}: {error}") }
+        })
+}
+
+/// All that is wrong with the payload, up to [`VIOLATIONS_MAX`].
+pub(crate) fn violations(validator: &Validator, payload: &Json) -> Result<(), Vec<Violation>> {
+    let found: Vec<Violation> = validator
+        .iter_errors(payload)
+        .take(VIOLATIONS_MAX)
+        .map(|error| Violation {
+            pointer: error.instance_path().to_string(),
+            message: error.to_string().chars().take(300).collect(),
+        })
+        .collect();
+    if found.is_empty() { Ok(()) } else { Err(found) }
+}

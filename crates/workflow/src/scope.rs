@@ -1,0 +1,111 @@
+//! What the expressions of one evaluation read: the payloads of a run, as bytes.
+//!
+//! A payload is parsed only if an expression computes with it, and then once for all expressions of the
+//! evaluation.
+
+use std::cell::{Cell, OnceCell};
+
+use fairlane_core::id::{RunId, StepName};
+use serde_json::Value as Json;
+
+use crate::expr::{DATA_BYTES_MAX, Fault, Root, Value};
+
+/// Payloads of one run, as an evaluation sees them. All bytes are JSON that was checked when it came in.
+///
+/// Give what [`Refs`](crate::Refs) asks for; what is not given reads as `null`.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    pub input: &'a [u8],
+    pub steps: &'a [StepResult<'a>],
+    /// A JSON object with `id`, `tier` and `attributes`.
+    pub tenant: &'a [u8],
+    pub run: RunId,
+    /// Inside a `map`.
+    pub item: Option<Item<'a>>,
+}
+
+/// A step as expressions see it.
+#[derive(Clone, Copy, Debug)]
+pub struct StepResult<'a> {
+    pub name: &'a StepName,
+    /// Reads as `steps.NAME.status`.
+    pub status: &'a str,
+    /// Reads as `steps.NAME.output`; `None`, as for a step that was skipped, reads as `null`.
+    pub output: Option<&'a [u8]>,
+}
+
+/// The item of a `map` that the step runs for.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    pub value: &'a [u8],
+    pub index: u32,
+}
+
+const NULL: &[u8] = b"null";
+
+impl<'a> Scope<'a> {
+    pub(crate) fn step(&self, name: &StepName) -> Option<&'a StepResult<'a>> {
+        self.steps.iter().find(|step| step.name == name)
+    }
+
+    /// The bytes of a payload.
+    pub(crate) fn payload(&self, root: &Root) -> &'a [u8] {
+        match root {
+            Root::Input => self.input,
+            Root::Tenant => self.tenant,
+            Root::Item => self.item.map_or(NULL, |item| item.value),
+            Root::Output(name) => self.step(name).and_then(|step| step.output).unwrap_or(NULL),
+        }
+    }
+}
+
+/// A scope with the payloads that have been parsed so far.
+#[derive(Debug)]
+pub(crate) struct Session<'a> {
+    pub(crate) scope: Scope<'a>,
+    input: OnceCell<Json>,
+    tenant: OnceCell<Json>,
+    item: OnceCell<Json>,
+    outputs: Vec<OnceCell<Json>>,
+    bytes: Cell<usize>,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(scope: Scope<'a>) -> Self {
+        Self {
+            scope,
+            input: OnceCell::new(),
+            tenant: OnceCell::new(),
+            item: OnceCell::new(),
+            outputs: scope.steps.iter().map(|_| OnceCell::new()).collect(),
+            bytes: Cell::new(0),
+        }
+    }
+
+    /// The payload as a value.
+    pub(crate) fn value(&self, root: &Root) -> Result<Value<'_>, Fault> {
+        let cell = match root {
+            Root::Input => &self.input,
+            Root::Tenant => &self.tenant,
+            Root::Item => &self.item,
+            Root::Output(name) => {
+                match self.scope.steps.iter().position(|step| step.name == name) {
+                    Some(at) => &self.outputs[at],
+                    None => return Ok(Value::Null),
+                }
+            }
+        };
+        if let Some(json) = cell.get() {
+            return Ok(Value::from_json(json));
+        }
+        let payload = self.scope.payload(root);
+        let bytes = self.bytes.get().saturating_add(payload.len());
+        if bytes > DATA_BYTES_MAX {
+            return Err(Fault::DataTooLarge);
+        }
+        self.bytes.set(bytes);
+        let json = serde_json::from_slice(payload)
+            .map_err(|error| Fault::Payload { detail: error.to_string() })?;
+        Ok(Value::from_json(cell.get_or_init(|| json)))
+    }
+}
