@@ -97,6 +97,7 @@ fn inside_the_core_only_the_cell_and_the_driver_name_the_cell() {
     let text = "use crate::cell::Cell;";
     assert!(composers(&[file("crates/core/src/driver.rs", text)]).is_empty());
     assert!(composers(&[file("crates/core/src/cell/live.rs", text)]).is_empty());
+    assert!(composers(&[file("crates/core/src/scheduler/tests.rs", text)]).is_empty());
     assert!(
         composers(&[file("crates/core/src/plan.rs", "//! see crate::cell::effect")]).is_empty()
     );
