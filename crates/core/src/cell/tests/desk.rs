@@ -233,21 +233,18 @@ impl Desk {
         let mut text = String::new();
         self.released.retain(|effect| {
             let Effect::Progress(progress) = effect else { return true };
-            match &progress.step {
-                Some((instance, step, phase)) => {
-                    let part = match instance.part {
-                        Part::Whole => String::new(),
-                        Part::Item(at) => format!("[{at}]"),
-                        Part::Compensation => " undo".into(),
-                    };
-                    let _ = writeln!(text, "{step}{part}: {phase:?}");
-                }
-                None => {
-                    let because = progress.failure.as_ref().map_or(String::new(), |failure| {
-                        format!(" {} {}", failure.class, failure.message)
-                    });
-                    let _ = writeln!(text, "run: {:?}{because}", progress.status);
-                }
+            if let Some((instance, step, phase)) = &progress.step {
+                let part = match instance.part {
+                    Part::Whole => String::new(),
+                    Part::Item(at) => format!("[{at}]"),
+                    Part::Compensation => " undo".into(),
+                };
+                let _ = writeln!(text, "{step}{part}: {phase:?}");
+            } else {
+                let because = progress.failure.as_ref().map_or(String::new(), |failure| {
+                    format!(" {} {}", failure.class, failure.message)
+                });
+                let _ = writeln!(text, "run: {:?}{because}", progress.status);
             }
             false
         });

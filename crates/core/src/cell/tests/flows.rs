@@ -10,8 +10,8 @@ use crate::cell::input::{Command, Configure, Value};
 use crate::plan::{Compensation, Expr, Map, Retry, Step, StepKind, Wait};
 use crate::time::Span;
 
-fn check(got: String, want: &Expect) {
-    want.assert_eq(&got);
+fn check(got: &str, want: &Expect) {
+    want.assert_eq(got);
 }
 
 /// Works on everything until nothing is leased any more, one round of leases at a time.
@@ -37,7 +37,7 @@ fn a_chain_runs_step_by_step() {
     desk.submit("a", "loan");
     assert_eq!(work(&mut desk), "verify | decide");
     check(
-        desk.progress(),
+        &desk.progress(),
         &expect![[r#"
             verify: Leased
             verify: Done
@@ -60,7 +60,7 @@ fn a_join_waits_for_all_that_come_before_it() {
     assert_eq!(tasks(&both), "left right");
     desk.complete("w", &ids(&both[..1]));
     check(
-        desk.explain(&run),
+        &desk.explain(&run),
         &expect![[r#"
             start: Done
             left: Done
@@ -99,7 +99,7 @@ fn a_map_runs_as_many_items_at_once_as_it_may() {
     desk.submit("b", "batch");
     desk.evaluate(Ok(Value::Items(11)));
     check(
-        desk.progress(),
+        &desk.progress(),
         &expect![[r#"
             each: Failed
             run: Failed map-too-long the list has 11 items, at most 10 are allowed
@@ -117,7 +117,7 @@ fn one_failed_item_fails_the_map_and_calls_off_the_others() {
     let grants = desk.lease("w");
     desk.fail("w", &grants[0].lease, false);
     check(
-        desk.progress(),
+        &desk.progress(),
         &expect![[r#"
             each: Mapping
             each[0]: Leased
@@ -144,7 +144,7 @@ fn a_signal_is_kept_until_a_step_listens_and_taken_once() {
     desk.command(&run, signal());
     assert_eq!(work(&mut desk), "first");
     check(
-        desk.explain(&run),
+        &desk.explain(&run),
         &expect![[r#"
             first: Done
             approval: Done
@@ -207,22 +207,22 @@ fn calls_that_nest_for_ever_are_refused_at_a_bound() {
     assert_eq!(seen.matches("run: Failed").count(), 9);
 }
 
-fn undo(name_of: &str) -> Option<Compensation> {
-    Some(Compensation {
+fn undo(name_of: &str) -> Compensation {
+    Compensation {
         task: name(&format!("undo_{name_of}")),
         pool: name("default"),
         with: Vec::new(),
         retry: Retry::default(),
         attempt_timeout: Span::from_secs(60),
-    })
+    }
 }
 
 #[test]
 fn completed_steps_are_undone_in_reverse_order_when_the_run_fails() {
     let steps = vec![
-        Step { compensate: undo("book"), ..step("book", &[]) },
+        Step { compensate: Some(undo("book")), ..step("book", &[]) },
         step("look", &[0]),
-        Step { compensate: undo("pay"), ..step("pay", &[1]) },
+        Step { compensate: Some(undo("pay")), ..step("pay", &[1]) },
         step("ship", &[2]),
     ];
     let mut desk = Desk::new(workflow("order", steps));
@@ -236,7 +236,7 @@ fn completed_steps_are_undone_in_reverse_order_when_the_run_fails() {
     desk.fail("w", &ship[0].lease, false);
     assert_eq!(work(&mut desk), "undo_pay | undo_book");
     check(
-        desk.progress(),
+        &desk.progress(),
         &expect![[r#"
             ship: Failed
             run: Compensating boom it broke
