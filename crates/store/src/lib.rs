@@ -1,1 +1,19 @@
-//! Durable rows of a cell: the Store trait, its conformance suite, and SQLite behind it.
+//! Durable rows of a cell: the [`Store`] trait, its conformance suite, and SQLite behind it.
+//!
+//! A store writes what it is given and decides nothing. The cell's owner [claims](Store::claim) it, which raises the
+//! epoch; [loads](Store::load) what is live; and [commits](Store::commit) the changes of each turn in one transaction
+//! under that epoch. The API reads pages through [`Read`], always under a tenant's scope, so that another tenant's id
+//! answers exactly as a missing one: the key that is looked up begins with the scope's tenant.
+//!
+//! - [`sqlite`]: one file per region, for one server.
+//!
+//! This crate is the only one that holds SQL. It knows no clock, no HTTP and no async.
+
+mod error;
+mod read;
+pub mod sqlite;
+mod store;
+
+pub use error::Error;
+pub use read::{DecisionQuery, PAGE_MAX, Page, Payloads, Read, RunFilter, RunQuery, SCAN_MAX};
+pub use store::{Epoch, IDEMPOTENCY_RETENTION, SWEEP_MAX, Store};

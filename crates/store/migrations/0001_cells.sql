@@ -1,0 +1,5 @@
+CREATE TABLE cells (
+  cell INTEGER NOT NULL PRIMARY KEY CHECK (cell = 0),
+  epoch INTEGER NOT NULL,
+  decisions INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,4 @@
+CREATE TABLE valves (
+  cell INTEGER NOT NULL PRIMARY KEY CHECK (cell = 0),
+  body TEXT NOT NULL
+) STRICT;

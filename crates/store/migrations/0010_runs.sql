@@ -1,0 +1,20 @@
+CREATE TABLE runs (
+  tenant TEXT NOT NULL,
+  run BLOB NOT NULL,
+  workflow TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  context INTEGER NOT NULL,
+  lane TEXT NOT NULL,
+  status TEXT NOT NULL,
+  outcome TEXT,
+  created INTEGER NOT NULL,
+  ended INTEGER,
+  deadline INTEGER,
+  failure TEXT,
+  parent TEXT,
+  schedule TEXT,
+  revision INTEGER NOT NULL,
+  input_bytes INTEGER NOT NULL,
+  input BLOB,
+  PRIMARY KEY (tenant, run)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,131 @@
+-- The newest schema: what the chain of migrations leads to. A test compares the two.
+-- Every key of a tenant's rows begins with the tenant. Run ids are the 16 bytes of a UUID; times are microseconds since
+-- the Unix epoch; facts that SQL need not search are JSON text.
+
+CREATE TABLE cells (
+  cell INTEGER NOT NULL PRIMARY KEY CHECK (cell = 0),
+  epoch INTEGER NOT NULL,
+  decisions INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE orgs (org TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tiers (tier TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tenants (tenant TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE contexts (
+  tenant TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (tenant, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE pools (pool TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE valves (
+  cell INTEGER NOT NULL PRIMARY KEY CHECK (cell = 0),
+  body TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE workflows (
+  workflow TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (workflow, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE keys (
+  key TEXT NOT NULL PRIMARY KEY,
+  digest BLOB NOT NULL,
+  role TEXT NOT NULL,
+  created INTEGER NOT NULL,
+  label TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE runs (
+  tenant TEXT NOT NULL,
+  run BLOB NOT NULL,
+  workflow TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  context INTEGER NOT NULL,
+  lane TEXT NOT NULL,
+  status TEXT NOT NULL,
+  outcome TEXT,
+  created INTEGER NOT NULL,
+  ended INTEGER,
+  deadline INTEGER,
+  failure TEXT,
+  parent TEXT,
+  schedule TEXT,
+  revision INTEGER NOT NULL,
+  input_bytes INTEGER NOT NULL,
+  input BLOB,
+  PRIMARY KEY (tenant, run)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE steps (
+  tenant TEXT NOT NULL,
+  run BLOB NOT NULL,
+  step INTEGER NOT NULL,
+  part INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  detail TEXT,
+  attempt INTEGER NOT NULL,
+  fence INTEGER NOT NULL,
+  since INTEGER NOT NULL,
+  ready INTEGER NOT NULL,
+  output BLOB,
+  PRIMARY KEY (tenant, run, step, part)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE payloads (
+  tenant TEXT NOT NULL,
+  run BLOB NOT NULL,
+  step INTEGER NOT NULL,
+  part INTEGER NOT NULL,
+  body BLOB NOT NULL,
+  PRIMARY KEY (tenant, run, step, part)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE signals (
+  tenant TEXT NOT NULL,
+  run BLOB NOT NULL,
+  sequence INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  payload BLOB NOT NULL,
+  PRIMARY KEY (tenant, run, sequence)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE idempotency (
+  tenant TEXT NOT NULL,
+  key TEXT NOT NULL,
+  digest BLOB NOT NULL,
+  run BLOB NOT NULL,
+  created INTEGER NOT NULL,
+  PRIMARY KEY (tenant, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE schedules (
+  tenant TEXT NOT NULL,
+  workflow TEXT NOT NULL,
+  name TEXT NOT NULL,
+  next INTEGER,
+  last BLOB,
+  queued INTEGER NOT NULL,
+  PRIMARY KEY (tenant, workflow, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE decisions (
+  tenant TEXT NOT NULL,
+  sequence INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  code TEXT NOT NULL,
+  facts TEXT NOT NULL,
+  PRIMARY KEY (tenant, sequence)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX idempotency_by_age ON idempotency (created);
+
+CREATE INDEX runs_live ON runs (tenant, run) WHERE ended IS NULL;

@@ -1,0 +1,197 @@
+//! Pages and rows for the API, each as of one point in time.
+//!
+//! INVARIANT: what belongs to a tenant is read under its scope only, and the scope's tenant is the first column of
+//! the key that is looked up. There is no other path to such a row, so that a foreign id and a missing id take the
+//! same way and give the same answer.
+
+use std::fmt;
+use std::sync::Arc;
+
+use fairlane_core::id::{RunId, TenantId, WorkflowName};
+use fairlane_core::plan::{StepIndex, Workflow};
+use fairlane_core::row::{
+    DecisionRow, IdempotencyRow, Instance, Lane, Payload, RunRow, RunStatus, StepRow,
+};
+use fairlane_core::tenant::{Tenant, TenantScope};
+use fairlane_core::time::Time;
+
+use crate::error::Error;
+
+/// Most rows in one page, whatever was asked for.
+pub const PAGE_MAX: u32 = 1_000;
+/// Most rows that one page looks at to find those that match: about 20 milliseconds.
+pub const SCAN_MAX: u32 = 20_000;
+
+/// Reads committed rows. Cheap to make and to pool; used by one thread at a time.
+pub trait Read: Send + fmt::Debug {
+    /// One run.
+    fn run(
+        &mut self,
+        scope: &TenantScope,
+        run: RunId,
+        payloads: Payloads,
+    ) -> Result<Option<RunRow>, Error>;
+
+    /// The steps of a run that have a row, in order of their instance. A run that is not there has none.
+    fn steps(
+        &mut self,
+        scope: &TenantScope,
+        run: RunId,
+        payloads: Payloads,
+    ) -> Result<Vec<StepRow>, Error>;
+
+    /// A run and its steps as of the same commit.
+    fn run_and_steps(
+        &mut self,
+        scope: &TenantScope,
+        run: RunId,
+        payloads: Payloads,
+    ) -> Result<Option<(RunRow, Vec<StepRow>)>, Error>;
+
+    /// The tenant's runs, newest id first, inputs left out. A page that had to look at [`SCAN_MAX`] rows ends
+    /// early: it may be short, or empty, with a cursor to go on from.
+    fn runs(&mut self, scope: &TenantScope, query: &RunQuery)
+    -> Result<Page<RunRow, RunId>, Error>;
+
+    fn input(&mut self, scope: &TenantScope, run: RunId) -> Result<Option<Payload>, Error>;
+
+    fn output(
+        &mut self,
+        scope: &TenantScope,
+        run: RunId,
+        instance: Instance,
+    ) -> Result<Option<Payload>, Error>;
+
+    /// Outputs of the items of a mapped step, by position. An item that has none is left out.
+    fn outputs(
+        &mut self,
+        scope: &TenantScope,
+        run: RunId,
+        step: StepIndex,
+    ) -> Result<Vec<(u32, Payload)>, Error>;
+
+    /// What was submitted under the key, also if it is past its retention and not yet swept.
+    fn idempotency(
+        &mut self,
+        scope: &TenantScope,
+        key: &str,
+    ) -> Result<Option<IdempotencyRow>, Error>;
+
+    /// Decisions about the tenant, newest first.
+    fn decisions(
+        &mut self,
+        scope: &TenantScope,
+        query: DecisionQuery,
+    ) -> Result<Page<DecisionRow, u64>, Error>;
+
+    /// Decisions about the platform itself, newest first. For the operator.
+    fn platform_decisions(&mut self, query: DecisionQuery)
+    -> Result<Page<DecisionRow, u64>, Error>;
+
+    /// A version of a workflow; `None` for the newest. Workflows belong to the operator, not to a tenant.
+    fn workflow(
+        &mut self,
+        name: &WorkflowName,
+        version: Option<u32>,
+    ) -> Result<Option<Arc<Workflow>>, Error>;
+
+    /// Version numbers of a workflow below `before`, newest first.
+    fn workflow_versions(
+        &mut self,
+        name: &WorkflowName,
+        before: Option<u32>,
+        limit: u32,
+    ) -> Result<Page<u32, u32>, Error>;
+
+    /// Declared tenants after the given one, by id. For the operator.
+    fn tenants(
+        &mut self,
+        after: Option<&TenantId>,
+        limit: u32,
+    ) -> Result<Page<Tenant, TenantId>, Error>;
+}
+
+/// Whether rows come with their payloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payloads {
+    /// `input` and `output` are `None`, stored or not.
+    Leave,
+    Read,
+}
+
+/// Some rows, and where to go on: `None` if there are no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<Row, Cursor> {
+    pub rows: Vec<Row>,
+    pub next: Option<Cursor>,
+}
+
+/// Which runs to list.
+#[derive(Clone, Debug, Default)]
+pub struct RunQuery {
+    /// Only runs with a smaller id: the last page's `next`. Any id will do, such as one made from a time.
+    pub before: Option<RunId>,
+    /// At most [`PAGE_MAX`].
+    pub limit: u32,
+    pub filter: RunFilter,
+}
+
+/// Conditions on a run; all must hold.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    pub status: Option<RunStatus>,
+    pub workflow: Option<WorkflowName>,
+    pub lane: Option<Lane>,
+    /// Created at this time or later.
+    pub created_from: Option<Time>,
+    /// Created before this time.
+    pub created_until: Option<Time>,
+}
+
+/// Which decisions to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DecisionQuery {
+    /// Only decisions with a smaller sequence: the last page's `next`.
+    pub before: Option<u64>,
+    /// At most [`PAGE_MAX`].
+    pub limit: u32,
+}
+
+/// What a filter looks at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facets<'a> {
+    pub(crate) status: RunStatus,
+    pub(crate) workflow: &'a str,
+    pub(crate) lane: Lane,
+    pub(crate) created: Time,
+}
+
+impl RunFilter {
+    pub(crate) fn matches(&self, run: Facets<'_>) -> bool {
+        self.status.is_none_or(|status| status == run.status)
+            && self.workflow.as_ref().is_none_or(|workflow| workflow.as_str() == run.workflow)
+            && self.lane.is_none_or(|lane| lane == run.lane)
+            && self.created_from.is_none_or(|from| run.created >= from)
+            && self.created_until.is_none_or(|until| run.created < until)
+    }
+}
+
+/// A limit as it is applied: at least one row, at most [`PAGE_MAX`].
+pub(crate) fn page_limit(limit: u32) -> usize {
+    limit.clamp(1, PAGE_MAX) as usize
+}
+
+/// How many rows to ask for: one beyond the page tells whether there is a next one.
+pub(crate) fn one_more(limit: usize) -> i64 {
+    i64::try_from(limit + 1).expect("a page is small")
+}
+
+impl<Row, Cursor> Page<Row, Cursor> {
+    /// A page of at most `limit` rows, made of one row more if there are more.
+    pub(crate) fn cut(mut rows: Vec<Row>, limit: usize, cursor: impl Fn(&Row) -> Cursor) -> Self {
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = if more { rows.last().map(cursor) } else { None };
+        Self { rows, next }
+    }
+}

@@ -1,0 +1,210 @@
+//! The store of one server: one SQLite file per region, one writer, any number of readers beside it.
+//!
+//! The file is in WAL mode with `synchronous=FULL`: a commit that returned is on the disk. One turn is one transaction,
+//! which checks the epoch itself. Table families have one module each.
+//!
+//! Beside `<region>.db` stand SQLite's own `-wal` and `-shm`, and `<region>.lock`, which keeps a second server off.
+
+mod cells;
+mod codec;
+mod decisions;
+mod idempotency;
+mod lock;
+mod open;
+mod payloads;
+mod reader;
+mod resources;
+mod runs;
+mod schedules;
+mod schema;
+mod signals;
+mod steps;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use fairlane_core::cell::change::{Change, Snapshot};
+use fairlane_core::time::Time;
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+
+use self::codec::Fault;
+use self::lock::Lock;
+pub use self::reader::SqliteReader;
+use crate::error::Error;
+use crate::read::Read;
+use crate::store::{Epoch, IDEMPOTENCY_RETENTION, SWEEP_MAX, Store};
+
+/// A region's file, open for writing. No other process can open it so meanwhile.
+#[derive(Debug)]
+pub struct SqliteStore {
+    // Closed before the lock is given back.
+    connection: Connection,
+    path: PathBuf,
+    _lock: Lock,
+}
+
+impl SqliteStore {
+    /// Opens `<folder>/<region>.db`, which is created if it is not there, and brought to the newest schema.
+    pub fn open(folder: &Path, region: &str) -> Result<Self, Error> {
+        let is_name = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+        if region.is_empty() || region.len() > 64 || !region.bytes().all(is_name) {
+            return Err(Error::RegionName { name: region.to_owned() });
+        }
+        std::fs::create_dir_all(folder).map_err(|source| Error::Io {
+            action: "create the folder",
+            path: folder.to_owned(),
+            source,
+        })?;
+        let lock = Lock::take(folder.join(format!("{region}.lock")))?;
+        let path = folder.join(format!("{region}.db"));
+        let connection = open::writer(&path)?;
+        Ok(Self { connection, path, _lock: lock })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn named<T>(&self, action: &'static str, result: Result<T, Fault>) -> Result<T, Error> {
+        result.map_err(|fault| report(action, &self.path, fault))
+    }
+
+    /// Runs `write` in one transaction under the epoch.
+    fn owned<T>(
+        &mut self,
+        action: &'static str,
+        held: Epoch,
+        write: impl FnOnce(&Connection) -> Result<T, Fault>,
+    ) -> Result<T, Error> {
+        let path = &self.path;
+        let fail = |fault: Fault| report(action, path, fault);
+        // Dropped without a commit, it is rolled back.
+        let tx = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|error| fail(error.into()))?;
+        let current = cells::epoch(&tx).map_err(fail)?;
+        if current != held {
+            return Err(Error::StaleEpoch { held, current });
+        }
+        let written = write(&tx).map_err(fail)?;
+        tx.commit().map_err(|error| fail(error.into()))?;
+        Ok(written)
+    }
+}
+
+impl Store for SqliteStore {
+    fn claim(&mut self) -> Result<Epoch, Error> {
+        // A single statement is a transaction of its own.
+        self.named("claim the cell", cells::claim(&self.connection))
+    }
+
+    fn load(&mut self) -> Result<Snapshot, Error> {
+        let read = || -> Result<Snapshot, Fault> {
+            let tx = self.connection.unchecked_transaction()?;
+            snapshot(&tx)
+        };
+        self.named("load the cell", read())
+    }
+
+    fn commit(&mut self, epoch: Epoch, changes: &[Change]) -> Result<(), Error> {
+        self.owned("commit a turn", epoch, |tx| {
+            changes.iter().try_for_each(|change| apply(tx, change))?;
+            let reached = changes.iter().filter_map(|change| match change {
+                Change::Decision(row) => Some(row.sequence),
+                _ => None,
+            });
+            reached.max().map_or(Ok(()), |sequence| cells::reach(tx, sequence))
+        })
+    }
+
+    fn sweep(&mut self, epoch: Epoch, now: Time) -> Result<u32, Error> {
+        let limit = now - IDEMPOTENCY_RETENTION;
+        self.owned("sweep", epoch, |tx| idempotency::sweep(tx, limit, SWEEP_MAX))
+    }
+
+    fn reader(&self) -> Result<Box<dyn Read>, Error> {
+        let connection = open::reader(&self.path)?;
+        Ok(Box::new(SqliteReader { connection, path: self.path.clone() }))
+    }
+
+    fn close(self: Box<Self>) -> Result<(), Error> {
+        let Self { connection, path, _lock: lock } = *self;
+        let closed = connection.close();
+        drop(lock);
+        closed.map_err(|(_, error)| report("close the database", &path, error.into()))
+    }
+}
+
+fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
+    let runs = runs::live(connection)?;
+    let mut pinned = BTreeSet::new();
+    let mut last = None;
+    for run in &runs {
+        let pin = (&run.key.tenant, run.context);
+        if last != Some(pin) {
+            pinned.insert((pin.0.clone(), pin.1));
+            last = Some(pin);
+        }
+    }
+    Ok(Snapshot {
+        orgs: resources::orgs(connection)?,
+        tiers: resources::tiers(connection)?,
+        tenants: resources::tenants(connection)?,
+        contexts: resources::contexts(connection, &pinned)?,
+        pools: resources::pools(connection)?,
+        valve: resources::valve(connection)?,
+        workflows: resources::workflows(connection)?,
+        keys: resources::keys(connection)?,
+        schedules: schedules::all(connection)?,
+        runs,
+        steps: steps::live(connection)?,
+        signals: signals::live(connection)?,
+        decisions: cells::decisions(connection)?,
+    })
+}
+
+fn apply(tx: &Connection, change: &Change) -> Result<(), Fault> {
+    match change {
+        Change::Org(org) => resources::put_org(tx, org),
+        Change::Tier(tier) => resources::put_tier(tx, tier),
+        Change::Tenant(tenant, context) => resources::put_tenant(tx, tenant, context),
+        Change::Pool(pool) => resources::put_pool(tx, pool),
+        Change::Valve(valve) => resources::put_valve(tx, valve),
+        Change::Workflow(workflow) => resources::put_workflow(tx, workflow),
+        Change::Key(key) => resources::put_key(tx, key),
+        Change::DropKey(key) => resources::delete_key(tx, key),
+        Change::Run(row) => runs::put(tx, row),
+        Change::Step(row) => steps::put(tx, row),
+        Change::DropStep(key, step) => steps::drop_step(tx, key, *step),
+        Change::Idempotency(row) => idempotency::put(tx, row),
+        Change::Signal(row) => signals::put(tx, row),
+        Change::TakeSignal { key, sequence, instance } => {
+            signals::take(tx, key, *sequence, *instance)
+        }
+        Change::Schedule(row) => schedules::put(tx, row),
+        Change::DropSchedule(tenant, workflow, name) => {
+            schedules::delete(tx, tenant, workflow, name)
+        }
+        Change::Decision(row) => decisions::put(tx, row),
+    }
+}
+
+/// What went wrong inside, with where and at what.
+fn report(action: &'static str, path: &Path, fault: Fault) -> Error {
+    let path = path.to_owned();
+    match fault {
+        Fault::Missing(what) => Error::Missing { what },
+        Fault::Column(detail) => Error::Corrupt { path, detail },
+        Fault::Sqlite(error) => match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Error::Full { path },
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+                Error::Corrupt { path, detail: error.to_string() }
+            }
+            Some(_) => Error::Database { action, path, source: Box::new(error) },
+            None => Error::Corrupt { path, detail: error.to_string() },
+        },
+    }
+}

@@ -1,0 +1,142 @@
+//! Reading beside the writer, on a connection of its own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use fairlane_core::id::{RunId, TenantId, WorkflowName};
+use fairlane_core::plan::{StepIndex, Workflow};
+use fairlane_core::row::{DecisionRow, IdempotencyRow, Instance, Payload, RunRow, StepRow};
+use fairlane_core::tenant::{Tenant, TenantScope};
+use rusqlite::Connection;
+
+use super::codec::Fault;
+use super::{decisions, idempotency, report, resources, runs, steps};
+use crate::error::Error;
+use crate::read::{DecisionQuery, Page, Payloads, Read, RunQuery};
+
+/// Reads a region's file; each call sees the newest commit.
+#[derive(Debug)]
+pub struct SqliteReader {
+    pub(super) connection: Connection,
+    pub(super) path: PathBuf,
+}
+
+impl SqliteReader {
+    fn named<T>(&self, action: &'static str, result: Result<T, Fault>) -> Result<T, Error> {
+        result.map_err(|fault| report(action, &self.path, fault))
+    }
+}
+
+impl Read for SqliteReader {
+    fn run(
+        &mut self,
+        scope: &TenantScope,
+        run: RunId,
+        payloads: Payloads,
+    ) -> Result<Option<RunRow>, Error> {
+        self.named("read a run", runs::one(&self.connection, scope, run, payloads))
+    }
+
+    fn steps(
+        &mut self,
+        scope: &TenantScope,
+        run: RunId,
+        payloads: Payloads,
+    ) -> Result<Vec<StepRow>, Error> {
+        self.named("read steps", steps::of_run(&self.connection, scope, run, payloads))
+    }
+
+    fn run_and_steps(
+        &mut self,
+        scope: &TenantScope,
+        run: RunId,
+        payloads: Payloads,
+    ) -> Result<Option<(RunRow, Vec<StepRow>)>, Error> {
+        let read = || -> Result<_, Fault> {
+            // Both statements see the commit that the first one saw.
+            let tx = self.connection.unchecked_transaction()?;
+            let Some(row) = runs::one(&tx, scope, run, payloads)? else { return Ok(None) };
+            Ok(Some((row, steps::of_run(&tx, scope, run, payloads)?)))
+        };
+        self.named("read a run and its steps", read())
+    }
+
+    fn runs(
+        &mut self,
+        scope: &TenantScope,
+        query: &RunQuery,
+    ) -> Result<Page<RunRow, RunId>, Error> {
+        self.named("list runs", runs::page(&self.connection, scope, query))
+    }
+
+    fn input(&mut self, scope: &TenantScope, run: RunId) -> Result<Option<Payload>, Error> {
+        self.named("read an input", runs::input(&self.connection, scope, run))
+    }
+
+    fn output(
+        &mut self,
+        scope: &TenantScope,
+        run: RunId,
+        instance: Instance,
+    ) -> Result<Option<Payload>, Error> {
+        self.named("read an output", steps::output(&self.connection, scope, run, instance))
+    }
+
+    fn outputs(
+        &mut self,
+        scope: &TenantScope,
+        run: RunId,
+        step: StepIndex,
+    ) -> Result<Vec<(u32, Payload)>, Error> {
+        self.named("read outputs", steps::outputs(&self.connection, scope, run, step))
+    }
+
+    fn idempotency(
+        &mut self,
+        scope: &TenantScope,
+        key: &str,
+    ) -> Result<Option<IdempotencyRow>, Error> {
+        self.named("read an idempotency key", idempotency::one(&self.connection, scope, key))
+    }
+
+    fn decisions(
+        &mut self,
+        scope: &TenantScope,
+        query: DecisionQuery,
+    ) -> Result<Page<DecisionRow, u64>, Error> {
+        self.named("list decisions", decisions::page(&self.connection, Some(scope), query))
+    }
+
+    fn platform_decisions(
+        &mut self,
+        query: DecisionQuery,
+    ) -> Result<Page<DecisionRow, u64>, Error> {
+        self.named("list decisions", decisions::page(&self.connection, None, query))
+    }
+
+    fn workflow(
+        &mut self,
+        name: &WorkflowName,
+        version: Option<u32>,
+    ) -> Result<Option<Arc<Workflow>>, Error> {
+        self.named("read a workflow", resources::workflow(&self.connection, name, version))
+    }
+
+    fn workflow_versions(
+        &mut self,
+        name: &WorkflowName,
+        before: Option<u32>,
+        limit: u32,
+    ) -> Result<Page<u32, u32>, Error> {
+        let page = resources::workflow_versions(&self.connection, name, before, limit);
+        self.named("list versions of a workflow", page)
+    }
+
+    fn tenants(
+        &mut self,
+        after: Option<&TenantId>,
+        limit: u32,
+    ) -> Result<Page<Tenant, TenantId>, Error> {
+        self.named("list tenants", resources::tenant_page(&self.connection, after, limit))
+    }
+}

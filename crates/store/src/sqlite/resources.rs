@@ -1,0 +1,226 @@
+//! What the operator declares: tables `orgs`, `tiers`, `tenants`, `contexts`, `pools`, `valves`, `workflows`, `keys`.
+//! Few rows, seldom written; each is one JSON document under its name.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use fairlane_core::id::{KeyId, TenantId, WorkflowName};
+use fairlane_core::plan::Workflow;
+use fairlane_core::pool::{Pool, Valve};
+use fairlane_core::row::KeyRow;
+use fairlane_core::tenant::{Context, Org, Tenant, Tier};
+use rusqlite::{Connection, Params, params};
+use serde::de::DeserializeOwned;
+
+use super::codec::{Columns, Fault, signed, to_json};
+use crate::read::{Page, one_more, page_limit};
+
+pub(super) fn put_org(connection: &Connection, org: &Org) -> Result<(), Fault> {
+    write(
+        connection,
+        "INSERT INTO orgs (org, body) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET body = excluded.body",
+        params![org.id.as_str(), to_json(org)],
+    )
+}
+
+pub(super) fn put_tier(connection: &Connection, tier: &Tier) -> Result<(), Fault> {
+    write(
+        connection,
+        "INSERT INTO tiers (tier, body) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET body = excluded.body",
+        params![tier.name.as_str(), to_json(tier)],
+    )
+}
+
+pub(super) fn put_tenant(
+    connection: &Connection,
+    tenant: &Tenant,
+    context: &Context,
+) -> Result<(), Fault> {
+    write(
+        connection,
+        "INSERT INTO tenants (tenant, body) VALUES (?1, ?2)
+         ON CONFLICT DO UPDATE SET body = excluded.body",
+        params![tenant.id.as_str(), to_json(tenant)],
+    )?;
+    write(
+        connection,
+        "INSERT INTO contexts (tenant, version, body) VALUES (?1, ?2, ?3)
+         ON CONFLICT DO UPDATE SET body = excluded.body",
+        params![context.tenant.as_str(), context.version, to_json(context)],
+    )
+}
+
+pub(super) fn put_pool(connection: &Connection, pool: &Pool) -> Result<(), Fault> {
+    write(
+        connection,
+        "INSERT INTO pools (pool, body) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET body = excluded.body",
+        params![pool.name.as_str(), to_json(pool)],
+    )
+}
+
+pub(super) fn put_valve(connection: &Connection, valve: &Valve) -> Result<(), Fault> {
+    write(
+        connection,
+        "INSERT INTO valves (cell, body) VALUES (0, ?1) ON CONFLICT DO UPDATE SET body = excluded.body",
+        params![to_json(valve)],
+    )
+}
+
+pub(super) fn put_workflow(connection: &Connection, workflow: &Workflow) -> Result<(), Fault> {
+    write(
+        connection,
+        "INSERT INTO workflows (workflow, version, body) VALUES (?1, ?2, ?3)
+         ON CONFLICT DO UPDATE SET body = excluded.body",
+        params![workflow.name.as_str(), workflow.version, to_json(workflow)],
+    )
+}
+
+pub(super) fn put_key(connection: &Connection, key: &KeyRow) -> Result<(), Fault> {
+    write(
+        connection,
+        "INSERT INTO keys (key, digest, role, created, label) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET digest = excluded.digest, role = excluded.role,
+         created = excluded.created, label = excluded.label",
+        params![
+            key.id.as_str(),
+            key.digest,
+            to_json(&key.role),
+            signed(key.created.0),
+            &*key.label
+        ],
+    )
+}
+
+pub(super) fn delete_key(connection: &Connection, key: &KeyId) -> Result<(), Fault> {
+    write(connection, "DELETE FROM keys WHERE key = ?1", params![key.as_str()])
+}
+
+fn write(connection: &Connection, sql: &str, values: impl Params) -> Result<(), Fault> {
+    connection.prepare_cached(sql)?.execute(values)?;
+    Ok(())
+}
+
+pub(super) fn orgs(connection: &Connection) -> Result<Vec<Org>, Fault> {
+    bodies(connection, "SELECT body FROM orgs ORDER BY org", [])
+}
+
+pub(super) fn tiers(connection: &Connection) -> Result<Vec<Tier>, Fault> {
+    bodies(connection, "SELECT body FROM tiers ORDER BY tier", [])
+}
+
+pub(super) fn tenants(connection: &Connection) -> Result<Vec<Tenant>, Fault> {
+    bodies(connection, "SELECT body FROM tenants ORDER BY tenant", [])
+}
+
+pub(super) fn pools(connection: &Connection) -> Result<Vec<Pool>, Fault> {
+    bodies(connection, "SELECT body FROM pools ORDER BY pool", [])
+}
+
+pub(super) fn valve(connection: &Connection) -> Result<Option<Valve>, Fault> {
+    Ok(bodies(connection, "SELECT body FROM valves", [])?.pop())
+}
+
+pub(super) fn workflows(connection: &Connection) -> Result<Vec<Arc<Workflow>>, Fault> {
+    bodies(connection, "SELECT body FROM workflows ORDER BY workflow, version", [])
+        .map(|workflows| workflows.into_iter().map(Arc::new).collect())
+}
+
+pub(super) fn keys(connection: &Connection) -> Result<Vec<KeyRow>, Fault> {
+    let mut statement =
+        connection.prepare("SELECT key, digest, role, created, label FROM keys ORDER BY key")?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()?.map(Columns) {
+        found.push(KeyRow {
+            id: row.name(0)?,
+            digest: row.digest(1)?,
+            role: row.json(2)?,
+            created: row.time(3)?,
+            label: Arc::from(row.text(4)?),
+        });
+    }
+    Ok(found)
+}
+
+/// The contexts that are pinned, and each tenant's newest, in order of tenant and version.
+pub(super) fn contexts(
+    connection: &Connection,
+    pinned: &BTreeSet<(TenantId, u32)>,
+) -> Result<Vec<Arc<Context>>, Fault> {
+    let mut statement = connection.prepare(
+        "SELECT tenant, version, body,
+         version = (SELECT max(version) FROM contexts AS all_versions
+                    WHERE all_versions.tenant = contexts.tenant)
+         FROM contexts ORDER BY tenant, version",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()?.map(Columns) {
+        if row.number(3)? || pinned.contains(&(row.name(0)?, row.number(1)?)) {
+            found.push(Arc::new(row.json(2)?));
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn workflow(
+    connection: &Connection,
+    name: &WorkflowName,
+    version: Option<u32>,
+) -> Result<Option<Arc<Workflow>>, Fault> {
+    let found = bodies(
+        connection,
+        "SELECT body FROM workflows WHERE workflow = ?1 AND version = coalesce(?2,
+         (SELECT max(version) FROM workflows WHERE workflow = ?1))",
+        params![name.as_str(), version],
+    )?;
+    Ok(found.into_iter().next().map(Arc::new))
+}
+
+pub(super) fn workflow_versions(
+    connection: &Connection,
+    name: &WorkflowName,
+    before: Option<u32>,
+    limit: u32,
+) -> Result<Page<u32, u32>, Fault> {
+    let limit = page_limit(limit);
+    let mut statement = connection.prepare_cached(
+        "SELECT version FROM workflows WHERE workflow = ?1 AND version < ?2
+         ORDER BY version DESC LIMIT ?3",
+    )?;
+    let before = before.map_or(i64::MAX, i64::from);
+    let mut rows = statement.query(params![name.as_str(), before, one_more(limit)])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()?.map(Columns) {
+        found.push(row.number(0)?);
+    }
+    Ok(Page::cut(found, limit, |version| *version))
+}
+
+pub(super) fn tenant_page(
+    connection: &Connection,
+    after: Option<&TenantId>,
+    limit: u32,
+) -> Result<Page<Tenant, TenantId>, Fault> {
+    let limit = page_limit(limit);
+    let found = bodies(
+        connection,
+        "SELECT body FROM tenants WHERE tenant > ?1 ORDER BY tenant LIMIT ?2",
+        params![after.map_or("", |tenant| tenant.as_str()), one_more(limit)],
+    )?;
+    Ok(Page::cut(found, limit, |tenant| tenant.id.clone()))
+}
+
+fn bodies<T: DeserializeOwned>(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+) -> Result<Vec<T>, Fault> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(values)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(Columns(row).json(0)?);
+    }
+    Ok(found)
+}

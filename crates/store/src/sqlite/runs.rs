@@ -1,0 +1,206 @@
+//! Table `runs`.
+
+use fairlane_core::id::{RunId, StepName, TenantId, WorkflowName};
+use fairlane_core::row::{Payload, RunKey, RunRow, RunStatus};
+use fairlane_core::tenant::TenantScope;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::codec::{
+    Columns, Fault, Names, id_bytes, lane, lane_code, signed, status, status_code, to_json,
+};
+use super::payloads::{Slot, place};
+use crate::read::{Facets, Page, Payloads, RunQuery, SCAN_MAX, page_limit};
+
+/// In the order in which `Reading::row` takes them.
+macro_rules! columns {
+    () => {
+        "tenant, run, workflow, version, context, lane, status, outcome, created, ended, deadline, failure, parent, \
+         schedule, revision, input_bytes"
+    };
+}
+
+/// Position of the input where a statement reads it.
+const INPUT: usize = 16;
+
+macro_rules! input {
+    () => {
+        "coalesce(input, (SELECT body FROM payloads WHERE payloads.tenant = runs.tenant \
+         AND payloads.run = runs.run AND step = -1 AND part = -1))"
+    };
+}
+
+pub(super) fn put(connection: &Connection, row: &RunRow) -> Result<(), Fault> {
+    let input = place(connection, &row.key, Slot::INPUT, row.input.as_ref())?;
+    connection
+        .prepare_cached(concat!(
+            "INSERT INTO runs (",
+            columns!(),
+            ", input) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+             ON CONFLICT DO UPDATE SET workflow = excluded.workflow, version = excluded.version,
+             context = excluded.context, lane = excluded.lane, status = excluded.status,
+             outcome = excluded.outcome, created = excluded.created, ended = excluded.ended,
+             deadline = excluded.deadline, failure = excluded.failure, parent = excluded.parent,
+             schedule = excluded.schedule, revision = excluded.revision,
+             input_bytes = excluded.input_bytes, input = iif(?18, excluded.input, input)",
+        ))?
+        .execute(params![
+            row.key.tenant.as_str(),
+            id_bytes(row.key.run),
+            row.workflow.as_str(),
+            row.version,
+            row.context,
+            lane_code(row.lane),
+            status_code(row.status),
+            row.outcome.map(status_code),
+            signed(row.created.0),
+            row.ended.map(|time| signed(time.0)),
+            row.deadline.map(|time| signed(time.0)),
+            row.failure.as_ref().map(to_json),
+            row.parent.as_ref().map(to_json),
+            row.schedule.as_ref().map(StepName::as_str),
+            signed(row.revision),
+            row.input_bytes,
+            input.bytes,
+            input.replace,
+        ])?;
+    Ok(())
+}
+
+/// Runs that have not ended, oldest first.
+pub(super) fn live(connection: &Connection) -> Result<Vec<RunRow>, Fault> {
+    let mut statement = connection.prepare(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM runs INDEXED BY runs_live WHERE ended IS NULL ORDER BY tenant, run",
+    ))?;
+    let mut rows = statement.query([])?;
+    let mut reading = Reading::default();
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(reading.row(Columns(row), None)?);
+    }
+    found.sort_unstable_by(|a, b| {
+        (a.created, a.key.run, &a.key.tenant).cmp(&(b.created, b.key.run, &b.key.tenant))
+    });
+    Ok(found)
+}
+
+pub(super) fn one(
+    connection: &Connection,
+    scope: &TenantScope,
+    run: RunId,
+    payloads: Payloads,
+) -> Result<Option<RunRow>, Fault> {
+    let mut statement = connection.prepare_cached(match payloads {
+        Payloads::Leave => {
+            concat!("SELECT ", columns!(), " FROM runs WHERE tenant = ?1 AND run = ?2")
+        }
+        Payloads::Read => concat!(
+            "SELECT ",
+            columns!(),
+            ", ",
+            input!(),
+            " FROM runs WHERE tenant = ?1 AND run = ?2"
+        ),
+    })?;
+    let mut rows = statement.query(params![scope.tenant().as_str(), id_bytes(run)])?;
+    let Some(row) = rows.next()?.map(Columns) else { return Ok(None) };
+    let input = match payloads {
+        Payloads::Leave => None,
+        Payloads::Read => row.optional_bytes(INPUT)?,
+    };
+    Reading::default().row(row, input).map(Some)
+}
+
+pub(super) fn input(
+    connection: &Connection,
+    scope: &TenantScope,
+    run: RunId,
+) -> Result<Option<Payload>, Fault> {
+    let found = connection
+        .prepare_cached(concat!("SELECT ", input!(), " FROM runs WHERE tenant = ?1 AND run = ?2"))?
+        .query_row(params![scope.tenant().as_str(), id_bytes(run)], |row| {
+            Ok(Columns(row).optional_bytes(0))
+        })
+        .optional()?;
+    found.transpose().map(Option::flatten)
+}
+
+/// A page, newest id first. Looks at [`SCAN_MAX`] rows at most; a live status has its own index, so that it looks at
+/// live runs only.
+pub(super) fn page(
+    connection: &Connection,
+    scope: &TenantScope,
+    query: &RunQuery,
+) -> Result<Page<RunRow, RunId>, Fault> {
+    let live = query.filter.status.is_some_and(|status| !RunStatus::is_ended(status));
+    let mut statement = connection.prepare_cached(if live {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM runs INDEXED BY runs_live WHERE tenant = ?1 AND run < ?2 AND ended IS NULL ORDER BY run DESC",
+        )
+    } else {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM runs WHERE tenant = ?1 AND run < ?2 ORDER BY run DESC"
+        )
+    })?;
+    // Nothing is smaller than the largest id but that id itself, which no version of UUID allows.
+    let before = query.before.unwrap_or(RunId(u128::MAX));
+    let mut rows = statement.query(params![scope.tenant().as_str(), id_bytes(before)])?;
+    let mut reading = Reading::default();
+    let limit = page_limit(query.limit);
+    let mut page = Page { rows: Vec::new(), next: None };
+    let mut last = None;
+    for _ in 0..SCAN_MAX {
+        let Some(row) = rows.next()?.map(Columns) else { return Ok(page) };
+        if page.rows.len() == limit {
+            page.next = last;
+            return Ok(page);
+        }
+        last = Some(row.run_id(1)?);
+        let facets = Facets {
+            status: status(row.text(6)?)?,
+            workflow: row.text(2)?,
+            lane: lane(row.text(5)?)?,
+            created: row.time(8)?,
+        };
+        if query.filter.matches(facets) {
+            page.rows.push(reading.row(row, None)?);
+        }
+    }
+    page.next = last;
+    Ok(page)
+}
+
+/// Reads rows, sharing the names that repeat.
+#[derive(Debug, Default)]
+struct Reading {
+    tenants: Names<TenantId>,
+    workflows: Names<WorkflowName>,
+}
+
+impl Reading {
+    fn row(&mut self, row: Columns<'_, '_>, input: Option<Payload>) -> Result<RunRow, Fault> {
+        Ok(RunRow {
+            key: RunKey { tenant: self.tenants.get(row.text(0)?)?, run: row.run_id(1)? },
+            workflow: self.workflows.get(row.text(2)?)?,
+            version: row.number(3)?,
+            context: row.number(4)?,
+            lane: lane(row.text(5)?)?,
+            status: status(row.text(6)?)?,
+            outcome: row.optional_text(7)?.map(status).transpose()?,
+            created: row.time(8)?,
+            ended: row.optional_time(9)?,
+            deadline: row.optional_time(10)?,
+            failure: row.optional_json(11)?,
+            parent: row.optional_json(12)?,
+            schedule: row.optional_name(13)?,
+            revision: row.unsigned(14)?,
+            input_bytes: row.number(15)?,
+            input,
+        })
+    }
+}

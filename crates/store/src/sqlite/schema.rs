@@ -1,0 +1,76 @@
+//! The schema and how a file comes to it: numbered migrations, forward only, one statement each.
+//!
+//! `PRAGMA user_version` is the number of migrations that a file has seen. A new file gets `schema.sql` at once, and a
+//! test compares that with the chain. To change the schema, change `schema.sql` and append a migration; those that
+//! were released are never edited.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::codec::Fault;
+use crate::error::Error;
+
+/// The newest schema.
+pub(super) const FRESH: &str = include_str!("../../schema.sql");
+
+/// What led to it, oldest first.
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_cells.sql"),
+    include_str!("../../migrations/0002_orgs.sql"),
+    include_str!("../../migrations/0003_tiers.sql"),
+    include_str!("../../migrations/0004_tenants.sql"),
+    include_str!("../../migrations/0005_contexts.sql"),
+    include_str!("../../migrations/0006_pools.sql"),
+    include_str!("../../migrations/0007_valves.sql"),
+    include_str!("../../migrations/0008_workflows.sql"),
+    include_str!("../../migrations/0009_keys.sql"),
+    include_str!("../../migrations/0010_runs.sql"),
+    include_str!("../../migrations/0011_steps.sql"),
+    include_str!("../../migrations/0012_payloads.sql"),
+    include_str!("../../migrations/0013_signals.sql"),
+    include_str!("../../migrations/0014_idempotency.sql"),
+    include_str!("../../migrations/0015_schedules.sql"),
+    include_str!("../../migrations/0016_decisions.sql"),
+    include_str!("../../migrations/0017_idempotency_by_age.sql"),
+    include_str!("../../migrations/0018_runs_live.sql"),
+];
+
+/// The version that this program writes.
+#[expect(clippy::cast_possible_wrap, reason = "there are few migrations")]
+pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
+
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Fills an empty database.
+pub(super) fn create(connection: &mut Connection) -> Result<(), Fault> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    tx.execute_batch(FRESH)?;
+    tx.pragma_update(None, "user_version", VERSION)?;
+    Ok(tx.commit()?)
+}
+
+/// Brings a file of an older version up to `version`, in one transaction.
+pub(super) fn migrate(connection: &mut Connection, from: i64, version: i64) -> Result<(), Fault> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let steps = usize::try_from(from).unwrap_or(0)..usize::try_from(version).unwrap_or(0);
+    for migration in &MIGRATIONS[steps] {
+        tx.execute_batch(migration)?;
+    }
+    tx.pragma_update(None, "user_version", version)?;
+    Ok(tx.commit()?)
+}
+
+/// The version of a file, if this program can use it.
+pub(super) fn supported(found: i64, path: &Path) -> Result<i64, Error> {
+    match found {
+        0..=VERSION => Ok(found),
+        ..0 => Err(Error::Corrupt {
+            path: path.to_owned(),
+            detail: format!("its schema version is {found}"),
+        }),
+        _ => Err(Error::NewerSchema { path: path.to_owned(), found, supported: VERSION }),
+    }
+}

@@ -1,0 +1,53 @@
+//! What the owner of a cell does with its store.
+
+use std::fmt;
+
+use fairlane_core::cell::change::{Change, Snapshot};
+use fairlane_core::time::{Span, Time};
+
+use crate::error::Error;
+use crate::read::Read;
+
+/// How long an idempotency key is remembered after its submission.
+pub const IDEMPOTENCY_RETENTION: Span = Span::from_secs(24 * 60 * 60);
+/// Most rows that one [`Store::sweep`] deletes: about a millisecond of the committing thread.
+pub const SWEEP_MAX: u32 = 1_000;
+
+/// Ownership of a cell, numbered: each claim is one higher than the last. A write under any but the newest changes
+/// nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u64);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The one writer of a cell's rows, owned by the committing thread.
+///
+/// Opening is each implementation's own function. `Box<dyn Store>` works, so that the kind of store is a matter of
+/// configuration.
+pub trait Store: Send + fmt::Debug {
+    /// Takes the cell: raises its epoch, so that every earlier owner's writes are refused from now on.
+    fn claim(&mut self) -> Result<Epoch, Error>;
+
+    /// Reads all that the cell keeps in memory, as of the last commit.
+    fn load(&mut self) -> Result<Snapshot, Error>;
+
+    /// Writes the changes in order, all or none, durably, if the epoch is the newest. No changes, no write: then
+    /// only the epoch is checked.
+    ///
+    /// `input: None` and `output: None` leave a stored payload alone.
+    fn commit(&mut self, epoch: Epoch, changes: &[Change]) -> Result<(), Error>;
+
+    /// Forgets idempotency keys older than [`IDEMPOTENCY_RETENTION`], oldest first and at most [`SWEEP_MAX`], and
+    /// returns how many. There may be more if it returns `SWEEP_MAX`.
+    fn sweep(&mut self, epoch: Epoch, now: Time) -> Result<u32, Error>;
+
+    /// A reader beside the writer, for another thread. It sees what is committed.
+    fn reader(&self) -> Result<Box<dyn Read>, Error>;
+
+    /// Closes it properly. Dropping it is as safe for what was committed, but reports nothing.
+    fn close(self: Box<Self>) -> Result<(), Error>;
+}
