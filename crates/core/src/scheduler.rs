@@ -442,7 +442,8 @@ impl Scheduler {
         let node = &mut self.tenants[tenant.0 as usize];
         let active = node.active.as_deref_mut().expect("it was there above");
         active.cap_logged = active.ready > 0 && (active.cap_logged || (wants_more && !has_room));
-        let belongs = [ANY, SHORT].map(|order| has_room && active.open[order] > 0);
+        let belongs = orders(self.config.long.is_some())
+            .map(|kept| kept.is_some_and(|order| has_room && active.open[order] > 0));
         self.orgs[place].level.place(tenant.0, &mut active.share, belongs);
         if is_idle {
             node.start = active.share.start;
@@ -455,7 +456,8 @@ impl Scheduler {
         let cap = self.org_cap(&self.orgs[place]);
         let OrgNode { share, level, .. } = &mut self.orgs[place];
         let has_room = share.in_flight < cap;
-        let belongs = [ANY, SHORT].map(|order| has_room && !level.is_empty(order));
+        let belongs = orders(self.config.long.is_some())
+            .map(|kept| kept.is_some_and(|order| has_room && !level.is_empty(order)));
         self.root.place(
             u32::try_from(place).expect("organisations are counted in 32 bits"),
             share,
@@ -481,4 +483,9 @@ impl Scheduler {
             self.log.push(Logged { tenant, event });
         }
     }
+}
+
+/// The orders that are kept: without a class of long steps, all steps are short, and one order says it all.
+const fn orders(has_long: bool) -> [Option<usize>; 2] {
+    [Some(ANY), if has_long { Some(SHORT) } else { None }]
 }

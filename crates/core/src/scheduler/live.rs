@@ -15,6 +15,11 @@ impl Scheduler {
         self.dispatchable = config.slots;
         if before.policy != config.policy {
             self.rebuild();
+        } else if before.long.is_some() != config.long.is_some() {
+            let active: Vec<TenantIx> = self.active().collect();
+            for tenant in active {
+                self.update(tenant);
+            }
         }
     }
 
@@ -99,12 +104,7 @@ impl Scheduler {
 
     /// Everyone at the start again, under the policy that holds now. What runs keeps its slots.
     fn rebuild(&mut self) {
-        let active: Vec<TenantIx> = (0..)
-            .map(TenantIx)
-            .zip(&self.tenants)
-            .filter(|(_, node)| node.active.is_some())
-            .map(|(at, _)| at)
-            .collect();
+        let active: Vec<TenantIx> = self.active().collect();
         self.root = Level::default();
         self.bursting.clear();
         self.burst_in_use = Span::ZERO;
@@ -140,6 +140,14 @@ impl Scheduler {
         } else {
             due.into_iter().map(std::cmp::Reverse).collect()
         };
+    }
+
+    fn active(&self) -> impl Iterator<Item = TenantIx> {
+        (0..)
+            .map(TenantIx)
+            .zip(&self.tenants)
+            .filter(|(_, node)| node.active.is_some())
+            .map(|(at, _)| at)
     }
 
     /// Under `Fifo`, makes the line hold exactly those steps of the tenant that can be chosen.
