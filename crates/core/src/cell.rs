@@ -116,6 +116,7 @@ impl Cell {
         for pool in 0..self.pools.len() {
             self.dispatch(pool, turn);
         }
+        self.log_valve(turn);
     }
 
     /// When the next `Tick` is due, if nothing else comes first.
@@ -146,6 +147,7 @@ impl Cell {
                 Kind::Backoff => self.backoff_over(at, turn),
                 Kind::Sleep => self.slept(at, turn),
                 Kind::Schedule => self.schedule_due(at.run, due, turn),
+                Kind::Recover => self.recover(),
             }
         }
     }

@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Sleep,
     /// A schedule's next time; `at.run` is its place, the node is not used.
     Schedule,
+    /// No commit was slow for a while: all slots are dispatchable again; the place is not used.
+    Recover,
 }
 
 /// One timer. Times first, so that the set's order is the order of firing; ties end with the place.

@@ -14,13 +14,20 @@ use crate::row::Lane;
 use crate::scheduler::TenantIx;
 use crate::time::{Span, Time};
 
-use super::Cell;
+use super::change::Change;
 use super::effect::ValveView;
+use super::live::At;
+use super::timer::Kind;
+use super::{Cell, Turn};
+use crate::row::DecisionRow;
 
 const RETRY_MIN: Span = Span::from_secs(1);
 const RETRY_MAX: Span = Span::from_secs(300);
 /// The drain rate is counted over windows of this length.
 const RATE_WINDOW: Span = Span::from_secs(10);
+
+/// Without a slow commit for this long, the store counts as well again.
+const RECOVERY: Span = Span::from_secs(5);
 
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -33,6 +40,10 @@ pub(crate) struct Queue {
     rate_start: Time,
     ended_now: u64,
     ended_before: u64,
+    /// Past a soft threshold when that was noted last.
+    is_closing: bool,
+    /// When all slots are dispatchable again, while they are not.
+    recovers: Option<Time>,
 }
 
 #[derive(Debug, Default)]
@@ -158,18 +169,49 @@ fn pressure(value: u64, soft: u64, hard: u64) -> Option<u64> {
 }
 
 impl Cell {
-    /// The store suffers: fewer slots are dispatchable until it recovers, so that the queue waits here, in order, and
-    /// not behind the disk.
+    /// The store suffers: fewer slots are dispatchable until no commit has been slow for a while, so that the queue
+    /// waits here, in order, and not behind the disk.
     pub(crate) fn commit_took(&mut self, took: Span) {
         let slow = self.directory.valve.commit_slow.0.max(1);
-        for (pool, declared) in self.pools.iter_mut().zip(&self.directory.pools.list) {
-            let slots = u64::from(declared.slots);
-            let left = if took.0 <= slow { slots } else { (slots * slow / took.0).max(1) };
-            pool.scheduler.set_dispatchable(
-                self.now,
-                u32::try_from(left).expect("never more than the pool's slots"),
-            );
+        if took.0 <= slow {
+            return;
         }
+        for (pool, declared) in self.pools.iter_mut().zip(&self.directory.pools.list) {
+            let left = (u64::from(declared.slots) * slow / took.0).max(1);
+            let left = u32::try_from(left).expect("never more than the pool's slots");
+            pool.scheduler.set_dispatchable(self.now, left);
+        }
+        let place = At { run: 0, node: 0 };
+        let until = self.now + RECOVERY;
+        if let Some(before) = self.queue.recovers.replace(until) {
+            self.timers.clear(before, Kind::Recover, place);
+        }
+        self.timers.set(until, Kind::Recover, place);
+    }
+
+    pub(crate) fn recover(&mut self) {
+        self.queue.recovers = None;
+        for (pool, declared) in self.pools.iter_mut().zip(&self.directory.pools.list) {
+            pool.scheduler.set_dispatchable(self.now, declared.slots);
+        }
+    }
+
+    /// Notes when the valve begins and ceases to refuse (P18).
+    pub(crate) fn log_valve(&mut self, turn: &mut Turn) {
+        let view = self.queue.view(&self.directory.valve);
+        if view.open != self.queue.is_closing {
+            return;
+        }
+        self.queue.is_closing = !view.open;
+        self.decisions += 1;
+        let code = if view.open { "valve-opened" } else { "valve-closing" };
+        turn.write(Change::Decision(DecisionRow {
+            tenant: None,
+            sequence: self.decisions,
+            at: self.now,
+            code: code.into(),
+            facts: serde_json::to_string(&view).unwrap_or_default().into(),
+        }));
     }
 }
 

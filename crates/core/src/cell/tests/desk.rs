@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::cell::change::Snapshot;
+use crate::cell::change::{Change, Snapshot};
 use crate::cell::effect::{Effect, Exchanged, Grant, Response, Waiting};
 use crate::cell::input::{
     AskId, Command, Configure, Evaluated, Exchange, Input, Outcome, Query, ReplyId, Report, Submit,
@@ -23,6 +23,7 @@ pub(crate) struct Desk {
     next: u64,
     /// Everything that was released, oldest first, until `log` takes it.
     released: Vec<Effect>,
+    committed: Vec<Change>,
 }
 
 pub(crate) fn name<T: std::str::FromStr>(text: &str) -> T
@@ -73,6 +74,7 @@ impl Desk {
             now,
             next: 0,
             released: Vec::new(),
+            committed: Vec::new(),
         };
         desk.declare(Configure::Org(Org { id: name("org"), weight: 1, cap: None }));
         for (tier, cap) in [("small", 2), ("large", 10)] {
@@ -112,7 +114,8 @@ impl Desk {
     /// One input, one turn, committed and released.
     pub(crate) fn input(&mut self, input: Input) {
         self.driver.step(self.now, input);
-        while self.driver.take().is_some() {
+        while let Some(changes) = self.driver.take() {
+            self.committed.extend(changes);
             let released = self.driver.committed();
             self.released.extend(released);
         }
@@ -264,6 +267,15 @@ impl Desk {
             }),
             other => format!("{other:?}"),
         }
+    }
+
+    /// Codes of the decisions that were logged.
+    pub(crate) fn decisions(&self) -> Vec<String> {
+        let code = |change: &Change| match change {
+            Change::Decision(decision) => Some(decision.code.to_string()),
+            _ => None,
+        };
+        self.committed.iter().filter_map(code).collect()
     }
 
     /// Slots that are taken in the pool.

@@ -3,10 +3,11 @@
 use super::desk::{ids, name, tenant};
 use super::{Desk, step, workflow};
 use crate::cell::effect::Response;
-use crate::cell::input::Configure;
+use crate::cell::input::{Configure, Input};
 use crate::id::RunId;
 use crate::plan::{Step, Timeouts};
-use crate::reject::Rejection;
+use crate::pool::Valve;
+use crate::reject::{Rejection, ValveCause};
 use crate::row::RunKey;
 use crate::tenant::Tenant;
 use crate::time::Span;
@@ -88,7 +89,7 @@ fn a_wait_for_a_slot_a_step_and_a_run_end_at_their_bounds() {
 fn absurd_numbers_are_refused_with_the_range() {
     let mut desk = desk_of(Timeouts::default());
     let mut refused = |declared: Tenant| match desk
-        .ask(|reply| crate::cell::input::Input::Configure(reply, Configure::Tenant(declared)))
+        .ask(|reply| Input::Configure(reply, Configure::Tenant(declared)))
     {
         Response::Rejected(Rejection::OutOfRange { field, value, .. }) => {
             format!("{field} {value}")
@@ -101,4 +102,36 @@ fn absurd_numbers_are_refused_with_the_range() {
         refused(Tenant { weight: Some(u32::MAX), ..tenant("a", "small") }),
         "/weight 4294967295"
     );
+}
+
+#[test]
+fn a_suffering_store_shrinks_dispatch_for_a_while() {
+    let mut desk = desk_of(Timeouts::default());
+    for _ in 0..6 {
+        desk.submit("b", "one");
+    }
+    desk.input(Input::CommitTook(Span::from_secs(2)));
+    assert_eq!(desk.lease("w").len(), 2, "half of the four slots");
+    desk.pass(Span::from_secs(5));
+    assert_eq!(desk.lease("w").len(), 2);
+}
+
+#[test]
+fn the_valve_refuses_the_over_demanding_and_notes_it() {
+    let mut desk = desk_of(Timeouts::default());
+    desk.declare(Configure::Valve(Valve { runs_soft: 3, runs_hard: 6, ..Valve::default() }));
+    for _ in 0..4 {
+        desk.submit("b", "one");
+    }
+    let key = |run| RunKey { tenant: name("b"), run: RunId(run) };
+    match desk.try_submit(&key(777), "one") {
+        Response::Rejected(Rejection::ValveClosed {
+            cause: ValveCause::OverShare,
+            depth: 4,
+            ..
+        }) => {}
+        other => panic!("{other:?}"),
+    }
+    desk.submit("a", "one");
+    assert_eq!(desk.decisions(), ["valve-closing"]);
 }
