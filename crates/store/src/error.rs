@@ -48,7 +48,7 @@ pub enum Error {
         path: PathBuf,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Made by a store that fails on purpose, in tests.
+    /// Made by [`crate::faulty`].
     #[error("commit {call} fails because the schedule of faults says so")]
     Injected { call: u64 },
 }

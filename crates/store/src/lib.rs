@@ -6,10 +6,14 @@
 //! answers exactly as a missing one: the key that is looked up begins with the scope's tenant.
 //!
 //! - [`sqlite`]: one file per region, for one server.
+//! - [`memory`]: the same semantics without a disk, for the simulator and tests.
+//! - [`faulty`]: any store, failing as a schedule of faults says.
 //!
 //! This crate is the only one that holds SQL. It knows no clock, no HTTP and no async.
 
 mod error;
+pub mod faulty;
+pub mod memory;
 mod read;
 pub mod sqlite;
 mod store;

@@ -1,0 +1,218 @@
+//! Reading beside the writer.
+
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+
+use fairlane_core::id::{RunId, TenantId, WorkflowName};
+use fairlane_core::plan::{StepIndex, Workflow};
+use fairlane_core::row::{
+    DecisionRow, IdempotencyRow, Instance, Part, Payload, RunKey, RunRow, StepRow,
+};
+use fairlane_core::tenant::{Tenant, TenantScope};
+
+use super::rows::{Rows, instances};
+use super::{Disk, Held};
+use crate::error::Error;
+use crate::read::{DecisionQuery, Facets, Page, Payloads, Read, RunQuery, SCAN_MAX, page_limit};
+
+/// Sees the newest commit at each call.
+#[derive(Debug)]
+pub struct MemoryReader {
+    pub(super) disk: Disk,
+}
+
+impl MemoryReader {
+    fn rows(&self) -> Held<'_> {
+        self.disk.hold()
+    }
+}
+
+fn key(scope: &TenantScope, run: RunId) -> RunKey {
+    RunKey { tenant: scope.tenant().clone(), run }
+}
+
+fn run(rows: &Rows, key: &RunKey, payloads: Payloads) -> Option<RunRow> {
+    let mut row = rows.runs.get(key)?.clone();
+    if payloads == Payloads::Leave {
+        row.input = None;
+    }
+    Some(row)
+}
+
+fn steps(rows: &Rows, key: &RunKey, payloads: Payloads) -> Vec<StepRow> {
+    let mut found: Vec<StepRow> =
+        rows.steps.range(instances(key, None)).map(|(_, row)| row.clone()).collect();
+    if payloads == Payloads::Leave {
+        for row in &mut found {
+            row.output = None;
+        }
+    }
+    found
+}
+
+fn decisions(
+    rows: &Rows,
+    tenant: Option<&TenantId>,
+    query: DecisionQuery,
+) -> Page<DecisionRow, u64> {
+    let limit = page_limit(query.limit);
+    let before = query.before.map_or(Bound::Included(u64::MAX), Bound::Excluded);
+    let all = keys(Bound::Included(0), before, |sequence| (tenant.cloned(), sequence));
+    let found = rows.decisions.range(all).rev().map(|(_, row)| row.clone()).take(limit + 1);
+    Page::cut(found.collect(), limit, |row| row.sequence)
+}
+
+/// A range of keys from a range of their last part.
+fn keys<K, P>(from: Bound<P>, to: Bound<P>, key: impl Fn(P) -> K) -> impl RangeBounds<K> {
+    (from.map(&key), to.map(&key))
+}
+
+impl Read for MemoryReader {
+    fn run(
+        &mut self,
+        scope: &TenantScope,
+        id: RunId,
+        payloads: Payloads,
+    ) -> Result<Option<RunRow>, Error> {
+        Ok(run(&self.rows(), &key(scope, id), payloads))
+    }
+
+    fn steps(
+        &mut self,
+        scope: &TenantScope,
+        run: RunId,
+        payloads: Payloads,
+    ) -> Result<Vec<StepRow>, Error> {
+        Ok(steps(&self.rows(), &key(scope, run), payloads))
+    }
+
+    fn run_and_steps(
+        &mut self,
+        scope: &TenantScope,
+        id: RunId,
+        payloads: Payloads,
+    ) -> Result<Option<(RunRow, Vec<StepRow>)>, Error> {
+        let (rows, key) = (self.rows(), key(scope, id));
+        Ok(run(&rows, &key, payloads).map(|row| (row, steps(&rows, &key, payloads))))
+    }
+
+    fn runs(
+        &mut self,
+        scope: &TenantScope,
+        query: &RunQuery,
+    ) -> Result<Page<RunRow, RunId>, Error> {
+        let rows = self.rows();
+        let limit = page_limit(query.limit);
+        let before = query.before.unwrap_or(RunId(u128::MAX));
+        let mut all = rows.runs.range(key(scope, RunId(0))..key(scope, before)).rev();
+        let mut page = Page { rows: Vec::new(), next: None };
+        let mut last = None;
+        for _ in 0..SCAN_MAX {
+            let Some((key, row)) = all.next() else { return Ok(page) };
+            if page.rows.len() == limit {
+                break;
+            }
+            last = Some(key.run);
+            let facets = Facets {
+                status: row.status,
+                workflow: row.workflow.as_str(),
+                lane: row.lane,
+                created: row.created,
+            };
+            if query.filter.matches(facets) {
+                page.rows.push(RunRow { input: None, ..row.clone() });
+            }
+        }
+        page.next = last;
+        Ok(page)
+    }
+
+    fn input(&mut self, scope: &TenantScope, run: RunId) -> Result<Option<Payload>, Error> {
+        Ok(self.rows().runs.get(&key(scope, run)).and_then(|row| row.input.clone()))
+    }
+
+    fn output(
+        &mut self,
+        scope: &TenantScope,
+        run: RunId,
+        instance: Instance,
+    ) -> Result<Option<Payload>, Error> {
+        let key = (key(scope, run), instance);
+        Ok(self.rows().steps.get(&key).and_then(|row| row.output.clone()))
+    }
+
+    fn outputs(
+        &mut self,
+        scope: &TenantScope,
+        run: RunId,
+        step: StepIndex,
+    ) -> Result<Vec<(u32, Payload)>, Error> {
+        let rows = self.rows();
+        let all = rows.steps.range(instances(&key(scope, run), Some(step)));
+        let items = all.filter_map(|((_, instance), row)| match instance.part {
+            Part::Item(at) => Some((at, row.output.clone()?)),
+            Part::Compensation | Part::Whole => None,
+        });
+        Ok(items.collect())
+    }
+
+    fn idempotency(
+        &mut self,
+        scope: &TenantScope,
+        key: &str,
+    ) -> Result<Option<IdempotencyRow>, Error> {
+        Ok(self.rows().idempotency.get(&(scope.tenant().clone(), Arc::from(key))).cloned())
+    }
+
+    fn decisions(
+        &mut self,
+        scope: &TenantScope,
+        query: DecisionQuery,
+    ) -> Result<Page<DecisionRow, u64>, Error> {
+        Ok(decisions(&self.rows(), Some(scope.tenant()), query))
+    }
+
+    fn platform_decisions(
+        &mut self,
+        query: DecisionQuery,
+    ) -> Result<Page<DecisionRow, u64>, Error> {
+        Ok(decisions(&self.rows(), None, query))
+    }
+
+    fn workflow(
+        &mut self,
+        name: &WorkflowName,
+        version: Option<u32>,
+    ) -> Result<Option<Arc<Workflow>>, Error> {
+        let (from, to) = version.map_or((0, u32::MAX), |version| (version, version));
+        let rows = self.rows();
+        let mut all = rows.workflows.range((name.clone(), from)..=(name.clone(), to));
+        Ok(all.next_back().map(|(_, workflow)| Arc::clone(workflow)))
+    }
+
+    fn workflow_versions(
+        &mut self,
+        name: &WorkflowName,
+        before: Option<u32>,
+        limit: u32,
+    ) -> Result<Page<u32, u32>, Error> {
+        let limit = page_limit(limit);
+        let before = before.map_or(Bound::Included(u32::MAX), Bound::Excluded);
+        let all = keys(Bound::Included(0), before, |version| (name.clone(), version));
+        let rows = self.rows();
+        let found = rows.workflows.range(all).rev().map(|((_, version), _)| *version);
+        Ok(Page::cut(found.take(limit + 1).collect(), limit, |version| *version))
+    }
+
+    fn tenants(
+        &mut self,
+        after: Option<&TenantId>,
+        limit: u32,
+    ) -> Result<Page<Tenant, TenantId>, Error> {
+        let limit = page_limit(limit);
+        let after = after.map_or(Bound::Unbounded, |tenant| Bound::Excluded(tenant.clone()));
+        let rows = self.rows();
+        let found = rows.tenants.range((after, Bound::Unbounded)).map(|(_, row)| row.clone());
+        Ok(Page::cut(found.take(limit + 1).collect(), limit, |tenant| tenant.id.clone()))
+    }
+}

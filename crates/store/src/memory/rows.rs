@@ -1,0 +1,227 @@
+//! All rows of a cell in memory: what each change does to them, and what `load` reads.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use fairlane_core::cell::change::{Change, Snapshot};
+use fairlane_core::id::{KeyId, OrgId, PoolName, StepName, TenantId, TierName, WorkflowName};
+use fairlane_core::plan::{StepIndex, Workflow};
+use fairlane_core::pool::{Pool, Valve};
+use fairlane_core::row::{
+    DecisionRow, IdempotencyRow, Instance, KeyRow, Part, RunKey, RunRow, ScheduleRow, SignalRow,
+    StepRow,
+};
+use fairlane_core::tenant::{Context, Org, Tenant, Tier};
+use fairlane_core::time::Time;
+
+use super::table::Table;
+use crate::error::Error;
+use crate::store::Epoch;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rows {
+    pub(super) epoch: Epoch,
+    orgs: Table<OrgId, Org>,
+    tiers: Table<TierName, Tier>,
+    pub(super) tenants: Table<TenantId, Tenant>,
+    contexts: Table<(TenantId, u32), Arc<Context>>,
+    pools: Table<PoolName, Pool>,
+    /// One row.
+    valves: Table<(), Valve>,
+    pub(super) workflows: Table<(WorkflowName, u32), Arc<Workflow>>,
+    keys: Table<KeyId, KeyRow>,
+    pub(super) runs: Table<RunKey, RunRow>,
+    pub(super) steps: Table<(RunKey, Instance), StepRow>,
+    pub(super) idempotency: Table<(TenantId, Arc<str>), IdempotencyRow>,
+    signals: Table<(RunKey, u64), SignalRow>,
+    schedules: Table<(TenantId, WorkflowName, StepName), ScheduleRow>,
+    /// The platform's own rows have no tenant.
+    pub(super) decisions: Table<(Option<TenantId>, u64), DecisionRow>,
+}
+
+/// Calls a method of every table.
+macro_rules! each_table {
+    ($rows:ident.$method:ident()) => {
+        each_table!($rows.$method(): orgs tiers tenants contexts pools valves workflows keys runs
+            steps idempotency signals schedules decisions)
+    };
+    ($rows:ident.$method:ident(): $($table:ident)*) => {
+        $($rows.$table.$method();)*
+    };
+}
+
+impl Rows {
+    /// Applies all changes or, if one fails, none.
+    pub(super) fn commit(&mut self, changes: &[Change]) -> Result<(), Error> {
+        let applied = changes.iter().try_for_each(|change| self.apply(change));
+        if applied.is_ok() {
+            each_table!(self.keep());
+        } else {
+            each_table!(self.take_back());
+        }
+        applied
+    }
+
+    fn apply(&mut self, change: &Change) -> Result<(), Error> {
+        match change {
+            Change::Org(org) => self.orgs.put(org.id.clone(), org.clone()),
+            Change::Tier(tier) => self.tiers.put(tier.name.clone(), tier.clone()),
+            Change::Tenant(tenant, context) => {
+                self.tenants.put(tenant.id.clone(), tenant.clone());
+                self.contexts.put((context.tenant.clone(), context.version), Arc::clone(context));
+            }
+            Change::Pool(pool) => self.pools.put(pool.name.clone(), pool.clone()),
+            Change::Valve(valve) => self.valves.put((), valve.clone()),
+            Change::Workflow(workflow) => {
+                let key = (workflow.name.clone(), workflow.version);
+                self.workflows.put(key, Arc::clone(workflow));
+            }
+            Change::Key(key) => self.keys.put(key.id.clone(), key.clone()),
+            Change::DropKey(key) => drop(self.keys.remove(key)),
+            Change::Run(row) => self.put_run(row),
+            Change::Step(row) => self.put_step(row),
+            Change::DropStep(key, step) => self.drop_step(key, *step),
+            Change::Idempotency(row) => {
+                self.idempotency.put((row.tenant.clone(), Arc::clone(&row.key)), row.clone());
+            }
+            Change::Signal(row) => self.signals.put((row.key.clone(), row.sequence), row.clone()),
+            Change::TakeSignal { key, sequence, instance } => {
+                return self.take_signal(key, *sequence, *instance);
+            }
+            Change::Schedule(row) => {
+                let key = (row.tenant.clone(), row.workflow.clone(), row.name.clone());
+                self.schedules.put(key, row.clone());
+            }
+            Change::DropSchedule(tenant, workflow, name) => {
+                drop(self.schedules.remove(&(tenant.clone(), workflow.clone(), name.clone())));
+            }
+            Change::Decision(row) => {
+                self.decisions.put((row.tenant.clone(), row.sequence), row.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn put_run(&mut self, row: &RunRow) {
+        let mut row = row.clone();
+        if row.input.is_none() {
+            row.input = self.runs.get(&row.key).and_then(|stored| stored.input.clone());
+        }
+        self.runs.put(row.key.clone(), row);
+    }
+
+    fn put_step(&mut self, row: &StepRow) {
+        let mut row = row.clone();
+        let key = (row.key.clone(), row.instance);
+        if row.output.is_none() {
+            row.output = self.steps.get(&key).and_then(|stored| stored.output.clone());
+        }
+        self.steps.put(key, row);
+    }
+
+    fn drop_step(&mut self, key: &RunKey, step: StepIndex) {
+        let instances: Vec<_> =
+            self.steps.range(instances(key, Some(step))).map(|(key, _)| key.clone()).collect();
+        for instance in &instances {
+            self.steps.remove(instance);
+        }
+    }
+
+    fn take_signal(
+        &mut self,
+        key: &RunKey,
+        sequence: u64,
+        instance: Instance,
+    ) -> Result<(), Error> {
+        let Some(signal) = self.signals.remove(&(key.clone(), sequence)) else {
+            return Err(Error::Missing { what: format!("signal {sequence} of {key:?}") });
+        };
+        let key = (key.clone(), instance);
+        let Some(mut step) = self.steps.get(&key).cloned() else {
+            return Err(Error::Missing { what: format!("the step {instance:?} of {:?}", key.0) });
+        };
+        step.output = Some(signal.payload);
+        self.steps.put(key, step);
+        Ok(())
+    }
+
+    /// Forgets idempotency keys created before `limit`, oldest first, and returns how many.
+    pub(super) fn sweep(&mut self, limit: Time, rows_max: u32) -> u32 {
+        let mut old: Vec<_> = self
+            .idempotency
+            .iter()
+            .filter(|(_, row)| row.created < limit)
+            .map(|(key, row)| (row.created, key.clone()))
+            .collect();
+        old.sort_unstable();
+        old.truncate(rows_max as usize);
+        for (_, key) in &old {
+            self.idempotency.remove(key);
+        }
+        self.idempotency.keep();
+        u32::try_from(old.len()).expect("no more rows than the limit are deleted")
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let mut runs: Vec<RunRow> = self
+            .runs
+            .values()
+            .filter(|row| row.ended.is_none())
+            .map(|row| RunRow { input: None, ..row.clone() })
+            .collect();
+        let live: Vec<RunKey> = runs.iter().map(|row| row.key.clone()).collect();
+        runs.sort_by(|a, b| {
+            (a.created, a.key.run, &a.key.tenant).cmp(&(b.created, b.key.run, &b.key.tenant))
+        });
+        let steps = live.iter().flat_map(|key| self.steps.range(instances(key, None)));
+        let signals = live
+            .iter()
+            .flat_map(|key| self.signals.range((key.clone(), 0)..=(key.clone(), u64::MAX)));
+        let empty: Arc<[u8]> = Arc::from([]);
+        Snapshot {
+            orgs: self.orgs.values().cloned().collect(),
+            tiers: self.tiers.values().cloned().collect(),
+            tenants: self.tenants.values().cloned().collect(),
+            contexts: self.contexts_for(&runs),
+            pools: self.pools.values().cloned().collect(),
+            valve: self.valves.get(&()).cloned(),
+            workflows: self.workflows.values().cloned().collect(),
+            keys: self.keys.values().cloned().collect(),
+            schedules: self.schedules.values().cloned().collect(),
+            steps: steps.map(|(_, row)| StepRow { output: None, ..row.clone() }).collect(),
+            signals: signals
+                .map(|(_, row)| SignalRow { payload: Arc::clone(&empty), ..row.clone() })
+                .collect(),
+            decisions: self.decisions.values().map(|row| row.sequence).max().unwrap_or(0),
+            runs,
+        }
+    }
+
+    /// The contexts that these runs are pinned to, and each tenant's newest.
+    fn contexts_for(&self, runs: &[RunRow]) -> Vec<Arc<Context>> {
+        let pinned: BTreeSet<(&TenantId, u32)> =
+            runs.iter().map(|run| (&run.key.tenant, run.context)).collect();
+        let is_newest = |tenant: &TenantId, version: u32| {
+            let all = (tenant.clone(), 0)..=(tenant.clone(), u32::MAX);
+            self.contexts.range(all).next_back().is_some_and(|(key, _)| key.1 == version)
+        };
+        self.contexts
+            .iter()
+            .filter(|((tenant, version), _)| {
+                pinned.contains(&(tenant, *version)) || is_newest(tenant, *version)
+            })
+            .map(|(_, context)| Arc::clone(context))
+            .collect()
+    }
+}
+
+/// The keys of a run's step instances: of all steps, or of one.
+pub(super) fn instances(
+    key: &RunKey,
+    step: Option<StepIndex>,
+) -> std::ops::RangeInclusive<(RunKey, Instance)> {
+    let first = step.unwrap_or(StepIndex(0));
+    let last = step.unwrap_or(StepIndex(u16::MAX));
+    (key.clone(), Instance { step: first, part: Part::Compensation })
+        ..=(key.clone(), Instance { step: last, part: Part::Item(u32::MAX) })
+}
