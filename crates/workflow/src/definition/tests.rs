@@ -7,7 +7,10 @@ use expect_test::{Expect, expect};
 use super::{Known, Source, no_files, parse};
 use crate::tree::Format;
 
+mod fields;
 mod graph;
+mod inline;
+mod text;
 
 /// Either the mistakes, one in each line, or the workflow in brief.
 fn outcome(text: &str, format: Format, known: &Known) -> String {
@@ -31,6 +34,10 @@ fn outcome(text: &str, format: Format, known: &Known) -> String {
 
 fn check(text: &str, expect: &Expect) {
     expect.assert_eq(&outcome(text, Format::Yaml, &Known::default()));
+}
+
+fn check_json(text: &str, expect: &Expect) {
+    expect.assert_eq(&outcome(text, Format::Json, &Known::default()));
 }
 
 /// Checks the steps of a workflow whose head is right.
