@@ -9,8 +9,11 @@
 //! - [`memory`]: the same semantics without a disk, for the simulator and tests.
 //! - [`faulty`]: any store, failing as a schedule of faults says.
 //!
+//! - [`conformance`]: what every store must do; run it against a new one.
+//!
 //! This crate is the only one that holds SQL. It knows no clock, no HTTP and no async.
 
+pub mod conformance;
 mod error;
 pub mod faulty;
 pub mod memory;

@@ -126,6 +126,12 @@ pub struct Page<Row, Cursor> {
     pub next: Option<Cursor>,
 }
 
+impl<Row, Cursor> Default for Page<Row, Cursor> {
+    fn default() -> Self {
+        Self { rows: Vec::new(), next: None }
+    }
+}
+
 /// Which runs to list.
 #[derive(Clone, Debug, Default)]
 pub struct RunQuery {

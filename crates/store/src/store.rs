@@ -51,3 +51,29 @@ pub trait Store: Send + fmt::Debug {
     /// Closes it properly. Dropping it is as safe for what was committed, but reports nothing.
     fn close(self: Box<Self>) -> Result<(), Error>;
 }
+
+impl<S: Store + ?Sized> Store for Box<S> {
+    fn claim(&mut self) -> Result<Epoch, Error> {
+        (**self).claim()
+    }
+
+    fn load(&mut self) -> Result<Snapshot, Error> {
+        (**self).load()
+    }
+
+    fn commit(&mut self, epoch: Epoch, changes: &[Change]) -> Result<(), Error> {
+        (**self).commit(epoch, changes)
+    }
+
+    fn sweep(&mut self, epoch: Epoch, now: Time) -> Result<u32, Error> {
+        (**self).sweep(epoch, now)
+    }
+
+    fn reader(&self) -> Result<Box<dyn Read>, Error> {
+        (**self).reader()
+    }
+
+    fn close(self: Box<Self>) -> Result<(), Error> {
+        (*self).close()
+    }
+}

@@ -1,0 +1,291 @@
+//! Rows to try a store with: valid, and with every field set to something that a mistake would show in.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use fairlane_core::id::{RunId, TenantId};
+use fairlane_core::plan::{
+    Compensation, Expr, Map, Overlap, Retry, Schedule, Step, StepIndex, StepKind, Timeouts, Wait,
+    Workflow,
+};
+use fairlane_core::pool::{LongSteps, Policy, Pool, Valve};
+use fairlane_core::row::{
+    DecisionRow, Failure, IdempotencyRow, Instance, KeyRow, Lane, Parent, Part, Payload, Role,
+    RunKey, RunRow, RunStatus, ScheduleRow, SignalRow, StepRow, StepState,
+};
+use fairlane_core::tenant::{Burst, Context, Org, Sla, Tenant, TenantScope, Tier};
+use fairlane_core::time::{Span, Time};
+
+/// Any kind of name.
+pub fn name<T: FromStr>(text: &str) -> T {
+    text.parse().ok().expect("the samples use valid names")
+}
+
+pub fn scope(tenant: &str) -> TenantScope {
+    TenantScope::granted(name(tenant))
+}
+
+pub fn key(tenant: &str, run: u128) -> RunKey {
+    RunKey { tenant: name(tenant), run: RunId(run) }
+}
+
+pub const fn whole(step: u16) -> Instance {
+    Instance { step: StepIndex(step), part: Part::Whole }
+}
+
+pub const fn item(step: u16, at: u32) -> Instance {
+    Instance { step: StepIndex(step), part: Part::Item(at) }
+}
+
+/// A payload of that many bytes, none of them equal to its neighbour.
+pub fn payload(bytes: usize) -> Payload {
+    (0..bytes).map(|at| b"0123456789"[at % 10]).collect()
+}
+
+/// A run that waits, without anything optional; created at its id, in microseconds.
+pub fn run(key: &RunKey) -> RunRow {
+    RunRow {
+        key: key.clone(),
+        workflow: name("loan"),
+        version: 1,
+        context: 1,
+        lane: Lane::Normal,
+        status: RunStatus::Running,
+        outcome: None,
+        created: Time(u64::try_from(key.run.0).unwrap_or(u64::MAX)),
+        ended: None,
+        deadline: None,
+        failure: None,
+        parent: None,
+        schedule: None,
+        revision: 1,
+        input_bytes: 0,
+        input: None,
+    }
+}
+
+/// The run when it has ended.
+pub fn ended(key: &RunKey, status: RunStatus) -> RunRow {
+    let row = run(key);
+    RunRow { status, ended: Some(row.created + Span::from_secs(1)), revision: 9, ..row }
+}
+
+/// A live run with all that a run can have.
+pub fn full_run(key: &RunKey) -> RunRow {
+    RunRow {
+        version: u32::MAX,
+        context: 2,
+        lane: Lane::Urgent,
+        status: RunStatus::Compensating,
+        outcome: Some(RunStatus::Cancelled),
+        deadline: Some(Time::MAX),
+        failure: Some(failure()),
+        parent: Some(Parent { run: RunId(u128::MAX - 1), instance: item(3, 4), depth: 5 }),
+        schedule: Some(name("Nightly")),
+        revision: u64::MAX,
+        input_bytes: 5,
+        input: Some(payload(5)),
+        ..run(key)
+    }
+}
+
+pub fn step(key: &RunKey, instance: Instance, state: StepState) -> StepRow {
+    StepRow {
+        key: key.clone(),
+        instance,
+        state,
+        attempt: 3,
+        fence: u64::MAX,
+        since: Time(20),
+        ready: Time(10),
+        output: None,
+    }
+}
+
+/// A completed step with its output.
+pub fn done(key: &RunKey, instance: Instance, output: &Payload) -> StepRow {
+    StepRow { output: Some(Arc::clone(output)), ..step(key, instance, StepState::Done) }
+}
+
+/// Every state that a step can be in.
+pub fn states() -> Vec<StepState> {
+    vec![
+        StepState::Ready,
+        StepState::Leased {
+            worker: name("host:1/worker.A"),
+            pool: name("default"),
+            until: Time(30),
+        },
+        StepState::Backoff { until: Time::MAX, failure: failure() },
+        StepState::Sleeping { until: Time(40) },
+        StepState::Listening { signal: name("Approved") },
+        StepState::Calling { child: RunId(u128::MAX / 3) },
+        StepState::Mapping { items: u32::MAX },
+        StepState::Done,
+        StepState::Skipped,
+        StepState::Failed { failure: Failure { step: None, ..failure() } },
+        StepState::Cancelled,
+    ]
+}
+
+pub fn failure() -> Failure {
+    Failure {
+        class: "attempt-timeout".into(),
+        message: "took \"too\" long:\n\u{1f40c}\0".into(),
+        step: Some(name("Credit_check")),
+    }
+}
+
+pub fn signal(key: &RunKey, sequence: u64, payload: &Payload) -> SignalRow {
+    SignalRow {
+        key: key.clone(),
+        sequence,
+        name: name("Approved"),
+        at: Time(7),
+        payload: Arc::clone(payload),
+    }
+}
+
+pub fn idempotency(tenant: &str, key: &str, created: Time) -> IdempotencyRow {
+    IdempotencyRow {
+        tenant: name(tenant),
+        key: key.into(),
+        digest: std::array::from_fn(|at| u8::try_from(at).unwrap_or(u8::MAX)),
+        run: RunId(1 << 100),
+        created,
+    }
+}
+
+pub fn schedule(tenant: &str, schedule: &str) -> ScheduleRow {
+    ScheduleRow {
+        tenant: name(tenant),
+        workflow: name("loan"),
+        name: name(schedule),
+        next: Some(Time(99)),
+        last: Some(RunId(u128::MAX / 5)),
+        queued: true,
+    }
+}
+
+pub fn decision(tenant: Option<&str>, sequence: u64) -> DecisionRow {
+    DecisionRow {
+        tenant: tenant.map(name),
+        sequence,
+        at: Time(sequence),
+        code: "cap-reached".into(),
+        facts: r#"{"cap":20}"#.into(),
+    }
+}
+
+pub fn org(org: &str) -> Org {
+    Org { id: name(org), weight: 7, cap: Some(70) }
+}
+
+pub fn tier(tier: &str) -> Tier {
+    Tier {
+        name: name(tier),
+        weight: 3,
+        cap: 20,
+        burst: Some(Burst { extra_slots: 5, credit: Span::from_secs(60) }),
+        urgent_share_permille: 250,
+        runs_max: 10_000,
+        sla: Some(Sla { percentile_permille: 990, latency: Span::from_secs(45) }),
+    }
+}
+
+pub fn tenant(tenant: &str) -> Tenant {
+    Tenant {
+        id: name(tenant),
+        org: name("banks"),
+        tier: name("standard"),
+        weight: Some(2),
+        cap: None,
+        burst: None,
+        sla: None,
+        suspended: true,
+        attributes: r#"{"country":"DE"}"#.into(),
+    }
+}
+
+pub fn context(of: &TenantId, version: u32) -> Arc<Context> {
+    Arc::new(Context::resolve(&tenant(of.as_str()), &tier("standard"), version))
+}
+
+pub fn pool(pool: &str) -> Pool {
+    Pool {
+        name: name(pool),
+        slots: 100,
+        policy: Policy::Weighted,
+        quantum: Span::from_millis(50),
+        long: Some(LongSteps { over: Span::from_secs(10), share_permille: 400 }),
+        lease: Span::from_secs(30),
+        age_guard: Span::from_secs(5),
+        burst_credit_max: Span::MAX,
+        tasks: Some(BTreeSet::from([name("credit/check"), name("verify")])),
+    }
+}
+
+pub fn valve() -> Valve {
+    Valve { runs_soft: 1, runs_hard: 2, bytes_soft: 3, bytes_hard: 4, commit_slow: Span(5) }
+}
+
+pub fn api_key(id: &str, role: Role) -> KeyRow {
+    KeyRow { id: name(id), digest: [0xa5; 32], role, created: Time(11), label: "CI of Acme".into() }
+}
+
+/// A workflow that uses every kind of step.
+pub fn workflow(workflow: &str, version: u32) -> Arc<Workflow> {
+    let kinds = [
+        StepKind::Task { task: name("verify"), pool: name("default") },
+        StepKind::Wait(Wait::For(Span::from_secs(3))),
+        StepKind::Wait(Wait::Until(expr("input.at"))),
+        StepKind::Wait(Wait::Signal(name("Approved"))),
+        StepKind::Call { workflow: name("child"), version: Some(4) },
+    ];
+    Arc::new(Workflow {
+        name: name(workflow),
+        version,
+        source: format!("name: {workflow}\n# {version}\n").into(),
+        input_schema: Some(r#"{"type":"object"}"#.into()),
+        steps: kinds.into_iter().zip(0..).map(|(kind, at)| plan_step(kind, at)).collect(),
+        timeout: Some(Span::from_secs(86_400)),
+        schedules: vec![Schedule {
+            name: name("Nightly"),
+            tenant: name("acme"),
+            cron: "0 3 * * *".into(),
+            time_zone: "Europe/Berlin".into(),
+            overlap: Overlap::Queue,
+            input: "{}".into(),
+        }],
+    })
+}
+
+fn plan_step(kind: StepKind, at: u16) -> Step {
+    Step {
+        name: name(&format!("step_{at}")),
+        kind,
+        after: (0..at).map(StepIndex).collect(),
+        when: Some(expr("input.amount > 1000")),
+        with: vec![("amount".to_owned(), expr("input.amount"))],
+        retry: Retry { attempts: 5, ..Retry::default() },
+        timeout: Timeouts { queue: Some(Span(1)), ..Timeouts::default() },
+        optional: true,
+        map: Some(Map { over: expr("input.items"), parallel: 3, items_max: 10 }),
+        compensate: Some(Compensation {
+            task: name("undo"),
+            pool: name("default"),
+            with: vec![],
+            retry: Retry::default(),
+            attempt_timeout: Span::from_secs(1),
+        }),
+        tool: Some(name("credit_bureau")),
+        cost_nano: 50_000_000,
+        expected: Span::from_millis(45),
+        output_schema: Some("true".into()),
+    }
+}
+
+fn expr(text: &str) -> Expr {
+    Expr(text.into())
+}

@@ -1,0 +1,126 @@
+//! A scope sees its own tenant's rows; another tenant's answer as if they were not there.
+
+use fairlane_core::cell::change::Change;
+use fairlane_core::id::RunId;
+use fairlane_core::plan::StepIndex;
+use fairlane_core::row::{
+    DecisionRow, IdempotencyRow, Payload, RunKey, RunRow, RunStatus, StepRow, StepState,
+};
+use fairlane_core::tenant::TenantScope;
+use fairlane_core::time::Time;
+
+use super::samples::{
+    decision, done, ended, full_run, idempotency, item, key, name, payload, run, scope, signal,
+    step, whole,
+};
+use super::{Place, checks, claimed};
+use crate::error::Error;
+use crate::read::{DecisionQuery, Page, Payloads, Read, RunFilter, RunQuery};
+
+checks! {
+    a_foreign_id_answers_as_a_missing_one
+    equal_ids_of_two_tenants_are_two_rows
+}
+
+/// All that a scope can ask about a run id and an idempotency key, and the answers.
+#[derive(Debug, Default, PartialEq)]
+struct Answers {
+    run: Option<RunRow>,
+    steps: Vec<StepRow>,
+    both: Option<(RunRow, Vec<StepRow>)>,
+    input: Option<Payload>,
+    output: Option<Payload>,
+    outputs: Vec<(u32, Payload)>,
+    idempotency: Option<IdempotencyRow>,
+    runs: Page<RunRow, RunId>,
+    live: Page<RunRow, RunId>,
+    decisions: Page<DecisionRow, u64>,
+}
+
+fn ask(
+    reader: &mut dyn Read,
+    scope: &TenantScope,
+    run: RunId,
+    key: &str,
+) -> Result<Answers, Error> {
+    let query = RunQuery { limit: 10, ..RunQuery::default() };
+    let filter = RunFilter { status: Some(RunStatus::Running), ..RunFilter::default() };
+    Ok(Answers {
+        run: reader.run(scope, run, Payloads::Read)?,
+        steps: reader.steps(scope, run, Payloads::Read)?,
+        both: reader.run_and_steps(scope, run, Payloads::Read)?,
+        input: reader.input(scope, run)?,
+        output: reader.output(scope, run, whole(0))?,
+        outputs: reader.outputs(scope, run, StepIndex(1))?,
+        idempotency: reader.idempotency(scope, key)?,
+        runs: reader.runs(scope, &query)?,
+        live: reader.runs(scope, &RunQuery { filter, ..query })?,
+        decisions: reader.decisions(scope, DecisionQuery { before: None, limit: 10 })?,
+    })
+}
+
+/// Everything that belongs to a run, with payloads of a size.
+fn all_of(key: &RunKey, bytes: usize) -> [Change; 6] {
+    let tenant = key.tenant.as_str();
+    [
+        Change::Run(Box::new(RunRow { input: Some(payload(bytes)), ..run(key) })),
+        Change::Step(Box::new(done(key, whole(0), &payload(bytes)))),
+        Change::Step(Box::new(done(key, item(1, 0), &payload(bytes)))),
+        Change::Signal(signal(key, 1, &payload(bytes))),
+        Change::Idempotency(idempotency(tenant, "key", Time(3))),
+        Change::Decision(decision(Some(tenant), 1)),
+    ]
+}
+
+fn a_foreign_id_answers_as_a_missing_one(place: &dyn Place) -> Result<(), Error> {
+    let (mut store, epoch) = claimed(place)?;
+    let (small, large) = (key("acme", 10), key("acme", 20));
+    store.commit(epoch, &all_of(&small, 10))?;
+    store.commit(epoch, &all_of(&large, 5_000))?;
+    store.commit(epoch, &[Change::Decision(decision(None, 2))])?;
+    let mut reader = store.reader()?;
+    // Names around the owner's, too: a prefix, one more letter, one after.
+    for foreign in ["acm", "acme-", "acmf", "zoo", "a"] {
+        let foreign = scope(foreign);
+        let missing = ask(&mut *reader, &foreign, RunId(999), "none")?;
+        assert_eq!(missing, Answers::default());
+        for id in [small.run, large.run] {
+            assert_eq!(ask(&mut *reader, &foreign, id, "key")?, missing);
+        }
+    }
+    let own = ask(&mut *reader, &scope("acme"), large.run, "key")?;
+    assert_eq!(own.input, Some(payload(5_000)));
+    assert_eq!((own.runs.rows.len(), own.decisions.rows.len()), (2, 1));
+    Ok(())
+}
+
+fn equal_ids_of_two_tenants_are_two_rows(place: &dyn Place) -> Result<(), Error> {
+    let (mut store, epoch) = claimed(place)?;
+    let (acme, bolt) = (key("acme", 10), key("bolt", 10));
+    store.commit(epoch, &all_of(&acme, 10))?;
+    store.commit(epoch, &all_of(&bolt, 5_000))?;
+    let before = ask(&mut *store.reader()?, &scope("acme"), acme.run, "key")?;
+
+    let take = Change::TakeSignal { key: bolt.clone(), sequence: 1, instance: whole(0) };
+    store.commit(
+        epoch,
+        &[
+            Change::Step(Box::new(step(&bolt, whole(0), StepState::Done))),
+            take,
+            Change::DropStep(bolt.clone(), StepIndex(1)),
+            Change::Run(Box::new(full_run(&bolt))),
+            Change::Run(Box::new(ended(&bolt, RunStatus::Failed))),
+            Change::Idempotency(IdempotencyRow {
+                run: RunId(4),
+                ..idempotency("bolt", "key", Time(9))
+            }),
+        ],
+    )?;
+    assert_eq!(ask(&mut *store.reader()?, &scope("acme"), acme.run, "key")?, before);
+    let loaded = store.load()?;
+    assert_eq!(loaded.runs.iter().map(|row| &row.key).collect::<Vec<_>>(), [&acme]);
+    assert_eq!(loaded.signals.iter().map(|row| &row.key).collect::<Vec<_>>(), [&acme]);
+    let taken = store.reader()?.output(&TenantScope::granted(name("bolt")), bolt.run, whole(0))?;
+    assert_eq!(taken, Some(payload(5_000)));
+    Ok(())
+}
