@@ -6,6 +6,7 @@
 
 mod expression;
 mod graph;
+mod inline;
 mod kind;
 mod part;
 mod reader;
@@ -20,6 +21,7 @@ use fairlane_core::plan::{STEPS_MAX, VERSIONS_MAX, Workflow};
 
 use crate::mistake::{Code, Mistake};
 use crate::tree::{self, Entry, Format, Node, Value, quote};
+pub use inline::inline;
 use reader::Reader;
 use step::Draft;
 

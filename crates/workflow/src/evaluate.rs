@@ -224,3 +224,6 @@ fn bound_items(items: usize) -> Result<(), Fault> {
 fn failed(field: String, expression: &Expr, fault: Fault) -> EvalError {
     EvalError { field, expression: expression.0.chars().take(200).collect(), fault }
 }
+
+#[cfg(test)]
+mod tests;

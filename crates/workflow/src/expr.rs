@@ -18,11 +18,12 @@
 //! | operations | evaluation | [`OPERATIONS_MAX`] |
 //! | bytes of the result | evaluation | [`RESULT_BYTES_MAX`] |
 //!
-//! One operation is: one term evaluated, one element visited by `==`, `in`, a loop or `+` on lists, or 32
-//! bytes of text compared, searched or joined. No operation takes longer than a fixed time, none allocates more
-//! than 64 bytes, and the budget is shared by all expressions of one `with`; time and memory are therefore
-//! bounded by the constants above, whatever the expression and the data say, without a clock. An expression
-//! that runs out fails; `&&`, `||`, `all` and `exists` absorb other faults as CEL says, but not this one.
+//! One operation is: one term evaluated, one element visited by `==`, `in` or a loop, half an element of a new
+//! list, 32 bytes of text read, 16 bytes of text made, or one byte matched by a pattern. So none takes longer
+//! than a fixed time or allocates more than a few words, and the budget is shared by all expressions of one
+//! `with`: time is bounded by [`OPERATIONS_MAX`], memory by that many times 16 bytes (32 MB) and the parsed
+//! data, whatever the expression and the data say, without a clock. An expression that runs out fails; `&&`,
+//! `||`, `all` and `exists` absorb other faults as CEL says, but not this one.
 //!
 //! Knows nothing of workflows: which steps are upstream of which is checked by the reader of the definition.
 

@@ -69,6 +69,20 @@ pub(super) fn read(
     }
 }
 
+/// An expression that must be written as a text.
+pub(super) fn read_text(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    uses: &mut Vec<Use>,
+    expected: &str,
+) -> Option<Expr> {
+    if matches!(node.value, Value::Text(_)) {
+        return read(reader, node, Place::Step, uses);
+    }
+    reader.wrong_type(node, expected);
+    None
+}
+
 /// The entries of a `with`, in the order of the file.
 pub(super) fn read_with(
     reader: &mut Reader<'_>,

@@ -3,7 +3,7 @@
 use fairlane_core::id::{PoolName, SignalName, TaskName, WorkflowName};
 use fairlane_core::plan::{StepKind, VERSIONS_MAX, Wait};
 
-use super::expression::{self, Place, Use};
+use super::expression::{self, Use};
 use super::reader::{Fields, Reader};
 use super::step::Which;
 use crate::mistake::{Code, nearest};
@@ -142,7 +142,8 @@ fn wait(reader: &mut Reader<'_>, node: &Node, uses: &mut Vec<Use>) -> Option<Wai
         return reader.span(node).map(Wait::For);
     }
     if let Some(node) = fields.get("until") {
-        return expression::read(reader, node, Place::Step, uses).map(Wait::Until);
+        let expected = "an expression for an RFC 3339 time, such as input.due";
+        return expression::read_text(reader, node, uses, expected).map(Wait::Until);
     }
     fields
         .get("signal")

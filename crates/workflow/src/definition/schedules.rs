@@ -133,11 +133,10 @@ fn input(
 ) -> Option<Arc<str>> {
     let given = fields.get("input").copied();
     let json = given.map_or_else(|| serde_json::json!({}), Node::to_json);
-    let validator = schema
+    let compiled = schema
         .and_then(|schema| serde_json::from_str(schema).ok())
         .and_then(|schema| schema::compile(&schema).ok());
-    if let Some(Err(violations)) = validator.map(|validator| schema::violations(&validator, &json))
-    {
+    if let Some(Err(violations)) = compiled.map(|compiled| schema::violations(&compiled, &json)) {
         for violation in violations {
             let message = format!("the input does not fit input.schema: {violation}");
             reader.at(

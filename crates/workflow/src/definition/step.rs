@@ -77,8 +77,7 @@ pub(super) fn read<'n>(reader: &mut Reader<'_>, entry: &'n Entry) -> Option<Draf
     kind::refuse_fields(reader, which, &mut fields);
     let map = fields.get("map").and_then(|node| part::map(reader, node, &mut uses));
     let place = if fields.contains_key("map") { Place::Item } else { Place::Step };
-    let when =
-        fields.get("when").and_then(|node| expression::read(reader, node, Place::Step, &mut uses));
+    let when = fields.get("when").and_then(|node| when(reader, node, &mut uses));
     let with = match fields.get("with") {
         Some(node) => expression::read_with(reader, node, place, &mut uses),
         None => Vec::new(),
@@ -159,6 +158,14 @@ fn after<'n>(reader: &mut Reader<'_>, node: &'n Node) -> Vec<(&'n Node, String)>
         }
     }
     after
+}
+
+fn when(reader: &mut Reader<'_>, node: &Node, uses: &mut Vec<Use>) -> Option<Expr> {
+    if let Value::Bool(value) = node.value {
+        return Some(Expr(Arc::from(if value { "true" } else { "false" })));
+    }
+    let expected = "a condition such as steps.credit.output.score > 600";
+    expression::read_text(reader, node, uses, expected)
 }
 
 fn output(reader: &mut Reader<'_>, node: &Node) -> Option<Arc<str>> {

@@ -7,7 +7,10 @@ use expect_test::{Expect, expect};
 use super::{Known, Source, no_files, parse};
 use crate::tree::Format;
 
+mod fields;
 mod graph;
+mod inline;
+mod text;
 
 /// Either the mistakes, one in each line, or the workflow in brief.
 fn outcome(text: &str, format: Format, known: &Known) -> String {
@@ -33,6 +36,10 @@ fn check(text: &str, expect: &Expect) {
     expect.assert_eq(&outcome(text, Format::Yaml, &Known::default()));
 }
 
+fn check_json(text: &str, expect: &Expect) {
+    expect.assert_eq(&outcome(text, Format::Json, &Known::default()));
+}
+
 /// Checks the steps of a workflow whose head is right.
 fn check_steps(steps: &str, expect: &Expect) {
     check(&format!("workflow: w\nversion: 1\nsteps:\n{steps}"), expect);
@@ -50,7 +57,7 @@ fn all_mistakes_of_a_file_are_reported_at_once() {
             w.yaml:6:5: the step does not say what it does; expected exactly one of task, wait, call [missing-field]
             w.yaml:7:14: this is the number 30; expected a duration such as 30s, 1h30m, 250ms or 5d [wrong-type]
             w.yaml:10:13: there is no step "c"; expected a (did you mean that?) [unknown-step]
-            w.yaml:11:20: the expression cannot be read: mismatched input '<EOF>'; expected an expression of CEL such as input.amount > 1000; a text is written '"in quotes"' [expression]
+            w.yaml:11:20: the expression ends too early; expected an expression of CEL such as input.amount > 1000; a text is written '"in quotes"' [expression]
         "#]],
     );
 }

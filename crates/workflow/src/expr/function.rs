@@ -79,11 +79,11 @@ fn add<'v>(left: &Value<'v>, right: &Value<'v>, budget: &Budget) -> Result<Value
         (Value::Uint(a), Value::Uint(b)) => Value::Uint(a.checked_add(*b).ok_or_else(overflow)?),
         (Value::Double(a), Value::Double(b)) => Value::Double(a + b),
         (Value::Text(a), Value::Text(b)) => {
-            budget.spend_text(a.len() + b.len())?;
+            budget.spend_made(a.len() + b.len())?;
             Value::made_text(&[&**a, &**b].concat())
         }
         (Value::List(a), Value::List(b)) => {
-            budget.spend(a.len() + b.len())?;
+            budget.spend_elements(a.len() + b.len())?;
             Value::List(List::Made(a.iter().chain(b.iter()).collect()))
         }
         (Value::Timestamp(at), Value::Duration(span))
@@ -197,6 +197,10 @@ fn contained(left: &Value<'_>, right: &Value<'_>, budget: &Budget) -> Result<boo
             Ok(false)
         }
         (Value::Text(key), Value::Object(object)) => Ok(object.get(key).is_some()),
+        // A key of another kind is never there, because objects here have texts as keys.
+        (Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Double(_), Value::Object(_)) => {
+            Ok(false)
+        }
         (a, b) => Err(kinds("in", a, b)),
     }
 }

@@ -64,6 +64,9 @@ fn syntax(text: &str, errors: &cel::ParseErrors) -> Vec<Wrong> {
         text[start..].char_indices().nth(column - 1).map_or(text.len(), |(at, _)| start + at);
     let message =
         error.msg.trim_start_matches("Syntax error: ").split(" expecting").next().unwrap_or("");
+    if message.ends_with("'<EOF>'") {
+        return vec![unreadable(offset, "the expression ends too early")];
+    }
     vec![unreadable(offset, &format!("the expression cannot be read: {message}"))]
 }
 
@@ -321,18 +324,20 @@ impl Lowering<'_> {
     }
 
     fn function(&mut self, tree: &IdedExpr, call: &CallExpr, depth: usize) -> Term {
-        let mut arguments = Vec::with_capacity(call.args.len() + 1);
+        let name = call.func_name.as_str();
+        let count = call.args.len() + usize::from(call.target.is_some());
+        let function = Function::find(name, call.target.is_some(), count);
+        if function.is_none() && Function::NAMES.contains(&name) {
+            let message = format!("{name} is not called like this");
+            return self.wrong(tree, Code::UnknownFunction, message, usage(name));
+        }
+        let mut arguments = Vec::with_capacity(count);
         if let Some(target) = &call.target {
             arguments.push(self.term(target, depth + 1));
         }
         arguments.extend(self.all(&call.args, depth));
-        let name = call.func_name.as_str();
-        if let Some(function) = Function::find(name, call.target.is_some(), arguments.len()) {
+        if let Some(function) = function {
             return Term::Call(function, arguments);
-        }
-        if Function::NAMES.contains(&name) {
-            let message = format!("{name} is not called like this");
-            return self.wrong(tree, Code::UnknownFunction, message, usage(name));
         }
         let expected = match nearest(name, Function::NAMES.iter().copied()) {
             Some(meant) => format!("{meant} (did you mean that?)"),
@@ -447,7 +452,15 @@ impl Lowering<'_> {
         message: impl Into<String>,
         expected: impl Into<String>,
     ) -> Term {
-        let offset = self.offset(tree);
+        let mut offset = self.offset(tree);
+        match &tree.expr {
+            // The parser places a selection at its dot, and a call at its bracket.
+            Expr::Select(_) => offset = (offset + 1).min(self.text.len()),
+            Expr::Call(call) if self.text[..offset].ends_with(&call.func_name) => {
+                offset -= call.func_name.len();
+            }
+            _ => {}
+        }
         self.wrong_at(offset, code, message, expected);
         Term::Null
     }

@@ -33,7 +33,21 @@ impl Budget {
         }
     }
 
-    /// Counts the reading or writing of a text.
+    /// Counts the making of a text.
+    pub(super) fn spend_made(&self, bytes: usize) -> Result<(), Fault> {
+        /// Bytes of new text that count as one operation.
+        const MADE_BYTES: usize = 16;
+        self.spend(bytes / MADE_BYTES)
+    }
+
+    /// Counts the making of a list.
+    pub(super) fn spend_elements(&self, elements: usize) -> Result<(), Fault> {
+        /// Operations for each element, which takes 32 bytes.
+        const OPERATIONS: usize = 2;
+        self.spend(elements.saturating_mul(OPERATIONS))
+    }
+
+    /// Counts the reading of a text.
     pub(super) fn spend_text(&self, bytes: usize) -> Result<(), Fault> {
         /// Bytes of text that count as one operation.
         const TEXT_BYTES: usize = 32;
@@ -86,6 +100,7 @@ impl<'v> Run<'v, '_> {
             Term::Negate(of) => negate(&self.term(of)?)?,
             Term::Binary(operator, pair) => self.binary(*operator, pair)?,
             Term::List(items) => {
+                self.budget.spend_elements(items.len())?;
                 let items: Result<Vec<_>, _> = items.iter().map(|item| self.term(item)).collect();
                 Value::List(List::Made(items?.into()))
             }
@@ -164,7 +179,8 @@ impl<'v> Run<'v, '_> {
                     return Err(Fault::Kinds { operation: "a key", kinds: vec![other.kind()] });
                 }
             };
-            self.budget.spend_text(key.len())?;
+            self.budget.spend_made(key.len())?;
+            self.budget.spend_elements(1)?;
             let value = self.term(value)?;
             if object.insert(key.clone(), value).is_some() {
                 return Err(Fault::RepeatedKey { key });
@@ -178,7 +194,7 @@ impl<'v> Run<'v, '_> {
             Value::List(list) => list,
             Value::Object(object) => {
                 let keys = object.keys();
-                self.budget.spend(keys.len())?;
+                self.budget.spend_elements(keys.len())?;
                 List::Made(keys.into())
             }
             other => return Err(Fault::Kinds { operation: "a loop", kinds: vec![other.kind()] }),
@@ -251,6 +267,7 @@ impl<'v> Run<'v, '_> {
                 continue;
             }
             let value = self.at(&parts.body, &element, depth)?;
+            self.budget.spend_elements(1)?;
             if parts.kind == LoopKind::Map {
                 made.push(value);
             } else if truth("filter()", value)? {

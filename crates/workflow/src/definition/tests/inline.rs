@@ -1,0 +1,70 @@
+//! Schemas from files, put in place.
+
+use super::{Format, Known, expect};
+use crate::definition::{Source, inline, no_files, parse};
+
+const FILE: &str = "{\n  \"type\": \"object\",\n  \"properties\": { \"a\": { \"pattern\": \"^\\\\d: #x$\" } }\n}\n";
+
+fn files(name: &str) -> Result<String, String> {
+    match name {
+        "s.json" => Ok(FILE.to_owned()),
+        "bad.json" => Ok("{".to_owned()),
+        other => Err(format!("{other} cannot be read: no such file")),
+    }
+}
+
+#[test]
+fn schemas_come_into_the_text_and_all_else_stays() {
+    let yaml = "# head\nworkflow: w\nversion: 1\ninput:\n  schema: s.json # the input\n  subject: a\nsteps:\n  a: { task: t, output: { schema: 's.json' } }\n  b:\n    task: t\n    output:\n      schema: \"s.json\"\n  c: { task: t, output: { schema: {} } }\n";
+    let json = "{\"workflow\": \"w\", \"version\": 1, \"input\": {\"schema\": \"s.json\"}, \"steps\": {\"a\": {\"task\": \"t\"}}}";
+    for (text, file, expected) in [
+        (
+            yaml,
+            "w.yaml",
+            expect![[r##"
+        # head
+        workflow: w
+        version: 1
+        input:
+          schema: {"properties":{"a":{"pattern":"^\\d: #x$"}},"type":"object"} # the input
+          subject: a
+        steps:
+          a: { task: t, output: { schema: {"properties":{"a":{"pattern":"^\\d: #x$"}},"type":"object"} } }
+          b:
+            task: t
+            output:
+              schema: {"properties":{"a":{"pattern":"^\\d: #x$"}},"type":"object"}
+          c: { task: t, output: { schema: {} } }
+    "##]],
+        ),
+        (
+            json,
+            "w.json",
+            expect![[
+                r#"{"workflow": "w", "version": 1, "input": {"schema": {"properties":{"a":{"pattern":"^\\d: #x$"}},"type":"object"}}, "steps": {"a": {"task": "t"}}}"#
+            ]],
+        ),
+    ] {
+        let source = Source { text, format: Format::Auto, file };
+        let inlined = inline(&source, &files).unwrap();
+        expected.assert_eq(&inlined);
+        let from_files = parse(&source, &Known::default(), &files).unwrap();
+        let in_place = Source { text: &inlined, ..source };
+        let mut from_text = parse(&in_place, &Known::default(), &no_files).unwrap();
+        from_text.source = from_files.source.clone();
+        assert_eq!(from_text, from_files);
+    }
+}
+
+#[test]
+fn files_that_cannot_be_used_are_all_reported() {
+    let text = "input: { schema: none.json }\nsteps: { a: { output: { schema: bad.json } } }\n";
+    let source = Source { text, format: Format::Yaml, file: "w.yaml" };
+    let mistakes = inline(&source, &files).unwrap_err();
+    let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    expect![[r#"
+        w.yaml:1:18: none.json cannot be read: no such file; expected a file that can be read [bad-file]
+        w.yaml:2:33: "bad.json" is not JSON: EOF while parsing an object at line 1 column 1; expected a JSON Schema [bad-schema]"#]].assert_eq(&lines.join("\n"));
+    let broken = Source { text: "a: [", ..source };
+    assert_eq!(inline(&broken, &files).unwrap(), "a: [");
+}
