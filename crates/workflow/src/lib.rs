@@ -26,3 +26,9 @@ pub use schema::{SCHEMA_BYTES_MAX, VIOLATIONS_MAX, Violation};
 pub use scope::{Item, Scope, StepResult};
 pub use span::SPAN_MAX;
 pub use tree::{DEPTH_MAX, Format, SOURCE_BYTES_MAX};
+
+/// The JSON Schema of the format (draft 2020-12), as it is published in `docs/reference/workflow.schema.json`.
+pub const SCHEMA: &str = include_str!("../../../docs/reference/workflow.schema.json");
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,7 @@ pub(crate) fn parse(text: &str) -> Option<Span> {
 /// `1s..30s`, or one span for both ends.
 pub(crate) fn parse_range(text: &str) -> Option<(Span, Span)> {
     match text.split_once("..") {
-        Some((from, to)) => Some((parse(from.trim())?, parse(to.trim())?)),
+        Some((from, to)) => Some((parse(from)?, parse(to)?)),
         None => parse(text).map(|span| (span, span)),
     }
 }

@@ -175,7 +175,7 @@ impl<'a> Reader<'a> {
             self.wrong_type(node, &expected);
             return None;
         };
-        let found = text.parse::<u64>().ok().filter(|number| (min..=max).contains(number));
+        let found = span::scaled(text, 0).filter(|number| (min..=max).contains(number));
         if found.is_none() {
             self.at(node, Code::OutOfRange, format!("{text} is out of range"), expected);
         }
