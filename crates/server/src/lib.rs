@@ -1,1 +1,37 @@
 //! What surrounds the driver: clock, HTTP, authentication, payload assembly.
+//!
+//! It authenticates, translates and asks the core; it holds no rule about tenants' rights. One file for each
+//! resource has the conversions between wire and domain.
+//!
+//! - [`Server`] starts and stops; [`Config`] says how.
+//! - `engine` is the way into the cell, `effects` and `assembly` do what the cell asks for.
+//! - `registry`, `cache` and `reads` answer what need not be asked of the cell.
+
+mod assembly;
+mod auth;
+mod body;
+mod cache;
+mod clock;
+pub mod config;
+mod dry_run;
+mod effects;
+mod engine;
+mod events;
+mod keys;
+pub mod openapi;
+mod page;
+mod pools;
+mod probes;
+mod problem;
+mod readings;
+mod reads;
+mod registry;
+mod runs;
+mod serve;
+mod tenants;
+mod wire;
+mod worker;
+mod workflows;
+
+pub use config::{Config, StoreKind};
+pub use serve::{Error, OPERATOR_KEY_FILE, Server};

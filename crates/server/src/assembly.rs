@@ -1,0 +1,356 @@
+//! Payloads put together: the inputs of leases, the answers to the cell's questions, the outputs of runs.
+//!
+//! Only what an expression reads is loaded, from the cache if it is there. An evaluation on what is in memory
+//! and small is done on the spot; anything else on a thread that may wait.
+//!
+//! - `gather` finds payloads: cache, then store, then other rows for maps and calls.
+//! - `lists` remembers the lists that maps run over.
+
+mod gather;
+mod lists;
+
+use std::sync::Arc;
+
+use fairlane_core::cell::effect::{Evaluation, Grant, Question};
+use fairlane_core::cell::input::Value;
+use fairlane_core::plan::{Expr, StepIndex, Workflow};
+use fairlane_core::row::{Failure, Instance, LeaseId, Part, Payload, RunKey};
+use fairlane_core::tenant::Context;
+use fairlane_workflow::{EvalError, Evaluator, Refs, Violation};
+
+use crate::cache::Cache;
+use crate::problem::Refused;
+use crate::reads::Reads;
+use crate::registry::Registry;
+use gather::{Gathered, Gatherer, Miss};
+use lists::Lists;
+
+/// Payloads above this, taken together, are evaluated on a thread that may take its time.
+const SMALL_BYTES: usize = 32 << 10;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Assembly(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Arc<Registry>,
+    cache: Arc<Cache>,
+    reads: Reads,
+    evaluator: Evaluator,
+    lists: Lists,
+}
+
+/// Why there is no payload.
+#[derive(Debug)]
+pub(crate) enum Unassembled {
+    /// It cannot be made from this run's payloads.
+    Failed(Failure),
+    /// The store does not answer.
+    Unavailable,
+}
+
+/// For whom expressions are evaluated.
+#[derive(Clone, Debug)]
+struct Subject {
+    key: RunKey,
+    instance: Instance,
+    workflow: Arc<Workflow>,
+    context: Arc<Context>,
+}
+
+/// What is to be evaluated.
+#[derive(Clone, Debug)]
+enum Task {
+    /// The input of a task, its compensation or a child.
+    With,
+    When(Expr),
+    Over(Expr),
+    Until(Expr),
+}
+
+impl Assembly {
+    pub(crate) fn new(registry: Arc<Registry>, cache: Arc<Cache>, reads: Reads) -> Self {
+        let (evaluator, lists) = (Evaluator::new(), Lists::default());
+        Self(Arc::new(Inner { registry, cache, reads, evaluator, lists }))
+    }
+
+    /// The input of a lease: a JSON object of what the step names in `with`.
+    pub(crate) async fn input(&self, grant: &Grant) -> Result<Payload, Unassembled> {
+        let subject = Subject {
+            key: grant.lease.key.clone(),
+            instance: grant.lease.instance,
+            workflow: grant.workflow.clone(),
+            context: grant.context.clone(),
+        };
+        match self.run(subject, Task::With).await? {
+            Value::Input(input) => Ok(input),
+            other => Err(failed("input-invalid", &format!("the input came out as {other:?}"))),
+        }
+    }
+
+    /// The answer to a question of the cell.
+    pub(crate) async fn evaluate(&self, evaluation: &Evaluation) -> Result<Value, Unassembled> {
+        let subject = Subject {
+            key: evaluation.key.clone(),
+            instance: evaluation.instance,
+            workflow: evaluation.workflow.clone(),
+            context: evaluation.context.clone(),
+        };
+        let task = match &evaluation.what {
+            Question::When(when) => Task::When(when.clone()),
+            Question::Over(over) => Task::Over(over.clone()),
+            Question::Until(until) => Task::Until(until.clone()),
+            Question::ChildInput => Task::With,
+        };
+        self.run(subject, task).await
+    }
+
+    /// Whether an output fits its step's schema; the text says what is wrong.
+    pub(crate) async fn check_output(
+        &self,
+        lease: &LeaseId,
+        output: &Payload,
+    ) -> Result<Result<(), String>, Refused> {
+        if lease.instance.part == Part::Compensation {
+            return Ok(Ok(()));
+        }
+        let Some(workflow) = self.workflow_of(&lease.key).await? else { return Ok(Ok(())) };
+        let step = workflow.steps.get(usize::from(lease.instance.step.0));
+        let Some(schema) = step.and_then(|step| step.output_schema.clone()) else {
+            return Ok(Ok(()));
+        };
+        let checked = self.check(schema, output.clone()).await?;
+        Ok(checked.map_err(|violations| {
+            let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
+            format!("the output breaks the step's schema: {}", all.join("; "))
+        }))
+    }
+
+    /// Whether a payload fits a schema.
+    pub(crate) async fn check(
+        &self,
+        schema: Arc<str>,
+        payload: Payload,
+    ) -> Result<Result<(), Vec<Violation>>, Refused> {
+        if payload.len() <= SMALL_BYTES {
+            return Ok(self.0.evaluator.check_schema(&schema, &payload));
+        }
+        let inner = self.0.clone();
+        let checked =
+            tokio::task::spawn_blocking(move || inner.evaluator.check_schema(&schema, &payload));
+        checked.await.map_err(|error| Refused::internal(&error))
+    }
+
+    /// The output of a completed run: the outputs of the steps that no other waits for, by name.
+    pub(crate) async fn run_output(
+        &self,
+        key: &RunKey,
+        workflow: &Arc<Workflow>,
+    ) -> Result<Payload, Unassembled> {
+        match gather::run_output(&mut self.gatherer(key, workflow, None), workflow) {
+            Err(Miss::Store) => {}
+            Ok(output) => return Ok(output),
+            Err(miss) => return Err(miss.into()),
+        }
+        let (this, key, workflow) = (self.clone(), key.clone(), workflow.clone());
+        blocking(move || {
+            let reads = this.0.reads.clone();
+            let mut gatherer = this.gatherer(&key, &workflow, Some(&reads));
+            gather::run_output(&mut gatherer, &workflow).map_err(Unassembled::from)
+        })
+        .await
+    }
+
+    /// The workflow version that a run follows; `None` if there is no such run.
+    async fn workflow_of(&self, key: &RunKey) -> Result<Option<Arc<Workflow>>, Refused> {
+        let (name, version) = match self.0.cache.workflow(key) {
+            Some(found) => found,
+            None => match self.0.reads.run(&scope(key), key.run).await? {
+                Some(row) => (row.workflow, row.version),
+                None => return Ok(None),
+            },
+        };
+        Ok(self.0.registry.workflow(&name, Some(version)))
+    }
+
+    async fn run(&self, subject: Subject, task: Task) -> Result<Value, Unassembled> {
+        match self.gather(&subject, &task, None) {
+            Ok(gathered) if gathered.bytes <= SMALL_BYTES => {
+                return self.0.compute(&subject, &task, &gathered);
+            }
+            Ok(_) | Err(Miss::Store) => {}
+            Err(miss) => return Err(miss.into()),
+        }
+        let this = self.clone();
+        blocking(move || {
+            let reads = this.0.reads.clone();
+            let gathered = this.gather(&subject, &task, Some(&reads))?;
+            this.0.compute(&subject, &task, &gathered)
+        })
+        .await
+    }
+
+    /// Finds what the task's expressions read.
+    fn gather(
+        &self,
+        subject: &Subject,
+        task: &Task,
+        reads: Option<&Reads>,
+    ) -> Result<Gathered, Miss> {
+        let refs = self.0.references(subject, task).map_err(|error| invalid(task, &error))?;
+        let Subject { key, instance, workflow, .. } = subject;
+        let mut gathered = self.gatherer(key, workflow, reads).gather(&refs)?;
+        if let (true, Part::Item(at)) = (refs.item, instance.part) {
+            gathered.item = Some((self.item(subject, instance.step, at, reads)?, at));
+        }
+        Ok(gathered)
+    }
+
+    /// One item of the list that a map runs over.
+    fn item(
+        &self,
+        subject: &Subject,
+        step: StepIndex,
+        at: u32,
+        reads: Option<&Reads>,
+    ) -> Result<Payload, Miss> {
+        let list = self.items(subject, step, reads)?;
+        list.get(at as usize).cloned().ok_or_else(|| {
+            let message = format!("the list has {} items now, and no item {at}", list.len());
+            Miss::Failed(failure("input-invalid", &message))
+        })
+    }
+
+    /// The list that a map runs over.
+    fn items(
+        &self,
+        subject: &Subject,
+        step: StepIndex,
+        reads: Option<&Reads>,
+    ) -> Result<Arc<Vec<Payload>>, Miss> {
+        let place = (subject.key.clone(), step);
+        if let Some(list) = self.0.lists.get(&place) {
+            return Ok(list);
+        }
+        let map = subject.workflow.step(step).map.as_ref();
+        let over = map.map(|map| map.over.clone());
+        let over =
+            over.ok_or_else(|| Miss::Failed(failure("input-invalid", "the step is not mapped")))?;
+        // The list is not inside of itself, so this goes one level deep at most.
+        let whole = Subject { instance: Instance { step, part: Part::Whole }, ..subject.clone() };
+        let task = Task::Over(over.clone());
+        let gathered = self.gather(&whole, &task, reads)?;
+        let list = self.0.list(&whole, &over, &gathered);
+        Ok(self.0.lists.put(place, list.map_err(|error| invalid(&task, &error))?))
+    }
+
+    fn gatherer<'a>(
+        &'a self,
+        key: &'a RunKey,
+        workflow: &'a Workflow,
+        reads: Option<&'a Reads>,
+    ) -> Gatherer<'a> {
+        Gatherer { cache: &self.0.cache, registry: &self.0.registry, reads, key, workflow }
+    }
+}
+
+impl Inner {
+    fn references(&self, subject: &Subject, task: &Task) -> Result<Refs, EvalError> {
+        match task {
+            Task::With => self.evaluator.references_of(with(subject)),
+            Task::When(expression) | Task::Over(expression) | Task::Until(expression) => {
+                self.evaluator.references(expression)
+            }
+        }
+    }
+
+    fn compute(
+        &self,
+        subject: &Subject,
+        task: &Task,
+        gathered: &Gathered,
+    ) -> Result<Value, Unassembled> {
+        let tenant = gather::tenant(&subject.context);
+        let steps = gathered.steps();
+        let scope = gathered.scope(&steps, &tenant, subject.key.run);
+        let result = match task {
+            Task::With => self
+                .evaluator
+                .assemble(&subject.workflow, with(subject), &scope)
+                .map(|input| Value::Input(Payload::from(input))),
+            Task::When(when) => self.evaluator.condition(when, &scope).map(Value::Condition),
+            Task::Until(until) => self.evaluator.time(until, &scope).map(Value::Until),
+            Task::Over(over) => self.list(subject, over, gathered).map(|list| {
+                let items = u32::try_from(list.len()).unwrap_or(u32::MAX);
+                self.lists.put((subject.key.clone(), subject.instance.step), list);
+                Value::Items(items)
+            }),
+        };
+        result.map_err(|error| invalid(task, &error).into())
+    }
+
+    fn list(
+        &self,
+        subject: &Subject,
+        over: &Expr,
+        gathered: &Gathered,
+    ) -> Result<Vec<Payload>, EvalError> {
+        let tenant = gather::tenant(&subject.context);
+        let steps = gathered.steps();
+        let scope = gathered.scope(&steps, &tenant, subject.key.run);
+        let items = self.evaluator.list(over, &scope)?;
+        Ok(items.into_iter().map(Payload::from).collect())
+    }
+}
+
+impl From<Miss> for Unassembled {
+    fn from(miss: Miss) -> Self {
+        match miss {
+            Miss::Failed(failure) => Self::Failed(failure),
+            Miss::Store | Miss::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
+/// The expressions that make the instance's input.
+fn with(subject: &Subject) -> &[(String, Expr)] {
+    let step = subject.workflow.step(subject.instance.step);
+    match (&step.compensate, subject.instance.part) {
+        (Some(undo), Part::Compensation) => &undo.with,
+        _ => &step.with,
+    }
+}
+
+/// The cell's owner may read every tenant's rows.
+fn scope(key: &RunKey) -> fairlane_core::tenant::TenantScope {
+    fairlane_core::tenant::TenantScope::granted(key.tenant.clone())
+}
+
+fn invalid(task: &Task, error: &EvalError) -> Miss {
+    let class = match task {
+        Task::With => "input-invalid",
+        Task::When(_) | Task::Over(_) | Task::Until(_) => "expression-failed",
+    };
+    Miss::Failed(failure(class, &error.to_string()))
+}
+
+fn failed(class: &str, message: &str) -> Unassembled {
+    Unassembled::Failed(failure(class, message))
+}
+
+fn failure(class: &str, message: &str) -> Failure {
+    let message = &message[..message.floor_char_boundary(Failure::MESSAGE_BYTES_MAX)];
+    Failure { class: class.into(), message: message.into(), step: None }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Unassembled> + Send + 'static,
+) -> Result<T, Unassembled> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => {
+            tracing::error!(%error, "an evaluation was broken off");
+            Err(failed("internal", "the evaluation was broken off"))
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! Finding payloads: in the cache, then in the store. The output of a map is the list of its items' outputs,
+//! that of a call is the output of the child run.
+
+use fairlane_core::id::{RunId, StepName};
+use fairlane_core::plan::{StepIndex, StepKind, Workflow};
+use fairlane_core::row::{
+    Failure, Instance, Part, Payload, RunKey, RunRow, RunStatus, StepRow, StepState,
+};
+use fairlane_core::tenant::{Context, TenantScope};
+use fairlane_core::time::{Span, Time};
+use fairlane_store::{Error, PAGE_MAX, Payloads, Read, RunFilter, RunQuery};
+use fairlane_workflow::{Item, Refs, Scope, StepResult};
+
+use super::{failure, scope};
+use crate::cache::{Cache, Known, Slot, ended};
+use crate::reads::Reads;
+use crate::registry::Registry;
+
+/// Largest output that is put together from others'.
+const OUTPUT_BYTES_MAX: usize = 16 << 20;
+const DONE: &str = "done";
+
+/// Why a payload was not found.
+#[derive(Debug)]
+pub(super) enum Miss {
+    /// It may be in the store, which was not asked.
+    Store,
+    Unavailable,
+    Failed(Failure),
+}
+
+impl From<Error> for Miss {
+    fn from(error: Error) -> Self {
+        tracing::error!(%error, "a payload could not be read from the store");
+        Self::Unavailable
+    }
+}
+
+/// Finds the payloads of one run.
+#[derive(Debug)]
+pub(super) struct Gatherer<'a> {
+    pub(super) cache: &'a Cache,
+    pub(super) registry: &'a Registry,
+    /// `None`: look in the cache only.
+    pub(super) reads: Option<&'a Reads>,
+    pub(super) key: &'a RunKey,
+    pub(super) workflow: &'a Workflow,
+}
+
+/// The payloads that an evaluation reads.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    input: Option<Payload>,
+    steps: Vec<(StepName, Ended)>,
+    pub(super) item: Option<(Payload, u32)>,
+    /// Their size.
+    pub(super) bytes: usize,
+}
+
+/// How a step ended, as expressions see it.
+#[derive(Clone, Debug)]
+struct Ended {
+    status: &'static str,
+    output: Option<Payload>,
+}
+
+impl Gathered {
+    pub(super) fn steps(&self) -> Vec<StepResult<'_>> {
+        let results = self.steps.iter().map(|(name, ended)| StepResult {
+            name,
+            status: ended.status,
+            output: ended.output.as_deref(),
+        });
+        results.collect()
+    }
+
+    pub(super) fn scope<'a>(
+        &'a self,
+        steps: &'a [StepResult<'a>],
+        tenant: &'a [u8],
+        run: RunId,
+    ) -> Scope<'a> {
+        Scope {
+            input: self.input.as_deref().unwrap_or(b"null"),
+            steps,
+            tenant,
+            run,
+            item: self.item.as_ref().map(|(value, index)| Item { value, index: *index }),
+        }
+    }
+}
+
+/// The tenant as expressions see it.
+pub(super) fn tenant(context: &Context) -> Vec<u8> {
+    let Context { tenant, tier, attributes, .. } = context;
+    format!(r#"{{"id":"{tenant}","tier":"{tier}","attributes":{attributes}}}"#).into_bytes()
+}
+
+/// The output of a completed run, as a JSON object.
+pub(super) fn run_output(
+    gatherer: &mut Gatherer<'_>,
+    workflow: &Workflow,
+) -> Result<Payload, Miss> {
+    let mut is_awaited = vec![false; workflow.steps.len()];
+    for before in workflow.steps.iter().flat_map(|step| &step.after) {
+        is_awaited[usize::from(before.0)] = true;
+    }
+    let mut object = Joined::new(b'{', b'}');
+    for (index, step) in workflow.indexed() {
+        if is_awaited[usize::from(index.0)] {
+            continue;
+        }
+        let output = gatherer.step(index)?.output;
+        object.next();
+        object.bytes.extend_from_slice(format!("\"{}\":", step.name).as_bytes());
+        object.add(output.as_deref().unwrap_or(b"null"))?;
+    }
+    Ok(object.finish())
+}
+
+impl Gatherer<'_> {
+    pub(super) fn gather(&mut self, refs: &Refs) -> Result<Gathered, Miss> {
+        let mut gathered = Gathered { input: None, steps: Vec::new(), item: None, bytes: 0 };
+        if refs.input {
+            let input = self.input()?;
+            gathered.bytes += input.len();
+            gathered.input = Some(input);
+        }
+        for name in refs.steps.iter().chain(&refs.statuses) {
+            if gathered.steps.iter().any(|(known, _)| known == name) {
+                continue;
+            }
+            let found = self.workflow.indexed().find(|(_, step)| step.name == *name);
+            let Some((index, _)) = found else { continue };
+            let ended = if refs.steps.contains(name) {
+                self.step(index)?
+            } else {
+                Ended { status: self.status(index)?, output: None }
+            };
+            gathered.bytes += ended.output.as_ref().map_or(0, |output| output.len());
+            gathered.steps.push((name.clone(), ended));
+        }
+        Ok(gathered)
+    }
+
+    fn input(&self) -> Result<Payload, Miss> {
+        if let Some(Known::Payload(input)) = self.cache.get(self.key, Slot::Input) {
+            return Ok(input);
+        }
+        let input = self.read(|reader, scope| reader.input(scope, self.key.run))?;
+        input.ok_or_else(|| missing("the run's input"))
+    }
+
+    fn status(&self, step: StepIndex) -> Result<&'static str, Miss> {
+        match self.cache.get(self.key, whole(step)) {
+            Some(Known::Payload(_) | Known::Elsewhere) => Ok(DONE),
+            Some(Known::Absent(status)) => Ok(status),
+            None => Ok(self.row(step)?.map_or("pending", |row| status(&row.state))),
+        }
+    }
+
+    /// How the step ended, with its output.
+    fn step(&self, step: StepIndex) -> Result<Ended, Miss> {
+        match self.cache.get(self.key, whole(step)) {
+            Some(Known::Payload(output)) => {
+                return Ok(Ended { status: DONE, output: Some(output) });
+            }
+            Some(Known::Absent(status)) => return Ok(Ended { status, output: None }),
+            Some(Known::Elsewhere) | None => {}
+        }
+        let Some(row) = self.row(step)? else {
+            return Ok(Ended { status: "pending", output: None });
+        };
+        let output = match row.state {
+            StepState::Done => Some(self.output(&row)?),
+            _ => None,
+        };
+        Ok(Ended { status: status(&row.state), output })
+    }
+
+    /// The output of a step that is done.
+    fn output(&self, row: &StepRow) -> Result<Payload, Miss> {
+        let run = self.key.run;
+        if let Some(output) = self.read(|reader, scope| reader.output(scope, run, row.instance))? {
+            return Ok(output);
+        }
+        let step = self.workflow.step(row.instance.step);
+        match (&step.kind, &step.map) {
+            (_, Some(_)) => self.items(row.instance.step),
+            (StepKind::Call { .. }, None) => self.child_output(row),
+            _ => Err(missing("a step's output")),
+        }
+    }
+
+    /// The outputs of a map's items, as a list.
+    fn items(&self, step: StepIndex) -> Result<Payload, Miss> {
+        let is_call = matches!(self.workflow.step(step).kind, StepKind::Call { .. });
+        let mut list = Joined::new(b'[', b']');
+        if is_call {
+            let rows = self.rows()?;
+            let is_item = |row: &&StepRow| {
+                row.instance.step == step && matches!(row.instance.part, Part::Item(_))
+            };
+            for row in rows.iter().filter(is_item) {
+                list.next();
+                list.add(&self.child_output(row)?)?;
+            }
+        } else {
+            let outputs = self.read(|reader, scope| reader.outputs(scope, self.key.run, step))?;
+            for (_, output) in outputs {
+                list.next();
+                list.add(&output)?;
+            }
+        }
+        Ok(list.finish())
+    }
+
+    /// The output of the child that a call has run.
+    fn child_output(&self, row: &StepRow) -> Result<Payload, Miss> {
+        let child = match self.cache.child(self.key, row.instance) {
+            Some(child) => child,
+            None => self.find_child(row)?.ok_or_else(|| missing("a child run"))?.key.run,
+        };
+        let found = self.read(|reader, scope| reader.run(scope, child, Payloads::Leave))?;
+        let found = found.ok_or_else(|| missing("a child run"))?;
+        let workflow = self.registry.workflow(&found.workflow, Some(found.version));
+        let workflow = workflow.ok_or_else(|| missing("a child run's workflow"))?;
+        let mut gatherer = Gatherer {
+            cache: self.cache,
+            registry: self.registry,
+            reads: self.reads,
+            key: &found.key,
+            workflow: &workflow,
+        };
+        // Calls nest to a bounded depth, and so does this.
+        run_output(&mut gatherer, &workflow)
+    }
+
+    /// The child of a call, by what its row says: it started while the step was under way.
+    fn find_child(&self, row: &StepRow) -> Result<Option<RunRow>, Miss> {
+        let StepKind::Call { workflow, .. } = &self.workflow.step(row.instance.step).kind else {
+            return Ok(None);
+        };
+        let filter = RunFilter {
+            status: Some(RunStatus::Completed),
+            workflow: Some(workflow.clone()),
+            created_from: Some(row.ready),
+            created_until: Some(row.since + Span::from_micros(1)),
+            ..RunFilter::default()
+        };
+        let mut query = RunQuery { before: Some(first_after(row.since)), limit: PAGE_MAX, filter };
+        let is_child = |child: &RunRow| {
+            child
+                .parent
+                .as_ref()
+                .is_some_and(|parent| parent.run == self.key.run && parent.instance == row.instance)
+        };
+        loop {
+            let page = self.read(|reader, scope| reader.runs(scope, &query))?;
+            if let Some(child) = page.rows.into_iter().find(is_child) {
+                return Ok(Some(child));
+            }
+            match page.next {
+                Some(next) if next >= first_after(row.ready - Span::from_millis(1)) => {
+                    query.before = Some(next);
+                }
+                _ => return Ok(None),
+            }
+        }
+    }
+
+    fn row(&self, step: StepIndex) -> Result<Option<StepRow>, Miss> {
+        let instance = Instance { step, part: Part::Whole };
+        Ok(self.rows()?.into_iter().find(|row| row.instance == instance))
+    }
+
+    fn rows(&self) -> Result<Vec<StepRow>, Miss> {
+        self.read(|reader, scope| reader.steps(scope, self.key.run, Payloads::Leave))
+    }
+
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&mut dyn Read, &TenantScope) -> Result<T, Error>,
+    ) -> Result<T, Miss> {
+        let reads = self.reads.ok_or(Miss::Store)?;
+        Ok(reads.here(|reader| read(reader, &scope(self.key)))?)
+    }
+}
+
+/// JSON values put together, up to a bound.
+struct Joined {
+    bytes: Vec<u8>,
+    close: u8,
+}
+
+impl Joined {
+    fn new(open: u8, close: u8) -> Self {
+        Self { bytes: vec![open], close }
+    }
+
+    fn next(&mut self) {
+        if self.bytes.len() > 1 {
+            self.bytes.push(b',');
+        }
+    }
+
+    fn add(&mut self, value: &[u8]) -> Result<(), Miss> {
+        if self.bytes.len() + value.len() > OUTPUT_BYTES_MAX {
+            let message = format!("the output has more than {OUTPUT_BYTES_MAX} bytes");
+            return Err(Miss::Failed(failure("output-too-large", &message)));
+        }
+        self.bytes.extend_from_slice(value);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Payload {
+        self.bytes.push(self.close);
+        Payload::from(self.bytes)
+    }
+}
+
+const fn whole(step: StepIndex) -> Slot {
+    Slot::Output(Instance { step, part: Part::Whole })
+}
+
+fn status(state: &StepState) -> &'static str {
+    match state {
+        StepState::Done => DONE,
+        state => ended(state).unwrap_or("running"),
+    }
+}
+
+/// Smaller than the ids of runs that start in a later millisecond, and not smaller than any before.
+const fn first_after(time: Time) -> RunId {
+    RunId(((time.as_millis() as u128) + 1) << 80)
+}
+
+fn missing(what: &str) -> Miss {
+    Miss::Failed(failure("payload-missing", &format!("{what} is not stored any more")))
+}

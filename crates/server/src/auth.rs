@@ -1,0 +1,204 @@
+//! Who asks: API keys, and what each role may do.
+//!
+//! A credential is `fl_<key id>_<secret>`. The id finds the row, the SHA-256 of the secret is compared with
+//! the stored digest in constant time, and an id that does not exist costs the same work. The secret has 256
+//! random bits, so that a plain hash cannot be reversed by trying.
+//!
+//! INVARIANT: this is the only place that makes a [`TenantScope`] for a request. What a caller may not see
+//! answers exactly as what does not exist.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::header;
+use axum::http::request::Parts;
+use fairlane_api::Code;
+use fairlane_core::id::{KeyId, PoolName, TenantId};
+use fairlane_core::row::{KeyRow, Role};
+use fairlane_core::tenant::TenantScope;
+use fairlane_core::time::Time;
+use sha2::{Digest, Sha256};
+
+use crate::problem::Refused;
+use crate::problem::rejection::unknown_tenant;
+use crate::registry::Registry;
+use crate::serve::Shared;
+
+const PREFIX: &str = "fl_";
+const KEY_ID_BYTES: usize = 8;
+const SECRET_BYTES: usize = 32;
+
+/// The checked credential of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity(Arc<KeyRow>);
+
+/// The checked credential of an operator.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operator;
+
+impl FromRequestParts<Shared> for Identity {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Refused> {
+        let refused = || Refused::new(Code::Unauthenticated);
+        let value = parts.headers.get(header::AUTHORIZATION).ok_or_else(|| {
+            refused().detail("the header `Authorization: Bearer fl_...` is missing")
+        })?;
+        let credential = value
+            .to_str()
+            .ok()
+            .and_then(|text| text.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, credential)| credential.trim());
+        let row = credential.and_then(|credential| check(&shared.registry, credential));
+        row.map(Self).ok_or_else(|| refused().detail("the API key is not valid"))
+    }
+}
+
+impl FromRequestParts<Shared> for Operator {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Refused> {
+        let identity = Identity::from_request_parts(parts, shared).await?;
+        match identity.0.role {
+            Role::Operator => Ok(Self),
+            Role::Tenant { .. } | Role::Worker { .. } => Err(forbidden("an operator's key")),
+        }
+    }
+}
+
+/// The right to the rows of the tenant that the path names.
+#[derive(Clone, Debug)]
+pub(crate) struct Scoped(pub(crate) TenantScope);
+
+impl FromRequestParts<Shared> for Scoped {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Refused> {
+        let identity = Identity::from_request_parts(parts, shared).await?;
+        let params = RawPathParams::from_request_parts(parts, shared)
+            .await
+            .map_err(|rejection| Refused::internal(&rejection.body_text()))?;
+        let tenant = params.iter().find(|(name, _)| *name == "tenant").map(|(_, value)| value);
+        identity.scope(&shared.registry, tenant.unwrap_or_default()).map(Self)
+    }
+}
+
+impl Identity {
+    /// The right to the named tenant's rows, or the answer that a tenant which does not exist gives.
+    fn scope(&self, registry: &Registry, tenant: &str) -> Result<TenantScope, Refused> {
+        let known = TenantId::parse(tenant).ok().filter(|id| registry.context(id).is_some());
+        let granted = match &self.0.role {
+            Role::Operator => known,
+            Role::Tenant { tenant: own } => known.filter(|id| id == own),
+            Role::Worker { .. } => return Err(forbidden("an operator's or the tenant's key")),
+        };
+        granted.map(TenantScope::granted).ok_or_else(|| unknown_tenant(tenant))
+    }
+
+    /// Workflows are the same for all tenants: whoever submits runs may read them.
+    pub(crate) fn read_workflows(&self) -> Result<(), Refused> {
+        match self.0.role {
+            Role::Operator | Role::Tenant { .. } => Ok(()),
+            Role::Worker { .. } => Err(forbidden("an operator's or a tenant's key")),
+        }
+    }
+
+    /// The right to take leases of the pool.
+    pub(crate) fn serve(&self, pool: &PoolName) -> Result<(), Refused> {
+        match &self.0.role {
+            Role::Operator => Ok(()),
+            Role::Worker { pools } if pools.is_empty() || pools.contains(pool) => Ok(()),
+            Role::Worker { .. } => Err(forbidden("a worker's key for this pool")),
+            Role::Tenant { .. } => Err(forbidden("a worker's key")),
+        }
+    }
+}
+
+/// Makes a key. The text is the whole credential: it is shown once and not kept.
+///
+/// # Errors
+/// If the machine has no randomness to give.
+pub(crate) fn mint(role: Role, label: &str, created: Time) -> Result<(KeyRow, String), Refused> {
+    let mut random = [0u8; KEY_ID_BYTES + SECRET_BYTES];
+    getrandom::fill(&mut random).map_err(|error| Refused::internal(&error))?;
+    let id = hex(&random[..KEY_ID_BYTES]);
+    let secret = hex(&random[KEY_ID_BYTES..]);
+    let credential = format!("{PREFIX}{id}_{secret}");
+    let row = KeyRow {
+        id: KeyId::parse(&id).map_err(|error| Refused::internal(&error))?,
+        digest: digest(&secret),
+        role,
+        created,
+        label: Arc::from(label),
+    };
+    Ok((row, credential))
+}
+
+fn check(registry: &Registry, credential: &str) -> Option<Arc<KeyRow>> {
+    let (id, secret) = credential.strip_prefix(PREFIX)?.split_once('_')?;
+    let row = KeyId::parse(id).ok().and_then(|id| registry.key(&id));
+    let stored = row.as_ref().map_or([0; 32], |row| row.digest);
+    let same = same_digest(&stored, &digest(secret));
+    row.filter(|_| same)
+}
+
+fn digest(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+/// Looks at every byte, whatever the first ones are.
+fn same_digest(left: &[u8; 32], right: &[u8; 32]) -> bool {
+    let difference = left.iter().zip(right).fold(0u8, |sum, (a, b)| sum | (a ^ b));
+    std::hint::black_box(difference) == 0
+}
+
+fn forbidden(expected: &str) -> Refused {
+    Refused::new(Code::Forbidden).expected(expected)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 0xf])
+        .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fairlane_core::cell::change::Snapshot;
+
+    #[test]
+    fn a_credential_opens_with_its_own_secret_only() {
+        let (row, credential) = mint(Role::Operator, "test", Time(1)).unwrap();
+        let (other, other_credential) = mint(Role::Operator, "test", Time(1)).unwrap();
+        let keys = vec![row.clone(), other];
+        let registry = Registry::new(&Snapshot { keys, ..Snapshot::default() });
+
+        assert_eq!(check(&registry, &credential).as_deref(), Some(&row));
+        let secret = other_credential.rsplit('_').next().unwrap();
+        for wrong in [
+            String::new(),
+            "fl_".to_owned(),
+            format!("fl_{}", row.id),
+            format!("fl_{}_", row.id),
+            format!("fl_{}_{secret}", row.id),
+            format!("fl_0000000000000000_{secret}"),
+            credential.replacen("fl_", "", 1),
+            format!("{credential}0"),
+        ] {
+            assert_eq!(check(&registry, &wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_key_row_does_not_hold_the_secret() {
+        let (row, credential) = mint(Role::Operator, "test", Time(1)).unwrap();
+        let secret = credential.rsplit('_').next().unwrap();
+        assert_eq!(secret.len(), 64);
+        assert!(!serde_json::to_string(&row).unwrap().contains(secret));
+    }
+}

@@ -1,0 +1,256 @@
+//! Reading requests: bounded bodies, JSON with the place of each mistake, queries, media types.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use fairlane_api::Code;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use serde_path_to_error::Segment;
+
+use crate::problem::{Refused, pointer_segment};
+use crate::serve::Shared;
+
+/// Deepest nesting of arrays and objects in a body. Expressions and schema checks recurse over payloads; this
+/// is far above what people write and far below what a stack holds.
+pub(crate) const JSON_DEPTH_MAX: usize = 64;
+/// A body that takes longer than this to arrive is given up, so that slow senders hold no memory.
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// A JSON body that must be there.
+#[derive(Debug)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// A JSON body that may be left out.
+#[derive(Debug)]
+pub(crate) struct OptionalJson<T>(pub(crate) T);
+
+/// The bytes of a body of any type.
+#[derive(Debug)]
+pub(crate) struct Raw {
+    pub(crate) media_type: Option<MediaType>,
+    pub(crate) bytes: Bytes,
+}
+
+/// The query of a request; parameters that are not known are refused.
+#[derive(Debug)]
+pub(crate) struct Params<T>(pub(crate) T);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MediaType {
+    Json,
+    Yaml,
+    Other,
+}
+
+impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, shared: &Shared) -> Result<Self, Refused> {
+        if media_type(request.headers()) != Some(MediaType::Json) {
+            return Err(wrong_media_type("application/json"));
+        }
+        let bytes = read(request.into_body(), shared.config.body_bytes_max).await?;
+        Ok(Self(parse(&bytes)?))
+    }
+}
+
+impl<T: DeserializeOwned + Default> FromRequest<Shared> for OptionalJson<T> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, shared: &Shared) -> Result<Self, Refused> {
+        let media_type = media_type(request.headers());
+        let bytes = read(request.into_body(), shared.config.body_bytes_max).await?;
+        match (bytes.is_empty(), media_type) {
+            (true, _) => Ok(Self(T::default())),
+            (false, Some(MediaType::Json)) => Ok(Self(parse(&bytes)?)),
+            (false, _) => Err(wrong_media_type("application/json")),
+        }
+    }
+}
+
+impl FromRequest<Shared> for Raw {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, shared: &Shared) -> Result<Self, Refused> {
+        let media_type = media_type(request.headers());
+        let bytes = read(request.into_body(), shared.config.body_bytes_max).await?;
+        Ok(Self { media_type, bytes })
+    }
+}
+
+impl<T: DeserializeOwned> FromRequestParts<Shared> for Params<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Self, Refused> {
+        match Query::try_from_uri(&parts.uri) {
+            Ok(Query(params)) => Ok(Self(params)),
+            Err(rejection) => {
+                Err(Refused::new(Code::MalformedRequest).detail(rejection.body_text()))
+            }
+        }
+    }
+}
+
+pub(crate) fn wrong_media_type(expected: &str) -> Refused {
+    Refused::new(Code::UnsupportedMediaType).expected(expected)
+}
+
+/// Parses a body, and on a mistake says where it is and what was expected.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
+    check_depth(bytes)?;
+    // The second reading keeps track of the path and is slower; only a wrong body is read twice.
+    serde_json::from_slice(bytes).map_err(|_| explain::<T>(bytes))
+}
+
+fn explain<T: DeserializeOwned>(bytes: &[u8]) -> Refused {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let result = serde_path_to_error::deserialize::<_, T>(&mut deserializer);
+    let Err(error) = result else {
+        return match deserializer.end() {
+            Err(error) => Refused::new(Code::MalformedJson).detail(error.to_string()),
+            Ok(()) => Refused::internal(&"a body failed to parse once and not twice"),
+        };
+    };
+    let cause = error.inner();
+    if cause.classify() != Category::Data {
+        return Refused::new(Code::MalformedJson).detail(cause.to_string());
+    }
+    let message = cause.to_string();
+    let message = message.split(" at line ").next().unwrap_or_default();
+    let pointer = pointer(error.path());
+    match message.split_once(", expected ") {
+        Some((found, expected)) if found.starts_with("unknown field") => {
+            Refused::new(Code::UnknownField).detail(found).at(pointer).expected(expected)
+        }
+        Some((found, expected)) => {
+            Refused::new(Code::InvalidValue).detail(found).at(pointer).expected(expected)
+        }
+        None => Refused::new(Code::InvalidValue).detail(message).at(pointer),
+    }
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    let segment = |segment: &Segment| match segment {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key: name } | Segment::Enum { variant: name } => {
+            format!("/{}", pointer_segment(name))
+        }
+        Segment::Unknown => String::new(),
+    };
+    path.iter().map(segment).collect()
+}
+
+/// Raw values are skipped without recursion, so the parser's own limit does not see what is in them.
+pub(crate) fn check_depth(bytes: &[u8]) -> Result<(), Refused> {
+    let mut depth = 0usize;
+    let mut in_text = false;
+    let mut escaped = false;
+    for byte in bytes {
+        if in_text {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_text = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_text = true,
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > JSON_DEPTH_MAX {
+                    return Err(Refused::new(Code::TooDeep)
+                        .detail("arrays and objects are nested too deeply")
+                        .expected(format!("at most {JSON_DEPTH_MAX} levels")));
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Refused> {
+    let collected = Limited::new(body, bytes_max).collect();
+    match tokio::time::timeout(BODY_TIME_MAX, collected).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Refused::new(Code::BodyTooLarge).expected(format!("at most {bytes_max} bytes")))
+        }
+        Ok(Err(_)) => Err(Refused::new(Code::MalformedRequest).detail("the body broke off")),
+        Err(_) => Err(Refused::new(Code::MalformedRequest)
+            .detail(format!("the body took longer than {} s", BODY_TIME_MAX.as_secs()))),
+    }
+}
+
+fn media_type(headers: &HeaderMap) -> Option<MediaType> {
+    let text = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    Some(match essence.as_str() {
+        "application/json" => MediaType::Json,
+        "application/yaml" | "application/x-yaml" | "text/yaml" | "text/x-yaml" => MediaType::Yaml,
+        _ => MediaType::Other,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> (u16, String, Option<String>, Option<String>) {
+        let refused = parse::<fairlane_api::worker::Exchange>(text.as_bytes()).unwrap_err();
+        let problem = refused.0;
+        (problem.status, problem.code, problem.pointer, problem.expected)
+    }
+
+    #[test]
+    fn a_mistake_is_placed_by_a_pointer() {
+        let (status, code, pointer, _) = refused(r#"{"worker":"w","pool":"p","slots":"ten"}"#);
+        assert_eq!((status, code.as_str()), (422, "invalid-value"));
+        assert_eq!(pointer.as_deref(), Some("/slots"));
+
+        let (status, code, pointer, _) = refused(
+            r#"{"worker":"w","pool":"p","slots":1,"report":[{"lease":"l","complete":{}}]}"#,
+        );
+        assert_eq!((status, code.as_str()), (422, "unknown-field"));
+        assert_eq!(pointer.as_deref(), Some("/report/0/complete"));
+    }
+
+    #[test]
+    fn a_missing_field_is_named() {
+        let (status, code, _, _) = refused(r#"{"worker":"w"}"#);
+        assert_eq!((status, code.as_str()), (422, "invalid-value"));
+    }
+
+    #[test]
+    fn broken_json_is_malformed() {
+        for text in ["", "{", "{]", "nonsense", r#"{"worker":"w","pool":"p","slots":1} x"#] {
+            let (status, code, _, _) = refused(text);
+            assert_eq!((status, code.as_str()), (400, "malformed-json"), "{text}");
+        }
+    }
+
+    #[test]
+    fn depth_counts_brackets_outside_of_texts_only() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(check_depth(nested(JSON_DEPTH_MAX).as_bytes()).is_ok());
+        assert!(check_depth(nested(JSON_DEPTH_MAX + 1).as_bytes()).is_err());
+        assert!(check_depth(format!("[\"{}\\\"[\"]", "[".repeat(100)).as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn payloads_keep_their_text() {
+        let text = r#"{"lease":"l","completed":{"output": {"b" : 1.50, "a":[ ]} }}"#;
+        let report: fairlane_api::worker::Report = parse(text.as_bytes()).unwrap();
+        let output = report.completed.unwrap().output.unwrap();
+        assert_eq!(output.get(), r#"{"b" : 1.50, "a":[ ]}"#);
+    }
+}

@@ -1,0 +1,215 @@
+//! How a server is set up: a TOML file, then the environment, each optional.
+//!
+//! Every key of the file has a variable `FAIRLANE_` and its name in capitals, which wins. What is not known is
+//! refused, so that a misspelt key does not go unnoticed.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// Prefix of the environment's variables.
+pub const ENVIRONMENT_PREFIX: &str = "FAIRLANE_";
+
+/// Setup of one server. [`Config::new`] has the defaults.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Folder of the store; made if it is missing.
+    pub data_dir: PathBuf,
+    /// Address to listen on. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Name of the region, which names the store's file.
+    pub region: String,
+    /// Where rows are kept.
+    pub store: StoreKind,
+    /// Write the operator's key of a new store to `operator.key` in the data folder, readable by its owner
+    /// only. Otherwise it is only handed to the caller of `Server::start`.
+    pub operator_key_file: bool,
+    /// Largest body of a request, in bytes.
+    pub body_bytes_max: usize,
+    /// Largest input, output or signal of a run, in bytes.
+    pub payload_bytes_max: usize,
+    /// Bound on payloads kept in memory so that steps find their inputs without reading the store.
+    pub payload_cache_bytes: usize,
+    /// Most connections at once; further ones wait to be accepted.
+    pub connections_max: usize,
+    /// How long a stopping server waits for requests under way, in milliseconds.
+    pub drain_ms: u64,
+}
+
+/// Where rows are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreKind {
+    #[default]
+    Sqlite,
+    /// Nothing survives the process: for tests and measurements.
+    Memory,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot read the configuration file {path}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("the configuration file {path} has a mistake: {message}")]
+    Parse { path: PathBuf, message: String },
+    #[error("the variable {variable} is set to {value:?}: expected {expected}")]
+    Variable { variable: String, value: String, expected: &'static str },
+    #[error("{field} is {value}: expected {expected}")]
+    Range { field: &'static str, value: String, expected: &'static str },
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("fairlane-data"),
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7420),
+            region: "local".to_owned(),
+            store: StoreKind::default(),
+            operator_key_file: false,
+            body_bytes_max: 8 << 20,
+            payload_bytes_max: 1 << 20,
+            payload_cache_bytes: 64 << 20,
+            connections_max: 10_000,
+            drain_ms: 10_000,
+        }
+    }
+}
+
+impl Config {
+    pub fn new(data_dir: impl Into<PathBuf>, listen: SocketAddr) -> Self {
+        Self { data_dir: data_dir.into(), listen, ..Self::default() }
+    }
+
+    /// Reads the file, if one is given, and then the variables that `environment` knows.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or a value is not what its key needs.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, Error> {
+        let mut config = match file {
+            Some(path) => Self::read(path)?,
+            None => Self::default(),
+        };
+        config.apply(&environment)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn read(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        toml::from_str(&text)
+            .map_err(|error| Error::Parse { path: path.to_owned(), message: error.to_string() })
+    }
+
+    fn apply(&mut self, environment: &impl Fn(&str) -> Option<String>) -> Result<(), Error> {
+        let variable = |name: &str| {
+            let name = format!("{ENVIRONMENT_PREFIX}{name}");
+            environment(&name).map(|value| (name, value))
+        };
+        set(variable("DATA_DIR"), &mut self.data_dir, "a path")?;
+        set(variable("LISTEN"), &mut self.listen, "an address such as 127.0.0.1:7420")?;
+        set(variable("REGION"), &mut self.region, "a name")?;
+        set(variable("OPERATOR_KEY_FILE"), &mut self.operator_key_file, "true or false")?;
+        set(variable("BODY_BYTES_MAX"), &mut self.body_bytes_max, "a number of bytes")?;
+        set(variable("PAYLOAD_BYTES_MAX"), &mut self.payload_bytes_max, "a number of bytes")?;
+        set(variable("PAYLOAD_CACHE_BYTES"), &mut self.payload_cache_bytes, "a number of bytes")?;
+        set(variable("CONNECTIONS_MAX"), &mut self.connections_max, "a number")?;
+        set(variable("DRAIN_MS"), &mut self.drain_ms, "a number of milliseconds")?;
+        if let Some((variable, value)) = variable("STORE") {
+            self.store = match value.as_str() {
+                "sqlite" => StoreKind::Sqlite,
+                "memory" => StoreKind::Memory,
+                _ => {
+                    return Err(Error::Variable { variable, value, expected: "sqlite or memory" });
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// Checks the ranges that the rest relies on.
+    ///
+    /// # Errors
+    /// If a value is outside its range.
+    pub fn check(&self) -> Result<(), Error> {
+        let range = |field, value: &dyn ToString, expected| {
+            Err(Error::Range { field, value: value.to_string(), expected })
+        };
+        if fairlane_core::id::TenantId::parse(&self.region).is_err() {
+            return range("region", &self.region, "1 to 64 of a-z 0-9 - _");
+        }
+        if !(1_024..=1 << 30).contains(&self.body_bytes_max) {
+            return range("body_bytes_max", &self.body_bytes_max, "1 KiB to 1 GiB");
+        }
+        if !(1..=self.body_bytes_max).contains(&self.payload_bytes_max) {
+            return range("payload_bytes_max", &self.payload_bytes_max, "1 to body_bytes_max");
+        }
+        if self.connections_max == 0 {
+            return range("connections_max", &self.connections_max, "at least 1");
+        }
+        Ok(())
+    }
+}
+
+fn set<T: std::str::FromStr>(
+    variable: Option<(String, String)>,
+    field: &mut T,
+    expected: &'static str,
+) -> Result<(), Error> {
+    let Some((variable, value)) = variable else { return Ok(()) };
+    *field = value.parse().map_err(|_| Error::Variable { variable, value, expected })?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn none(_: &str) -> Option<String> {
+        None
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("fairlane.toml");
+        std::fs::write(&file, "listen = \"127.0.0.1:1\"\nregion = \"eu\"\nstore = \"memory\"")
+            .unwrap();
+        let config = Config::load(Some(&file), |name| {
+            (name == "FAIRLANE_LISTEN").then(|| "127.0.0.1:2".to_owned())
+        })
+        .unwrap();
+        assert_eq!(config.listen.port(), 2);
+        assert_eq!(config.region, "eu");
+        assert_eq!(config.store, StoreKind::Memory);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("fairlane.toml");
+        for (text, expected) in [
+            ("lisen = \"127.0.0.1:1\"", "unknown field `lisen`"),
+            ("listen = 7", "listen"),
+            ("region = \"EU west\"", "region is EU west"),
+            ("payload_bytes_max = 0", "payload_bytes_max is 0"),
+            ("connections_max = 0", "connections_max is 0"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let error = Config::load(Some(&file), none).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+        let error =
+            Config::load(None, |name| (name == "FAIRLANE_LISTEN").then(|| "here".to_owned()));
+        assert!(
+            error.unwrap_err().to_string().contains("FAIRLANE_LISTEN"),
+            "the variable is named"
+        );
+    }
+}

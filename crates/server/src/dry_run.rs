@@ -1,0 +1,94 @@
+//! Checks a declaration without making it: a cell that knows only what the declaration refers to is asked, and
+//! thrown away. So the rules exist once, in the core.
+
+use fairlane_core::cell::change::Snapshot;
+use fairlane_core::cell::effect::{Effect, Response};
+use fairlane_core::cell::input::{Configure, Input, ReplyId};
+use fairlane_core::driver::Driver;
+use fairlane_core::plan::StepKind;
+use fairlane_core::row::Role;
+use fairlane_core::tenant::{Context, Tenant};
+use fairlane_core::time::Time;
+
+use crate::problem::Refused;
+use crate::registry::Registry;
+
+pub(crate) fn check(registry: &Registry, resource: &Configure) -> Result<(), Refused> {
+    let mut driver = Driver::load(Time(0), 1, surroundings(registry, resource));
+    drop(driver.take());
+    let pending = if driver.is_committing() { driver.committed() } else { Vec::new() };
+    drop(pending);
+    driver.step(Time(0), Input::Configure(ReplyId(0), resource.clone()));
+    drop(driver.take());
+    for effect in driver.committed() {
+        if let Effect::Reply(_, Response::Rejected(rejection)) = effect {
+            return Err(rejection.into());
+        }
+    }
+    Ok(())
+}
+
+/// What the declaration refers to, as far as it exists.
+fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    match resource {
+        Configure::Org(_)
+        | Configure::Tier(_)
+        | Configure::Pool(_)
+        | Configure::Valve(_)
+        | Configure::DropKey(_) => {}
+        Configure::Tenant(tenant) => {
+            snapshot.orgs.extend(registry.org(&tenant.org));
+            snapshot.tiers.extend(registry.tier(&tenant.tier));
+            add_tenant(registry, &tenant.id, &mut snapshot);
+        }
+        Configure::Workflow(workflow) => {
+            for step in &workflow.steps {
+                if let StepKind::Task { pool, .. } = &step.kind
+                    && snapshot.pools.iter().all(|known| known.name != *pool)
+                {
+                    snapshot.pools.extend(registry.pool(pool));
+                }
+            }
+            for schedule in &workflow.schedules {
+                add_tenant(registry, &schedule.tenant, &mut snapshot);
+            }
+            snapshot.workflows.extend(registry.workflow(&workflow.name, Some(workflow.version)));
+        }
+        Configure::Key(key) => {
+            if let Role::Tenant { tenant } = &key.role {
+                add_tenant(registry, tenant, &mut snapshot);
+            }
+        }
+    }
+    snapshot
+}
+
+fn add_tenant(registry: &Registry, id: &fairlane_core::id::TenantId, snapshot: &mut Snapshot) {
+    let Some(context) = registry.context(id) else { return };
+    if snapshot.tenants.iter().any(|known| known.id == *id) {
+        return;
+    }
+    if snapshot.orgs.iter().all(|known| known.id != context.org) {
+        snapshot.orgs.extend(registry.org(&context.org));
+    }
+    if snapshot.tiers.iter().all(|known| known.name != context.tier) {
+        snapshot.tiers.extend(registry.tier(&context.tier));
+    }
+    snapshot.tenants.push(declared(&context));
+    snapshot.contexts.push(context);
+}
+
+fn declared(context: &Context) -> Tenant {
+    Tenant {
+        id: context.tenant.clone(),
+        org: context.org.clone(),
+        tier: context.tier.clone(),
+        weight: Some(context.weight),
+        cap: Some(context.cap),
+        burst: context.burst,
+        sla: context.sla,
+        suspended: context.suspended,
+        attributes: context.attributes.clone(),
+    }
+}

@@ -1,0 +1,145 @@
+//! The way into the cell: requests are put into an inbox, one thread steps the cell with them, and what it
+//! causes comes back once it is durable.
+//!
+//! - `inbox` holds what has come since the thread last looked: natural batching, no timer.
+//! - `owner` is the thread: it steps, commits and releases.
+//! - `desk` knows who waits for which reply, exchange or run.
+//!
+//! A waiting requester holds nothing but a channel. If the store fails, all channels are dropped, and each
+//! requester answers with what [`Health`] says.
+
+pub(crate) mod desk;
+pub(crate) mod health;
+pub(crate) mod inbox;
+pub(crate) mod owner;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use fairlane_api::Code;
+use fairlane_core::cell::effect::{Progress, Response};
+use fairlane_core::cell::input::{AskId, Exchange, Input, ReplyId, Submit};
+use fairlane_core::row::RunKey;
+use fairlane_core::time::Span;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::problem::Refused;
+use desk::{Handover, Outcome};
+use health::{Health, State};
+use inbox::{Inbox, Refusal};
+
+/// What comes to the driver thread.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// An input that nobody waits for.
+    Note(Input),
+    Ask(ReplyId, Input, oneshot::Sender<Response>),
+    /// A submission. With `until_end` the answer waits for the end of the run.
+    Submit {
+        submit: Box<Submit>,
+        until_end: bool,
+        answer: oneshot::Sender<Outcome>,
+    },
+    /// Answer a waiting submission as soon as it is committed, without its end.
+    Nudge(ReplyId),
+    Exchange(Exchange, oneshot::Sender<Handover>),
+    /// Send every change of the run from now on.
+    Watch(RunKey, mpsc::Sender<Progress>),
+    Stop,
+}
+
+/// The handle that requests use.
+#[derive(Clone, Debug)]
+pub(crate) struct Engine {
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) health: Arc<Health>,
+    ids: Arc<AtomicU64>,
+}
+
+impl Engine {
+    pub(crate) fn new(health: Arc<Health>) -> Self {
+        Self { inbox: Arc::default(), health, ids: Arc::default() }
+    }
+
+    /// Sends an input and waits for its reply; a rejection becomes a refusal.
+    pub(crate) async fn ask(
+        &self,
+        input: impl FnOnce(ReplyId) -> Input,
+    ) -> Result<Response, Refused> {
+        let id = self.reply_id();
+        let (answer, reply) = oneshot::channel();
+        self.send(Message::Ask(id, input(id), answer))?;
+        match reply.await.map_err(|_| self.unavailable())? {
+            Response::Rejected(rejection) => Err(rejection.into()),
+            response => Ok(response),
+        }
+    }
+
+    /// Sends a submission; the outcome comes through the channel.
+    pub(crate) fn submit(
+        &self,
+        submit: Box<Submit>,
+        until_end: bool,
+    ) -> Result<oneshot::Receiver<Outcome>, Refused> {
+        let (answer, outcome) = oneshot::channel();
+        self.send(Message::Submit { submit, until_end, answer })?;
+        Ok(outcome)
+    }
+
+    pub(crate) fn exchange(
+        &self,
+        exchange: Exchange,
+    ) -> Result<oneshot::Receiver<Handover>, Refused> {
+        let (answer, handover) = oneshot::channel();
+        self.send(Message::Exchange(exchange, answer))?;
+        Ok(handover)
+    }
+
+    pub(crate) fn watch(&self, key: RunKey, to: mpsc::Sender<Progress>) -> Result<(), Refused> {
+        self.send(Message::Watch(key, to))
+    }
+
+    /// For inputs that follow from one already taken, and so are bounded by it: never refused.
+    pub(crate) fn note(&self, input: Input) {
+        self.inbox.force(Message::Note(input));
+    }
+
+    pub(crate) fn nudge(&self, id: ReplyId) {
+        self.inbox.force(Message::Nudge(id));
+    }
+
+    pub(crate) fn stop(&self) {
+        self.inbox.force(Message::Stop);
+    }
+
+    pub(crate) fn reply_id(&self) -> ReplyId {
+        ReplyId(self.ids.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn ask_id(&self) -> AskId {
+        AskId(self.ids.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Why a channel was dropped without an answer.
+    pub(crate) fn unavailable(&self) -> Refused {
+        match self.health.state() {
+            State::Stopping => Refused::new(Code::ShuttingDown).retry_after(Span::from_secs(1)),
+            State::StoreFull => Refused::new(Code::StoreFull)
+                .detail("what is acknowledged is safe; nothing new is taken until there is room")
+                .retry_after(Span::from_secs(5)),
+            State::Ready | State::StoreFailed | State::Lost => Refused::new(Code::StoreUnavailable)
+                .detail("the request may or may not have been done: try again with the same idempotency key")
+                .retry_after(Span::from_secs(1)),
+        }
+    }
+
+    fn send(&self, message: Message) -> Result<(), Refused> {
+        if self.health.state() != State::Ready {
+            return Err(self.unavailable());
+        }
+        self.inbox.push(message).map_err(|refusal| match refusal {
+            Refusal::Full => Refused::new(Code::Overloaded).retry_after(Span::from_millis(500)),
+            Refusal::Closed => self.unavailable(),
+        })
+    }
+}

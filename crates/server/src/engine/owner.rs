@@ -1,0 +1,329 @@
+//! The driver thread: it alone touches the cell.
+//!
+//! ```text
+//! take what has come -> step each -> end the turn -> commit -> release its effects
+//!                       step the next turn ----------^ meanwhile
+//! ```
+//!
+//! If nothing waits to be stepped, the commit is made on this thread, which saves two changes of threads; if
+//! something does, a second thread commits while this one steps the next turn.
+//!
+//! If a commit fails, nothing is released: the driver and everyone who waits are dropped, and the cell is
+//! loaded again from the store, until that succeeds.
+
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use fairlane_core::cell::change::{Change, Snapshot};
+use fairlane_core::cell::effect::Effect;
+use fairlane_core::cell::input::Input;
+use fairlane_core::driver::Driver;
+use fairlane_core::time::{Span, Time};
+use fairlane_store::{Epoch, Error as StoreError, SWEEP_MAX, Store};
+
+use super::Message;
+use super::desk::Desk;
+use super::health::{Health, State};
+use super::inbox::{Committed, Inbox};
+use crate::cache::{Cache, Write, writes};
+use crate::clock::Clock;
+use crate::effects::Effects;
+use crate::registry::Registry;
+
+/// A commit faster than this is not worth telling the cell.
+const COMMIT_SLOW: Duration = Duration::from_millis(10);
+/// Waits between attempts to load the cell again.
+const RELOAD_MIN: Duration = Duration::from_millis(100);
+const RELOAD_MAX: Duration = Duration::from_secs(5);
+
+/// Old idempotency keys are swept this often; again at once if there are more.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// The store, which one of two threads uses at a time.
+pub(crate) type Journal = Arc<Mutex<Box<dyn Store>>>;
+
+/// What the thread is given.
+pub(crate) struct Owner {
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) journal: Journal,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) effects: Effects,
+    pub(crate) clock: Clock,
+}
+
+/// The cell in memory, with everyone who waits for it. Dropped as a whole when the store fails.
+struct Session<'a> {
+    owner: &'a mut Owner,
+    driver: Driver,
+    desk: Desk,
+    /// What the turn in flight writes to the cache.
+    writes: Vec<Write>,
+    epoch: Epoch,
+    committer: &'a mpsc::SyncSender<(Epoch, Vec<Change>)>,
+    swept: Instant,
+    stopping: bool,
+}
+
+/// Why a session is over.
+enum Over {
+    Stopped,
+    Failed(StoreError),
+}
+
+impl Owner {
+    /// Runs until it is stopped. `snapshot` is what the store has now.
+    pub(crate) fn run(mut self, epoch: Epoch, snapshot: Snapshot) {
+        let (committer, batches) = mpsc::sync_channel(1);
+        let committing = {
+            let (journal, inbox) = (self.journal.clone(), self.inbox.clone());
+            std::thread::Builder::new()
+                .name("fairlane-commit".to_owned())
+                .spawn(move || commit_batches(&journal, &inbox, &batches))
+        };
+        match committing {
+            Ok(committing) => {
+                self.sessions(epoch, snapshot, &committer);
+                drop(committer);
+                if committing.join().is_err() {
+                    tracing::error!("the thread that commits ended with a panic");
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the thread that commits cannot be started");
+                self.health.enter(State::Lost);
+            }
+        }
+        self.inbox.close();
+        self.close();
+    }
+
+    fn sessions(
+        &mut self,
+        epoch: Epoch,
+        snapshot: Snapshot,
+        committer: &mpsc::SyncSender<(Epoch, Vec<Change>)>,
+    ) {
+        let mut loaded = (epoch, snapshot);
+        loop {
+            let (epoch, snapshot) = loaded;
+            let now = self.clock.now();
+            let session = Session {
+                driver: Driver::load(now, epoch.0, snapshot),
+                owner: self,
+                desk: Desk::default(),
+                writes: Vec::new(),
+                epoch,
+                committer,
+                swept: Instant::now(),
+                stopping: false,
+            };
+            match session.run() {
+                Over::Stopped => return,
+                Over::Failed(error) => match self.recover(&error) {
+                    Some(again) => loaded = again,
+                    None => return,
+                },
+            }
+        }
+    }
+
+    fn close(self) {
+        // The thread that commits has ended, so this is the only one that has the store.
+        let store = Arc::try_unwrap(self.journal).ok().and_then(|store| store.into_inner().ok());
+        if let Some(Err(error)) = store.map(Store::close) {
+            tracing::error!(%error, "the store was not closed properly; what was committed is safe");
+        }
+    }
+
+    /// Loads the cell again, however often it takes; `None` if it is of no use any more.
+    fn recover(&mut self, error: &StoreError) -> Option<(Epoch, Snapshot)> {
+        let mut wait = RELOAD_MIN;
+        let mut state = self.failed(error);
+        loop {
+            if state == State::Lost || self.wait(wait) {
+                return None;
+            }
+            wait = (wait * 2).min(RELOAD_MAX);
+            match own(&self.journal) {
+                Ok((epoch, snapshot)) => {
+                    tracing::info!(%epoch, "the store answers again: requests are served");
+                    self.registry.reset(&snapshot);
+                    self.cache.clear();
+                    self.health.enter(State::Ready);
+                    return Some((epoch, snapshot));
+                }
+                Err(error) => state = self.failed(&error),
+            }
+        }
+    }
+
+    fn failed(&self, error: &StoreError) -> State {
+        let state = match error {
+            error if error.is_full() => State::StoreFull,
+            error if error.is_stale() => State::Lost,
+            _ => State::StoreFailed,
+        };
+        tracing::error!(%error, ?state, "the store failed: nothing is accepted until it is back");
+        self.health.enter(state);
+        state
+    }
+
+    /// Turns away what comes in meanwhile; true if the server is to stop.
+    fn wait(&self, span: Duration) -> bool {
+        let until = Instant::now() + span;
+        let mut messages = Vec::new();
+        while Instant::now() < until {
+            let _ = self.inbox.take(&mut messages, Some(until));
+            let stop = messages.iter().any(|message| matches!(message, Message::Stop));
+            messages.clear();
+            if stop {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Session<'_> {
+    fn run(mut self) -> Over {
+        let mut messages = Vec::new();
+        // What follows from the state that was loaded is due before anything new.
+        if let Err(error) = self.turn() {
+            return Over::Failed(error);
+        }
+        loop {
+            let until = self.wake_at();
+            let committed = self.owner.inbox.take(&mut messages, until);
+            if let Some(Committed { result, took }) = committed {
+                if let Err(error) = result {
+                    return Over::Failed(error);
+                }
+                self.settle(took);
+            }
+            let now = self.owner.clock.now();
+            for message in messages.drain(..) {
+                self.take(now, message);
+            }
+            if self.driver.next_wake().is_some_and(|due| due <= now) {
+                self.driver.step(now, Input::Tick);
+            }
+            if let Err(error) = self.turn().and_then(|()| self.sweep()) {
+                return Over::Failed(error);
+            }
+            if self.stopping && !self.driver.is_committing() && self.owner.inbox.is_empty() {
+                return Over::Stopped;
+            }
+        }
+    }
+
+    fn take(&mut self, now: Time, message: Message) {
+        match message {
+            Message::Note(input) => self.driver.step(now, input),
+            Message::Ask(id, input, answer) => {
+                self.desk.ask(id, answer);
+                self.driver.step(now, input);
+            }
+            Message::Submit { submit, until_end, answer } => {
+                self.desk.submission(submit.reply, submit.key.clone(), until_end, answer);
+                self.driver.step(now, Input::Submit(submit));
+            }
+            Message::Nudge(id) => self.desk.nudge(id),
+            Message::Exchange(exchange, answer) => {
+                self.desk.exchange(exchange.ask, answer);
+                self.driver.step(now, Input::Exchange(exchange));
+            }
+            Message::Watch(key, to) => self.desk.watch(key, to),
+            Message::Stop => self.stopping = true,
+        }
+    }
+
+    /// Ends the open turn and commits it, unless one is being committed.
+    fn turn(&mut self) -> Result<(), StoreError> {
+        while let Some(changes) = self.driver.take() {
+            self.writes = writes(&changes);
+            if changes.is_empty() {
+                self.settle(Duration::ZERO);
+            } else if self.owner.inbox.is_empty() {
+                let started = Instant::now();
+                commit(&self.owner.journal, self.epoch, &changes)?;
+                self.settle(started.elapsed());
+            } else {
+                // The channel has room: a turn is taken only when none is in flight.
+                let sent = self.committer.send((self.epoch, changes));
+                sent.expect("the thread that commits runs as long as this one");
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets old idempotency keys, now and then, when the store has nothing else to do.
+    fn sweep(&mut self) -> Result<(), StoreError> {
+        if self.driver.is_committing() || self.swept.elapsed() < SWEEP_EVERY {
+            return Ok(());
+        }
+        let mut store = self.owner.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        if store.sweep(self.epoch, self.driver.now())? < SWEEP_MAX {
+            self.swept = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// The turn in flight is durable.
+    fn settle(&mut self, took: Duration) {
+        self.owner.cache.apply(std::mem::take(&mut self.writes));
+        for effect in self.driver.committed() {
+            self.release(effect);
+        }
+        if took > COMMIT_SLOW {
+            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            self.owner.inbox.force(Message::Note(Input::CommitTook(Span(micros))));
+        }
+    }
+
+    fn release(&mut self, effect: Effect) {
+        match effect {
+            Effect::Reply(id, response) => self.desk.reply(id, response),
+            Effect::Exchanged(id, exchanged) => {
+                self.desk.exchanged(id, exchanged, &self.owner.inbox);
+            }
+            Effect::Evaluate(evaluation) => self.owner.effects.evaluate(evaluation),
+            Effect::NextTime { schedule, cron, time_zone, after } => {
+                self.owner.effects.next_time(schedule, cron, time_zone, after);
+            }
+            Effect::Progress(progress) => self.desk.progress(&progress),
+            Effect::Declared(declared) => self.owner.registry.follow(declared),
+        }
+    }
+
+    /// When the cell is to be stepped if nothing comes before.
+    fn wake_at(&mut self) -> Option<Instant> {
+        let due = self.driver.next_wake()?;
+        let now = self.owner.clock.now();
+        Some(Instant::now() + Duration::from_micros(due.since(now).0))
+    }
+}
+
+/// Takes the store under a new epoch, so that leases of what memory was lost are told apart, and reads it.
+pub(crate) fn own(journal: &Journal) -> Result<(Epoch, Snapshot), StoreError> {
+    let mut store = journal.lock().unwrap_or_else(PoisonError::into_inner);
+    let epoch = store.claim()?;
+    Ok((epoch, store.load()?))
+}
+
+fn commit_batches(
+    journal: &Journal,
+    inbox: &Inbox,
+    batches: &mpsc::Receiver<(Epoch, Vec<Change>)>,
+) {
+    while let Ok((epoch, changes)) = batches.recv() {
+        let started = Instant::now();
+        let result = commit(journal, epoch, &changes);
+        inbox.committed(Committed { result, took: started.elapsed() });
+    }
+}
+
+fn commit(journal: &Journal, epoch: Epoch, changes: &[Change]) -> Result<(), StoreError> {
+    journal.lock().unwrap_or_else(PoisonError::into_inner).commit(epoch, changes)
+}

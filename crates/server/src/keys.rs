@@ -1,0 +1,137 @@
+//! `/v1/platform/keys`: make, list and drop API keys.
+
+use std::sync::Arc;
+
+use axum::Json as Answer;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use fairlane_api::key::{self as wire, CreatedKey, Key, NewKey};
+use fairlane_api::page::Page;
+use fairlane_api::{Code, Problem};
+use fairlane_core::cell::input::Configure;
+use fairlane_core::row::{KeyRow, Role};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::auth::{Operator, mint};
+use crate::body::{Json, Params};
+use crate::page::{Paging, page};
+use crate::problem::Refused;
+use crate::serve::Shared;
+use crate::tenants::{DryRun, configure};
+use crate::wire::{name, timestamp};
+
+const LABEL_BYTES_MAX: usize = 200;
+/// Pools that one key may name.
+const POOLS_MAX: usize = 256;
+
+pub(crate) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(list_keys, post_key)).routes(routes!(delete_key))
+}
+
+/// Makes an API key
+///
+/// The secret is in the answer, and nowhere else.
+#[utoipa::path(
+    post, path = "/v1/platform/keys", tag = "platform", request_body = NewKey,
+    responses((status = 201, body = CreatedKey), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn post_key(
+    State(shared): State<Shared>,
+    _: Operator,
+    Json(new): Json<NewKey>,
+) -> Result<(StatusCode, Answer<CreatedKey>), Refused> {
+    let role = role(&new)?;
+    let label = new.label.unwrap_or_default();
+    if label.len() > LABEL_BYTES_MAX {
+        return Err(Refused::new(Code::TooLong)
+            .at("/label")
+            .expected(format!("at most {LABEL_BYTES_MAX} bytes")));
+    }
+    let (row, secret) = mint(role, &label, shared.now())?;
+    let key = key_out(&row);
+    configure(&shared, Configure::Key(row), DryRun::default()).await?;
+    Ok((StatusCode::CREATED, Answer(CreatedKey { key, secret })))
+}
+
+/// Lists API keys, without their secrets
+#[utoipa::path(
+    get, path = "/v1/platform/keys", tag = "platform", params(Paging),
+    responses((status = 200, body = Page<Key>), (status = "4XX", body = Problem))
+)]
+async fn list_keys(
+    State(shared): State<Shared>,
+    _: Operator,
+    Params(paging): Params<Paging>,
+) -> Result<Answer<Page<Key>>, Refused> {
+    let limit = paging.limit()?;
+    let read = shared.registry.keys(paging.after()?.as_ref(), limit + 1);
+    let view = |row: Arc<KeyRow>| key_out(&row);
+    Ok(Answer(page(read, limit, |row| row.id.to_string(), view)))
+}
+
+/// Drops an API key, which stops working at once
+#[utoipa::path(
+    delete, path = "/v1/platform/keys/{key}", tag = "platform", params(("key" = String, Path)),
+    responses((status = 204), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn delete_key(
+    State(shared): State<Shared>,
+    _: Operator,
+    Path(key): Path<String>,
+) -> Result<StatusCode, Refused> {
+    let id = key.parse().map_err(|_| Refused::new(Code::UnknownKey))?;
+    configure(&shared, Configure::DropKey(id), DryRun::default()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn role(new: &NewKey) -> Result<Role, Refused> {
+    let misplaced = |pointer: &str, role: &str| {
+        Err(Refused::new(Code::InvalidValue).at(pointer).expected(format!("role `{role}` with it")))
+    };
+    if new.tenant.is_some() && new.role != wire::Role::Tenant {
+        return misplaced("/tenant", "tenant");
+    }
+    if new.pools.is_some() && new.role != wire::Role::Worker {
+        return misplaced("/pools", "worker");
+    }
+    match new.role {
+        wire::Role::Operator => Ok(Role::Operator),
+        wire::Role::Tenant => {
+            let tenant = new.tenant.as_deref().ok_or_else(|| {
+                Refused::new(Code::InvalidValue).at("/tenant").expected("the tenant's id")
+            })?;
+            Ok(Role::Tenant { tenant: name(tenant, "/tenant")? })
+        }
+        wire::Role::Worker => {
+            let pools = new.pools.as_deref().unwrap_or_default();
+            if pools.len() > POOLS_MAX {
+                return Err(Refused::new(Code::TooMany)
+                    .at("/pools")
+                    .expected(format!("at most {POOLS_MAX}")));
+            }
+            let named =
+                pools.iter().enumerate().map(|(at, pool)| name(pool, &format!("/pools/{at}")));
+            Ok(Role::Worker { pools: named.collect::<Result<_, _>>()? })
+        }
+    }
+}
+
+fn key_out(row: &KeyRow) -> Key {
+    let (role, tenant, pools) = match &row.role {
+        Role::Operator => (wire::Role::Operator, None, None),
+        Role::Tenant { tenant } => (wire::Role::Tenant, Some(tenant.to_string()), None),
+        Role::Worker { pools } => {
+            let pools = pools.iter().map(ToString::to_string).collect();
+            (wire::Role::Worker, None, Some(pools))
+        }
+    };
+    Key {
+        id: row.id.to_string(),
+        role,
+        tenant,
+        pools,
+        label: row.label.to_string(),
+        created_at: timestamp(row.created),
+    }
+}

@@ -1,0 +1,77 @@
+//! All routes, and the document that is generated from them.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use fairlane_api::Code;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::problem::Refused;
+use crate::serve::Shared;
+use crate::{events, keys, pools, probes, readings, runs, tenants, worker, workflows};
+
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(
+        title = "Fairlane",
+        description = "The control plane for platforms that serve many organisations. Errors are problem \
+                       documents (RFC 9457) with a stable `code`. Unknown fields of requests are refused; \
+                       answers may gain fields."
+    ),
+    tags(
+        (name = "tenants", description = "Organisations, tiers and tenants"),
+        (name = "workflows", description = "Workflow definitions"),
+        (name = "runs", description = "Runs of one tenant"),
+        (name = "worker", description = "The worker protocol"),
+        (name = "platform", description = "The operator's view: pools, valve, readings, keys"),
+        (name = "probes", description = "Whether the server lives and serves")
+    )
+)]
+struct Document;
+
+/// The routes with their state, ready to serve.
+pub(crate) fn router(shared: Shared) -> Router {
+    let (router, document) = described().split_for_parts();
+    let document = Bytes::from(document_text(document));
+    let serve_document = move || {
+        let document = document.clone();
+        async move { ([(header::CONTENT_TYPE, "application/json")], document).into_response() }
+    };
+    router
+        .route("/openapi.json", get(serve_document))
+        .fallback(async || Refused::new(Code::UnknownPath))
+        .method_not_allowed_fallback(async || Refused::new(Code::MethodNotAllowed))
+        .with_state(shared)
+}
+
+/// The document as it is served and checked in.
+pub fn document() -> String {
+    document_text(described().into_openapi())
+}
+
+fn described() -> OpenApiRouter<Shared> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(tenants::routes())
+        .merge(workflows::routes())
+        .merge(runs::routes())
+        .merge(events::routes())
+        .merge(worker::routes())
+        .merge(pools::routes())
+        .merge(readings::routes())
+        .merge(keys::routes())
+        .merge(probes::routes())
+}
+
+fn document_text(mut document: utoipa::openapi::OpenApi) -> String {
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    let components = document.components.get_or_insert_default();
+    components.security_schemes.insert("key".to_owned(), bearer.into());
+    document.security = Some(vec![SecurityRequirement::new("key", std::iter::empty::<&str>())]);
+    let mut text = document.to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}

@@ -1,0 +1,152 @@
+//! What the cell refuses, as problem documents: the one place where its facts become sentences.
+
+use fairlane_api::Code;
+use fairlane_core::reject::{Rejection, ValveCause};
+use fairlane_core::row::RunStatus;
+
+use super::Refused;
+
+impl From<Rejection> for Refused {
+    #[expect(clippy::too_many_lines, reason = "a flat match, one case per rejection")]
+    fn from(rejection: Rejection) -> Self {
+        let facts = facts(&rejection);
+        let refused = |code, detail: String| {
+            let refused = Self::new(code).detail(detail);
+            if let Some(facts) = &facts { refused.facts(facts) } else { refused }
+        };
+        match &rejection {
+            Rejection::UnknownTenant { tenant } => unknown_tenant(tenant.as_str()),
+            Rejection::UnknownOrg { org } => {
+                refused(Code::UnknownOrg, format!("no organisation is named `{org}`")).at("/org")
+            }
+            Rejection::UnknownTier { tier } => {
+                refused(Code::UnknownTier, format!("no tier is named `{tier}`")).at("/tier")
+            }
+            Rejection::UnknownPool { pool } => {
+                refused(Code::UnknownPool, format!("no pool is named `{pool}`")).at("/pool")
+            }
+            Rejection::UnknownWorkflow { workflow, version } => {
+                let detail = match version {
+                    Some(version) => format!("workflow `{workflow}` has no version {version}"),
+                    None => format!("no workflow is named `{workflow}`"),
+                };
+                let pointer = if version.is_some() { "/version" } else { "/workflow" };
+                refused(Code::UnknownWorkflow, detail).at(pointer)
+            }
+            Rejection::UnknownRun { run } => unknown_run(&run.to_string()),
+            Rejection::UnknownStep { step } => {
+                refused(Code::UnknownStep, format!("the workflow has no step `{step}`")).at("/from")
+            }
+            Rejection::UnknownKey => Self::new(Code::UnknownKey),
+            Rejection::OutOfRange { field, value, min, max } => {
+                // Spans are microseconds inside, and milliseconds on the wire.
+                let (unit, suffix) = match *field {
+                    "/quantum" | "/lease" => (1_000, "_ms"),
+                    _ => (1, ""),
+                };
+                let [value, min, max] = [value, min, max].map(|number| number / unit);
+                Self::new(Code::OutOfRange)
+                    .detail(format!("the value is {value}"))
+                    .at(format!("{field}{suffix}"))
+                    .expected(format!("{min} to {max}"))
+                    .facts(&serde_json::json!({ "value": value, "min": min, "max": max }))
+            }
+            Rejection::TooLong { field, bytes, max } => {
+                refused(Code::TooLong, format!("the value has {bytes} bytes"))
+                    .at(*field)
+                    .expected(format!("at most {max} bytes"))
+            }
+            Rejection::OrgChanged { tenant, from, .. } => {
+                refused(Code::OrgChanged, format!("tenant `{tenant}` belongs to `{from}`"))
+                    .at("/org")
+                    .expected(from.as_str())
+            }
+            Rejection::VersionExists { workflow, version } => refused(
+                Code::VersionExists,
+                format!("version {version} of `{workflow}` exists with other content"),
+            )
+            .at("/version")
+            .expected("a new version number: versions never change"),
+            Rejection::StepPoolUnknown { step, pool } => refused(
+                Code::UnknownPool,
+                format!("step `{step}` runs in pool `{pool}`, which is not declared"),
+            )
+            .at(format!("/steps/{step}/pool")),
+            Rejection::Suspended { tenant } => {
+                refused(Code::TenantSuspended, format!("tenant `{tenant}` takes no new runs"))
+            }
+            Rejection::IdempotencyConflict { run } => refused(
+                Code::IdempotencyConflict,
+                format!("the key led to run {run}, which was submitted with other content"),
+            ),
+            Rejection::TenantQueueFull { live, max, retry_after } => {
+                refused(Code::TenantQueueFull, format!("{live} of {max} runs are live"))
+                    .retry_after(*retry_after)
+            }
+            Rejection::ValveClosed { cause, depth, threshold, retry_after } => {
+                refused(Code::ValveClosed, valve(*cause, *depth, *threshold))
+                    .retry_after(*retry_after)
+            }
+            Rejection::StoreFull { .. } => {
+                Self::new(Code::StoreFull).detail("nothing was lost; what is new is refused")
+            }
+            Rejection::WrongStatus { run, status, needs } => {
+                refused(Code::WrongStatus, format!("run {run} is {}", status_name(*status)))
+                    .expected(*needs)
+            }
+            Rejection::InboxFull { pending, max } => refused(
+                Code::InboxFull,
+                format!("{pending} signals wait to be taken, at most {max} may"),
+            ),
+            Rejection::TooDeep { depth, max } => {
+                refused(Code::TooDeep, format!("runs call each other {depth} deep"))
+                    .expected(format!("at most {max}"))
+            }
+            Rejection::TooMany { what, max } => {
+                refused(Code::TooMany, format!("there would be more than {max} {what}"))
+            }
+        }
+    }
+}
+
+/// The fields of the rejection, as an object.
+fn facts(rejection: &Rejection) -> Option<serde_json::Value> {
+    match serde_json::to_value(rejection).ok()? {
+        serde_json::Value::Object(fields) => fields.into_iter().next().map(|(_, facts)| facts),
+        _ => None,
+    }
+}
+
+/// Missing, or not the caller's: the same answer.
+pub(crate) fn unknown_tenant(tenant: &str) -> Refused {
+    Refused::new(Code::UnknownTenant).detail(format!("no tenant is named `{tenant}`"))
+}
+
+/// Missing, or another tenant's: the same answer.
+pub(crate) fn unknown_run(run: &str) -> Refused {
+    Refused::new(Code::UnknownRun).detail(format!("the tenant has no run `{run}`"))
+}
+
+fn valve(cause: ValveCause, depth: u64, threshold: u64) -> String {
+    match cause {
+        ValveCause::OverShare => format!(
+            "{depth} runs wait, above {threshold}, and the tenant has more than its share of them"
+        ),
+        ValveCause::RunsHard => format!("{depth} runs wait, above the hard limit of {threshold}"),
+        ValveCause::BytesHard => {
+            format!("{depth} bytes of input wait, above the hard limit of {threshold}")
+        }
+    }
+}
+
+const fn status_name(status: RunStatus) -> &'static str {
+    match status {
+        RunStatus::Running => "running",
+        RunStatus::Paused => "paused",
+        RunStatus::Stopping => "stopping",
+        RunStatus::Compensating => "compensating",
+        RunStatus::Completed => "completed",
+        RunStatus::Failed => "failed",
+        RunStatus::Cancelled => "cancelled",
+    }
+}

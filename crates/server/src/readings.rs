@@ -1,0 +1,149 @@
+//! Readings of tenants and the decision log, for the operator and for each tenant its own.
+
+use axum::Json as Answer;
+use axum::extract::State;
+use fairlane_api::Problem;
+use fairlane_api::page::Page;
+use fairlane_api::platform::{self as wire, Decision, Readings};
+use fairlane_core::cell::effect::{Latency, Response, TenantView};
+use fairlane_core::cell::input::{Input, Query};
+use fairlane_core::row::DecisionRow;
+use fairlane_core::tenant::TenantScope;
+use fairlane_store::DecisionQuery;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::auth::{Operator, Scoped};
+use crate::body::Params;
+use crate::page::{Paging, page};
+use crate::problem::Refused;
+use crate::serve::{Shared, Surroundings};
+use crate::wire::{json, timestamp};
+
+pub(crate) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(get_readings))
+        .routes(routes!(list_readings))
+        .routes(routes!(list_decisions))
+        .routes(routes!(list_platform_decisions))
+}
+
+/// Reads one tenant's numbers
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/readings", tag = "tenants", params(("tenant" = String, Path)),
+    responses((status = 200, body = Readings), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn get_readings(
+    State(shared): State<Shared>,
+    Scoped(scope): Scoped,
+) -> Result<Answer<Readings>, Refused> {
+    let query = Query::Tenant(scope.tenant().clone());
+    match shared.engine.ask(|reply| Input::Query(reply, query)).await? {
+        Response::Tenant(view) => Ok(Answer(readings_out(&view))),
+        other => Err(Refused::internal(&format!("a query was answered by {other:?}"))),
+    }
+}
+
+/// Lists all tenants' numbers
+#[utoipa::path(
+    get, path = "/v1/platform/tenants", tag = "platform", params(Paging),
+    responses((status = 200, body = Page<Readings>), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn list_readings(
+    State(shared): State<Shared>,
+    _: Operator,
+    Params(paging): Params<Paging>,
+) -> Result<Answer<Page<Readings>>, Refused> {
+    let limit = paging.limit()?;
+    let beyond = u32::try_from(limit + 1).unwrap_or(u32::MAX);
+    let query = Query::Tenants { after: paging.after()?, limit: beyond };
+    match shared.engine.ask(|reply| Input::Query(reply, query)).await? {
+        Response::Tenants(views) => {
+            let view = |view: TenantView| readings_out(&view);
+            Ok(Answer(page(views, limit, |view| view.tenant.to_string(), view)))
+        }
+        other => Err(Refused::internal(&format!("a query was answered by {other:?}"))),
+    }
+}
+
+/// Lists decisions about one tenant, newest first
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/decisions", tag = "tenants",
+    params(("tenant" = String, Path), Paging),
+    responses((status = 200, body = Page<Decision>), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn list_decisions(
+    State(shared): State<Shared>,
+    Scoped(scope): Scoped,
+    Params(paging): Params<Paging>,
+) -> Result<Answer<Page<Decision>>, Refused> {
+    decisions(&shared, Some(scope), &paging).await
+}
+
+/// Lists decisions about the platform, newest first
+#[utoipa::path(
+    get, path = "/v1/platform/decisions", tag = "platform", params(Paging),
+    responses((status = 200, body = Page<Decision>), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn list_platform_decisions(
+    State(shared): State<Shared>,
+    _: Operator,
+    Params(paging): Params<Paging>,
+) -> Result<Answer<Page<Decision>>, Refused> {
+    decisions(&shared, None, &paging).await
+}
+
+async fn decisions(
+    shared: &Surroundings,
+    scope: Option<TenantScope>,
+    paging: &Paging,
+) -> Result<Answer<Page<Decision>>, Refused> {
+    let limit = u32::try_from(paging.limit()?).unwrap_or(u32::MAX);
+    let query = DecisionQuery { before: paging.after()?, limit };
+    let page = shared.reads.decisions(scope, query).await?;
+    Ok(Answer(Page {
+        items: page.rows.into_iter().map(decision_out).collect(),
+        next: page.next.map(|next| next.to_string()),
+    }))
+}
+
+fn readings_out(view: &TenantView) -> Readings {
+    Readings {
+        tenant: view.tenant.to_string(),
+        org: view.org.to_string(),
+        tier: view.tier.to_string(),
+        weight: view.weight,
+        cap: view.cap,
+        suspended: view.suspended,
+        slots: view.slots,
+        burst_slots: view.burst_slots,
+        waiting: view.waiting,
+        live_runs: view.live_runs,
+        completed: view.completed,
+        failed: view.failed,
+        service_us: view.service.0,
+        debt_us: view.debt.0,
+        latency: view.latency.map(latency_out),
+        sla_violations: view.sla_violations,
+    }
+}
+
+const fn latency_out(latency: Latency) -> wire::Latency {
+    wire::Latency {
+        count: latency.count,
+        p50_us: latency.p50.0,
+        p95_us: latency.p95.0,
+        p99_us: latency.p99.0,
+        max_us: latency.max.0,
+    }
+}
+
+fn decision_out(row: DecisionRow) -> Decision {
+    Decision {
+        tenant: row.tenant.map(|tenant| tenant.to_string()),
+        sequence: row.sequence,
+        at: timestamp(row.at),
+        code: row.code.to_string(),
+        facts: json(&row.facts),
+    }
+}

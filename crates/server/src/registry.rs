@@ -1,0 +1,171 @@
+//! What is declared, as the edge reads it: a copy of the cell's declarations that follows its effects.
+//!
+//! A declaration appears here once its turn is committed, in the order of the turns; the cell alone decides
+//! with them. Reads take a lock for the time of one look-up.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use fairlane_core::cell::change::Snapshot;
+use fairlane_core::cell::effect::Declared;
+use fairlane_core::cell::input::Configure;
+use fairlane_core::id::{KeyId, OrgId, PoolName, TenantId, TierName, WorkflowName};
+use fairlane_core::plan::Workflow;
+use fairlane_core::pool::{Pool, Valve};
+use fairlane_core::row::KeyRow;
+use fairlane_core::tenant::{Context, Org, Tier};
+
+#[derive(Debug)]
+pub(crate) struct Registry(RwLock<Declarations>);
+
+#[derive(Debug, Default)]
+struct Declarations {
+    orgs: BTreeMap<OrgId, Org>,
+    tiers: BTreeMap<TierName, Tier>,
+    /// The newest context of each tenant.
+    contexts: BTreeMap<TenantId, Arc<Context>>,
+    pools: BTreeMap<PoolName, Pool>,
+    valve: Valve,
+    workflows: BTreeMap<WorkflowName, BTreeMap<u32, Arc<Workflow>>>,
+    keys: BTreeMap<KeyId, Arc<KeyRow>>,
+}
+
+impl Registry {
+    pub(crate) fn new(snapshot: &Snapshot) -> Self {
+        Self(RwLock::new(Declarations::of(snapshot)))
+    }
+
+    /// Starts again from the store.
+    pub(crate) fn reset(&self, snapshot: &Snapshot) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Declarations::of(snapshot);
+    }
+
+    /// Follows a declaration that took effect.
+    pub(crate) fn follow(&self, declared: Declared) {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match declared {
+            Declared::Context(context) => all.newer(context),
+            Declared::Resource(resource) => match *resource {
+                Configure::Org(org) => drop(all.orgs.insert(org.id.clone(), org)),
+                Configure::Tier(tier) => drop(all.tiers.insert(tier.name.clone(), tier)),
+                Configure::Tenant(_) => {}
+                Configure::Pool(pool) => drop(all.pools.insert(pool.name.clone(), pool)),
+                Configure::Valve(valve) => all.valve = valve,
+                Configure::Workflow(workflow) => all.version(workflow),
+                Configure::Key(key) => drop(all.keys.insert(key.id.clone(), Arc::new(key))),
+                Configure::DropKey(id) => drop(all.keys.remove(&id)),
+            },
+        }
+    }
+
+    pub(crate) fn key(&self, id: &KeyId) -> Option<Arc<KeyRow>> {
+        self.read().keys.get(id).cloned()
+    }
+
+    pub(crate) fn keys(&self, after: Option<&KeyId>, limit: usize) -> Vec<Arc<KeyRow>> {
+        page(&self.read().keys, after, limit, |_, key| key.clone())
+    }
+
+    pub(crate) fn org(&self, id: &OrgId) -> Option<Org> {
+        self.read().orgs.get(id).cloned()
+    }
+
+    pub(crate) fn orgs(&self, after: Option<&OrgId>, limit: usize) -> Vec<Org> {
+        page(&self.read().orgs, after, limit, |_, org| org.clone())
+    }
+
+    pub(crate) fn tier(&self, name: &TierName) -> Option<Tier> {
+        self.read().tiers.get(name).cloned()
+    }
+
+    pub(crate) fn tiers(&self, after: Option<&TierName>, limit: usize) -> Vec<Tier> {
+        page(&self.read().tiers, after, limit, |_, tier| tier.clone())
+    }
+
+    pub(crate) fn context(&self, tenant: &TenantId) -> Option<Arc<Context>> {
+        self.read().contexts.get(tenant).cloned()
+    }
+
+    pub(crate) fn contexts(&self, after: Option<&TenantId>, limit: usize) -> Vec<Arc<Context>> {
+        page(&self.read().contexts, after, limit, |_, context| context.clone())
+    }
+
+    pub(crate) fn pool(&self, name: &PoolName) -> Option<Pool> {
+        self.read().pools.get(name).cloned()
+    }
+
+    pub(crate) fn pools(&self) -> Vec<Pool> {
+        self.read().pools.values().cloned().collect()
+    }
+
+    pub(crate) fn workflow(
+        &self,
+        name: &WorkflowName,
+        version: Option<u32>,
+    ) -> Option<Arc<Workflow>> {
+        let all = self.read();
+        let versions = all.workflows.get(name)?;
+        match version {
+            Some(version) => versions.get(&version).cloned(),
+            None => versions.last_key_value().map(|(_, newest)| newest.clone()),
+        }
+    }
+
+    /// Versions of a workflow, newest first.
+    pub(crate) fn versions(&self, name: &WorkflowName, limit: usize) -> Vec<u32> {
+        let all = self.read();
+        let versions = all.workflows.get(name).map(|versions| versions.keys().rev());
+        versions.into_iter().flatten().take(limit).copied().collect()
+    }
+
+    /// The newest version of each workflow.
+    pub(crate) fn workflows(
+        &self,
+        after: Option<&WorkflowName>,
+        limit: usize,
+    ) -> Vec<Arc<Workflow>> {
+        let newest = |_: &WorkflowName, versions: &BTreeMap<u32, Arc<Workflow>>| {
+            versions.last_key_value().map(|(_, newest)| newest.clone())
+        };
+        page(&self.read().workflows, after, limit, newest).into_iter().flatten().collect()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Declarations> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Declarations {
+    fn of(snapshot: &Snapshot) -> Self {
+        let mut all = Self { valve: snapshot.valve.clone().unwrap_or_default(), ..Self::default() };
+        all.orgs.extend(snapshot.orgs.iter().map(|org| (org.id.clone(), org.clone())));
+        all.tiers.extend(snapshot.tiers.iter().map(|tier| (tier.name.clone(), tier.clone())));
+        all.pools.extend(snapshot.pools.iter().map(|pool| (pool.name.clone(), pool.clone())));
+        all.keys.extend(snapshot.keys.iter().map(|key| (key.id.clone(), Arc::new(key.clone()))));
+        snapshot.contexts.iter().cloned().for_each(|context| all.newer(context));
+        snapshot.workflows.iter().cloned().for_each(|workflow| all.version(workflow));
+        all
+    }
+
+    fn newer(&mut self, context: Arc<Context>) {
+        let known = self.contexts.get(&context.tenant);
+        if known.is_none_or(|known| known.version <= context.version) {
+            self.contexts.insert(context.tenant.clone(), context);
+        }
+    }
+
+    fn version(&mut self, workflow: Arc<Workflow>) {
+        self.workflows.entry(workflow.name.clone()).or_default().insert(workflow.version, workflow);
+    }
+}
+
+fn page<K: Ord, V, T>(
+    map: &BTreeMap<K, V>,
+    after: Option<&K>,
+    limit: usize,
+    view: impl Fn(&K, &V) -> T,
+) -> Vec<T> {
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    map.range((from, Bound::Unbounded)).take(limit).map(|(key, value)| view(key, value)).collect()
+}

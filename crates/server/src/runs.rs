@@ -1,0 +1,57 @@
+//! `/v1/tenants/{tenant}/runs`: submit, list, read, command.
+//!
+//! - `submit`: one run or a batch, with idempotency keys.
+//! - `read`: rows of the store, with what the cell knows of a live run.
+//! - `command`: cancel, pause, resume, retry, signal.
+
+mod command;
+pub(crate) mod read;
+mod submit;
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use fairlane_core::id::RunId;
+use fairlane_core::row::RunKey;
+use fairlane_core::tenant::TenantScope;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::auth::Scoped;
+use crate::problem::Refused;
+use crate::problem::rejection::unknown_run;
+use crate::serve::Shared;
+
+pub(crate) fn routes() -> OpenApiRouter<Shared> {
+    submit::routes().merge(read::routes()).merge(command::routes())
+}
+
+/// The run that the path names, for a caller who may ask about its tenant. It may not exist.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) scope: TenantScope,
+    pub(crate) run: RunId,
+}
+
+impl FromRequestParts<Shared> for Named {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Refused> {
+        let Scoped(scope) = Scoped::from_request_parts(parts, shared).await?;
+        let params = RawPathParams::from_request_parts(parts, shared)
+            .await
+            .map_err(|rejection| Refused::internal(&rejection.body_text()))?;
+        let run = params.iter().find(|(name, _)| *name == "run").map(|(_, value)| value);
+        let run = run.unwrap_or_default();
+        let run = run.parse().map_err(|_| unknown_run(run))?;
+        Ok(Self { scope, run })
+    }
+}
+
+impl Named {
+    pub(crate) fn key(&self) -> RunKey {
+        RunKey { tenant: self.scope.tenant().clone(), run: self.run }
+    }
+
+    pub(crate) fn unknown(&self) -> Refused {
+        unknown_run(&self.run.to_string())
+    }
+}

@@ -1,0 +1,152 @@
+//! What a tenant does to a run: cancel, pause, resume, retry, signal.
+
+use axum::Json as Answer;
+use axum::extract::{Path, State};
+use fairlane_api::run::{Commanded, Retry as RetryBody};
+use fairlane_api::{Code, Problem};
+use fairlane_core::cell::effect::Response;
+use fairlane_core::cell::input::{Command, Input, Retry};
+use fairlane_core::reject::Rejection;
+use fairlane_core::row::Payload;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Named;
+use crate::body::{MediaType, OptionalJson, Raw, check_depth, wrong_media_type};
+use crate::problem::Refused;
+use crate::serve::{Shared, Surroundings};
+use crate::wire::{name, status_out};
+
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(cancel))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(retry))
+        .routes(routes!(signal))
+}
+
+/// Cancels a run
+///
+/// Workers are told to stop, children are cancelled too, and completed steps are undone where the workflow
+/// says how.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/runs/{run}/cancel", tag = "runs",
+    params(("tenant" = String, Path), ("run" = String, Path)),
+    responses((status = 200, body = Commanded), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn cancel(State(shared): State<Shared>, named: Named) -> Result<Answer<Commanded>, Refused> {
+    command(&shared, &named, Command::Cancel).await
+}
+
+/// Pauses a run: nothing new of it is dispatched
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/runs/{run}/pause", tag = "runs",
+    params(("tenant" = String, Path), ("run" = String, Path)),
+    responses((status = 200, body = Commanded), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn pause(State(shared): State<Shared>, named: Named) -> Result<Answer<Commanded>, Refused> {
+    command(&shared, &named, Command::Pause).await
+}
+
+/// Resumes a paused run
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/runs/{run}/resume", tag = "runs",
+    params(("tenant" = String, Path), ("run" = String, Path)),
+    responses((status = 200, body = Commanded), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn resume(State(shared): State<Shared>, named: Named) -> Result<Answer<Commanded>, Refused> {
+    command(&shared, &named, Command::Resume).await
+}
+
+/// Runs the failed steps of an ended run again, or a step and all that follow it
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/runs/{run}/retry", tag = "runs",
+    params(("tenant" = String, Path), ("run" = String, Path)), request_body = Option<RetryBody>,
+    responses((status = 200, body = Commanded), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn retry(
+    State(shared): State<Shared>,
+    named: Named,
+    OptionalJson(body): OptionalJson<RetryBody>,
+) -> Result<Answer<Commanded>, Refused> {
+    let from = body.from.as_deref().map(|step| name(step, "/from")).transpose()?;
+    let rows = shared.reads.run_and_steps(&named.scope, named.run).await?;
+    let key = named.key();
+    let response =
+        shared.engine.ask(|reply| Input::Retry(Box::new(Retry { reply, key, from, rows }))).await?;
+    commanded(&named, response)
+}
+
+/// Sends a signal to a run
+///
+/// The body is the payload, any JSON value; `null` if it is left out. It waits in the run's inbox until a step
+/// takes it.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/runs/{run}/signals/{signal}", tag = "runs",
+    params(("tenant" = String, Path), ("run" = String, Path), ("signal" = String, Path)),
+    request_body(content = Option<serde_json::Value>, content_type = "application/json"),
+    responses((status = 200, body = Commanded), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn signal(
+    State(shared): State<Shared>,
+    named: Named,
+    Path((_, _, signal)): Path<(String, String, String)>,
+    body: Raw,
+) -> Result<Answer<Commanded>, Refused> {
+    let name = crate::wire::path_name(&signal)?;
+    let payload = payload(&shared, &body)?;
+    command(&shared, &named, Command::Signal { name, payload }).await
+}
+
+fn payload(shared: &Surroundings, body: &Raw) -> Result<Payload, Refused> {
+    if body.bytes.is_empty() {
+        return Ok(Payload::from(&b"null"[..]));
+    }
+    if body.media_type != Some(MediaType::Json) {
+        return Err(wrong_media_type("application/json"));
+    }
+    let max = shared.config.payload_bytes_max;
+    if body.bytes.len() > max {
+        return Err(Refused::new(Code::BodyTooLarge).expected(format!("at most {max} bytes")));
+    }
+    check_depth(&body.bytes)?;
+    let value: &serde_json::value::RawValue = serde_json::from_slice(&body.bytes)
+        .map_err(|error| Refused::new(Code::MalformedJson).detail(error.to_string()))?;
+    Ok(Payload::from(value.get().as_bytes()))
+}
+
+async fn command(
+    shared: &Surroundings,
+    named: &Named,
+    command: Command,
+) -> Result<Answer<Commanded>, Refused> {
+    let response = shared.engine.ask(|reply| Input::Command(reply, named.key(), command)).await;
+    match response {
+        Ok(response) => commanded(named, response),
+        Err(refused) if refused.0.code() == Some(Code::UnknownRun) => {
+            Err(ended(shared, named, refused).await?)
+        }
+        Err(refused) => Err(refused),
+    }
+}
+
+/// The cell knows live runs only: one that it does not know may have ended.
+async fn ended(shared: &Surroundings, named: &Named, refused: Refused) -> Result<Refused, Refused> {
+    Ok(match shared.reads.run(&named.scope, named.run).await? {
+        Some(row) => {
+            let (run, status) = (named.run, row.status);
+            Rejection::WrongStatus { run, status, needs: "a run that has not ended" }.into()
+        }
+        None => refused,
+    })
+}
+
+fn commanded(named: &Named, response: Response) -> Result<Answer<Commanded>, Refused> {
+    match response {
+        Response::Commanded { status } => {
+            Ok(Answer(Commanded { run: named.run.to_string(), status: status_out(status) }))
+        }
+        other => Err(Refused::internal(&format!("a command was answered by {other:?}"))),
+    }
+}

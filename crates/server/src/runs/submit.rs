@@ -1,0 +1,408 @@
+//! Submissions. The input is checked against the workflow's schema before the cell hears of it, so the version
+//! that it was checked for is the one that runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json as Answer;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use fairlane_api::run::{self as wire, Batch, BatchAnswer, BatchResult, Submission, Submitted};
+use fairlane_api::{Code, Problem};
+use fairlane_core::cell::effect::Progress;
+use fairlane_core::cell::input::{Idempotency, ReplyId, Submit};
+use fairlane_core::id::RunId;
+use fairlane_core::plan::Workflow;
+use fairlane_core::row::{Payload, RunKey, RunRow, RunStatus};
+use fairlane_core::tenant::TenantScope;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use tokio::sync::{mpsc, oneshot};
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::assembly::Unassembled;
+use crate::auth::Scoped;
+use crate::body::{Json, Params};
+use crate::engine::Engine;
+use crate::engine::desk::Outcome;
+use crate::problem::Refused;
+use crate::serve::{Shared, Surroundings};
+use crate::wire::{failure_out, lane, name, null, status_out, timestamp};
+
+/// Submissions of one batch.
+const BATCH_MAX: usize = 1_000;
+/// Longest idempotency key.
+const KEY_BYTES_MAX: usize = 200;
+const WAIT_MS_MAX: u64 = 60_000;
+/// Changes of a run that may wait for whoever waits for its end.
+const WATCH_MAX: usize = 64;
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Wait {
+    /// Answer when the run has ended, or after this time with its state then. At most 60,000.
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(submit_run)).routes(routes!(submit_batch))
+}
+
+/// Submits a run
+///
+/// With the header `Idempotency-Key` the same submission again gives the same run.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/runs", tag = "runs",
+    params(
+        ("tenant" = String, Path), Wait,
+        ("Idempotency-Key" = Option<String>, Header, description = "At most 200 visible ASCII characters")
+    ),
+    request_body = Submission,
+    responses(
+        (status = 201, body = Submitted, description = "A new run"),
+        (status = 200, body = Submitted, description = "The run that the idempotency key led to before"),
+        (status = "4XX", body = Problem), (status = "5XX", body = Problem)
+    )
+)]
+async fn submit_run(
+    State(shared): State<Shared>,
+    Scoped(scope): Scoped,
+    Params(Wait { wait_ms }): Params<Wait>,
+    headers: HeaderMap,
+    Json(body): Json<Submission>,
+) -> Result<Response, Refused> {
+    if wait_ms > WAIT_MS_MAX {
+        return Err(Refused::new(Code::MalformedRequest)
+            .detail(format!("the parameter `wait_ms` is {wait_ms}"))
+            .expected(format!("at most {WAIT_MS_MAX}")));
+    }
+    let key = headers.get("idempotency-key").map(idempotency_key).transpose()?;
+    let mut draft = Draft::check(&shared, &scope, body, key).await?;
+    if let Some(key) = draft.key.clone() {
+        let known = shared.reads.idempotency(&scope, vec![Some(key)]).await?;
+        draft.prior = known.into_iter().flatten().next().map(|row| (row.run, row.digest));
+    }
+    let workflow = draft.workflow.clone();
+    let submit = draft.into_submit(&shared, &scope);
+    let (id, key) = (submit.reply, submit.key.clone());
+    let outcome = shared.engine.submit(submit, wait_ms > 0)?;
+    let outcome = wait(&shared, id, outcome, Duration::from_millis(wait_ms)).await?;
+    let answer = match outcome {
+        Outcome::Ended(progress) => ended(&shared, &key, workflow, &progress).await,
+        Outcome::Accepted { run, existing: false } => Ok(blank(run, RunStatus::Running)),
+        Outcome::Accepted { run, existing: true } => {
+            existing(&shared, &scope, run, Duration::from_millis(wait_ms)).await
+        }
+        Outcome::Rejected(rejection) => Err(rejection.into()),
+    }?;
+    Ok(respond(&scope, &answer))
+}
+
+/// Submits up to 1,000 runs, each with its own result
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/runs:batch", tag = "runs", params(("tenant" = String, Path)),
+    request_body = Batch,
+    responses((status = 200, body = BatchAnswer), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn submit_batch(
+    State(shared): State<Shared>,
+    Scoped(scope): Scoped,
+    Json(body): Json<Batch>,
+) -> Result<Answer<BatchAnswer>, Refused> {
+    if body.runs.len() > BATCH_MAX {
+        let refused = Refused::new(Code::TooMany).at("/runs");
+        return Err(refused.expected(format!("at most {BATCH_MAX} runs")));
+    }
+    let mut drafts = Vec::with_capacity(body.runs.len());
+    for (at, entry) in body.runs.into_iter().enumerate() {
+        let wire::BatchEntry { workflow, version, lane, input, idempotency_key } = entry;
+        let key = idempotency_key
+            .as_deref()
+            .map(|text| checked_key(text).map_err(|refused| refused.at("/idempotency_key")));
+        let body = Submission { workflow, version, lane, input };
+        let draft = match key.transpose() {
+            Ok(key) => Draft::check(&shared, &scope, body, key).await,
+            Err(refused) => Err(refused),
+        };
+        drafts.push(draft.map_err(|refused| refused.below(&format!("/runs/{at}"))));
+    }
+    let keys = drafts.iter().map(|draft| draft.as_ref().ok()?.key.clone()).collect::<Vec<_>>();
+    if keys.iter().any(Option::is_some) {
+        let known = shared.reads.idempotency(&scope, keys).await?;
+        for (draft, row) in drafts.iter_mut().zip(known) {
+            if let Ok(draft) = draft {
+                draft.prior = row.map(|row| (row.run, row.digest));
+            }
+        }
+    }
+    let sent: Vec<_> = drafts
+        .into_iter()
+        .map(|draft| shared.engine.submit(draft?.into_submit(&shared, &scope), false))
+        .collect();
+    let mut results = Vec::with_capacity(sent.len());
+    for (at, outcome) in sent.into_iter().enumerate() {
+        results.push(batch_result(&shared.engine, at, outcome).await);
+    }
+    Ok(Answer(BatchAnswer { results }))
+}
+
+/// A submission that the edge finds nothing wrong with.
+struct Draft {
+    /// The version that the input was checked for; the cell says so if there is none.
+    workflow: Option<Arc<Workflow>>,
+    body: Submission,
+    input: Payload,
+    key: Option<Arc<str>>,
+    digest: [u8; 32],
+    prior: Option<(RunId, [u8; 32])>,
+}
+
+impl Draft {
+    async fn check(
+        shared: &Surroundings,
+        scope: &TenantScope,
+        body: Submission,
+        key: Option<Arc<str>>,
+    ) -> Result<Self, Refused> {
+        let input = body.input.as_ref().map_or("null", |input| input.get());
+        let max = shared.config.payload_bytes_max;
+        if input.len() > max {
+            let refused = Refused::new(Code::BodyTooLarge).at("/input");
+            return Err(refused.expected(format!("at most {max} bytes")));
+        }
+        let input = Payload::from(input.as_bytes());
+        let workflow = shared.registry.workflow(&name(&body.workflow, "/workflow")?, body.version);
+        if let Some(schema) = workflow.as_ref().and_then(|found| found.input_schema.clone()) {
+            let checked = shared.assembly.check(schema, input.clone()).await?;
+            checked.map_err(|violations| invalid_input(&violations))?;
+        }
+        let digest = if key.is_some() { digest(scope, &body, &input) } else { [0; 32] };
+        Ok(Self { workflow, body, input, key, digest, prior: None })
+    }
+
+    fn into_submit(self, shared: &Surroundings, scope: &TenantScope) -> Box<Submit> {
+        let run = RunId(uuid::Uuid::now_v7().as_u128());
+        let (digest, prior) = (self.digest, self.prior);
+        let named = || self.body.workflow.parse().expect("the name was checked with the draft");
+        Box::new(Submit {
+            reply: shared.engine.reply_id(),
+            key: RunKey { tenant: scope.tenant().clone(), run },
+            workflow: self.workflow.as_ref().map_or_else(named, |found| found.name.clone()),
+            version: self.workflow.map_or(self.body.version, |found| Some(found.version)),
+            lane: lane(self.body.lane.unwrap_or_default()),
+            input: self.input,
+            idempotency: self.key.map(|key| Idempotency { key, digest, prior }),
+        })
+    }
+}
+
+/// What an idempotency key stands for. The version is the one that was asked for: "the newest" stays the same
+/// request when a newer one comes.
+fn digest(scope: &TenantScope, body: &Submission, input: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in [
+        scope.tenant().as_str().as_bytes(),
+        body.workflow.as_bytes(),
+        &body.version.unwrap_or(0).to_be_bytes(),
+        &[body.lane.unwrap_or_default() as u8],
+        input,
+    ] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+fn idempotency_key(value: &HeaderValue) -> Result<Arc<str>, Refused> {
+    checked_key(value.to_str().unwrap_or_default())
+}
+
+fn checked_key(text: &str) -> Result<Arc<str>, Refused> {
+    let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_visible && (1..=KEY_BYTES_MAX).contains(&text.len()) {
+        return Ok(Arc::from(text));
+    }
+    Err(Refused::new(Code::MalformedRequest)
+        .detail("the idempotency key is not well formed")
+        .expected(format!("1 to {KEY_BYTES_MAX} visible ASCII characters")))
+}
+
+fn invalid_input(violations: &[fairlane_workflow::Violation]) -> Refused {
+    let first = violations.first();
+    let pointer = first.map_or("", |violation| violation.pointer.as_str());
+    let refused = Refused::new(Code::InvalidInput).at(format!("/input{pointer}"));
+    let refused = refused.facts(&serde_json::json!({ "violations": violations }));
+    refused.detail(first.map_or_else(String::new, |violation| violation.message.clone()))
+}
+
+/// Waits for the outcome; when the time is over, or the server stops, for the admission only.
+async fn wait(
+    shared: &Surroundings,
+    id: ReplyId,
+    mut outcome: oneshot::Receiver<Outcome>,
+    span: Duration,
+) -> Result<Outcome, Refused> {
+    let result = if span.is_zero() {
+        outcome.await
+    } else {
+        tokio::select! {
+            biased;
+            result = &mut outcome => result,
+            () = tokio::time::sleep(span) => {
+                shared.engine.nudge(id);
+                outcome.await
+            }
+            () = shared.stopping() => {
+                shared.engine.nudge(id);
+                outcome.await
+            }
+        }
+    };
+    result.map_err(|_| shared.engine.unavailable())
+}
+
+async fn ended(
+    shared: &Surroundings,
+    key: &RunKey,
+    workflow: Option<Arc<Workflow>>,
+    progress: &Progress,
+) -> Result<Submitted, Refused> {
+    let mut answer = blank(progress.key.run, progress.status);
+    answer.created_at = Some(timestamp(progress.created));
+    answer.ended_at = progress.ended.map(timestamp);
+    answer.failure = progress.failure.as_ref().map(failure_out);
+    if let (RunStatus::Completed, Some(workflow)) = (progress.status, workflow) {
+        answer.output = Some(output(shared, key, &workflow).await?);
+    }
+    Ok(answer)
+}
+
+/// The run that the idempotency key led to before.
+async fn existing(
+    shared: &Surroundings,
+    scope: &TenantScope,
+    run: RunId,
+    span: Duration,
+) -> Result<Submitted, Refused> {
+    let key = RunKey { tenant: scope.tenant().clone(), run };
+    let (to, mut changes) = mpsc::channel(WATCH_MAX);
+    if !span.is_zero() {
+        shared.engine.watch(key.clone(), to)?;
+    }
+    // Read after the watch has begun: a run that has not ended here is seen to end there.
+    let row = read(shared, scope, run).await?;
+    let row = if span.is_zero() || row.status.is_ended() {
+        row
+    } else {
+        let end = async {
+            while let Some(change) = changes.recv().await {
+                if change.status.is_ended() {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            () = end => {}
+            () = tokio::time::sleep(span) => {}
+            () = shared.stopping() => {}
+        }
+        read(shared, scope, run).await?
+    };
+    let mut answer = Submitted { existing: true, ..blank(run, row.status) };
+    answer.created_at = Some(timestamp(row.created));
+    answer.ended_at = row.ended.map(timestamp);
+    answer.failure = row.failure.as_ref().map(failure_out);
+    if !span.is_zero() && row.status == RunStatus::Completed {
+        let workflow = shared.registry.workflow(&row.workflow, Some(row.version));
+        if let Some(workflow) = workflow {
+            answer.output = Some(output(shared, &key, &workflow).await?);
+        }
+    }
+    Ok(answer)
+}
+
+async fn read(shared: &Surroundings, scope: &TenantScope, run: RunId) -> Result<RunRow, Refused> {
+    let row = shared.reads.run(scope, run).await?;
+    row.ok_or_else(|| crate::problem::rejection::unknown_run(&run.to_string()))
+}
+
+/// The output of a completed run, as JSON.
+pub(super) async fn output(
+    shared: &Surroundings,
+    key: &RunKey,
+    workflow: &Arc<Workflow>,
+) -> Result<fairlane_api::Json, Refused> {
+    match shared.assembly.run_output(key, workflow).await {
+        Ok(output) => {
+            let text = std::str::from_utf8(&output).unwrap_or("null");
+            Ok(serde_json::value::RawValue::from_string(text.to_owned()).unwrap_or_else(|_| null()))
+        }
+        Err(Unassembled::Failed(failure)) => {
+            Err(Refused::new(Code::NoOutput).detail(failure.message.to_string()))
+        }
+        Err(Unassembled::Unavailable) => Err(Refused::new(Code::StoreUnavailable)),
+    }
+}
+
+async fn batch_result(
+    engine: &Engine,
+    at: usize,
+    sent: Result<oneshot::Receiver<Outcome>, Refused>,
+) -> BatchResult {
+    let outcome = match sent {
+        Ok(outcome) => outcome.await.map_err(|_| engine.unavailable()),
+        Err(refused) => Err(refused),
+    };
+    let accepted = match outcome {
+        Ok(Outcome::Accepted { run, existing }) => Ok((run, existing)),
+        Ok(Outcome::Ended(progress)) => Ok((progress.key.run, false)),
+        Ok(Outcome::Rejected(rejection)) => {
+            let refused = Refused::from(rejection);
+            Err(if refused.0.pointer.is_some() {
+                refused.below(&format!("/runs/{at}"))
+            } else {
+                refused
+            })
+        }
+        Err(refused) => Err(refused),
+    };
+    match accepted {
+        Ok((run, existing)) => BatchResult {
+            status: if existing { 200 } else { 201 },
+            run: Some(run.to_string()),
+            problem: None,
+        },
+        Err(refused) => {
+            BatchResult { status: refused.status(), run: None, problem: Some(*refused.0) }
+        }
+    }
+}
+
+fn blank(run: RunId, status: RunStatus) -> Submitted {
+    Submitted {
+        run: run.to_string(),
+        existing: false,
+        status: status_out(status),
+        created_at: None,
+        ended_at: None,
+        failure: None,
+        output: None,
+    }
+}
+
+fn respond(scope: &TenantScope, answer: &Submitted) -> Response {
+    let status = if answer.existing { StatusCode::OK } else { StatusCode::CREATED };
+    let location = format!("/v1/tenants/{}/runs/{}", scope.tenant(), answer.run);
+    let body = serde_json::to_vec(answer).unwrap_or_default();
+    let json = HeaderValue::from_static("application/json");
+    let mut response = (status, [(header::CONTENT_TYPE, json)], body).into_response();
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}

@@ -1,0 +1,280 @@
+//! The server as a whole: what its parts share, how it starts, how connections are served, how it stops.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fairlane_core::cell::change::Snapshot;
+use fairlane_core::cell::input::{Configure, Input};
+use fairlane_core::row::Role;
+use fairlane_core::time::Time;
+use fairlane_store::memory::{Disk, MemoryStore};
+use fairlane_store::sqlite::SqliteStore;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::assembly::Assembly;
+use crate::cache::Cache;
+use crate::clock::Clock;
+use crate::config::{self, Config, StoreKind};
+use crate::effects::Effects;
+use crate::engine::Engine;
+use crate::engine::health::State;
+use crate::engine::owner::{Owner, own};
+use crate::reads::Reads;
+use crate::registry::Registry;
+
+/// Name of the file that an operator's first key is written to.
+pub const OPERATOR_KEY_FILE: &str = "operator.key";
+/// The request line and headers of one request.
+const HEADER_BYTES_MAX: usize = 64 << 10;
+/// A connection on which no complete request head arrives for this long is closed.
+const HEADER_TIME_MAX: Duration = Duration::from_mins(1);
+
+/// What all requests share.
+pub(crate) type Shared = Arc<Surroundings>;
+
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    pub(crate) config: Config,
+    pub(crate) engine: Engine,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) reads: Reads,
+    pub(crate) assembly: Assembly,
+    stopping: watch::Receiver<bool>,
+}
+
+/// A running server. Dropped, it goes on serving; [`Server::stop`] ends it.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    operator_key: Option<String>,
+    stop: watch::Sender<bool>,
+    shared: Shared,
+    listening: tokio::task::JoinHandle<()>,
+    owner: JoinHandle<()>,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    #[error("cannot open the store")]
+    Store(#[from] fairlane_store::Error),
+    #[error("cannot listen on {addr}")]
+    Listen { addr: SocketAddr, source: std::io::Error },
+    #[error("cannot start the driver thread")]
+    Thread(#[source] std::io::Error),
+    #[error("cannot write the operator's key to {path}")]
+    KeyFile { path: String, source: std::io::Error },
+    #[error("cannot make the operator's key: {detail}")]
+    Key { detail: String },
+}
+
+impl Surroundings {
+    /// The wall clock, for rows that only people read it in.
+    #[expect(clippy::unused_self, reason = "the clock is one of the surroundings")]
+    pub(crate) fn now(&self) -> Time {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Time(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// Ends when the server begins to stop.
+    pub(crate) async fn stopping(&self) {
+        let mut stopping = self.stopping.clone();
+        // An error means that the server is gone, which is stopping too.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+}
+
+impl Server {
+    /// Opens the store, loads the cell and serves. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// If the configuration, the store or the address cannot be used.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        config.check()?;
+        let addr = config.listen;
+        let listener =
+            TcpListener::bind(addr).await.map_err(|source| Error::Listen { addr, source })?;
+        let addr = listener.local_addr().map_err(|source| Error::Listen { addr, source })?;
+        let (stop, stopping) = watch::channel(false);
+        let started = {
+            let config = config.clone();
+            let runtime = tokio::runtime::Handle::current();
+            tokio::task::spawn_blocking(move || open(config, stopping, runtime))
+                .await
+                .map_err(|error| Error::Thread(std::io::Error::other(error)))?
+        };
+        let (shared, owner) = started?;
+        let operator_key = first_key(&shared).await?;
+        let listening = tokio::spawn(listen(listener, shared.clone()));
+        tracing::info!(%addr, region = config.region, "serving");
+        Ok(Self { addr, operator_key, stop, shared, listening, owner })
+    }
+
+    /// The address that it listens on.
+    pub const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The operator's key, if the store was new. It is kept nowhere else, unless the configuration asked for
+    /// a file.
+    pub fn operator_key(&self) -> Option<&str> {
+        self.operator_key.as_deref()
+    }
+
+    /// Stops: no new connections, requests under way end (long polls at once), what was accepted is committed.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        let drain = Duration::from_millis(self.shared.config.drain_ms);
+        if tokio::time::timeout(drain, self.listening).await.is_err() {
+            tracing::warn!("some requests did not end in time and were cut off");
+        }
+        self.shared.engine.health.enter(State::Stopping);
+        self.shared.engine.stop();
+        let owner = self.owner;
+        let joined = tokio::task::spawn_blocking(move || owner.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the driver thread ended with a panic");
+        }
+    }
+}
+
+/// Opens the store and starts the driver thread.
+fn open(
+    config: Config,
+    stopping: watch::Receiver<bool>,
+    runtime: tokio::runtime::Handle,
+) -> Result<(Shared, JoinHandle<()>), Error> {
+    let store = open_store(&config)?;
+    let reads = Reads::new(&*store)?;
+    let journal = Arc::new(Mutex::new(store));
+    let (epoch, snapshot) = own(&journal)?;
+    let registry = Arc::new(Registry::new(&snapshot));
+    let cache = Arc::new(Cache::new(config.payload_cache_bytes));
+    let engine = Engine::new(Arc::default());
+    let assembly = Assembly::new(registry.clone(), cache.clone(), reads.clone());
+    let owner = Owner {
+        inbox: engine.inbox.clone(),
+        health: engine.health.clone(),
+        journal,
+        registry: registry.clone(),
+        cache,
+        effects: Effects::new(assembly.clone(), engine.inbox.clone(), runtime),
+        clock: Clock::new(newest(&snapshot)),
+    };
+    let thread = std::thread::Builder::new()
+        .name("fairlane-cell".to_owned())
+        .spawn(move || owner.run(epoch, snapshot))
+        .map_err(Error::Thread)?;
+    let shared = Surroundings { config, engine, registry, reads, assembly, stopping };
+    Ok((Arc::new(shared), thread))
+}
+
+/// The newest time that live rows know: the clock of the last start may have been ahead of this one.
+fn newest(snapshot: &Snapshot) -> Time {
+    let runs = snapshot.runs.iter().map(|run| run.created);
+    let steps = snapshot.steps.iter().map(|step| step.since);
+    runs.chain(steps).max().unwrap_or_default()
+}
+
+fn open_store(config: &Config) -> Result<Box<dyn fairlane_store::Store>, Error> {
+    match config.store {
+        StoreKind::Memory => Ok(Box::new(MemoryStore::open(&Disk::default()))),
+        StoreKind::Sqlite => Ok(Box::new(SqliteStore::open(&config.data_dir, &config.region)?)),
+    }
+}
+
+/// Makes the first operator's key of a new store. The file is written before the key takes effect, so that a
+/// crash in between leaves a store that is still new.
+async fn first_key(shared: &Shared) -> Result<Option<String>, Error> {
+    let keys = shared.registry.keys(None, usize::MAX);
+    if keys.iter().any(|key| key.role == Role::Operator) {
+        return Ok(None);
+    }
+    let failed = |refused: crate::problem::Refused| Error::Key { detail: refused.0.to_string() };
+    let label = "first operator's key";
+    let (row, secret) = crate::auth::mint(Role::Operator, label, shared.now()).map_err(failed)?;
+    if shared.config.operator_key_file {
+        let path = shared.config.data_dir.join(OPERATOR_KEY_FILE);
+        write_secret(&path, &secret)
+            .map_err(|source| Error::KeyFile { path: path.display().to_string(), source })?;
+    }
+    let configured = shared.engine.ask(|reply| Input::Configure(reply, Configure::Key(row)));
+    configured.await.map_err(failed)?;
+    Ok(Some(secret))
+}
+
+/// Writes a file that only its owner can read.
+fn write_secret(path: &Path, secret: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    writeln!(file, "{secret}")?;
+    file.sync_all()
+}
+
+/// Accepts connections until the server stops, then waits for those that are open.
+async fn listen(listener: TcpListener, shared: Shared) {
+    let router = crate::openapi::router(shared.clone());
+    let max = u32::try_from(shared.config.connections_max).unwrap_or(u32::MAX);
+    let room = Arc::new(Semaphore::new(max as usize));
+    loop {
+        let Ok(permit) = room.clone().acquire_owned().await else { break };
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of file descriptors, most likely: others must close first.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            () = shared.stopping() => break,
+        };
+        tokio::spawn(serve(stream, router.clone(), shared.clone(), permit));
+    }
+    drop(listener);
+    // All permits are back once all connections are closed.
+    let _ = room.acquire_many(max).await;
+}
+
+async fn serve(
+    stream: TcpStream,
+    router: axum::Router,
+    shared: Shared,
+    permit: OwnedSemaphorePermit,
+) {
+    // An answer is small and complete: it must not wait for the acknowledgement of the one before.
+    let _ = stream.set_nodelay(true);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME_MAX)
+        .max_buf_size(HEADER_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shared.stopping() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+    drop(permit);
+}

@@ -1,0 +1,271 @@
+//! `/v1/orgs`, `/v1/tiers`, `/v1/tenants`: declare, read, list.
+
+use std::sync::Arc;
+
+use axum::Json as Answer;
+use axum::extract::{Path, State};
+use fairlane_api::page::Page;
+use fairlane_api::resource::{self as wire, Applied, OrgSpec, TenantSpec, TierSpec};
+use fairlane_api::{Code, Problem};
+use fairlane_core::cell::effect::Response;
+use fairlane_core::cell::input::{Configure, Input};
+use fairlane_core::tenant::{Context, Org, Tenant, Tier};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::auth::{Operator, Scoped};
+use crate::body::{Json, Params};
+use crate::page::{Paging, page};
+use crate::problem::Refused;
+use crate::problem::rejection::unknown_tenant;
+use crate::serve::Shared;
+use crate::wire::{burst, burst_out, json, name, path_name, sla, sla_out};
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DryRun {
+    /// Check only, write nothing.
+    #[serde(default)]
+    pub(crate) dry_run: bool,
+}
+
+pub(crate) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(list_orgs))
+        .routes(routes!(get_org, put_org))
+        .routes(routes!(list_tiers))
+        .routes(routes!(get_tier, put_tier))
+        .routes(routes!(list_tenants))
+        .routes(routes!(get_tenant, put_tenant))
+}
+
+/// Declares a resource, or checks whether it could be.
+pub(crate) async fn configure(
+    shared: &Shared,
+    resource: Configure,
+    DryRun { dry_run }: DryRun,
+) -> Result<Applied, Refused> {
+    if dry_run {
+        crate::dry_run::check(&shared.registry, &resource)?;
+        return Ok(Applied { changed: false, dry_run });
+    }
+    match shared.engine.ask(|reply| Input::Configure(reply, resource)).await? {
+        Response::Configured { changed } => Ok(Applied { changed, dry_run }),
+        other => Err(Refused::internal(&format!("a declaration was answered by {other:?}"))),
+    }
+}
+
+/// Declares an organisation
+#[utoipa::path(
+    put, path = "/v1/orgs/{org}", tag = "tenants", params(("org" = String, Path), DryRun),
+    request_body = OrgSpec,
+    responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn put_org(
+    State(shared): State<Shared>,
+    _: Operator,
+    Path(org): Path<String>,
+    Params(dry_run): Params<DryRun>,
+    Json(spec): Json<OrgSpec>,
+) -> Result<Answer<Applied>, Refused> {
+    let org = Org { id: path_name(&org)?, weight: spec.weight, cap: spec.cap };
+    configure(&shared, Configure::Org(org), dry_run).await.map(Answer)
+}
+
+/// Reads an organisation
+#[utoipa::path(
+    get, path = "/v1/orgs/{org}", tag = "tenants", params(("org" = String, Path)),
+    responses((status = 200, body = wire::Org), (status = "4XX", body = Problem))
+)]
+async fn get_org(
+    State(shared): State<Shared>,
+    _: Operator,
+    Path(org): Path<String>,
+) -> Result<Answer<wire::Org>, Refused> {
+    let found = org.parse().ok().and_then(|id| shared.registry.org(&id));
+    found
+        .as_ref()
+        .map(org_out)
+        .map(Answer)
+        .ok_or_else(|| missing(Code::UnknownOrg, "organisation", &org))
+}
+
+/// Lists organisations
+#[utoipa::path(
+    get, path = "/v1/orgs", tag = "tenants", params(Paging),
+    responses((status = 200, body = Page<wire::Org>), (status = "4XX", body = Problem))
+)]
+async fn list_orgs(
+    State(shared): State<Shared>,
+    _: Operator,
+    Params(paging): Params<Paging>,
+) -> Result<Answer<Page<wire::Org>>, Refused> {
+    let limit = paging.limit()?;
+    let read = shared.registry.orgs(paging.after()?.as_ref(), limit + 1);
+    Ok(Answer(page(read, limit, |org| org.id.to_string(), |org| org_out(&org))))
+}
+
+/// Declares a tier
+#[utoipa::path(
+    put, path = "/v1/tiers/{tier}", tag = "tenants", params(("tier" = String, Path), DryRun),
+    request_body = TierSpec,
+    responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn put_tier(
+    State(shared): State<Shared>,
+    _: Operator,
+    Path(tier): Path<String>,
+    Params(dry_run): Params<DryRun>,
+    Json(spec): Json<TierSpec>,
+) -> Result<Answer<Applied>, Refused> {
+    let tier = Tier {
+        name: path_name(&tier)?,
+        weight: spec.weight,
+        cap: spec.cap,
+        burst: spec.burst.map(burst),
+        urgent_share_permille: spec.urgent_share_permille,
+        runs_max: spec.runs_max,
+        sla: spec.sla.map(sla),
+    };
+    configure(&shared, Configure::Tier(tier), dry_run).await.map(Answer)
+}
+
+/// Reads a tier
+#[utoipa::path(
+    get, path = "/v1/tiers/{tier}", tag = "tenants", params(("tier" = String, Path)),
+    responses((status = 200, body = wire::Tier), (status = "4XX", body = Problem))
+)]
+async fn get_tier(
+    State(shared): State<Shared>,
+    _: Operator,
+    Path(tier): Path<String>,
+) -> Result<Answer<wire::Tier>, Refused> {
+    let found = tier.parse().ok().and_then(|name| shared.registry.tier(&name));
+    found
+        .as_ref()
+        .map(tier_out)
+        .map(Answer)
+        .ok_or_else(|| missing(Code::UnknownTier, "tier", &tier))
+}
+
+/// Lists tiers
+#[utoipa::path(
+    get, path = "/v1/tiers", tag = "tenants", params(Paging),
+    responses((status = 200, body = Page<wire::Tier>), (status = "4XX", body = Problem))
+)]
+async fn list_tiers(
+    State(shared): State<Shared>,
+    _: Operator,
+    Params(paging): Params<Paging>,
+) -> Result<Answer<Page<wire::Tier>>, Refused> {
+    let limit = paging.limit()?;
+    let read = shared.registry.tiers(paging.after()?.as_ref(), limit + 1);
+    Ok(Answer(page(read, limit, |tier| tier.name.to_string(), |tier| tier_out(&tier))))
+}
+
+/// Declares a tenant
+#[utoipa::path(
+    put, path = "/v1/tenants/{tenant}", tag = "tenants", params(("tenant" = String, Path), DryRun),
+    request_body = TenantSpec,
+    responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn put_tenant(
+    State(shared): State<Shared>,
+    _: Operator,
+    Path(tenant): Path<String>,
+    Params(dry_run): Params<DryRun>,
+    Json(spec): Json<TenantSpec>,
+) -> Result<Answer<Applied>, Refused> {
+    let tenant = Tenant {
+        id: path_name(&tenant)?,
+        org: name(&spec.org, "/org")?,
+        tier: name(&spec.tier, "/tier")?,
+        weight: spec.weight,
+        cap: spec.cap,
+        burst: spec.burst.map(burst),
+        sla: spec.sla.map(sla),
+        suspended: spec.suspended,
+        attributes: attributes(spec.attributes)?,
+    };
+    configure(&shared, Configure::Tenant(tenant), dry_run).await.map(Answer)
+}
+
+/// Reads a tenant
+///
+/// What the tenant leaves to its tier is filled in.
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}", tag = "tenants", params(("tenant" = String, Path)),
+    responses((status = 200, body = wire::Tenant), (status = "4XX", body = Problem))
+)]
+async fn get_tenant(
+    State(shared): State<Shared>,
+    Scoped(scope): Scoped,
+) -> Result<Answer<wire::Tenant>, Refused> {
+    let context = shared.registry.context(scope.tenant());
+    let context = context.ok_or_else(|| unknown_tenant(scope.tenant().as_str()))?;
+    Ok(Answer(tenant_out(&context)))
+}
+
+/// Lists tenants
+#[utoipa::path(
+    get, path = "/v1/tenants", tag = "tenants", params(Paging),
+    responses((status = 200, body = Page<wire::Tenant>), (status = "4XX", body = Problem))
+)]
+async fn list_tenants(
+    State(shared): State<Shared>,
+    _: Operator,
+    Params(paging): Params<Paging>,
+) -> Result<Answer<Page<wire::Tenant>>, Refused> {
+    let limit = paging.limit()?;
+    let read = shared.registry.contexts(paging.after()?.as_ref(), limit + 1);
+    let view = |context: Arc<Context>| tenant_out(&context);
+    Ok(Answer(page(read, limit, |context| context.tenant.to_string(), view)))
+}
+
+pub(crate) fn missing(code: Code, what: &str, name: &str) -> Refused {
+    Refused::new(code).detail(format!("no {what} is named `{name}`"))
+}
+
+fn attributes(given: Option<fairlane_api::Json>) -> Result<Arc<str>, Refused> {
+    let Some(given) = given else { return Ok(Arc::from("{}")) };
+    if given.get().starts_with('{') {
+        return Ok(Arc::from(given.get()));
+    }
+    Err(Refused::new(Code::InvalidValue).at("/attributes").expected("a JSON object"))
+}
+
+fn org_out(org: &Org) -> wire::Org {
+    wire::Org { id: org.id.to_string(), weight: org.weight, cap: org.cap }
+}
+
+fn tier_out(tier: &Tier) -> wire::Tier {
+    wire::Tier {
+        name: tier.name.to_string(),
+        weight: tier.weight,
+        cap: tier.cap,
+        burst: tier.burst.map(burst_out),
+        urgent_share_permille: tier.urgent_share_permille,
+        runs_max: tier.runs_max,
+        sla: tier.sla.map(sla_out),
+    }
+}
+
+fn tenant_out(context: &Context) -> wire::Tenant {
+    wire::Tenant {
+        id: context.tenant.to_string(),
+        org: context.org.to_string(),
+        tier: context.tier.to_string(),
+        version: context.version,
+        weight: context.weight,
+        cap: context.cap,
+        burst: context.burst.map(burst_out),
+        urgent_share_permille: context.urgent_share_permille,
+        runs_max: context.runs_max,
+        sla: context.sla.map(sla_out),
+        suspended: context.suspended,
+        attributes: json(&context.attributes),
+    }
+}

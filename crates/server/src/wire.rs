@@ -1,0 +1,295 @@
+//! Conversions between wire and domain that more than one resource needs. Sentences about waits are made here.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use fairlane_api as api;
+use fairlane_api::{Code, Timestamp};
+use fairlane_core::cell::effect::{Phase, StepView, Waiting};
+use fairlane_core::gate::{Gate, Refusal};
+use fairlane_core::id::StepName;
+use fairlane_core::row::{Failure, Lane, Part, RunStatus};
+use fairlane_core::scheduler::Wait;
+use fairlane_core::tenant::{Burst, Sla};
+use fairlane_core::time::{Span, Time};
+use serde_json::value::RawValue;
+
+use crate::problem::Refused;
+
+/// Checks a name of the request body.
+pub(crate) fn name<T>(text: &str, pointer: &str) -> Result<T, Refused>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    text.parse().map_err(|error: T::Err| {
+        Refused::new(Code::InvalidName).detail(format!("the name {error}")).at(pointer)
+    })
+}
+
+/// Checks a name of the path under which something is to be declared.
+pub(crate) fn path_name<T>(text: &str) -> Result<T, Refused>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    text.parse().map_err(|error: T::Err| {
+        Refused::new(Code::InvalidName).detail(format!("the name in the path {error}"))
+    })
+}
+
+/// A number of the request that has a largest value.
+pub(crate) fn at_most(value: u64, max: u64, pointer: &str) -> Result<(), Refused> {
+    if value <= max {
+        return Ok(());
+    }
+    Err(Refused::new(Code::OutOfRange)
+        .detail(format!("the value is {value}"))
+        .at(pointer)
+        .expected(format!("at most {max}")))
+}
+
+/// A text that is known to be JSON.
+pub(crate) fn json(text: &str) -> api::Json {
+    RawValue::from_string(text.to_owned()).unwrap_or_else(|_| null())
+}
+
+pub(crate) fn null() -> api::Json {
+    RawValue::NULL.to_owned()
+}
+
+pub(crate) const fn timestamp(time: Time) -> Timestamp {
+    Timestamp(time.0)
+}
+
+/// Whole milliseconds, rounded down; what was declared in milliseconds comes back as it was.
+pub(crate) const fn millis(span: Span) -> u64 {
+    span.0 / 1_000
+}
+
+pub(crate) const fn lane(lane: api::run::Lane) -> Lane {
+    match lane {
+        api::run::Lane::Urgent => Lane::Urgent,
+        api::run::Lane::Normal => Lane::Normal,
+        api::run::Lane::Background => Lane::Background,
+    }
+}
+
+pub(crate) const fn lane_out(lane: Lane) -> api::run::Lane {
+    match lane {
+        Lane::Urgent => api::run::Lane::Urgent,
+        Lane::Normal => api::run::Lane::Normal,
+        Lane::Background => api::run::Lane::Background,
+    }
+}
+
+pub(crate) const fn status(status: api::run::RunStatus) -> RunStatus {
+    match status {
+        api::run::RunStatus::Running => RunStatus::Running,
+        api::run::RunStatus::Paused => RunStatus::Paused,
+        api::run::RunStatus::Stopping => RunStatus::Stopping,
+        api::run::RunStatus::Compensating => RunStatus::Compensating,
+        api::run::RunStatus::Completed => RunStatus::Completed,
+        api::run::RunStatus::Failed => RunStatus::Failed,
+        api::run::RunStatus::Cancelled => RunStatus::Cancelled,
+    }
+}
+
+pub(crate) const fn status_out(status: RunStatus) -> api::run::RunStatus {
+    match status {
+        RunStatus::Running => api::run::RunStatus::Running,
+        RunStatus::Paused => api::run::RunStatus::Paused,
+        RunStatus::Stopping => api::run::RunStatus::Stopping,
+        RunStatus::Compensating => api::run::RunStatus::Compensating,
+        RunStatus::Completed => api::run::RunStatus::Completed,
+        RunStatus::Failed => api::run::RunStatus::Failed,
+        RunStatus::Cancelled => api::run::RunStatus::Cancelled,
+    }
+}
+
+pub(crate) const fn part_out(part: Part) -> api::view::Part {
+    match part {
+        Part::Whole => api::view::Part::Whole,
+        Part::Compensation => api::view::Part::Compensation,
+        Part::Item(at) => api::view::Part::Item(at),
+    }
+}
+
+pub(crate) const fn phase_out(phase: Phase) -> api::view::Phase {
+    match phase {
+        Phase::Pending => api::view::Phase::Pending,
+        Phase::Evaluating => api::view::Phase::Evaluating,
+        Phase::Ready => api::view::Phase::Ready,
+        Phase::Leased => api::view::Phase::Leased,
+        Phase::Backoff => api::view::Phase::Backoff,
+        Phase::Sleeping => api::view::Phase::Sleeping,
+        Phase::Listening => api::view::Phase::Listening,
+        Phase::Calling => api::view::Phase::Calling,
+        Phase::Mapping => api::view::Phase::Mapping,
+        Phase::Done => api::view::Phase::Done,
+        Phase::Skipped => api::view::Phase::Skipped,
+        Phase::Failed => api::view::Phase::Failed,
+        Phase::Cancelled => api::view::Phase::Cancelled,
+    }
+}
+
+pub(crate) fn failure_out(failure: &Failure) -> api::run::Failure {
+    api::run::Failure {
+        class: failure.class.to_string(),
+        message: failure.message.to_string(),
+        step: failure.step.as_ref().map(ToString::to_string),
+    }
+}
+
+pub(crate) fn burst(burst: api::resource::Burst) -> Burst {
+    Burst { extra_slots: burst.extra_slots, credit: Span::from_millis(burst.credit_ms) }
+}
+
+pub(crate) const fn burst_out(burst: Burst) -> api::resource::Burst {
+    api::resource::Burst { extra_slots: burst.extra_slots, credit_ms: millis(burst.credit) }
+}
+
+pub(crate) fn sla(sla: api::resource::Sla) -> Sla {
+    Sla { percentile_permille: sla.percentile_permille, latency: Span::from_millis(sla.latency_ms) }
+}
+
+pub(crate) const fn sla_out(sla: Sla) -> api::resource::Sla {
+    api::resource::Sla {
+        percentile_permille: sla.percentile_permille,
+        latency_ms: millis(sla.latency),
+    }
+}
+
+pub(crate) fn step_out(view: &StepView) -> api::view::Step {
+    api::view::Step {
+        name: view.name.to_string(),
+        part: part_out(view.instance.part),
+        phase: phase_out(view.phase),
+        attempt: view.attempt,
+        since: Some(timestamp(view.since)),
+        waits: view.waits.as_ref().map(waiting_out),
+        failure: view.failure.as_ref().map(failure_out),
+    }
+}
+
+/// What a step waits for, with the sentence that says what would let it through.
+fn waiting_out(waiting: &Waiting) -> api::view::Waiting {
+    use api::view::WaitingOn as On;
+    let with = |on, needs: String| api::view::Waiting { needs, ..blank(on) };
+    match waiting {
+        Waiting::Steps(steps) => api::view::Waiting {
+            steps: steps.iter().map(ToString::to_string).collect(),
+            ..with(On::Steps, format!("the end of {}", list(steps)))
+        },
+        Waiting::Evaluation => with(On::Evaluation, "the value of its expression".to_owned()),
+        Waiting::Gate(refusal) => gate(refusal),
+        Waiting::Worker { worker, until } => api::view::Waiting {
+            until: Some(timestamp(*until)),
+            worker: Some(worker.to_string()),
+            ..with(On::Worker, format!("the report of worker `{worker}`"))
+        },
+        Waiting::Backoff { until, failure } => api::view::Waiting {
+            until: Some(timestamp(*until)),
+            failure: Some(failure_out(failure)),
+            ..with(On::Backoff, "the time of its next attempt".to_owned())
+        },
+        Waiting::Time { until } => api::view::Waiting {
+            until: Some(timestamp(*until)),
+            ..with(On::Time, "the time that it sleeps until".to_owned())
+        },
+        Waiting::Signal { name, until } => api::view::Waiting {
+            until: until.map(timestamp),
+            signal: Some(name.to_string()),
+            ..with(On::Signal, format!("a signal named `{name}`"))
+        },
+        Waiting::Child { run } => api::view::Waiting {
+            child: Some(run.to_string()),
+            ..with(On::Child, format!("the end of run {run}"))
+        },
+        Waiting::Items { done, of } => api::view::Waiting {
+            items_done: Some(*done),
+            items: Some(*of),
+            ..with(On::Items, format!("the end of its items, of which {done} of {of} are done"))
+        },
+        Waiting::Resume => with(On::Resume, "the run to be resumed".to_owned()),
+    }
+}
+
+fn gate(refusal: &Refusal) -> api::view::Waiting {
+    let mut waits = blank(api::view::WaitingOn::Gate);
+    waits.gate = Some(match refusal.gate() {
+        Gate::Route => api::view::Gate::Route,
+        Gate::Policy => api::view::Gate::Policy,
+        Gate::Budget => api::view::Gate::Budget,
+        Gate::Limit => api::view::Gate::Limit,
+        Gate::Slot => api::view::Gate::Slot,
+    });
+    waits.needs = match refusal {
+        Refusal::Route { needs, candidates } => {
+            format!("{needs}: none of {candidates} candidates is allowed and healthy")
+        }
+        Refusal::Policy { policy } => format!("a change of policy `{policy}`"),
+        Refusal::Budget { account, need_nano, left_nano } => {
+            format!("{need_nano} nano-units on account `{account}`, which has {left_nano} left")
+        }
+        Refusal::Limit { limit, used, of, opens } => {
+            waits.until = opens.map(timestamp);
+            format!("room under limit `{limit}`, of which {used} of {of} are used")
+        }
+        Refusal::NoWorker { pool } => {
+            waits.pool = Some(pool.to_string());
+            format!("a worker of pool `{pool}` that asks for work")
+        }
+        Refusal::Slot(wait) => slot(wait),
+    };
+    waits
+}
+
+/// What a step in a pool's queue needs. It says nothing of other tenants, as who asks is one tenant.
+fn slot(wait: &Wait) -> String {
+    match wait {
+        Wait::Paused => "the tenant to be active: it is suspended".to_owned(),
+        Wait::Parked { since, .. } => {
+            format!("its gate to open, which is closed since {}", timestamp(*since))
+        }
+        Wait::TenantCap { in_flight, cap, older_steps } => format!(
+            "a slot of the tenant, which holds {in_flight} of {cap}; \
+             {older_steps} older steps of it come first"
+        ),
+        Wait::OrgCap { cap, .. } => {
+            format!("a slot of the organisation, which holds all {cap} that it may")
+        }
+        Wait::LongSlots { cap, .. } => {
+            format!("one of the {cap} slots for long steps, which are all taken")
+        }
+        Wait::PoolFull { slots, older_steps, .. } => format!(
+            "a slot of the pool, of which all {slots} are taken; \
+             {older_steps} older steps of the tenant come first"
+        ),
+        Wait::Turn { older_steps, .. } => {
+            format!("its turn; {older_steps} older steps of the tenant come first")
+        }
+    }
+}
+
+const fn blank(on: api::view::WaitingOn) -> api::view::Waiting {
+    api::view::Waiting {
+        on,
+        needs: String::new(),
+        gate: None,
+        until: None,
+        steps: Vec::new(),
+        worker: None,
+        pool: None,
+        signal: None,
+        child: None,
+        items_done: None,
+        items: None,
+        failure: None,
+    }
+}
+
+fn list(steps: &[StepName]) -> String {
+    let names: Vec<String> = steps.iter().map(|step| format!("`{step}`")).collect();
+    names.join(", ")
+}

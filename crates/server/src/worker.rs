@@ -1,0 +1,267 @@
+//! `/v1/worker/exchange`: reports in, leases out, in one batched long poll.
+//!
+//! Outputs are checked before the cell hears of them; inputs are put together after it has granted a lease.
+//! Leases that do not reach the worker go back (see [`Courier`]).
+
+mod answer;
+mod lease;
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use fairlane_api::worker::{self as wire, Acceptance, Reason};
+use fairlane_api::{Code, Problem};
+use fairlane_core::cell::input::{AskId, Exchange, Input, Outcome, Report};
+use fairlane_core::id::{PoolName, WorkerName};
+use fairlane_core::row::{Failure, LeaseId, Payload};
+use tokio::sync::oneshot;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::assembly::Unassembled;
+use crate::auth::Identity;
+use crate::body::Json;
+use crate::engine::Engine;
+use crate::engine::desk::{Courier, Handover};
+use crate::problem::Refused;
+use crate::serve::Shared;
+use crate::wire::{at_most, name};
+use answer::{Answer, Delivery};
+
+/// Leases that one worker may hold, want or report at once.
+const LEASES_MAX: u64 = 10_000;
+const WAIT_MS_MAX: u64 = 60_000;
+/// Longest class of a failure; what is longer is cut.
+const CLASS_BYTES_MAX: usize = 64;
+
+pub(crate) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(exchange))
+}
+
+/// Reports, renews and takes leases
+///
+/// Delivery is at least once: report again what was not acknowledged. Outcomes are recorded once: a stale
+/// report is refused, and says so.
+#[utoipa::path(
+    post, path = "/v1/worker/exchange", tag = "worker", request_body = wire::Exchange,
+    responses((status = 200, body = wire::Exchanged), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn exchange(
+    State(shared): State<Shared>,
+    identity: Identity,
+    Json(body): Json<wire::Exchange>,
+) -> Result<Response, Refused> {
+    let asker = Asker::of(&body)?;
+    identity.serve(&asker.pool)?;
+    let reports = read_reports(&shared, body.report).await?;
+    let ask = shared.engine.ask_id();
+    let handover = shared.engine.exchange(Exchange {
+        ask,
+        worker: asker.worker.clone(),
+        pool: asker.pool.clone(),
+        slots: asker.slots,
+        want: body.want,
+        reports: reports.sent,
+        hold: body.wait_ms > 0,
+    })?;
+    let handover = wait(&shared, ask, handover, Duration::from_millis(body.wait_ms)).await?;
+    let Handover { exchanged, mut courier } = handover;
+    if let Some(rejection) = exchanged.rejection {
+        return Err(rejection.into());
+    }
+    let mut answer = Answer::new();
+    answer.receipts(reports.marks, exchanged.receipts);
+    answer.begin_leases();
+    for grant in &exchanged.grants {
+        match shared.assembly.input(grant).await {
+            Ok(input) => answer.lease(grant, &input),
+            Err(Unassembled::Failed(failure)) => {
+                courier.forget(&grant.lease);
+                asker.fail(&shared.engine, grant.lease.clone(), failure)?;
+            }
+            Err(Unassembled::Unavailable) => courier.give_back(&grant.lease),
+        }
+    }
+    answer.revoked(&exchanged.revoked);
+    Ok(respond(answer, courier))
+}
+
+/// The worker as it presents itself.
+struct Asker {
+    worker: WorkerName,
+    pool: PoolName,
+    slots: u32,
+}
+
+/// Reports, ready for the cell.
+struct Reports {
+    sent: Vec<Report>,
+    /// One for each report as it came.
+    marks: Vec<Mark>,
+}
+
+/// What is known of a report before the cell has it.
+enum Mark {
+    /// The next of the cell's receipts is for it, with this remark.
+    Sent(Option<Reason>),
+    /// It is not for the cell.
+    Settled(Acceptance),
+}
+
+impl Asker {
+    fn of(body: &wire::Exchange) -> Result<Self, Refused> {
+        at_most(u64::from(body.slots), LEASES_MAX, "/slots")?;
+        at_most(u64::from(body.want), LEASES_MAX, "/want")?;
+        at_most(body.wait_ms, WAIT_MS_MAX, "/wait_ms")?;
+        if body.report.len() as u64 > LEASES_MAX {
+            let refused = Refused::new(Code::TooMany).at("/report");
+            return Err(refused.expected(format!("at most {LEASES_MAX} reports")));
+        }
+        Ok(Self {
+            worker: name(&body.worker, "/worker")?,
+            pool: name(&body.pool, "/pool")?,
+            slots: body.slots,
+        })
+    }
+
+    /// The step cannot get its input: the attempt has failed without having reached the worker.
+    fn fail(&self, engine: &Engine, lease: LeaseId, failure: Failure) -> Result<(), Refused> {
+        let report = Report { lease, outcome: Outcome::Failed { failure, retryable: false } };
+        // Nobody waits for the receipt.
+        drop(engine.exchange(Exchange {
+            ask: engine.ask_id(),
+            worker: self.worker.clone(),
+            pool: self.pool.clone(),
+            slots: self.slots,
+            want: 0,
+            reports: vec![report],
+            hold: false,
+        })?);
+        Ok(())
+    }
+}
+
+async fn read_reports(shared: &Shared, given: Vec<wire::Report>) -> Result<Reports, Refused> {
+    let mut reports =
+        Reports { sent: Vec::with_capacity(given.len()), marks: Vec::with_capacity(given.len()) };
+    for (at, report) in given.into_iter().enumerate() {
+        let Some(id) = lease::parse(&report.lease) else {
+            reports.marks.push(Mark::Settled(Acceptance {
+                lease: report.lease,
+                receipt: wire::Receipt::Stale,
+                reason: Some(Reason::Unknown),
+            }));
+            continue;
+        };
+        let (outcome, reason) = match (report.completed, report.failed, report.heartbeat) {
+            (Some(completed), None, None) => completion(shared, &id, completed).await?,
+            (None, Some(failed), None) => (failure(&failed), None),
+            (None, None, Some(_)) => (Outcome::Heartbeat, None),
+            _ => {
+                return Err(Refused::new(Code::InvalidValue)
+                    .at(format!("/report/{at}"))
+                    .expected("exactly one of `completed`, `failed` and `heartbeat`"));
+            }
+        };
+        reports.sent.push(Report { lease: id, outcome });
+        reports.marks.push(Mark::Sent(reason));
+    }
+    Ok(reports)
+}
+
+/// An output that is too large or breaks the step's schema is a failed attempt.
+async fn completion(
+    shared: &Shared,
+    lease: &LeaseId,
+    completed: wire::Completed,
+) -> Result<(Outcome, Option<Reason>), Refused> {
+    let output = completed.output.as_ref().map_or("null", |output| output.get());
+    let max = shared.config.payload_bytes_max;
+    if output.len() > max {
+        let message = format!("the output has {} bytes, at most {max} are allowed", output.len());
+        let failure = reported("output-too-large", &message);
+        let outcome = Outcome::Failed { failure, retryable: false };
+        return Ok((outcome, Some(Reason::OutputTooLarge)));
+    }
+    let output = Payload::from(output.as_bytes());
+    Ok(match shared.assembly.check_output(lease, &output).await? {
+        Ok(()) => (Outcome::Completed { output }, None),
+        Err(message) => {
+            let failure = reported("output-invalid", &message);
+            (Outcome::Failed { failure, retryable: true }, Some(Reason::OutputInvalid))
+        }
+    })
+}
+
+fn failure(failed: &wire::Failed) -> Outcome {
+    let class = if failed.class.is_empty() { "failed" } else { &failed.class };
+    let class = cut(class, CLASS_BYTES_MAX);
+    Outcome::Failed { failure: reported(class, &failed.message), retryable: failed.retryable }
+}
+
+fn reported(class: &str, message: &str) -> Failure {
+    let message = cut(message, Failure::MESSAGE_BYTES_MAX);
+    Failure { class: class.into(), message: message.into(), step: None }
+}
+
+fn cut(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
+}
+
+/// Waits for the answer; asks for it when the time is over, or the server stops.
+async fn wait(
+    shared: &Shared,
+    ask: AskId,
+    mut handover: oneshot::Receiver<Handover>,
+    span: Duration,
+) -> Result<Handover, Refused> {
+    let leave = Leave { engine: &shared.engine, ask: Some(ask) };
+    let answer = if span.is_zero() {
+        handover.await
+    } else {
+        tokio::select! {
+            biased;
+            answer = &mut handover => answer,
+            () = tokio::time::sleep(span) => {
+                shared.engine.note(Input::Hurry(ask));
+                handover.await
+            }
+            () = shared.stopping() => {
+                shared.engine.note(Input::Hurry(ask));
+                handover.await
+            }
+        }
+    };
+    leave.answered();
+    answer.map_err(|_| shared.engine.unavailable())
+}
+
+/// Ends the poll of a worker whose connection has gone, so that it is offered nothing more.
+struct Leave<'a> {
+    engine: &'a Engine,
+    ask: Option<AskId>,
+}
+
+impl Leave<'_> {
+    fn answered(mut self) {
+        self.ask = None;
+    }
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        if let Some(ask) = self.ask {
+            self.engine.note(Input::Hurry(ask));
+        }
+    }
+}
+
+fn respond(answer: Answer, courier: Courier) -> Response {
+    let body = Body::new(Delivery::new(answer.finish(), courier));
+    let mut response = Response::new(body);
+    let json = axum::http::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(axum::http::header::CONTENT_TYPE, json);
+    response
+}
