@@ -1,0 +1,105 @@
+//! A tenant's key sees its tenant. Everything else answers as if it did not exist.
+
+use hyper::Method;
+use serde_json::json;
+
+use crate::harness::Harness;
+use crate::openapi::operations;
+
+#[tokio::test]
+async fn another_tenant_answers_exactly_as_a_missing_one() {
+    let harness = Harness::start().await;
+    let run = harness.submit("pair", json!({})).await;
+    let b = harness.client(json!({ "role": "tenant", "tenant": "b" })).await;
+    for (method, path, _) in operations() {
+        if !path.starts_with("/v1/tenants/{tenant}") || method == Method::PUT {
+            continue;
+        }
+        let answer = async |tenant: &str| {
+            let path = path.replace("{tenant}", tenant).replace("{run}", &run);
+            let mut request = b.request(method.clone(), &path, "{}");
+            request.headers_mut().insert("content-type", "application/json".parse().unwrap());
+            let reply = b.send(request).await;
+            assert_eq!(reply.refusal().1, "unknown-tenant", "{method} {path}");
+            assert_eq!(reply.status, 404);
+            let mut headers = reply.headers.clone();
+            headers.remove("date");
+            headers.remove("content-length");
+            let body = String::from_utf8(reply.body.to_vec()).unwrap();
+            (headers, body.replace(&format!("`{tenant}`"), "`?`"))
+        };
+        let (foreign, missing) = (answer("a").await, answer("nil").await);
+        assert_eq!(foreign, missing, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn another_tenants_run_answers_exactly_as_a_missing_one() {
+    let harness = Harness::start().await;
+    let run = harness.submit("pair", json!({})).await;
+    let missing = "0190b6c2-7a1e-7cc3-98c4-dc0c0c07398f";
+    let b = harness.client(json!({ "role": "tenant", "tenant": "b" })).await;
+    for (method, path, _) in operations() {
+        if !path.contains("{run}") {
+            continue;
+        }
+        let answer = async |run: &str| {
+            let path = path.replace("{tenant}", "b").replace("{run}", run);
+            let path = path.replace("{signal}", "s");
+            let reply = b.send(b.request(method.clone(), &path, "")).await;
+            assert_eq!(reply.refusal().1, "unknown-run", "{method} {path}");
+            String::from_utf8(reply.body.to_vec()).unwrap().replace(run, "?")
+        };
+        assert_eq!(answer(&run).await, answer(missing).await, "{method} {path}");
+        answer("no-uuid").await;
+    }
+}
+
+#[tokio::test]
+async fn each_role_reaches_its_own_part_only() {
+    let harness = Harness::start().await;
+    let tenant = harness.client(json!({ "role": "tenant", "tenant": "a" })).await;
+    let worker = harness.client(json!({ "role": "worker", "pools": ["main"] })).await;
+    for (method, path, is_open) in operations() {
+        if is_open {
+            continue;
+        }
+        let path = path.replace("{tenant}", "a");
+        let is_tenants = path.starts_with("/v1/tenants/a") && method != Method::PUT;
+        let is_workflow = path.starts_with("/v1/workflows") && method == Method::GET;
+        let is_worker = path == "/v1/worker/exchange";
+        let status = async |client: &crate::harness::Client| {
+            let mut request = client.request(method.clone(), &path, "{}");
+            request.headers_mut().insert("content-type", "application/json".parse().unwrap());
+            client.send(request).await.status.as_u16()
+        };
+        let reaches = |status: u16| status != 403 && status != 401;
+        if !is_worker {
+            assert_eq!(
+                reaches(status(&tenant).await),
+                is_tenants || is_workflow,
+                "{method} {path}"
+            );
+            assert!(!reaches(status(&worker).await), "{method} {path}");
+        }
+    }
+    let exchange = |pool: &str| json!({ "worker": "w", "pool": pool, "slots": 1 });
+    harness.operator.put("/v1/platform/pools/other", json!({ "slots": 1 })).await.ok();
+    worker.post("/v1/worker/exchange", exchange("main")).await.ok();
+    let reply = worker.post("/v1/worker/exchange", exchange("other")).await;
+    assert_eq!(reply.refusal(), (403, "forbidden".into(), String::new()));
+    let reply = tenant.post("/v1/worker/exchange", exchange("main")).await;
+    assert_eq!(reply.refusal(), (403, "forbidden".into(), String::new()));
+}
+
+#[tokio::test]
+async fn a_tenants_list_holds_its_own_runs() {
+    let harness = Harness::start().await;
+    let run = harness.submit("pair", json!({})).await;
+    let a = harness.client(json!({ "role": "tenant", "tenant": "a" })).await;
+    let b = harness.client(json!({ "role": "tenant", "tenant": "b" })).await;
+    let listed = a.get("/v1/tenants/a/runs").await.ok();
+    assert_eq!(listed["items"][0]["id"], run);
+    let listed = b.get("/v1/tenants/b/runs").await.ok();
+    assert_eq!(listed["items"], json!([]));
+}

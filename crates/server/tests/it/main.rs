@@ -1,0 +1,14 @@
+//! The server as its clients see it: over HTTP, on a real store, with a real cell.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod commands;
+mod errors;
+mod events;
+mod exchange;
+mod harness;
+mod isolation;
+mod openapi;
+mod resources;
+mod restart;
+mod runs;
