@@ -1,0 +1,95 @@
+//! P4: after a turn is closed no step is left waiting that a slot, its caps and an asking worker have room for.
+//!
+//! Both sides are computed anew from rows, declarations and open exchanges; nothing is asked of the scheduler.
+//! Left out: turns after a slow commit, when the valve keeps slots back on purpose.
+
+use std::collections::BTreeMap;
+
+use fairlane_core::cell::effect::Effect;
+use fairlane_core::cell::input::AskId;
+use fairlane_core::id::PoolName;
+use fairlane_core::pool::Policy;
+
+use super::answered::Answered;
+use super::p01_caps::{Caps, is_long, long_slots};
+use super::ready::{Moment, Ready, ready};
+use crate::host::{Ask, Host};
+use crate::rows::Rows;
+use crate::violation::{Verdict, Violation};
+
+/// A turn that was closed and is durable: the rows are as the cell saw them when it closed it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Close<'a> {
+    pub(crate) turn: u64,
+    pub(crate) effects: &'a [Effect],
+    pub(crate) host: &'a Host,
+    pub(crate) rows: &'a Rows,
+}
+
+pub(crate) fn closed(close: &Close<'_>, caps: &Caps, answered: &Answered) -> Verdict {
+    if close.host.is_throttled {
+        return Ok(());
+    }
+    let mut asking = asking(close, caps);
+    if asking.is_empty() {
+        return Ok(());
+    }
+    let moment = Moment { turn: close.turn, clock: close.host.closed_clock };
+    for step in ready(close.rows, answered, moment) {
+        let Some((ask, room)) = asking.remove(&step.pool) else { continue };
+        if may_run(&step, close.rows, caps) {
+            let facts = format!(
+                "after turn {} {step:?} waits although {ask:?} has room for {room}",
+                close.turn
+            );
+            return Err(Violation { promise: "P4 work conservation", facts });
+        }
+        asking.insert(step.pool, (ask, room));
+    }
+    Ok(())
+}
+
+/// For each pool, an exchange that could have been given more.
+fn asking<'a>(close: &Close<'a>, caps: &Caps) -> BTreeMap<PoolName, (&'a Ask, u32)> {
+    let given: BTreeMap<AskId, u32> = close
+        .effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Exchanged(ask, answer) => {
+                Some((*ask, u32::try_from(answer.grants.len()).unwrap_or(u32::MAX)))
+            }
+            _ => None,
+        })
+        .collect();
+    let room = |id: &AskId, ask: &Ask| {
+        let is_over = ask.over.is_some_and(|over| over <= close.turn);
+        let wanted = if is_over { 0 } else { ask.want };
+        let wanted = wanted.saturating_sub(given.get(id).copied().unwrap_or(0));
+        wanted.min(ask.slots.saturating_sub(caps.of_worker(&ask.pool, &ask.worker)))
+    };
+    let asks = close.host.asks.iter().filter(|(_, ask)| ask.turn <= close.turn);
+    asks.map(|(id, ask)| (ask, room(id, ask)))
+        .filter(|(_, room)| *room > 0)
+        .map(|(ask, room)| (ask.pool.clone(), (ask, room)))
+        .collect()
+}
+
+/// Whether every cap that the step meets has room for it.
+fn may_run(step: &Ready, rows: &Rows, caps: &Caps) -> bool {
+    let Ready { key, instance, pool } = step;
+    let (Some(context), Some(declared)) = (rows.context(&key.tenant), rows.pools.get(pool)) else {
+        return false;
+    };
+    if context.suspended || caps.in_pool(pool) >= declared.slots {
+        return false;
+    }
+    if declared.policy != Policy::Fair {
+        return true;
+    }
+    let org_cap = rows.orgs.get(&context.org).and_then(|org| org.cap).unwrap_or(u32::MAX);
+    let is_held_back_as_long =
+        is_long(rows, key, *instance, declared) && caps.long_in(pool) >= long_slots(declared);
+    caps.of_tenant(pool, &key.tenant) < context.cap
+        && caps.of_org(pool, &context.org) < org_cap
+        && !is_held_back_as_long
+}

@@ -1,0 +1,122 @@
+//! P6 and P9: what the cell says it holds is what the rows say is leased, and what it says waits is what is ready;
+//! neither more nor less, while everything runs and when all is over.
+
+use std::collections::BTreeMap;
+
+use fairlane_core::cell::effect::{Phase, PoolView, Response, RunView, TenantView, ValveView};
+use fairlane_core::row::{RunRow, StepState};
+
+use super::answered::Answered;
+use super::p01_caps::Caps;
+use super::ready::{Moment, Ready, ready};
+use crate::host::Host;
+use crate::rows::Rows;
+use crate::violation::{Verdict, holds};
+
+const PROMISE: &str = "P6 waiting holds nothing";
+
+/// Compares an answer with the rows it was given about.
+pub(crate) fn probed(
+    response: &Response,
+    moment: Moment,
+    caps: &Caps,
+    answered: &Answered,
+    rows: &Rows,
+) -> Verdict {
+    let ready = || ready(rows, answered, moment);
+    match response {
+        Response::Pools(pools) => {
+            pools.iter().try_for_each(|pool| agrees_pool(pool, caps, &ready()))
+        }
+        Response::Tenants(tenants) => {
+            let ready = ready();
+            tenants.iter().try_for_each(|tenant| agrees_tenant(tenant, caps, &ready, rows))
+        }
+        Response::Valve(valve) => agrees_valve(valve, rows),
+        Response::Explained(run) => agrees_run(run, &ready(), rows),
+        _ => Ok(()),
+    }
+}
+
+/// With no run live, nothing is held, and nothing is remembered to be done.
+pub(crate) fn emptied(host: &Host, rows: &Rows) -> Verdict {
+    let leased: Vec<_> = rows
+        .steps
+        .values()
+        .flat_map(BTreeMap::values)
+        .filter(|step| matches!(step.state, StepState::Leased { .. }))
+        .collect();
+    holds(leased.is_empty(), "P9 nothing leaks", || format!("leased rows: {leased:?}"))?;
+    let wake = host.driver.as_ref().and_then(fairlane_core::driver::Driver::next_wake);
+    holds(wake.is_none(), "P9 nothing leaks", || {
+        format!("the cell is empty and wants to be woken at {wake:?}")
+    })
+}
+
+fn agrees_pool(view: &PoolView, caps: &Caps, ready: &[Ready]) -> Verdict {
+    let waiting = ready.iter().filter(|step| step.pool == view.pool).count() as u64;
+    holds(view.in_flight == caps.in_pool(&view.pool), PROMISE, || {
+        format!("{} steps are leased, but {view:?}", caps.in_pool(&view.pool))
+    })?;
+    holds(view.waiting == waiting, PROMISE, || format!("{waiting} steps are ready, but {view:?}"))
+}
+
+fn agrees_tenant(view: &TenantView, caps: &Caps, ready: &[Ready], rows: &Rows) -> Verdict {
+    let slots: u32 = rows.pools.keys().map(|pool| caps.of_tenant(pool, &view.tenant)).sum();
+    holds(view.slots == slots, PROMISE, || format!("{slots} slots are leased, but {view:?}"))?;
+    let waiting = ready.iter().filter(|step| step.key.tenant == view.tenant).count();
+    holds(view.waiting as usize == waiting, PROMISE, || {
+        format!("{waiting} steps are ready, but {view:?}")
+    })?;
+    let live = rows.live_runs().filter(|run| run.key.tenant == view.tenant).count();
+    holds(view.live_runs == live as u64, PROMISE, || format!("{live} runs are live, but {view:?}"))
+}
+
+fn agrees_valve(view: &ValveView, rows: &Rows) -> Verdict {
+    let live = rows.live_runs().count() as u64;
+    let bytes: u64 = rows.live_runs().map(|run| u64::from(run.input_bytes)).sum();
+    holds(view.live_runs == live && view.waiting_bytes == bytes, PROMISE, || {
+        format!("{live} runs of {bytes} bytes are live, but {view:?}")
+    })
+}
+
+/// What explains a run says the same as its rows, and names a cause for all that waits.
+fn agrees_run(view: &RunView, ready: &[Ready], rows: &Rows) -> Verdict {
+    let Some(run) = rows.runs.iter().find(|(key, _)| key.run == view.run).map(|(_, run)| run)
+    else {
+        return holds(false, PROMISE, || format!("no row of {view:?}"));
+    };
+    holds(run.status == view.status, PROMISE, || format!("{run:?} is shown as {view:?}"))?;
+    view.steps.iter().try_for_each(|step| {
+        let stored = rows.step(&run.key, step.instance).map(|row| &row.state);
+        let is_queued = ready.iter().any(|at| at.key == run.key && at.instance == step.instance);
+        holds(agrees_phase(step.phase, stored, is_queued, run), PROMISE, || {
+            format!("{step:?} is shown for {stored:?}, ready {is_queued}, in {run:?}")
+        })?;
+        let is_final =
+            matches!(step.phase, Phase::Done | Phase::Skipped | Phase::Failed | Phase::Cancelled);
+        holds(is_final == step.waits.is_none(), "P13 explain", || format!("{step:?} of {run:?}"))
+    })
+}
+
+fn agrees_phase(phase: Phase, stored: Option<&StepState>, is_queued: bool, run: &RunRow) -> bool {
+    use fairlane_core::row::RunStatus::Paused;
+    match (phase, stored) {
+        (Phase::Pending | Phase::Evaluating, None) => !is_queued,
+        (Phase::Ready, None | Some(StepState::Ready | StepState::Backoff { .. })) => {
+            is_queued || run.status == Paused
+        }
+        (Phase::Cancelled, None) => run.outcome.is_some(),
+        (Phase::Leased, Some(StepState::Leased { .. }))
+        | (Phase::Backoff, Some(StepState::Backoff { .. }))
+        | (Phase::Sleeping, Some(StepState::Sleeping { .. }))
+        | (Phase::Listening, Some(StepState::Listening { .. }))
+        | (Phase::Calling, Some(StepState::Calling { .. }))
+        | (Phase::Mapping, Some(StepState::Mapping { .. }))
+        | (Phase::Done, Some(StepState::Done))
+        | (Phase::Skipped, Some(StepState::Skipped))
+        | (Phase::Failed, Some(StepState::Failed { .. }))
+        | (Phase::Cancelled, Some(StepState::Cancelled)) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,162 @@
+//! P12, first half: what an effect says is durable before it is said, and what a client was told stays true.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use fairlane_core::cell::change::Change;
+use fairlane_core::cell::effect::{Effect, Exchanged, Progress, Receipt, Response};
+use fairlane_core::cell::input::Command;
+use fairlane_core::id::{RunId, TenantId};
+use fairlane_core::row::{LeaseId, Payload, RunKey, RunStatus, StepState};
+
+use crate::client::Submission;
+use crate::host::{About, Host};
+use crate::rows::Rows;
+use crate::violation::{Verdict, holds};
+
+const PROMISE: &str = "P12 durability";
+
+/// What the clients were told.
+#[derive(Debug, Default)]
+pub(crate) struct Durability {
+    acknowledged: BTreeMap<RunKey, Submission>,
+    keys: BTreeMap<(TenantId, Arc<str>), RunId>,
+    cancelled: BTreeSet<RunKey>,
+    revisions: BTreeMap<RunKey, u64>,
+}
+
+impl Durability {
+    /// An idempotency key leads to one run for ever.
+    pub(crate) fn follow(&mut self, change: &Change) -> Verdict {
+        match change {
+            Change::Idempotency(row) => {
+                let key = (row.tenant.clone(), row.key.clone());
+                let before = self.keys.insert(key, row.run);
+                holds(before.is_none_or(|before| before == row.run), PROMISE, || {
+                    format!("{row:?} replaces {before:?}")
+                })
+            }
+            // A retry begins the run anew, cancelled or not.
+            Change::Run(run) if run.status == RunStatus::Running && run.outcome.is_none() => {
+                self.cancelled.remove(&run.key);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn released(&mut self, effect: &Effect, host: &Host, rows: &Rows) -> Verdict {
+        match effect {
+            Effect::Reply(id, response) => match host.replies.get(id).map(|to| &to.about) {
+                Some(about) => self.replied(response, about, rows),
+                None => Ok(()),
+            },
+            Effect::Exchanged(_, answer) => answered(answer, rows),
+            Effect::Progress(progress) => self.progressed(progress, rows),
+            Effect::Evaluate(_) | Effect::NextTime { .. } | Effect::Declared(_) => Ok(()),
+        }
+    }
+
+    /// Everything that was acknowledged is there, and has ended as it was said.
+    pub(crate) fn emptied(&self, rows: &Rows) -> Verdict {
+        for key in self.acknowledged.keys() {
+            let run = rows.runs.get(key);
+            holds(run.is_some_and(|run| run.status.is_ended()), PROMISE, || {
+                format!("{key:?} was acknowledged, and is {run:?}")
+            })?;
+        }
+        for key in &self.cancelled {
+            let status = rows.runs.get(key).map(|run| run.status);
+            let is_stopped = matches!(status, Some(RunStatus::Cancelled | RunStatus::Failed));
+            holds(is_stopped, PROMISE, || format!("{key:?} was cancelled, and is {status:?}"))?;
+        }
+        Ok(())
+    }
+
+    fn replied(&mut self, response: &Response, about: &About, rows: &Rows) -> Verdict {
+        match (response, about) {
+            (Response::Submitted { run, .. }, About::Submission(submission)) => {
+                self.submitted(*run, submission, rows)
+            }
+            (Response::Commanded { status }, About::Command(key, Command::Cancel)) => {
+                let row = rows.runs.get(key);
+                let is_going =
+                    row.is_some_and(|run| run.outcome.is_some() || run.status.is_ended());
+                holds(is_going, PROMISE, || format!("a cancelled run is {row:?}"))?;
+                if *status != RunStatus::Completed {
+                    self.cancelled.insert(key.clone());
+                }
+                Ok(())
+            }
+            (Response::Commanded { .. }, About::Command(key, Command::Signal { payload, .. })) => {
+                holds(keeps_signal(key, payload, rows), PROMISE, || {
+                    format!("the acknowledged signal {payload:?} of {key:?} is nowhere")
+                })
+            }
+            (Response::Commanded { .. }, About::Retry(key)) => {
+                let row = rows.runs.get(key);
+                holds(row.is_some(), PROMISE, || format!("{key:?} is retried and not there"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn submitted(&mut self, run: RunId, submission: &Submission, rows: &Rows) -> Verdict {
+        let key = RunKey { tenant: submission.tenant.clone(), run };
+        let row = rows.runs.get(&key);
+        let is_there = row.is_some_and(|row| {
+            row.workflow == submission.workflow && row.input.as_ref() == Some(&submission.input)
+        });
+        holds(is_there, PROMISE, || format!("{submission:?} is acknowledged and is {row:?}"))?;
+        if let Some(name) = &submission.key {
+            let stored = rows.idempotency.get(&(key.tenant.clone(), name.clone()));
+            let agrees =
+                stored.is_some_and(|row| row.run == run && row.digest == submission.digest);
+            holds(agrees, PROMISE, || format!("{submission:?} led to {run}, and to {stored:?}"))?;
+        }
+        self.acknowledged.entry(key).or_insert_with(|| submission.clone());
+        Ok(())
+    }
+
+    /// What watchers are told grows, and an end that they are told is durable.
+    fn progressed(&mut self, progress: &Progress, rows: &Rows) -> Verdict {
+        let last = self.revisions.insert(progress.key.clone(), progress.revision);
+        holds(last.is_none_or(|last| last < progress.revision), PROMISE, || {
+            format!("{progress:?} follows revision {last:?}")
+        })?;
+        let row = rows.runs.get(&progress.key);
+        let is_durable = match (row, progress.ended) {
+            (None, _) => false,
+            (Some(row), Some(_)) => row.ended == progress.ended && row.status == progress.status,
+            (Some(_), None) => true,
+        };
+        holds(is_durable, PROMISE, || format!("{progress:?} is told of {row:?}"))
+    }
+}
+
+fn keeps_signal(key: &RunKey, payload: &Payload, rows: &Rows) -> bool {
+    let has = |output: Option<&Payload>| output == Some(payload);
+    rows.steps_of(key).any(|step| has(step.output.as_ref()))
+        || rows.signals.values().any(|signal| signal.key == *key && has(Some(&signal.payload)))
+}
+
+fn answered(answer: &Exchanged, rows: &Rows) -> Verdict {
+    let row = |lease: &LeaseId| rows.step(&lease.key, lease.instance);
+    for grant in &answer.grants {
+        let lease = &grant.lease;
+        let is_durable = row(lease).is_some_and(|row| {
+            row.fence == lease.fence && matches!(row.state, StepState::Leased { .. })
+        });
+        holds(is_durable, PROMISE, || format!("{lease:?} is granted and is {:?}", row(lease)))?;
+    }
+    for (lease, receipt) in &answer.receipts {
+        let is_durable = row(lease).is_some_and(|row| {
+            row.fence > lease.fence
+                || row.fence == lease.fence && !matches!(row.state, StepState::Leased { .. })
+        });
+        holds(*receipt != Receipt::Recorded || is_durable, PROMISE, || {
+            format!("the outcome of {lease:?} is acknowledged and is {:?}", row(lease))
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! P17: a suspension or a pause acts on what waits already: from its place in the stream on, nothing of the tenant or the run
+//! is dispatched, and nothing new of a suspended tenant comes in. Lowered caps are watched by `p01_caps`, which takes the
+//! caps of that moment; raised ones by `p04_work_conservation`.
+
+use fairlane_core::cell::change::Change;
+use fairlane_core::row::{RunStatus, StepState};
+
+use super::declared::Declared;
+use crate::rows::Rows;
+use crate::violation::{Verdict, holds};
+
+const PROMISE: &str = "P17 live change";
+
+pub(crate) fn follow(change: &Change, declared: &Declared, rows: &Rows) -> Verdict {
+    match change {
+        Change::Step(step) if matches!(step.state, StepState::Leased { .. }) => {
+            let context = declared.contexts.get(&step.key.tenant);
+            holds(context.is_some_and(|context| !context.suspended), PROMISE, || {
+                format!("{step:?} is dispatched for a tenant of {context:?}")
+            })?;
+            // Dispatch is the last thing in a turn, so the run's row after the turn is the one that counted.
+            let status = rows.runs.get(&step.key).map(|run| run.status);
+            let may_run = matches!(status, Some(RunStatus::Running | RunStatus::Compensating));
+            holds(may_run, PROMISE, || {
+                format!("{step:?} is dispatched in a run that is {status:?}")
+            })
+        }
+        Change::Run(run)
+            if run.input.is_some() && run.parent.is_none() && run.schedule.is_none() =>
+        {
+            let context = declared.contexts.get(&run.key.tenant);
+            holds(context.is_some_and(|context| !context.suspended), PROMISE, || {
+                format!("{:?} comes in for a tenant of {context:?}", run.key)
+            })
+        }
+        _ => Ok(()),
+    }
+}

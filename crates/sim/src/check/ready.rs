@@ -1,0 +1,137 @@
+//! Which steps are ready, computed anew from committed rows: the reference that the cell's own queue is compared with.
+//!
+//! A task is ready if its run is running, the steps before it are final, its condition has been answered with yes, and it
+//! has no row, one that says `Ready`, or one of a backoff that is over. Items of a map begin in order, so many at a time; compensations one at a
+//! time, the step that was completed last first.
+
+use fairlane_core::id::PoolName;
+use fairlane_core::plan::{Step, StepIndex, StepKind, Workflow};
+use fairlane_core::row::{Instance, Part, RunKey, RunRow, RunStatus, StepRow, StepState};
+use fairlane_core::time::Time;
+
+use super::answered::Answered;
+use crate::rows::Rows;
+
+/// A step that waits for a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ready {
+    pub(crate) key: RunKey,
+    pub(crate) instance: Instance,
+    pub(crate) pool: PoolName,
+}
+
+/// Where in the cell's life the rows are looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// The turn that was closed last.
+    pub(crate) turn: u64,
+    /// The time that the cell knew then.
+    pub(crate) clock: Time,
+}
+
+/// All ready steps as they were at that moment.
+pub(crate) fn ready(rows: &Rows, answered: &Answered, moment: Moment) -> Vec<Ready> {
+    let mut ready = Vec::new();
+    for run in rows.live_runs() {
+        let Some(workflow) = rows.workflow_of(run) else { continue };
+        let view = View { rows, run, workflow, answered, moment };
+        match run.status {
+            RunStatus::Running => view.tasks(&mut ready),
+            RunStatus::Compensating => ready.extend(view.compensation()),
+            _ => {}
+        }
+    }
+    ready
+}
+
+struct View<'a> {
+    rows: &'a Rows,
+    run: &'a RunRow,
+    workflow: &'a Workflow,
+    answered: &'a Answered,
+    moment: Moment,
+}
+
+impl View<'_> {
+    fn tasks(&self, ready: &mut Vec<Ready>) {
+        for (index, step) in self.workflow.indexed() {
+            let StepKind::Task { pool, .. } = &step.kind else { continue };
+            let instances = match &step.map {
+                None => self.whole(index, step).into_iter().collect(),
+                Some(map) => self.items(index, map.parallel),
+            };
+            ready.extend(instances.into_iter().map(|instance| self.found(instance, pool)));
+        }
+    }
+
+    fn whole(&self, index: StepIndex, step: &Step) -> Option<Instance> {
+        let instance = Instance { step: index, part: Part::Whole };
+        let is_ready = match self.row(instance) {
+            Some(row) => self.is_back(&row.state),
+            None => {
+                step.after.iter().all(|before| self.is_final(*before))
+                    && (step.when.is_none()
+                        || self.answered.has_passed(&self.run.key, instance, self.moment.turn))
+            }
+        };
+        is_ready.then_some(instance)
+    }
+
+    fn items(&self, index: StepIndex, parallel: u32) -> Vec<Instance> {
+        let item = |at| Instance { step: index, part: Part::Item(at) };
+        let whole = self.row(Instance { step: index, part: Part::Whole });
+        let Some(StepState::Mapping { items }) = whole.map(|row| &row.state) else {
+            return Vec::new();
+        };
+        let state = |at: &u32| self.row(item(*at)).map(|row| &row.state);
+        let done = (0..*items).filter(|at| state(at).is_some_and(StepState::is_final)).count();
+        let begun = u32::try_from(done).unwrap_or(u32::MAX).saturating_add(parallel).min(*items);
+        let is_ready = |at: &u32| state(at).is_none_or(|state| self.is_back(state));
+        (0..begun).filter(is_ready).map(item).collect()
+    }
+
+    /// The one compensation that is under way, if it waits for a slot.
+    fn compensation(&self) -> Option<Ready> {
+        let undo = |step| Instance { step, part: Part::Compensation };
+        let rows = self.rows.steps_of(&self.run.key);
+        let open = rows.filter(|row| row.instance.part == Part::Compensation);
+        let instance = match open.filter(|row| !row.state.is_final()).last() {
+            Some(row) if self.is_back(&row.state) => row.instance,
+            Some(_) => return None,
+            None => {
+                let rows = self.rows.steps_of(&self.run.key);
+                let done = rows
+                    .filter(|row| row.instance.part == Part::Whole && row.state == StepState::Done);
+                let left = done.filter(|row| {
+                    self.workflow.step(row.instance.step).compensate.is_some()
+                        && self.row(undo(row.instance.step)).is_none()
+                });
+                undo(left.max_by_key(|row| (row.since, row.instance.step))?.instance.step)
+            }
+        };
+        let pool = &self.workflow.step(instance.step).compensate.as_ref()?.pool;
+        Some(self.found(instance, pool))
+    }
+
+    /// Ready again, after an attempt that came to nothing.
+    fn is_back(&self, state: &StepState) -> bool {
+        match state {
+            StepState::Ready => true,
+            StepState::Backoff { until, .. } => *until <= self.moment.clock,
+            _ => false,
+        }
+    }
+
+    fn is_final(&self, step: StepIndex) -> bool {
+        let whole = self.row(Instance { step, part: Part::Whole });
+        whole.is_some_and(|row| row.state.is_final())
+    }
+
+    fn row(&self, instance: Instance) -> Option<&StepRow> {
+        self.rows.step(&self.run.key, instance)
+    }
+
+    fn found(&self, instance: Instance, pool: &PoolName) -> Ready {
+        Ready { key: self.run.key.clone(), instance, pool: pool.clone() }
+    }
+}

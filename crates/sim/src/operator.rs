@@ -1,0 +1,89 @@
+//! The operator: changes what is declared while everything runs, sometimes to something that is not allowed.
+
+use fairlane_core::cell::input::Configure;
+use fairlane_core::pool::{Policy, Pool};
+use fairlane_core::tenant::{Org, Tenant, Tier};
+use fairlane_core::time::Span;
+
+use crate::landscape::{Landscape, burst, millis};
+use crate::prng::Prng;
+
+#[derive(Debug)]
+pub struct Operator {
+    prng: Prng,
+    landscape: Landscape,
+    /// Some operators never change anything.
+    is_busy: bool,
+}
+
+impl Operator {
+    pub fn new(seed: u64, landscape: Landscape) -> Self {
+        let mut prng = Prng::split(seed, "operator", 0);
+        let is_busy = prng.chance(600);
+        Self { prng, landscape, is_busy }
+    }
+
+    /// Time until it acts; `None`: never.
+    pub fn gap(&mut self) -> Option<Span> {
+        self.is_busy.then(|| millis(&mut self.prng, 200, 5_000))
+    }
+
+    /// A changed declaration.
+    pub fn act(&mut self) -> Configure {
+        let prng = &mut self.prng;
+        let Landscape { orgs, tiers, tenants, pools, valve } = &mut self.landscape;
+        match prng.below(100) {
+            0..20 => Configure::Org(reform_org(prng, orgs)),
+            20..35 => Configure::Tier(reform_tier(prng, tiers)),
+            35..75 => Configure::Tenant(reform_tenant(prng, tenants, tiers)),
+            75..90 => Configure::Pool(reform_pool(prng, pools)),
+            _ => {
+                valve.runs_soft = prng.between(1, 20);
+                valve.runs_hard = valve.runs_soft + prng.between(0, 10);
+                Configure::Valve(valve.clone())
+            }
+        }
+    }
+}
+
+fn reform_org(prng: &mut Prng, orgs: &mut [Org]) -> Org {
+    let at = prng.index(orgs.len());
+    let org = &mut orgs[at];
+    org.weight = prng.small(1, 10);
+    org.cap = prng.chance(500).then(|| prng.small(1, 6));
+    if prng.chance(50) { Org { weight: 0, ..org.clone() } } else { org.clone() }
+}
+
+fn reform_tier(prng: &mut Prng, tiers: &mut [Tier]) -> Tier {
+    let at = prng.index(tiers.len());
+    let tier = &mut tiers[at];
+    tier.weight = prng.small(1, 10);
+    tier.cap = prng.small(1, 5);
+    tier.burst = burst(prng);
+    tier.runs_max = *prng.pick(&[1, 5, 1_000]);
+    if prng.chance(50) { Tier { cap: 0, ..tier.clone() } } else { tier.clone() }
+}
+
+fn reform_tenant(prng: &mut Prng, tenants: &mut [Tenant], tiers: &[Tier]) -> Tenant {
+    let at = prng.index(tenants.len());
+    let tenant = &mut tenants[at];
+    match prng.below(4) {
+        0 => tenant.suspended = !tenant.suspended,
+        1 => tenant.cap = prng.chance(800).then(|| prng.small(1, 5)),
+        2 => tenant.weight = prng.chance(800).then(|| prng.small(1, 20)),
+        _ => tenant.tier = prng.pick(tiers).name.clone(),
+    }
+    if prng.chance(50) { Tenant { cap: Some(0), ..tenant.clone() } } else { tenant.clone() }
+}
+
+fn reform_pool(prng: &mut Prng, pools: &mut [Pool]) -> Pool {
+    let at = prng.index(pools.len());
+    let pool = &mut pools[at];
+    pool.slots = prng.small(1, 6);
+    pool.quantum = millis(prng, 1, 500);
+    if prng.chance(200) {
+        let policies = [Policy::Fair, Policy::Fifo, Policy::RoundRobin, Policy::Weighted];
+        pool.policy = *prng.pick(&policies);
+    }
+    if prng.chance(50) { Pool { lease: Span::ZERO, ..pool.clone() } } else { pool.clone() }
+}

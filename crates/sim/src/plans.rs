@@ -1,0 +1,172 @@
+//! Workflows drawn from a seed: chains, diamonds, conditions, maps, waits, calls, compensations, retries and all
+//! timeouts. They are built in their compiled form; the file format has tests of its own.
+
+use std::sync::Arc;
+
+use fairlane_core::id::{PoolName, SignalName, StepName, TaskName, ToolName, WorkflowName};
+use fairlane_core::plan::{
+    Compensation, Expr, Map, Overlap, Retry, Schedule, Step, StepIndex, StepKind, Timeouts, Wait,
+    Workflow,
+};
+use fairlane_core::time::Span;
+
+use crate::landscape::{Landscape, millis};
+use crate::prng::Prng;
+
+/// Longest list that a map takes; the evaluator sometimes gives one more.
+pub const ITEMS_MAX: u32 = 4;
+/// Names of the signals that steps listen for.
+pub const SIGNALS: [&str; 2] = ["go", "stop"];
+
+/// The workflows of one simulation. One calls only those before it, so that calls end.
+pub fn draw(seed: u64, landscape: &Landscape) -> Vec<Arc<Workflow>> {
+    let prng = &mut Prng::split(seed, "plans", 0);
+    let pools: Vec<PoolName> = landscape.pools.iter().map(|pool| pool.name.clone()).collect();
+    let mut workflows: Vec<Arc<Workflow>> = Vec::new();
+    for at in 0..prng.between(1, 3) {
+        let callable: Vec<WorkflowName> =
+            workflows.iter().map(|known| known.name.clone()).collect();
+        let mut workflow = workflow(&mut Drawing { prng, pools: &pools, callable: &callable }, at);
+        if prng.chance(100) {
+            workflow.schedules.push(schedule(prng, landscape));
+        }
+        workflows.push(Arc::new(workflow));
+    }
+    workflows
+}
+
+/// The next version of a workflow without its schedules, so that it starts nothing any more.
+pub fn retired(workflow: &Workflow) -> Workflow {
+    Workflow {
+        version: workflow.version + 1,
+        source: "retired".into(),
+        schedules: Vec::new(),
+        ..workflow.clone()
+    }
+}
+
+struct Drawing<'a> {
+    prng: &'a mut Prng,
+    pools: &'a [PoolName],
+    callable: &'a [WorkflowName],
+}
+
+fn workflow(drawing: &mut Drawing<'_>, at: u64) -> Workflow {
+    let count = drawing.prng.between(1, 6);
+    let timeout = drawing.prng.chance(200).then(|| millis(drawing.prng, 3_000, 30_000));
+    Workflow {
+        name: WorkflowName::parse(&format!("flow-{at}")).expect("a valid name"),
+        version: 1,
+        source: "drawn".into(),
+        input_schema: None,
+        steps: (0..count).map(|at| step(drawing, u16::try_from(at).expect("few steps"))).collect(),
+        timeout,
+        schedules: Vec::new(),
+    }
+}
+
+fn step(drawing: &mut Drawing<'_>, at: u16) -> Step {
+    let kind = kind(drawing);
+    let after = after(drawing.prng, at);
+    let map = map(drawing.prng, &kind);
+    let pool = drawing.prng.pick(drawing.pools).clone();
+    let prng = &mut *drawing.prng;
+    Step {
+        name: StepName::parse(&format!("s{at}")).expect("a valid name"),
+        kind,
+        after,
+        when: prng.chance(200).then(|| expression("when")),
+        with: Vec::new(),
+        retry: retry(prng),
+        timeout: timeouts(prng),
+        optional: prng.chance(250),
+        map,
+        compensate: prng.chance(250).then(|| Compensation {
+            task: task("undo"),
+            pool,
+            with: Vec::new(),
+            retry: retry(prng),
+            attempt_timeout: millis(prng, 500, 5_000),
+        }),
+        tool: prng.chance(300).then(|| {
+            let name = format!("tool-{}", prng.below(2));
+            ToolName::parse(&name).expect("a valid name")
+        }),
+        cost_nano: 0,
+        expected: millis(prng, 50, 2_000),
+        output_schema: None,
+    }
+}
+
+fn kind(drawing: &mut Drawing<'_>) -> StepKind {
+    let prng = &mut *drawing.prng;
+    match prng.below(100) {
+        0..72 => StepKind::Task { task: task("work"), pool: prng.pick(drawing.pools).clone() },
+        72..78 => StepKind::Wait(Wait::For(millis(prng, 0, 4_000))),
+        78..82 => StepKind::Wait(Wait::Until(expression("until"))),
+        82..90 => {
+            let name = SignalName::parse(SIGNALS[prng.index(SIGNALS.len())]).expect("a valid name");
+            StepKind::Wait(Wait::Signal(name))
+        }
+        _ if drawing.callable.is_empty() => StepKind::Wait(Wait::For(Span::ZERO)),
+        _ => StepKind::Call { workflow: prng.pick(drawing.callable).clone(), version: None },
+    }
+}
+
+/// At most two predecessors: mostly the step just before, which makes chains, else any, which makes diamonds.
+fn after(prng: &mut Prng, at: u16) -> Vec<StepIndex> {
+    let mut after = Vec::new();
+    if at > 0 && prng.chance(700) {
+        after.push(StepIndex(at - 1));
+    }
+    if at > 1 && prng.chance(400) {
+        let other = StepIndex(u16::try_from(prng.below(u64::from(at) - 1)).expect("few steps"));
+        after.insert(0, other);
+    }
+    after
+}
+
+fn map(prng: &mut Prng, kind: &StepKind) -> Option<Map> {
+    let permille = if matches!(kind, StepKind::Task { .. }) { 180 } else { 100 };
+    prng.chance(permille).then(|| Map {
+        over: expression("over"),
+        parallel: prng.small(1, 3),
+        items_max: ITEMS_MAX,
+    })
+}
+
+fn retry(prng: &mut Prng) -> Retry {
+    Retry {
+        attempts: prng.small(1, 3),
+        backoff_min: millis(prng, 10, 500),
+        backoff_max: millis(prng, 500, 3_000),
+        jitter_permille: *prng.pick(&[0, 500, 1_000]),
+    }
+}
+
+fn timeouts(prng: &mut Prng) -> Timeouts {
+    Timeouts {
+        queue: prng.chance(150).then(|| millis(prng, 500, 8_000)),
+        attempt: millis(prng, 300, 6_000),
+        step: prng.chance(250).then(|| millis(prng, 500, 8_000)),
+    }
+}
+
+fn schedule(prng: &mut Prng, landscape: &Landscape) -> Schedule {
+    Schedule {
+        name: StepName::parse("often").expect("a valid name"),
+        tenant: prng.pick(&landscape.tenants).id.clone(),
+        cron: prng.between(2_000, 9_000).to_string().into(),
+        time_zone: "UTC".into(),
+        overlap: *prng.pick(&[Overlap::Skip, Overlap::Queue, Overlap::Allow]),
+        input: "{}".into(),
+    }
+}
+
+fn task(name: &str) -> TaskName {
+    TaskName::parse(name).expect("a valid name")
+}
+
+fn expression(text: &str) -> Expr {
+    Expr(text.into())
+}

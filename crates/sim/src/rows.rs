@@ -1,0 +1,198 @@
+//! The committed rows of one cell in memory, with the meaning that the store gives to changes.
+//!
+//! It is both the store of the simulation and the outside truth that the checkers read: what is here survives a
+//! crash, everything else does not. A commit is refused if its epoch is not the newest one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fairlane_core::cell::change::{Change, Snapshot};
+use fairlane_core::id::{KeyId, OrgId, PoolName, StepName, TenantId, TierName, WorkflowName};
+use fairlane_core::plan::{StepIndex, Workflow};
+use fairlane_core::pool::{Pool, Valve};
+use fairlane_core::row::{
+    IdempotencyRow, Instance, KeyRow, Payload, RunKey, RunRow, ScheduleRow, SignalRow, StepRow,
+};
+use fairlane_core::tenant::{Context, Org, Tenant, Tier};
+
+/// A commit came from an owner that is one no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StaleEpoch;
+
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    epoch: u64,
+    pub orgs: BTreeMap<OrgId, Org>,
+    pub tiers: BTreeMap<TierName, Tier>,
+    pub tenants: BTreeMap<TenantId, Tenant>,
+    pub contexts: BTreeMap<TenantId, BTreeMap<u32, Arc<Context>>>,
+    pub pools: BTreeMap<PoolName, Pool>,
+    pub valve: Option<Valve>,
+    pub workflows: BTreeMap<(WorkflowName, u32), Arc<Workflow>>,
+    pub keys: BTreeMap<KeyId, KeyRow>,
+    pub runs: BTreeMap<RunKey, RunRow>,
+    pub steps: BTreeMap<RunKey, BTreeMap<Instance, StepRow>>,
+    pub idempotency: BTreeMap<(TenantId, Arc<str>), IdempotencyRow>,
+    pub signals: BTreeMap<(RunKey, u64), SignalRow>,
+    pub schedules: BTreeMap<(TenantId, WorkflowName, StepName), ScheduleRow>,
+    /// The newest decision's sequence.
+    pub decisions: u64,
+}
+
+impl Rows {
+    /// Makes the caller the owner; every commit of the owner before is refused from now on.
+    pub const fn take_over(&mut self) -> u64 {
+        self.epoch += 1;
+        self.epoch
+    }
+
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// One transaction: all changes or none.
+    pub fn commit(&mut self, epoch: u64, changes: &[Change]) -> Result<(), StaleEpoch> {
+        if epoch != self.epoch {
+            return Err(StaleEpoch);
+        }
+        for change in changes {
+            self.apply(change);
+        }
+        Ok(())
+    }
+
+    /// What an owner reads: live runs without payloads, and all declarations.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut runs: Vec<RunRow> = self
+            .runs
+            .values()
+            .filter(|run| !run.status.is_ended())
+            .map(|run| RunRow { input: None, ..run.clone() })
+            .collect();
+        runs.sort_by_key(|run| (run.created, run.key.run));
+        let is_live = |key: &RunKey| self.runs.get(key).is_some_and(|run| !run.status.is_ended());
+        let steps = self.steps.iter().filter(|(key, _)| is_live(key));
+        let signals = self.signals.values().filter(|signal| is_live(&signal.key));
+        Snapshot {
+            orgs: self.orgs.values().cloned().collect(),
+            tiers: self.tiers.values().cloned().collect(),
+            tenants: self.tenants.values().cloned().collect(),
+            contexts: self.contexts.values().flat_map(BTreeMap::values).cloned().collect(),
+            pools: self.pools.values().cloned().collect(),
+            valve: self.valve.clone(),
+            workflows: self.workflows.values().cloned().collect(),
+            keys: self.keys.values().cloned().collect(),
+            schedules: self.schedules.values().cloned().collect(),
+            runs,
+            steps: steps.flat_map(|(_, steps)| steps.values()).map(without_output).collect(),
+            signals: signals
+                .map(|signal| SignalRow { payload: Payload::from(&b""[..]), ..signal.clone() })
+                .collect(),
+            decisions: self.decisions,
+        }
+    }
+
+    /// The rows of one run without payloads, as a retry takes them.
+    pub fn of_run(&self, key: &RunKey) -> Option<(RunRow, Vec<StepRow>)> {
+        let run = RunRow { input: None, ..self.runs.get(key)?.clone() };
+        Some((run, self.steps_of(key).map(without_output).collect()))
+    }
+
+    pub fn steps_of(&self, key: &RunKey) -> impl Iterator<Item = &StepRow> {
+        self.steps.get(key).into_iter().flat_map(BTreeMap::values)
+    }
+
+    pub fn step(&self, key: &RunKey, instance: Instance) -> Option<&StepRow> {
+        self.steps.get(key)?.get(&instance)
+    }
+
+    /// The version of the tenant's context that is in force.
+    pub fn context(&self, tenant: &TenantId) -> Option<&Arc<Context>> {
+        self.contexts.get(tenant)?.last_key_value().map(|(_, context)| context)
+    }
+
+    pub fn workflow_of(&self, run: &RunRow) -> Option<&Arc<Workflow>> {
+        self.workflows.get(&(run.workflow.clone(), run.version))
+    }
+
+    pub fn live_runs(&self) -> impl Iterator<Item = &RunRow> {
+        self.runs.values().filter(|run| !run.status.is_ended())
+    }
+
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Org(org) => drop(self.orgs.insert(org.id.clone(), org.clone())),
+            Change::Tier(tier) => drop(self.tiers.insert(tier.name.clone(), tier.clone())),
+            Change::Tenant(tenant, context) => self.put_tenant(tenant, context),
+            Change::Pool(pool) => drop(self.pools.insert(pool.name.clone(), pool.clone())),
+            Change::Valve(valve) => self.valve = Some(valve.clone()),
+            Change::Workflow(workflow) => {
+                let key = (workflow.name.clone(), workflow.version);
+                self.workflows.insert(key, workflow.clone());
+            }
+            Change::Key(key) => drop(self.keys.insert(key.id.clone(), key.clone())),
+            Change::DropKey(key) => drop(self.keys.remove(key)),
+            Change::Run(run) => self.put_run(run),
+            Change::Step(step) => self.put_step(step),
+            Change::DropStep(key, step) => self.drop_step(key, *step),
+            Change::Idempotency(row) => {
+                self.idempotency.insert((row.tenant.clone(), row.key.clone()), row.clone());
+            }
+            Change::Signal(signal) => {
+                self.signals.insert((signal.key.clone(), signal.sequence), signal.clone());
+            }
+            Change::TakeSignal { key, sequence, instance } => {
+                self.take_signal(key, *sequence, *instance);
+            }
+            Change::Schedule(row) => {
+                let key = (row.tenant.clone(), row.workflow.clone(), row.name.clone());
+                self.schedules.insert(key, row.clone());
+            }
+            Change::DropSchedule(tenant, workflow, name) => {
+                self.schedules.remove(&(tenant.clone(), workflow.clone(), name.clone()));
+            }
+            Change::Decision(row) => self.decisions = self.decisions.max(row.sequence),
+        }
+    }
+
+    fn put_tenant(&mut self, tenant: &Tenant, context: &Arc<Context>) {
+        self.tenants.insert(tenant.id.clone(), tenant.clone());
+        let versions = self.contexts.entry(tenant.id.clone()).or_default();
+        versions.insert(context.version, context.clone());
+    }
+
+    fn put_run(&mut self, run: &RunRow) {
+        let mut run = run.clone();
+        if run.input.is_none() {
+            run.input = self.runs.get(&run.key).and_then(|stored| stored.input.clone());
+        }
+        self.runs.insert(run.key.clone(), run);
+    }
+
+    fn put_step(&mut self, step: &StepRow) {
+        let steps = self.steps.entry(step.key.clone()).or_default();
+        let mut step = step.clone();
+        if step.output.is_none() {
+            step.output = steps.get(&step.instance).and_then(|stored| stored.output.clone());
+        }
+        steps.insert(step.instance, step);
+    }
+
+    fn drop_step(&mut self, key: &RunKey, step: StepIndex) {
+        if let Some(steps) = self.steps.get_mut(key) {
+            steps.retain(|instance, _| instance.step != step);
+        }
+    }
+
+    fn take_signal(&mut self, key: &RunKey, sequence: u64, instance: Instance) {
+        let taken = self.signals.remove(&(key.clone(), sequence));
+        let step = self.steps.get_mut(key).and_then(|steps| steps.get_mut(&instance));
+        if let (Some(taken), Some(step)) = (taken, step) {
+            step.output = Some(taken.payload);
+        }
+    }
+}
+
+fn without_output(step: &StepRow) -> StepRow {
+    StepRow { output: None, ..step.clone() }
+}

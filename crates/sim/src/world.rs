@@ -1,0 +1,271 @@
+//! One simulation: the real driver among simulated clients, workers, an operator, a store and their faults, in
+//! virtual time.
+//!
+//! The world plays three acts. *Busy*: everybody acts and everything fails as the seed says. *Healing*: faults stop,
+//! nothing new is submitted, what is paused or suspended is let go. *Empty*: every run has ended; then nothing may be held
+//! any more. The checkers look on all the time and say what they find wrong at once.
+//!
+//! Files: `host` steps, commits, crashes and reloads; `traffic` carries messages; `healing` drains.
+
+mod healing;
+mod host;
+mod traffic;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+use fairlane_core::cell::effect::{Evaluation, Response};
+use fairlane_core::cell::input::{Input, ScheduleKey};
+use fairlane_core::time::{Span, Time};
+
+use crate::agenda::Agenda;
+use crate::check::Checks;
+use crate::client::{Client, Request};
+use crate::fault::Faults;
+use crate::host::{Batch, Host, Sender};
+use crate::landscape::Landscape;
+use crate::operator::Operator;
+use crate::plans;
+use crate::planted::Planted;
+use crate::prng::Prng;
+use crate::rows::Rows;
+use crate::trace::{Detail, Trace};
+use crate::violation::{Verdict, Violation, holds};
+use crate::worker::{Answer, Heard, Message, Worker};
+
+/// Virtual time begins here, so that clocks that jump back stay far above zero.
+const START: Time = Time(1_000_000_000_000);
+/// Healing must have emptied the cell after this long: longer than all timeouts and retries of a run together.
+const HEALING_MAX: Span = Span::from_secs(1_800);
+/// Far more events than any seed needs: beyond them the cell asks to be woken without end.
+const EVENTS_MAX: u64 = 2_000_000;
+
+/// What to simulate.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub seed: u64,
+    pub detail: Detail,
+    /// A bug in the surroundings, to see that the checkers notice it.
+    pub planted: Option<Planted>,
+}
+
+/// A simulation that went through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub hash: u64,
+    pub events: u64,
+    pub commits: u64,
+    pub crashes: u64,
+    pub runs: u64,
+    pub grants: u64,
+}
+
+#[derive(Debug)]
+pub struct World {
+    now: Time,
+    agenda: Agenda<Event>,
+    act: Act,
+    rows: Rows,
+    /// The rows before the last commit, for the store that loses its tail.
+    tail: Option<Box<Rows>>,
+    host: Host,
+    /// Turns that are on their way to the disk, by epoch and turn; those of a dead owner may still arrive.
+    batches: BTreeMap<(u64, u64), Batch>,
+    clients: Vec<Client>,
+    workers: Vec<Worker>,
+    operator: Operator,
+    landscape: Landscape,
+    plans: Vec<std::sync::Arc<fairlane_core::plan::Workflow>>,
+    heard: VecDeque<Heard>,
+    faults: Faults,
+    draws: Draws,
+    /// How far the host's clock is behind.
+    clock_lag: Span,
+    planted: Option<Planted>,
+    pub(crate) checks: Checks,
+    trace: Trace,
+    events: u64,
+    commits: u64,
+    crashes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    Busy,
+    Healing { since: Time },
+    Empty,
+}
+
+/// One stream of draws for each purpose of the world's own.
+#[derive(Debug)]
+struct Draws {
+    clients: Vec<Prng>,
+    workers: Vec<Prng>,
+    commit: Prng,
+    release: Prng,
+    crash: Prng,
+    clock: Prng,
+    evaluator: Prng,
+    probe: Prng,
+}
+
+#[derive(Debug)]
+enum Event {
+    ClientActs(usize),
+    ClientHears {
+        at: usize,
+        number: u64,
+        response: Box<Response>,
+    },
+    ClientLosesPatience {
+        at: usize,
+        number: u64,
+    },
+    OperatorActs,
+    WorkerWakes(usize),
+    WorkerHears(usize, Box<Answer>),
+    Arrives(Sender, Box<Request>),
+    Asks(usize, Box<Message>),
+    /// For the driver, if that epoch is still the one that lives.
+    Input(u64, Box<Input>),
+    Evaluates(u64, Box<Evaluation>),
+    FindsNextTime {
+        epoch: u64,
+        schedule: ScheduleKey,
+        cron: std::sync::Arc<str>,
+        after: Time,
+    },
+    Tick(u64),
+    CommitEnds {
+        epoch: u64,
+        turn: u64,
+    },
+    Crash,
+    Restart,
+    ClockJumps,
+    Heal,
+    Drain,
+}
+
+impl World {
+    pub fn new(scenario: &Scenario) -> Self {
+        let seed = scenario.seed;
+        let landscape = Landscape::draw(seed);
+        let faults = Faults::draw(seed);
+        let plans = plans::draw(seed, &landscape);
+        let names: Vec<_> = plans.iter().map(|plan| plan.name.clone()).collect();
+        let clients: Vec<Client> = (0..)
+            .zip(&landscape.tenants)
+            .map(|(at, tenant)| Client::new(seed, at, tenant.id.clone(), names.clone()))
+            .collect();
+        let crews = Prng::split(seed, "crews", 0).between(1, 3);
+        let pools = landscape.pools.iter().flat_map(|pool| (0..crews).map(|_| pool.name.clone()));
+        let workers: Vec<Worker> =
+            (0..).zip(pools).map(|(at, pool)| Worker::new(seed, at, pool, faults.worker)).collect();
+        let streams = |purpose, count: usize| {
+            (0..count as u64).map(|at| Prng::split(seed, purpose, at)).collect::<Vec<_>>()
+        };
+        let mut world = Self {
+            now: START,
+            agenda: Agenda::default(),
+            act: Act::Busy,
+            rows: Rows::default(),
+            tail: None,
+            host: Host::new(seed),
+            batches: BTreeMap::new(),
+            draws: Draws {
+                clients: streams("network of client", clients.len()),
+                workers: streams("network of worker", workers.len()),
+                commit: Prng::split(seed, "commit", 0),
+                release: Prng::split(seed, "release", 0),
+                crash: Prng::split(seed, "crash", 0),
+                clock: Prng::split(seed, "clock", 0),
+                evaluator: Prng::split(seed, "evaluator", 0),
+                probe: Prng::split(seed, "probe", 0),
+            },
+            clients,
+            workers,
+            operator: Operator::new(seed, landscape.clone()),
+            landscape,
+            plans,
+            heard: VecDeque::new(),
+            faults,
+            clock_lag: Span::ZERO,
+            planted: scenario.planted,
+            checks: Checks::default(),
+            trace: Trace::new(scenario.detail),
+            events: 0,
+            commits: 0,
+            crashes: 0,
+        };
+        world.set_the_stage(seed);
+        world
+    }
+
+    /// Plays the whole simulation.
+    pub fn play(&mut self) -> Result<Outcome, Violation> {
+        self.open()?;
+        while self.act != Act::Empty {
+            let Some((at, event)) = self.agenda.pop() else { break };
+            assert!(at >= self.now, "the agenda went back");
+            self.now = at;
+            self.events += 1;
+            holds(self.events < EVENTS_MAX, "progress", || {
+                format!("{EVENTS_MAX} events and no end, the last one {event:?}")
+            })?;
+            self.happen(event)?;
+        }
+        Ok(Outcome {
+            hash: self.trace.hash(),
+            events: self.events,
+            commits: self.commits,
+            crashes: self.crashes,
+            runs: self.rows.runs.len() as u64,
+            grants: self.checks.grants(),
+        })
+    }
+
+    pub const fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    fn happen(&mut self, event: Event) -> Verdict {
+        match event {
+            Event::ClientActs(at) => self.client_acts(at),
+            Event::ClientHears { at, number, response } => self.clients[at].hear(number, &response),
+            Event::ClientLosesPatience { at, number } => self.client_loses_patience(at, number),
+            Event::OperatorActs => self.operator_acts()?,
+            Event::WorkerWakes(at) => self.worker_wakes(at),
+            Event::WorkerHears(at, answer) => self.worker_hears(at, *answer),
+            Event::Arrives(from, request) => self.arrives(from, *request),
+            Event::Asks(at, message) => self.asks(at, *message)?,
+            Event::Input(epoch, input) => self.input(epoch, *input)?,
+            Event::Evaluates(epoch, evaluation) => self.evaluates(epoch, &evaluation)?,
+            Event::FindsNextTime { epoch, schedule, cron, after } => {
+                let next = crate::evaluator::next_time(&cron, after);
+                self.input(epoch, Input::Scheduled(schedule, next))?;
+            }
+            Event::Tick(epoch) => self.tick(epoch)?,
+            Event::CommitEnds { epoch, turn } => self.commit_ends(epoch, turn)?,
+            Event::Crash => self.crash_planned()?,
+            Event::Restart => self.restart()?,
+            Event::ClockJumps => self.clock_jumps(),
+            Event::Heal => self.heal()?,
+            Event::Drain => self.drain()?,
+        }
+        Ok(())
+    }
+
+    fn plan(&mut self, after: Span, event: Event) {
+        self.agenda.plan(self.now + after, event);
+    }
+
+    /// The host's clock.
+    fn clock(&self) -> Time {
+        self.now - self.clock_lag
+    }
+
+    fn note(&mut self, kind: &str, text: fmt::Arguments<'_>) {
+        self.trace.note(self.now, kind, text);
+    }
+}

@@ -1,0 +1,155 @@
+//! The stage is set at the beginning; at the end faults stop, and the cell must become empty.
+
+use std::fmt::Write;
+
+use fairlane_core::cell::input::{Command, Configure, Input, Query};
+use fairlane_core::row::{RunStatus, StepState};
+use fairlane_core::tenant::Tenant;
+use fairlane_core::time::Span;
+
+use super::{Act, Event, HEALING_MAX, World};
+use crate::fault::Faults;
+use crate::host::{About, Sender};
+use crate::plans;
+use crate::prng::Prng;
+use crate::violation::{Verdict, holds};
+
+/// How often the drain looks for what must be let go.
+const DRAIN_EVERY: Span = Span::from_millis(700);
+
+impl World {
+    /// Plans the first acts of everybody.
+    pub(super) fn set_the_stage(&mut self, seed: u64) {
+        let stage = &mut Prng::split(seed, "stage", 0);
+        for at in 0..self.clients.len() {
+            let gap = self.clients[at].gap();
+            self.plan(gap, Event::ClientActs(at));
+        }
+        for at in 0..self.workers.len() {
+            self.plan(Span::from_millis(stage.between(0, 500)), Event::WorkerWakes(at));
+        }
+        if let Some(gap) = self.operator.gap() {
+            self.plan(gap, Event::OperatorActs);
+        }
+        if let Some(gap) = self.faults.crash_gap {
+            self.plan(gap, Event::Crash);
+        }
+        if let Some(gap) = self.faults.clock_gap {
+            self.plan(gap, Event::ClockJumps);
+        }
+        self.plan(Span::from_millis(stage.between(2_000, 25_000)), Event::Heal);
+    }
+
+    /// Starts the host, and declares what there is.
+    pub(super) fn open(&mut self) -> Verdict {
+        self.restart()?;
+        for declaration in self.landscape.clone().declarations() {
+            self.declare(declaration)?;
+        }
+        for plan in self.plans.clone() {
+            self.declare(Configure::Workflow(plan))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn heal(&mut self) -> Verdict {
+        self.note("heal", format_args!(""));
+        self.faults = Faults::default();
+        for worker in &mut self.workers {
+            worker.faults = self.faults.worker;
+        }
+        self.act = Act::Healing { since: self.now };
+        self.drain()
+    }
+
+    /// Lets go what waits for somebody: suspended tenants, paused runs, signals that nobody sends.
+    pub(super) fn drain(&mut self) -> Verdict {
+        let Act::Healing { since } = self.act else { return Ok(()) };
+        let waited = self.now.since(since);
+        holds(waited < HEALING_MAX, "progress", || self.stuck())?;
+        if self.host.driver.is_some() {
+            self.let_go()?;
+            if self.is_drained() {
+                self.probe()?;
+                self.checks.emptied(&self.host, &self.rows)?;
+                self.act = Act::Empty;
+                return Ok(());
+            }
+        }
+        self.plan(DRAIN_EVERY, Event::Drain);
+        Ok(())
+    }
+
+    fn let_go(&mut self) -> Verdict {
+        let suspended = self.rows.tenants.values().filter(|tenant| tenant.suspended);
+        let freed: Vec<Tenant> =
+            suspended.map(|tenant| Tenant { suspended: false, ..tenant.clone() }).collect();
+        for tenant in freed {
+            self.declare(Configure::Tenant(tenant))?;
+        }
+        for plan in self.plans.clone() {
+            if !plan.schedules.is_empty() {
+                self.declare(Configure::Workflow(plans::retired(&plan).into()))?;
+            }
+        }
+        let paused = self.rows.live_runs().filter(|run| run.status == RunStatus::Paused);
+        let paused: Vec<_> = paused.map(|run| run.key.clone()).collect();
+        for key in paused {
+            self.command(key, Command::Resume)?;
+        }
+        let live: Vec<_> = self.rows.live_runs().map(|run| run.key.clone()).collect();
+        for key in live {
+            let listening = self.rows.steps_of(&key).find_map(|step| match &step.state {
+                StepState::Listening { signal } => Some(signal.clone()),
+                _ => None,
+            });
+            let client = self.clients.iter_mut().find(|client| client.tenant == key.tenant);
+            if let (Some(signal), Some(client)) = (listening, client)
+                && let crate::client::Request::Command(key, signal) = client.signal(key, signal)
+            {
+                self.command(key, signal)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_drained(&self) -> bool {
+        let is_idle = self.host.driver.as_ref().is_some_and(|driver| !driver.is_committing());
+        let has_schedules = self.plans.iter().any(|plan| {
+            !plan.schedules.is_empty()
+                && !self.rows.workflows.contains_key(&(plan.name.clone(), plan.version + 1))
+        });
+        is_idle && !has_schedules && self.rows.live_runs().next().is_none()
+    }
+
+    /// What keeps the cell from becoming empty.
+    fn stuck(&self) -> String {
+        let mut facts = format!("after {HEALING_MAX} of healing these runs are live:");
+        for run in self.rows.live_runs() {
+            let steps: Vec<_> = self.rows.steps_of(&run.key).collect();
+            write!(facts, "\n{run:?}\n{steps:#?}").expect("a text takes everything");
+        }
+        facts
+    }
+}
+
+impl World {
+    /// Asks the cell about itself, if nothing is under way and nothing is due, so that the answer is about the rows as
+    /// they are.
+    pub(super) fn probe(&mut self) -> Verdict {
+        let Some(driver) = &self.host.driver else { return Ok(()) };
+        let is_due = driver.next_wake().is_some_and(|wake| wake <= self.clock());
+        if driver.is_committing() || is_due {
+            return Ok(());
+        }
+        let mut queries =
+            vec![Query::Pools, Query::Valve, Query::Tenants { after: None, limit: 100 }];
+        queries.extend(self.rows.live_runs().map(|run| Query::Explain(run.key.clone())));
+        for query in queries {
+            let reply =
+                self.host.expect_reply(Sender::Probe, About::Query { commits: self.commits });
+            self.step(Input::Query(reply, query))?;
+        }
+        Ok(())
+    }
+}

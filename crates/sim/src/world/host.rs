@@ -1,0 +1,252 @@
+//! The host's life: inputs are stepped, turns are committed, effects are released, and in between it dies.
+
+use fairlane_core::cell::change::Change;
+use fairlane_core::cell::effect::Effect;
+use fairlane_core::cell::input::{Configure, Input};
+use fairlane_core::driver::Driver;
+use fairlane_core::time::{Span, Time};
+
+use super::{Event, World};
+use crate::check::p01_caps;
+use crate::host::{About, Batch, Fate, Sender};
+use crate::landscape::millis;
+use crate::planted::Planted;
+use crate::violation::Verdict;
+
+/// How often the cell is asked about itself after a commit.
+const PROBED_PERMILLE: u32 = 60;
+
+impl World {
+    /// An input that was meant for one life of the host.
+    pub(super) fn input(&mut self, epoch: u64, input: Input) -> Verdict {
+        if self.host.epoch != epoch || self.host.driver.is_none() {
+            return Ok(());
+        }
+        self.step(input)
+    }
+
+    /// Steps the driver, and begins a commit if none is under way.
+    pub(super) fn step(&mut self, input: Input) -> Verdict {
+        let clock = self.clock();
+        self.note("step", format_args!("{input:?}"));
+        if let Input::Hurry(ask) = &input {
+            self.host.end_poll(*ask);
+        }
+        self.checks.stepped(&input, self.host.turn);
+        if let Some(driver) = &mut self.host.driver {
+            driver.step(clock, input);
+        }
+        self.pump()
+    }
+
+    pub(super) fn declare(&mut self, declaration: Configure) -> Verdict {
+        if self.host.driver.is_none() {
+            return Ok(());
+        }
+        let reply = self.host.expect_reply(Sender::Operator, About::Configure);
+        self.step(Input::Configure(reply, declaration))
+    }
+
+    /// Closes the open turn and hands it to the store, unless the last one is still on its way.
+    fn pump(&mut self) -> Verdict {
+        loop {
+            let Some(driver) = &mut self.host.driver else { return Ok(()) };
+            let Some(changes) = driver.take() else { break };
+            let turn = self.host.turn;
+            self.host.turn += 1;
+            self.host.closed = self.now;
+            self.host.closed_clock = driver.now();
+            if changes.is_empty() {
+                let effects = driver.committed();
+                self.release(turn, effects)?;
+                continue;
+            }
+            self.begin_commit(turn, changes)?;
+        }
+        self.plan_tick();
+        Ok(())
+    }
+
+    fn begin_commit(&mut self, turn: u64, changes: Vec<Change>) -> Verdict {
+        let draws = &mut self.draws.commit;
+        let took = if draws.chance(self.faults.commit_slow) {
+            millis(draws, 100, 4_000)
+        } else {
+            Span(draws.between(200, 6_000))
+        };
+        let fate = if draws.chance(self.faults.commit_fails) {
+            Fate::Refused
+        } else if draws.chance(self.faults.commit_answer_lost) {
+            Fate::AnswerLost
+        } else {
+            Fate::Durable
+        };
+        self.note("take", format_args!("turn {turn}, {fate:?} in {took}"));
+        let epoch = self.host.epoch;
+        self.batches.insert((epoch, turn), Batch { turn, changes, took, fate });
+        self.plan(took, Event::CommitEnds { epoch, turn });
+        if self.planted == Some(Planted::ReleasesBeforeCommit) {
+            let effects = self.host.driver.as_mut().map(Driver::committed).unwrap_or_default();
+            return effects.into_iter().try_for_each(|effect| self.release_one(effect));
+        }
+        Ok(())
+    }
+
+    pub(super) fn commit_ends(&mut self, epoch: u64, turn: u64) -> Verdict {
+        let Some(batch) = self.batches.remove(&(epoch, turn)) else { return Ok(()) };
+        let is_ours = epoch == self.host.epoch && self.host.driver.is_some();
+        if batch.fate != Fate::Refused {
+            self.make_durable(epoch, &batch)?;
+        }
+        if !is_ours {
+            return Ok(());
+        }
+        if batch.fate != Fate::Durable {
+            return self.crash();
+        }
+        let driver = self.host.driver.as_mut().filter(|driver| driver.is_committing());
+        let effects = driver.map(Driver::committed).unwrap_or_default();
+        self.release(turn, effects)?;
+        if let Some(valve) = &self.rows.valve {
+            self.host.is_throttled = batch.took > valve.commit_slow;
+        }
+        self.input(epoch, Input::CommitTook(batch.took))?;
+        if self.draws.probe.chance(PROBED_PERMILLE) { self.probe() } else { Ok(()) }
+    }
+
+    fn make_durable(&mut self, epoch: u64, batch: &Batch) -> Verdict {
+        if self.planted == Some(Planted::LosesTail) {
+            self.tail = Some(Box::new(self.rows.clone()));
+        }
+        if self.rows.commit(epoch, &batch.changes).is_err() {
+            self.note("stale", format_args!("epoch {epoch}, turn {}", batch.turn));
+            return Ok(());
+        }
+        self.commits += 1;
+        for change in &batch.changes {
+            self.note("commit", format_args!("{change:?}"));
+        }
+        self.checks.committed(&batch.changes, &self.rows)?;
+        let now = self.now;
+        for worker in &self.workers {
+            p01_caps::believed(worker.believes(now), &worker.name, &self.rows)?;
+        }
+        Ok(())
+    }
+
+    /// Releases the effects of a turn one by one, and sometimes dies before the last.
+    fn release(&mut self, turn: u64, effects: Vec<Effect>) -> Verdict {
+        self.checks.closed(turn, &effects, &self.host, &self.rows)?;
+        for effect in effects {
+            if self.draws.release.chance(self.faults.dies_releasing) {
+                return self.crash();
+            }
+            self.release_one(effect)?;
+        }
+        Ok(())
+    }
+
+    fn release_one(&mut self, effect: Effect) -> Verdict {
+        self.note("release", format_args!("{effect:?}"));
+        self.checks.released(&effect, &self.host, &self.rows)?;
+        match effect {
+            Effect::Reply(id, response) => {
+                let Some(pending) = self.host.replies.remove(&id) else { return Ok(()) };
+                // An answer about rows that have changed since cannot be compared with them.
+                if matches!(pending.about, About::Query { commits } if commits == self.commits) {
+                    self.checks.probed(&response, &self.host, &self.rows)?;
+                }
+                self.reply(pending.from, response);
+            }
+            Effect::Exchanged(ask, exchanged) => self.answer(ask, exchanged)?,
+            Effect::Evaluate(evaluation) => {
+                let delay = self.draws.evaluator.between(0, 5_000);
+                self.plan(Span(delay), Event::Evaluates(self.host.epoch, evaluation));
+            }
+            Effect::NextTime { schedule, cron, after, .. } => {
+                let delay = Span(self.draws.evaluator.between(0, 5_000));
+                let epoch = self.host.epoch;
+                self.plan(delay, Event::FindsNextTime { epoch, schedule, cron, after });
+            }
+            Effect::Progress(_) | Effect::Declared(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The process dies. What it had handed to the store is durable already, will never be, or arrives later.
+    pub(super) fn crash(&mut self) -> Verdict {
+        if self.host.driver.is_none() {
+            return Ok(());
+        }
+        self.crashes += 1;
+        let epoch = self.host.epoch;
+        self.note("crash", format_args!("epoch {epoch}"));
+        let under_way: Vec<(u64, u64)> =
+            self.batches.range((epoch, 0)..=(epoch, u64::MAX)).map(|(key, _)| *key).collect();
+        for key in under_way {
+            match self.draws.crash.below(3) {
+                0 => drop(self.batches.remove(&key)),
+                1 => {
+                    if let Some(batch) = self.batches.remove(&key) {
+                        self.make_durable(epoch, &batch)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.host.die();
+        let down = millis(&mut self.draws.crash, 1, 800);
+        self.plan(down, Event::Restart);
+        Ok(())
+    }
+
+    pub(super) fn crash_planned(&mut self) -> Verdict {
+        if let Some(gap) = self.faults.crash_gap {
+            let gap = Span(self.draws.crash.between(1, gap.0 * 2));
+            self.plan(gap, Event::Crash);
+            return self.crash();
+        }
+        Ok(())
+    }
+
+    pub(super) fn restart(&mut self) -> Verdict {
+        let epoch = self.rows.take_over();
+        if let (Some(Planted::LosesTail), Some(tail)) = (self.planted, self.tail.take()) {
+            self.rows = *tail;
+        }
+        let driver = Driver::load(self.clock(), epoch, self.rows.snapshot());
+        self.note("load", format_args!("epoch {epoch}"));
+        self.host.live(epoch, driver);
+        self.checks.reloaded();
+        self.pump()
+    }
+
+    pub(super) fn tick(&mut self, epoch: u64) -> Verdict {
+        if self.host.epoch != epoch || self.host.tick != Some(self.now) {
+            return Ok(());
+        }
+        self.host.tick = None;
+        self.input(epoch, Input::Tick)
+    }
+
+    fn plan_tick(&mut self) {
+        let Some(driver) = &self.host.driver else { return };
+        let Some(wake) = driver.next_wake() else { return };
+        let at = Time(wake.0.saturating_add(self.clock_lag.0)).max(self.now);
+        if self.host.tick.is_none_or(|planned| planned > at) {
+            self.host.tick = Some(at);
+            self.agenda.plan(at, Event::Tick(self.host.epoch));
+        }
+    }
+
+    /// The clock jumps back, for good.
+    pub(super) fn clock_jumps(&mut self) {
+        let Some(gap) = self.faults.clock_gap else { return };
+        let draws = &mut self.draws.clock;
+        self.clock_lag = Span(self.clock_lag.0 + draws.between(1_000, 2_000_000));
+        let gap = Span(draws.between(1, gap.0 * 2));
+        self.plan(gap, Event::ClockJumps);
+        let lag = self.clock_lag;
+        self.note("clock", format_args!("{lag} behind"));
+    }
+}

@@ -1,0 +1,210 @@
+//! Messages between clients, workers, the operator and the host: late, lost, or to somebody who is no more.
+
+use fairlane_core::cell::effect::{Evaluation, Exchanged, Response};
+use fairlane_core::cell::input::{AskId, Command, Exchange, Idempotency, Input, Retry, Submit};
+use fairlane_core::row::RunKey;
+use fairlane_core::time::Span;
+
+use super::{Act, Event, World};
+use crate::client::{Request, Submission};
+use crate::host::{About, Ask, Sender};
+use crate::landscape::millis;
+use crate::prng::Prng;
+use crate::violation::{Verdict, holds};
+use crate::worker::{Answer, Heard, Message};
+
+/// Clients wait this long for an answer.
+const CLIENT_PATIENCE: Span = Span::from_secs(4);
+/// A worker's exchange is held open this long.
+const POLL: Span = Span::from_millis(1_500);
+/// Leases that are known by hearsay.
+const HEARD_MAX: usize = 24;
+
+impl World {
+    pub(super) fn client_acts(&mut self, at: usize) {
+        if self.act != Act::Busy {
+            return;
+        }
+        if let Some((number, request)) = self.clients[at].act() {
+            self.client_sends(at, number, request);
+        }
+        let gap = self.clients[at].gap();
+        self.plan(gap, Event::ClientActs(at));
+    }
+
+    pub(super) fn client_loses_patience(&mut self, at: usize, number: u64) {
+        if let Some((number, request)) = self.clients[at].lose_patience(number) {
+            self.client_sends(at, number, request);
+        }
+    }
+
+    pub(super) fn client_sends(&mut self, at: usize, number: u64, request: Request) {
+        self.plan(CLIENT_PATIENCE, Event::ClientLosesPatience { at, number });
+        if let Some(delay) = delivery(&mut self.draws.clients[at], self.faults.lost) {
+            self.plan(delay, Event::Arrives(Sender::Client { at, number }, Box::new(request)));
+        }
+    }
+
+    /// A request is at the host, which looks up what the cell does not keep, and then hands it on.
+    pub(super) fn arrives(&mut self, from: Sender, request: Request) {
+        if self.host.driver.is_none() {
+            return;
+        }
+        let input = match request {
+            Request::Submit(submission) => self.submission(from, submission),
+            Request::Command(key, command) => {
+                let about = About::Command(key.clone(), command.clone());
+                Input::Command(self.host.expect_reply(from, about), key, command)
+            }
+            Request::Retry(key, from_step) => {
+                let rows = self.rows.of_run(&key).filter(|(run, _)| run.status.is_ended());
+                let reply = self.host.expect_reply(from, About::Retry(key.clone()));
+                Input::Retry(Box::new(Retry { reply, key, from: from_step, rows }))
+            }
+        };
+        let at = if let Sender::Client { at, .. } = from { at } else { 0 };
+        let look_up = Span(self.draws.clients[at].between(0, 3_000));
+        self.plan(look_up, Event::Input(self.host.epoch, Box::new(input)));
+    }
+
+    fn submission(&mut self, from: Sender, submission: Submission) -> Input {
+        let run = self.host.run_id(self.now);
+        let about = About::Submission(submission.clone());
+        let reply = self.host.expect_reply(from, about);
+        let Submission { tenant, workflow, lane, input, key, digest } = submission;
+        let idempotency = key.map(|key| {
+            let known = self.rows.idempotency.get(&(tenant.clone(), key.clone()));
+            Idempotency { key, digest, prior: known.map(|row| (row.run, row.digest)) }
+        });
+        Input::Submit(Box::new(Submit {
+            reply,
+            key: RunKey { tenant, run },
+            workflow,
+            version: None,
+            lane,
+            input,
+            idempotency,
+        }))
+    }
+
+    pub(super) fn operator_acts(&mut self) -> Verdict {
+        if self.act != Act::Busy {
+            return Ok(());
+        }
+        if let Some(gap) = self.operator.gap() {
+            self.plan(gap, Event::OperatorActs);
+        }
+        let declaration = self.operator.act();
+        self.declare(declaration)
+    }
+
+    pub(super) fn worker_wakes(&mut self, at: usize) {
+        let heard = self.heard.make_contiguous();
+        let message = self.workers[at].wake(self.now, heard);
+        let next = self.workers[at].next_wake(self.now);
+        self.agenda.plan(next, Event::WorkerWakes(at));
+        if let Some(message) = message
+            && let Some(delay) = delivery(&mut self.draws.workers[at], self.faults.lost)
+        {
+            self.plan(delay, Event::Asks(at, Box::new(message)));
+        }
+    }
+
+    /// A worker's message is at the host.
+    pub(super) fn asks(&mut self, at: usize, message: Message) -> Verdict {
+        if self.host.driver.is_none() {
+            return Ok(());
+        }
+        let worker = &self.workers[at];
+        let Message { number, life, name, want, reports, hold } = message;
+        let ask = Ask {
+            at,
+            life,
+            number,
+            worker: name.clone(),
+            pool: worker.pool.clone(),
+            slots: worker.slots,
+            want,
+            stepped: self.now,
+            turn: self.host.turn,
+            over: None,
+        };
+        let (pool, slots) = (worker.pool.clone(), worker.slots);
+        let ask = self.host.open_ask(ask);
+        if hold {
+            self.plan(POLL, Event::Input(self.host.epoch, Box::new(Input::Hurry(ask))));
+        }
+        let exchange = Exchange { ask, worker: name, pool, slots, want, reports, hold };
+        self.step(Input::Exchange(exchange))
+    }
+
+    pub(super) fn worker_hears(&mut self, at: usize, answer: Answer) {
+        let worker = &mut self.workers[at];
+        if worker.life == answer.life {
+            worker.hear(self.now, answer);
+            self.plan(Span(100), Event::WorkerWakes(at));
+        }
+    }
+
+    pub(super) fn evaluates(&mut self, epoch: u64, evaluation: &Evaluation) -> Verdict {
+        let answer = crate::evaluator::answer(self.now, evaluation);
+        self.input(epoch, Input::Evaluated(answer))
+    }
+
+    /// The host answers an exchange.
+    pub(super) fn answer(&mut self, ask: AskId, exchanged: Exchanged) -> Verdict {
+        let Some(asked) = self.host.asks.remove(&ask) else {
+            return holds(false, "P12 once", || format!("{ask:?} is answered twice"));
+        };
+        for grant in &exchanged.grants {
+            let worker = asked.worker.clone();
+            self.heard.push_back(Heard { lease: grant.lease.clone(), worker });
+        }
+        let excess = self.heard.len().saturating_sub(HEARD_MAX);
+        self.heard.drain(..excess);
+        let worker = &self.workers[asked.at];
+        let is_there = worker.is_alive() && worker.life == asked.life;
+        let draws = &mut self.draws.workers[asked.at];
+        match delivery(draws, self.faults.lost).filter(|_| is_there) {
+            Some(delay) => {
+                let Ask { at, life, number, stepped, .. } = asked;
+                let closed = self.host.closed;
+                let answer = Answer { number, life, exchanged, stepped, closed };
+                self.plan(delay, Event::WorkerHears(at, Box::new(answer)));
+            }
+            None if !exchanged.grants.is_empty() && draws.chance(self.faults.undelivered) => {
+                let leases = exchanged.grants.into_iter().map(|grant| grant.lease).collect();
+                let input = Input::Undelivered(leases);
+                self.plan(Span::from_millis(1), Event::Input(self.host.epoch, Box::new(input)));
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// The host answers a request.
+    pub(super) fn reply(&mut self, to: Sender, response: Response) {
+        if let Sender::Client { at, number } = to
+            && let Some(delay) = delivery(&mut self.draws.clients[at], self.faults.lost)
+        {
+            self.plan(delay, Event::ClientHears { at, number, response: Box::new(response) });
+        }
+    }
+
+    /// A tenant's command that nobody waits for.
+    pub(super) fn command(&mut self, key: RunKey, command: Command) -> Verdict {
+        if self.host.driver.is_none() {
+            return Ok(());
+        }
+        let about = About::Command(key.clone(), command.clone());
+        let reply = self.host.expect_reply(Sender::Operator, about);
+        self.step(Input::Command(reply, key, command))
+    }
+}
+
+/// How long a message takes, if it arrives: mostly about a millisecond, now and then long enough to be overtaken.
+fn delivery(draws: &mut Prng, lost: u32) -> Option<Span> {
+    let delay =
+        if draws.chance(30) { millis(draws, 50, 1_500) } else { Span(draws.between(100, 3_000)) };
+    (!draws.chance(lost)).then_some(delay)
+}
