@@ -110,7 +110,7 @@ impl Cell {
             let (task, _, bound) = work(run, at.node).expect("only tasks are queued");
             (task.clone(), bound)
         };
-        let deadline = now + bound;
+        let deadline = overdue(run, at.node).unwrap_or(Time::MAX).min(now + bound);
         let until = deadline.min(now + lease_time);
         let worker = self.pools[pool].asks[ask].worker.clone();
         self.fence += 1;
@@ -267,6 +267,13 @@ pub(crate) fn work(run: &Run, node: u32) -> Option<(&TaskName, &PoolName, Span)>
         StepKind::Task { task, pool } => Some((task, pool, step.timeout.attempt)),
         StepKind::Wait(_) | StepKind::Call { .. } => None,
     }
+}
+
+/// When the step's own bound over all attempts ends. A worker must know it: once it is over the slot is another's.
+fn overdue(run: &Run, node: u32) -> Option<Time> {
+    let at = run.node(node);
+    let bound = run.step(node).timeout.step.filter(|_| at.instance.part == Part::Whole)?;
+    Some(at.ready + bound)
 }
 
 /// Route, policy, budget and limit, in this order. The slot is the scheduler's.

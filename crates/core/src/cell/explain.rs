@@ -167,6 +167,13 @@ impl Cell {
 }
 
 fn pending(run: &Run, node: &Node) -> Option<Waiting> {
+    if let Part::Item(_) = node.instance.part {
+        // So many items are under way that this one's turn has not come.
+        let State::Mapping(mapping) = &run.nodes[usize::from(node.instance.step.0)].state else {
+            return None;
+        };
+        return Some(Waiting::Items { done: mapping.done, of: mapping.items });
+    }
     if node.instance.part != Part::Whole {
         return None;
     }

@@ -132,7 +132,7 @@ impl Cell {
         self.abandon(run, RunStatus::Failed, Some(failure), turn);
     }
 
-    /// `timeout: step` is over: the attempt that runs is told to stop, the step has failed.
+    /// `timeout: step` is over, and the step has failed: no attempt of it was given a deadline after this moment.
     pub(crate) fn step_overdue(&mut self, at: At, turn: &mut Turn) {
         let live = self.runs.get(at.run);
         let bound = live.step(at.node).timeout.step.unwrap_or_default();
@@ -144,6 +144,9 @@ impl Cell {
             // The child is told; its end is the step's, as a failure.
             self.call_off(at, turn);
             return;
+        }
+        if matches!(self.runs.get(at.run).node(at.node).state, State::Ready { queued: true }) {
+            self.withdraw(at);
         }
         self.give_back(at);
         self.end(at, State::Failed(Box::new(failure)), None, turn);

@@ -3,6 +3,7 @@
 mod commands;
 mod desk;
 mod flows;
+mod found;
 mod leases;
 mod limits;
 
