@@ -93,10 +93,10 @@ impl Checks {
     }
 
     /// Healing is over and no run is live.
-    pub(crate) fn emptied(&self, host: &Host, rows: &Rows) -> Verdict {
+    pub(crate) fn emptied(&self, rows: &Rows) -> Verdict {
         self.caps.emptied()?;
         self.durability.emptied(rows)?;
-        p06_waiting_holds_nothing::emptied(host, rows)
+        p06_waiting_holds_nothing::emptied(rows)
     }
 
     pub(crate) fn grants(&self) -> u64 {

@@ -27,8 +27,8 @@ pub(crate) struct Host {
     pub(crate) asks: BTreeMap<AskId, Ask>,
     /// When a tick is planned.
     pub(crate) tick: Option<Time>,
-    /// The store suffered when it was last heard of: fewer slots are dispatchable.
-    pub(crate) is_throttled: bool,
+    /// The store suffered lately: until the cell's time is past this, fewer slots may be dispatchable.
+    pub(crate) throttled: Time,
     ids: Prng,
     numbers: u64,
 }
@@ -110,7 +110,7 @@ impl Host {
             replies: BTreeMap::new(),
             asks: BTreeMap::new(),
             tick: None,
-            is_throttled: false,
+            throttled: Time::default(),
             ids: Prng::split(seed, "ids", 0),
             numbers: 0,
         }
@@ -122,7 +122,7 @@ impl Host {
         self.replies.clear();
         self.asks.clear();
         self.tick = None;
-        self.is_throttled = false;
+        self.throttled = Time::default();
     }
 
     pub(crate) fn live(&mut self, epoch: u64, driver: Driver) {

@@ -27,7 +27,7 @@ pub(crate) struct Close<'a> {
 }
 
 pub(crate) fn closed(close: &Close<'_>, caps: &Caps, answered: &Answered) -> Verdict {
-    if close.host.is_throttled {
+    if close.host.closed_clock <= close.host.throttled {
         return Ok(());
     }
     let mut asking = asking(close, caps);

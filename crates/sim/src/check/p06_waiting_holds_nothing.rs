@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use fairlane_core::cell::effect::{Phase, PoolView, Response, RunView, TenantView, ValveView};
-use fairlane_core::row::{RunRow, StepState};
+use fairlane_core::cell::effect::{
+    Phase, PoolView, Response, RunView, StepView, TenantView, ValveView,
+};
+use fairlane_core::row::{Part, RunRow, StepState};
 
 use super::answered::Answered;
 use super::p01_caps::Caps;
 use super::ready::{Moment, Ready, ready};
-use crate::host::Host;
 use crate::rows::Rows;
 use crate::violation::{Verdict, holds};
 
@@ -38,19 +39,15 @@ pub(crate) fn probed(
     }
 }
 
-/// With no run live, nothing is held, and nothing is remembered to be done.
-pub(crate) fn emptied(host: &Host, rows: &Rows) -> Verdict {
+/// With no run live, nothing is held.
+pub(crate) fn emptied(rows: &Rows) -> Verdict {
     let leased: Vec<_> = rows
         .steps
         .values()
         .flat_map(BTreeMap::values)
         .filter(|step| matches!(step.state, StepState::Leased { .. }))
         .collect();
-    holds(leased.is_empty(), "P9 nothing leaks", || format!("leased rows: {leased:?}"))?;
-    let wake = host.driver.as_ref().and_then(fairlane_core::driver::Driver::next_wake);
-    holds(wake.is_none(), "P9 nothing leaks", || {
-        format!("the cell is empty and wants to be woken at {wake:?}")
-    })
+    holds(leased.is_empty(), "P9 nothing leaks", || format!("leased rows: {leased:?}"))
 }
 
 fn agrees_pool(view: &PoolView, caps: &Caps, ready: &[Ready]) -> Verdict {
@@ -90,7 +87,7 @@ fn agrees_run(view: &RunView, ready: &[Ready], rows: &Rows) -> Verdict {
     view.steps.iter().try_for_each(|step| {
         let stored = rows.step(&run.key, step.instance).map(|row| &row.state);
         let is_queued = ready.iter().any(|at| at.key == run.key && at.instance == step.instance);
-        holds(agrees_phase(step.phase, stored, is_queued, run), PROMISE, || {
+        holds(agrees_phase(step, stored, is_queued, run), PROMISE, || {
             format!("{step:?} is shown for {stored:?}, ready {is_queued}, in {run:?}")
         })?;
         let is_final =
@@ -99,14 +96,21 @@ fn agrees_run(view: &RunView, ready: &[Ready], rows: &Rows) -> Verdict {
     })
 }
 
-fn agrees_phase(phase: Phase, stored: Option<&StepState>, is_queued: bool, run: &RunRow) -> bool {
+fn agrees_phase(
+    step: &StepView,
+    stored: Option<&StepState>,
+    is_queued: bool,
+    run: &RunRow,
+) -> bool {
+    // Items that were not reached when their map was called off have no row either.
+    let is_item = matches!(step.instance.part, Part::Item(_));
     use fairlane_core::row::RunStatus::Paused;
-    match (phase, stored) {
+    match (step.phase, stored) {
         (Phase::Pending | Phase::Evaluating, None) => !is_queued,
         (Phase::Ready, None | Some(StepState::Ready | StepState::Backoff { .. })) => {
             is_queued || run.status == Paused
         }
-        (Phase::Cancelled, None) => run.outcome.is_some(),
+        (Phase::Cancelled, None) => run.outcome.is_some() || is_item,
         (Phase::Leased, Some(StepState::Leased { .. }))
         | (Phase::Backoff, Some(StepState::Backoff { .. }))
         | (Phase::Sleeping, Some(StepState::Sleeping { .. }))

@@ -22,6 +22,8 @@ pub(crate) struct Outcomes {
     /// Outputs that workers have reported: by lease and reporter.
     reported: BTreeMap<(LeaseId, WorkerName), BTreeSet<Payload>>,
     holders: BTreeMap<LeaseId, WorkerName>,
+    /// Leases that came to an end.
+    concluded: BTreeSet<LeaseId>,
     ended: BTreeSet<(RunKey, Instance)>,
     receipts: BTreeSet<LeaseId>,
     signalled: BTreeSet<Payload>,
@@ -58,6 +60,8 @@ impl Outcomes {
                 }
                 if let StepState::Leased { worker, .. } = &step.state {
                     self.holders.insert(lease(step), worker.clone());
+                } else {
+                    self.concluded.insert(lease(step));
                 }
                 self.output(step, rows)
             }
@@ -78,6 +82,9 @@ impl Outcomes {
         let Effect::Exchanged(_, answer) = effect else { return Ok(()) };
         for (lease, receipt) in &answer.receipts {
             if *receipt == Receipt::Recorded {
+                holds(self.concluded.contains(lease), PROMISE, || {
+                    format!("the outcome of {lease:?} is acknowledged and not durable")
+                })?;
                 holds(self.receipts.insert(lease.clone()), PROMISE, || {
                     format!("the outcome of {lease:?} is acknowledged twice")
                 })?;

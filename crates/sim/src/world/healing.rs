@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use fairlane_core::cell::change::Change;
 use fairlane_core::cell::input::{Command, Configure, Input, Query};
 use fairlane_core::row::{RunStatus, StepState};
 use fairlane_core::tenant::Tenant;
@@ -14,6 +15,8 @@ use crate::plans;
 use crate::prng::Prng;
 use crate::violation::{Verdict, holds};
 
+/// Wake-ups that an empty cell may still have planned.
+const WAKES_MAX: u32 = 10_000;
 /// How often the drain looks for what must be let go.
 const DRAIN_EVERY: Span = Span::from_millis(700);
 
@@ -71,9 +74,9 @@ impl World {
             self.let_go()?;
             if self.is_drained() {
                 self.probe()?;
-                self.checks.emptied(&self.host, &self.rows)?;
+                self.checks.emptied(&self.rows)?;
                 self.act = Act::Empty;
-                return Ok(());
+                return self.run_down();
             }
         }
         self.plan(DRAIN_EVERY, Event::Drain);
@@ -111,6 +114,24 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// An empty cell has nothing left to do: what it still wants to be woken for changes nothing, and ends.
+    fn run_down(&mut self) -> Verdict {
+        let Some(driver) = &mut self.host.driver else { return Ok(()) };
+        for _ in 0..WAKES_MAX {
+            let Some(wake) = driver.next_wake() else { return Ok(()) };
+            driver.step(wake, Input::Tick);
+            let changes = driver.take().unwrap_or_default();
+            let is_late = |change: &Change| matches!(change, Change::Run(_) | Change::Step(_));
+            holds(!changes.iter().any(is_late), "P9 nothing leaks", || {
+                format!("woken at {wake}, the empty cell changes {changes:?}")
+            })?;
+            if driver.is_committing() {
+                driver.committed();
+            }
+        }
+        holds(false, "P9 nothing leaks", || "the empty cell wants to be woken for ever".into())
     }
 
     fn is_drained(&self) -> bool {

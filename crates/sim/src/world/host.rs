@@ -13,6 +13,10 @@ use crate::landscape::millis;
 use crate::planted::Planted;
 use crate::violation::Verdict;
 
+/// No valve that is drawn calls a shorter commit slow.
+const SLOW_AT_LEAST: Span = Span::from_millis(20);
+/// A store that was slow and is no more has all slots back after this.
+const RECOVERED_AFTER: Span = Span::from_secs(5);
 /// How often the cell is asked about itself after a commit.
 const PROBED_PERMILLE: u32 = 60;
 
@@ -107,8 +111,8 @@ impl World {
         let driver = self.host.driver.as_mut().filter(|driver| driver.is_committing());
         let effects = driver.map(Driver::committed).unwrap_or_default();
         self.release(turn, effects)?;
-        if let Some(valve) = &self.rows.valve {
-            self.host.is_throttled = batch.took > valve.commit_slow;
+        if batch.took > SLOW_AT_LEAST {
+            self.host.throttled = self.clock().max(self.host.closed_clock) + RECOVERED_AFTER;
         }
         self.input(epoch, Input::CommitTook(batch.took))?;
         if self.draws.probe.chance(PROBED_PERMILLE) { self.probe() } else { Ok(()) }
