@@ -10,6 +10,7 @@ use fairlane_core::cell::change::Snapshot;
 use fairlane_core::cell::input::{Configure, Input};
 use fairlane_core::row::Role;
 use fairlane_core::time::Time;
+use fairlane_store::Store;
 use fairlane_store::memory::{Disk, MemoryStore};
 use fairlane_store::sqlite::SqliteStore;
 use hyper::server::conn::http1;
@@ -25,7 +26,7 @@ use crate::config::{self, Config, StoreKind};
 use crate::effects::Effects;
 use crate::engine::Engine;
 use crate::engine::health::State;
-use crate::engine::owner::{Owner, own};
+use crate::engine::owner::{Owner, RELOAD_MIN, own};
 use crate::reads::Reads;
 use crate::registry::Registry;
 
@@ -100,6 +101,19 @@ impl Server {
     /// If the configuration, the store or the address cannot be used.
     pub async fn start(config: Config) -> Result<Self, Error> {
         config.check()?;
+        let store = {
+            let config = config.clone();
+            blocking(move || open_store(&config)).await?
+        };
+        Self::start_on(config, store).await
+    }
+
+    /// The same on a store that is open already; the configuration's own is not used.
+    ///
+    /// # Errors
+    /// If the configuration, the store or the address cannot be used.
+    pub async fn start_on(config: Config, store: Box<dyn Store>) -> Result<Self, Error> {
+        config.check()?;
         let addr = config.listen;
         let listener =
             TcpListener::bind(addr).await.map_err(|source| Error::Listen { addr, source })?;
@@ -108,9 +122,7 @@ impl Server {
         let started = {
             let config = config.clone();
             let runtime = tokio::runtime::Handle::current();
-            tokio::task::spawn_blocking(move || open(config, stopping, runtime))
-                .await
-                .map_err(|error| Error::Thread(std::io::Error::other(error)))?
+            blocking(move || open(config, store, stopping, runtime)).await
         };
         let (shared, owner) = started?;
         let operator_key = first_key(&shared).await?;
@@ -147,13 +159,13 @@ impl Server {
     }
 }
 
-/// Opens the store and starts the driver thread.
+/// Loads the cell and starts the driver thread.
 fn open(
     config: Config,
+    store: Box<dyn Store>,
     stopping: watch::Receiver<bool>,
     runtime: tokio::runtime::Handle,
 ) -> Result<(Shared, JoinHandle<()>), Error> {
-    let store = open_store(&config)?;
     let reads = Reads::new(&*store)?;
     let journal = Arc::new(Mutex::new(store));
     let (epoch, snapshot) = own(&journal)?;
@@ -169,6 +181,7 @@ fn open(
         cache,
         effects: Effects::new(assembly.clone(), engine.inbox.clone(), runtime),
         clock: Clock::new(newest(&snapshot)),
+        reload_wait: RELOAD_MIN,
     };
     let thread = std::thread::Builder::new()
         .name("fairlane-cell".to_owned())
@@ -185,7 +198,14 @@ fn newest(snapshot: &Snapshot) -> Time {
     runs.chain(steps).max().unwrap_or_default()
 }
 
-fn open_store(config: &Config) -> Result<Box<dyn fairlane_store::Store>, Error> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::Thread(std::io::Error::other(error)))?
+}
+
+fn open_store(config: &Config) -> Result<Box<dyn Store>, Error> {
     match config.store {
         StoreKind::Memory => Ok(Box::new(MemoryStore::open(&Disk::default()))),
         StoreKind::Sqlite => Ok(Box::new(SqliteStore::open(&config.data_dir, &config.region)?)),

@@ -33,7 +33,7 @@ use crate::registry::Registry;
 /// A commit faster than this is not worth telling the cell.
 const COMMIT_SLOW: Duration = Duration::from_millis(10);
 /// Waits between attempts to load the cell again.
-const RELOAD_MIN: Duration = Duration::from_millis(100);
+pub(crate) const RELOAD_MIN: Duration = Duration::from_millis(100);
 const RELOAD_MAX: Duration = Duration::from_secs(5);
 
 /// Old idempotency keys are swept this often; again at once if there are more.
@@ -51,6 +51,8 @@ pub(crate) struct Owner {
     pub(crate) cache: Arc<Cache>,
     pub(crate) effects: Effects,
     pub(crate) clock: Clock,
+    /// How long the next attempt to load the cell again waits; grows until a commit succeeds.
+    pub(crate) reload_wait: Duration,
 }
 
 /// The cell in memory, with everyone who waits for it. Dropped as a whole when the store fails.
@@ -69,7 +71,7 @@ struct Session<'a> {
 /// Why a session is over.
 enum Over {
     Stopped,
-    Failed(StoreError),
+    Failed(State),
 }
 
 impl Owner {
@@ -121,7 +123,7 @@ impl Owner {
             };
             match session.run() {
                 Over::Stopped => return,
-                Over::Failed(error) => match self.recover(&error) {
+                Over::Failed(state) => match self.recover(state) {
                     Some(again) => loaded = again,
                     None => return,
                 },
@@ -138,14 +140,12 @@ impl Owner {
     }
 
     /// Loads the cell again, however often it takes; `None` if it is of no use any more.
-    fn recover(&mut self, error: &StoreError) -> Option<(Epoch, Snapshot)> {
-        let mut wait = RELOAD_MIN;
-        let mut state = self.failed(error);
+    fn recover(&mut self, mut state: State) -> Option<(Epoch, Snapshot)> {
         loop {
-            if state == State::Lost || self.wait(wait) {
+            if state == State::Lost || self.wait(self.reload_wait) {
                 return None;
             }
-            wait = (wait * 2).min(RELOAD_MAX);
+            self.reload_wait = (self.reload_wait * 2).min(RELOAD_MAX);
             match own(&self.journal) {
                 Ok((epoch, snapshot)) => {
                     tracing::info!(%epoch, "the store answers again: requests are served");
@@ -188,18 +188,21 @@ impl Owner {
 
 impl Session<'_> {
     fn run(mut self) -> Over {
+        match self.serve() {
+            Ok(()) => Over::Stopped,
+            // The state is set before those who wait are let go, so that they can say why.
+            Err(error) => Over::Failed(self.owner.failed(&error)),
+        }
+    }
+
+    fn serve(&mut self) -> Result<(), StoreError> {
         let mut messages = Vec::new();
         // What follows from the state that was loaded is due before anything new.
-        if let Err(error) = self.turn() {
-            return Over::Failed(error);
-        }
+        self.turn()?;
         loop {
             let until = self.wake_at();
-            let committed = self.owner.inbox.take(&mut messages, until);
-            if let Some(Committed { result, took }) = committed {
-                if let Err(error) = result {
-                    return Over::Failed(error);
-                }
+            if let Some(Committed { result, took }) = self.owner.inbox.take(&mut messages, until) {
+                result?;
                 self.settle(took);
             }
             let now = self.owner.clock.now();
@@ -209,11 +212,10 @@ impl Session<'_> {
             if self.driver.next_wake().is_some_and(|due| due <= now) {
                 self.driver.step(now, Input::Tick);
             }
-            if let Err(error) = self.turn().and_then(|()| self.sweep()) {
-                return Over::Failed(error);
-            }
+            self.turn()?;
+            self.sweep()?;
             if self.stopping && !self.driver.is_committing() && self.owner.inbox.is_empty() {
-                return Over::Stopped;
+                return Ok(());
             }
         }
     }
@@ -272,6 +274,7 @@ impl Session<'_> {
 
     /// The turn in flight is durable.
     fn settle(&mut self, took: Duration) {
+        self.owner.reload_wait = RELOAD_MIN;
         self.owner.cache.apply(std::mem::take(&mut self.writes));
         for effect in self.driver.committed() {
             self.release(effect);

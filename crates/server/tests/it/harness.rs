@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use fairlane_server::{Config, Server, StoreKind};
+use fairlane_store::Store;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, StatusCode};
@@ -47,9 +48,20 @@ impl Harness {
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = Config::new(folder.path(), SocketAddr::from(([127, 0, 0, 1], 0)));
+        let mut config = Config::new(folder.path(), free_port());
         change(&mut config);
         let server = Server::start(config).await.unwrap();
+        Self::of(server, folder)
+    }
+
+    pub(crate) async fn start_with_store(store: Box<dyn Store>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::new(folder.path(), free_port());
+        let server = Server::start_on(config, store).await.unwrap();
+        Self::of(server, folder)
+    }
+
+    fn of(server: Server, folder: TempDir) -> Self {
         let key = server.operator_key().expect("the store is new").to_owned();
         let operator = Client { addr: server.addr(), key: Some(key) };
         Self { server, operator, folder }
@@ -59,9 +71,19 @@ impl Harness {
     pub(crate) async fn restart(self) -> Self {
         let Self { server, operator, folder } = self;
         server.stop().await;
-        let config = Config::new(folder.path(), SocketAddr::from(([127, 0, 0, 1], 0)));
+        let config = Config::new(folder.path(), free_port());
         let server = Server::start(config).await.unwrap();
         assert_eq!(server.operator_key(), None, "the store is not new");
+        let operator = Client { addr: server.addr(), ..operator };
+        Self { server, operator, folder }
+    }
+
+    /// Stops the server and starts it on a store of the same rows.
+    pub(crate) async fn restart_with_store(self, store: Box<dyn Store>) -> Self {
+        let Self { server, operator, folder } = self;
+        server.stop().await;
+        let config = Config::new(folder.path(), free_port());
+        let server = Server::start_on(config, store).await.unwrap();
         let operator = Client { addr: server.addr(), ..operator };
         Self { server, operator, folder }
     }
@@ -119,6 +141,10 @@ impl Harness {
     pub(crate) fn worker(&self, name: &str) -> Worker {
         Worker { client: self.operator.clone(), name: name.to_owned() }
     }
+}
+
+fn free_port() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
 #[derive(Clone)]

@@ -6,6 +6,7 @@ mod commands;
 mod errors;
 mod events;
 mod exchange;
+mod faults;
 mod harness;
 mod isolation;
 mod openapi;
