@@ -66,7 +66,8 @@ pub(super) fn refuse_fields(reader: &mut Reader<'_>, which: Which, fields: &mut 
             "wait",
             &["pool", "with", "map", "retry", "expect", "cost", "tool", "output", "compensate"],
         ),
-        Some(Kind::Call) => ("call", &["pool", "expect", "cost", "tool"]),
+        // A child run retries its own steps and checks its own outputs; its end is the step's.
+        Some(Kind::Call) => ("call", &["pool", "retry", "expect", "cost", "tool", "output"]),
     };
     for field in refused {
         if let Some(node) = fields.remove(field) {
