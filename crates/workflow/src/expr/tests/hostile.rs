@@ -48,6 +48,23 @@ fn deep_texts_are_refused_before_the_parser_recurses() {
 }
 
 #[test]
+fn long_chains_are_refused_before_the_parser_recurses() {
+    on_a_small_stack(|| {
+        for part in [
+            ".a", "+1", "[0]", "*1", "<1", ".a()", "?1:1", " in a", "-1", "%1", "==1", ".a[0]",
+            "(1)", "{a:1}",
+        ] {
+            let text = format!("a{}", part.repeat(4_000 / part.len()));
+            assert_eq!(
+                compile(&text).unwrap_err()[0].message,
+                "the expression is too deep",
+                "{part}"
+            );
+        }
+    });
+}
+
+#[test]
 fn the_deepest_texts_that_pass_fit_a_small_stack() {
     on_a_small_stack(|| {
         let deep = format!("{}1{}", "(".repeat(32), ")".repeat(32));
