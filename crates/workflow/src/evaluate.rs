@@ -2,7 +2,7 @@
 //!
 //! Expressions and schemas are compiled once and kept, by their text, in bounded caches: versions of a workflow
 //! share most of them. A plain path is resolved on the bytes and never compiled. Nothing here waits, reads a
-//! clock or touches a file; an evaluation's cost is bounded as [`expr`](crate::expr) describes.
+//! clock or touches a file; an evaluation's cost is bounded as [`expr`] describes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};

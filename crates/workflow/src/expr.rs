@@ -1,7 +1,7 @@
 //! Expressions: CEL (the Common Expression Language) with a bounded cost.
 //!
 //! The grammar is that of the `cel` crate. Evaluation is our own, because that crate's interpreter has no
-//! bound on its cost and copies values at will: a text is parsed once, checked, and lowered to a [`Term`]
+//! bound on its cost and copies values at will: a text is parsed once, checked, and lowered to a form
 //! in which every name is resolved; the evaluator then counts every operation against a budget. A test
 //! compares it with the crate's interpreter, so that the language stays CEL.
 //!
