@@ -48,6 +48,7 @@ use dispatch::PoolState;
 use input::Input;
 use live::{Run, Runs};
 use recent::Recent;
+use retry::Reopened;
 use schedule::Schedules;
 use timer::{Kind, Timer, Timers};
 use valve::Queue;
@@ -64,6 +65,7 @@ pub struct Cell {
     schedules: Schedules,
     queue: Queue,
     recent: Recent,
+    reopened: Reopened,
     /// The next fencing token.
     fence: u64,
     /// Counts admissions: the age of runs.

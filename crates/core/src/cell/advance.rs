@@ -125,6 +125,7 @@ impl Cell {
         };
         let (sequence, _) = run.inbox.remove(found).expect("the position was just found");
         let (key, instance) = (run.key.clone(), run.node(at.node).instance);
+        self.clear_timers(at);
         // The step's row must be there before the payload is moved into it.
         self.move_to(at, State::Done, None, turn);
         turn.write(Change::TakeSignal { key, sequence, instance });
@@ -162,7 +163,12 @@ impl Cell {
 
     /// Begins items until as many are under way as may be.
     pub(crate) fn begin_items(&mut self, at: At, turn: &mut Turn) {
+        let age = self.runs.get(at.run).age;
         loop {
+            // An item that ends at once can end the map, and the run with it.
+            if self.runs.aged(at.run, age).is_none() {
+                return;
+            }
             let run = self.runs.get_mut(at.run);
             let parallel = run.step(at.node).map.as_ref().map_or(1, |map| map.parallel.max(1));
             let State::Mapping(mapping) = &mut run.node_mut(at.node).state else { return };

@@ -33,6 +33,7 @@ impl Cell {
             schedules: super::schedule::Schedules::default(),
             queue: super::valve::Queue::default(),
             recent: super::recent::Recent::default(),
+            reopened: super::retry::Reopened::default(),
             fence: epoch * FENCES_PER_EPOCH,
             ages: 0,
             decisions: snapshot.decisions,

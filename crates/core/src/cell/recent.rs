@@ -11,7 +11,7 @@ use crate::scheduler::TenantIx;
 use crate::time::{Span, Time};
 
 /// Longer than any request can take between its look-up and its turn.
-const KEPT: Span = Span::from_secs(120);
+pub(crate) const KEPT: Span = Span::from_secs(120);
 
 pub(crate) type Key = (TenantIx, Arc<str>);
 

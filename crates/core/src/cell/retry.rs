@@ -1,9 +1,12 @@
 //! Retrying an ended run from a step: what failed and what comes after it is forgotten and done again; what was
 //! completed before stands.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use crate::plan::StepIndex;
 use crate::reject::Rejection;
-use crate::row::{Part, RunRow, RunStatus, StepRow, StepState};
+use crate::row::{Part, RunKey, RunRow, RunStatus, StepRow, StepState};
+use crate::time::Time;
 
 use super::advance::downstream;
 use super::change::Change;
@@ -11,7 +14,34 @@ use super::effect::Response;
 use super::input::Retry;
 use super::live::Shape;
 use super::load::Restored;
+use super::recent::KEPT;
 use super::{Cell, Turn};
+
+/// Runs that were opened again in the last minutes, with the revision at which they were. The surroundings read a
+/// run's rows before they send a retry; rows from before that revision are of a life that is over.
+#[derive(Debug, Default)]
+pub(crate) struct Reopened {
+    known: BTreeMap<RunKey, u64>,
+    order: VecDeque<(Time, RunKey, u64)>,
+}
+
+impl Reopened {
+    fn add(&mut self, now: Time, run: &RunRow) {
+        while self.order.front().is_some_and(|(at, ..)| now.since(*at) > KEPT) {
+            if let Some((_, key, revision)) = self.order.pop_front()
+                && self.known.get(&key) == Some(&revision)
+            {
+                self.known.remove(&key);
+            }
+        }
+        self.known.insert(run.key.clone(), run.revision);
+        self.order.push_back((now, run.key.clone(), run.revision));
+    }
+
+    fn is_stale(&self, run: &RunRow) -> bool {
+        self.known.get(&run.key).is_some_and(|revision| run.revision < *revision)
+    }
+}
 
 impl Cell {
     pub(crate) fn retry(&mut self, retry: Retry, turn: &mut Turn) {
@@ -31,6 +61,10 @@ impl Cell {
         let unknown = || Rejection::UnknownRun { run: key.run };
         let (mut row, steps) =
             rows.filter(|(row, _)| row.key == key && row.status.is_ended()).ok_or_else(unknown)?;
+        if self.reopened.is_stale(&row) {
+            let status = RunStatus::Running;
+            return Err(Rejection::WrongStatus { run: key.run, status, needs: "ended" });
+        }
         let tenant = self.directory.tenants.find(&key.tenant).ok_or_else(unknown)?;
         let shape =
             self.directory.shape(&row.workflow, Some(row.version)).cloned().ok_or_else(unknown)?;
@@ -54,6 +88,7 @@ impl Cell {
         let again = downstream(&shape.workflow, &from);
         let kept = forget_steps(steps, &again, turn);
         reopen(&mut row, self.now, shape.workflow.timeout);
+        self.reopened.add(self.now, &row);
         turn.write(Change::Run(Box::new(row.clone())));
         let revision = row.revision;
         let place = self.restore_run(Restored { row, steps: kept, tenant, shape, revision }, turn);

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use crate::cell::change::{Change, Snapshot};
 use crate::cell::effect::{Effect, Exchanged, Grant, Response, Waiting};
 use crate::cell::input::{
-    AskId, Command, Configure, Evaluated, Exchange, Input, Outcome, Query, ReplyId, Report, Submit,
-    Value,
+    AskId, Command, Configure, Evaluated, Exchange, Input, Outcome, Query, ReplyId, Report, Retry,
+    Submit, Value,
 };
 use crate::driver::Driver;
 use crate::id::{OrgId, PoolName, RunId, TaskName, TenantId, TierName, WorkerName, WorkflowName};
-use crate::plan::{Retry, Step, StepIndex, StepKind, Timeouts, Workflow};
+use crate::plan::{Step, StepIndex, StepKind, Timeouts, Workflow};
 use crate::pool::{Policy, Pool};
-use crate::row::{Failure, Lane, LeaseId, Part, Payload, RunKey};
+use crate::row::{Failure, Lane, LeaseId, Part, Payload, RunKey, RunRow, StepRow};
 use crate::tenant::{Org, Tenant, Tier};
 use crate::time::{Span, Time};
 
@@ -41,7 +41,7 @@ pub(crate) fn step(text: &str, after: &[u16]) -> Step {
         after: after.iter().copied().map(StepIndex).collect(),
         when: None,
         with: Vec::new(),
-        retry: Retry::default(),
+        retry: crate::plan::Retry::default(),
         timeout: Timeouts::default(),
         optional: false,
         map: None,
@@ -156,6 +156,30 @@ impl Desk {
                 idempotency: None,
             }))
         })
+    }
+
+    /// Retries the run with rows that were read at some time.
+    pub(crate) fn retry(&mut self, rows: &(RunRow, Vec<StepRow>)) -> Response {
+        let (key, rows) = (rows.0.key.clone(), Some(rows.clone()));
+        self.ask(|reply| Input::Retry(Box::new(Retry { reply, key, from: None, rows })))
+    }
+
+    /// The run's rows as they are committed.
+    pub(crate) fn rows(&self, key: &RunKey) -> (RunRow, Vec<StepRow>) {
+        let (mut run, mut steps) = (None, std::collections::BTreeMap::new());
+        for change in &self.committed {
+            match change {
+                Change::Run(row) if row.key == *key => run = Some((**row).clone()),
+                Change::Step(row) if row.key == *key => {
+                    steps.insert(row.instance, (**row).clone());
+                }
+                Change::DropStep(of, step) if of == key => {
+                    steps.retain(|instance, _| instance.step != *step);
+                }
+                _ => {}
+            }
+        }
+        (run.expect("the run was submitted"), steps.into_values().collect())
     }
 
     pub(crate) fn command(&mut self, key: &RunKey, command: Command) -> Response {

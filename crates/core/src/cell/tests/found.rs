@@ -1,9 +1,12 @@
 //! What the simulator found wrong in the cell, each as the shortest scenario that showed it.
 
-use super::desk::ids;
+use super::desk::{ids, name, payload};
 use super::{Desk, step, workflow};
-use crate::cell::input::Value;
-use crate::plan::{Expr, Map, Step, Timeouts};
+use crate::cell::effect::Response;
+use crate::cell::input::{Command, Value};
+use crate::plan::{Expr, Map, Step, StepKind, Timeouts, Wait};
+use crate::reject::Rejection;
+use crate::row::{RunKey, RunStatus};
 use crate::time::Span;
 
 fn hurried(text: &str) -> Step {
@@ -43,4 +46,80 @@ fn an_item_whose_turn_has_not_come_says_what_it_waits_for() {
     let run = desk.submit("a", "each");
     desk.evaluate(Ok(Value::Items(2)));
     assert!(desk.explain(&run).ends_with("each: Pending Items { done: 0, of: 2 }\n"));
+}
+
+fn listener(text: &str, after: &[u16]) -> Step {
+    Step { kind: StepKind::Wait(Wait::Signal(name("go"))), ..step(text, after) }
+}
+
+fn send(desk: &mut Desk, run: &RunKey) {
+    let (name, payload) = (name("go"), payload("1"));
+    desk.command(run, Command::Signal { name, payload });
+}
+
+#[test]
+fn a_signal_that_came_first_ends_the_bound_of_its_step() {
+    let timeout = Timeouts { step: Some(Span::from_secs(2)), ..Timeouts::default() };
+    let listens = Step { timeout, ..listener("listens", &[0]) };
+    let mut desk = Desk::new(workflow("early", vec![step("first", &[]), listens]));
+    let run = desk.submit("a", "early");
+    send(&mut desk, &run);
+    let grants = desk.lease("w");
+    desk.complete("w", &ids(&grants));
+    assert!(desk.progress().ends_with("listens: Done\nrun: Completed\n"));
+    desk.pass(Span::from_secs(3));
+    assert_eq!(desk.driver.next_wake(), None);
+}
+
+#[test]
+fn a_map_whose_items_end_at_once_may_end_its_run() {
+    let map = Map { over: Expr("xs".into()), parallel: 2, items_max: 10 };
+    let each = Step { map: Some(map), ..listener("each", &[]) };
+    let mut desk = Desk::new(workflow("each", vec![each]));
+    let run = desk.submit("a", "each");
+    (0..3).for_each(|_| send(&mut desk, &run));
+    desk.evaluate(Ok(Value::Items(3)));
+    assert!(desk.progress().ends_with("each: Done\nrun: Completed\n"));
+}
+
+#[test]
+fn signals_that_came_first_let_the_longest_plan_through() {
+    let chain = (0..500).map(|at| {
+        let text = format!("s{at}");
+        if at == 0 { listener(&text, &[]) } else { listener(&text, &[at - 1]) }
+    });
+    let mut steps: Vec<Step> = chain.collect();
+    steps[0].when = Some(Expr("x".into()));
+    let mut desk = Desk::new(workflow("chain", steps));
+    let run = desk.submit("a", "chain");
+    (0..500).for_each(|_| send(&mut desk, &run));
+    desk.evaluate(Ok(Value::Condition(true)));
+    assert!(desk.progress().ends_with("run: Completed\n"));
+}
+
+#[test]
+fn signals_that_came_first_let_a_long_map_through() {
+    let map = Map { over: Expr("xs".into()), parallel: 1, items_max: 1_000 };
+    let each = Step { map: Some(map), ..listener("each", &[]) };
+    let mut desk = Desk::new(workflow("each", vec![each]));
+    let run = desk.submit("a", "each");
+    (0..1_000).for_each(|_| send(&mut desk, &run));
+    desk.evaluate(Ok(Value::Items(1_000)));
+    assert!(desk.progress().ends_with("run: Completed\n"));
+}
+
+#[test]
+fn a_retry_with_rows_of_an_earlier_life_is_refused() {
+    let mut desk = Desk::new(workflow("one", vec![step("only", &[])]));
+    let run = desk.submit("a", "one");
+    let grants = desk.lease("w");
+    desk.fail("w", &grants[0].lease, false);
+    let early = desk.rows(&run);
+    assert!(matches!(desk.retry(&early), Response::Commanded { status: RunStatus::Running }));
+    let grants = desk.lease("w");
+    desk.complete("w", &ids(&grants));
+    assert_eq!(desk.rows(&run).0.status, RunStatus::Completed);
+    let late = desk.retry(&early);
+    assert!(matches!(late, Response::Rejected(Rejection::WrongStatus { .. })), "{late:?}");
+    assert_eq!(desk.rows(&run).0.status, RunStatus::Completed);
 }
