@@ -204,7 +204,7 @@ impl World {
 
     /// Plays the whole simulation.
     pub fn play(&mut self) -> Result<Outcome, Violation> {
-        self.open()?;
+        self.restart()?;
         while self.act != Act::Empty {
             let Some((at, event)) = self.agenda.pop() else { break };
             assert!(at >= self.now, "the agenda went back");

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use fairlane_core::cell::effect::{
     Phase, PoolView, Response, RunView, StepView, TenantView, ValveView,
 };
-use fairlane_core::row::{Part, RunRow, StepState};
+use fairlane_core::row::{Part, RunRow, RunStatus, StepState};
 
 use super::answered::Answered;
 use super::p01_caps::Caps;
@@ -104,11 +104,10 @@ fn agrees_phase(
 ) -> bool {
     // Items that were not reached when their map was called off have no row either.
     let is_item = matches!(step.instance.part, Part::Item(_));
-    use fairlane_core::row::RunStatus::Paused;
     match (step.phase, stored) {
         (Phase::Pending | Phase::Evaluating, None) => !is_queued,
         (Phase::Ready, None | Some(StepState::Ready | StepState::Backoff { .. })) => {
-            is_queued || run.status == Paused
+            is_queued || run.status == RunStatus::Paused
         }
         (Phase::Cancelled, None) => run.outcome.is_some() || is_item,
         (Phase::Leased, Some(StepState::Leased { .. }))

@@ -43,9 +43,12 @@ impl World {
         self.plan(Span::from_millis(stage.between(2_000, 25_000)), Event::Heal);
     }
 
-    /// Starts the host, and declares what there is.
-    pub(super) fn open(&mut self) -> Verdict {
-        self.restart()?;
+    pub(super) fn is_declared(&self) -> bool {
+        self.plans.iter().all(|plan| self.rows.workflows.contains_key(&(plan.name.clone(), 1)))
+    }
+
+    /// Declares what there is. The workflows come last, and need everything else.
+    pub(super) fn declare_all(&mut self) -> Verdict {
         for declaration in self.landscape.clone().declarations() {
             self.declare(declaration)?;
         }

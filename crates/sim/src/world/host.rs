@@ -111,8 +111,8 @@ impl World {
         let driver = self.host.driver.as_mut().filter(|driver| driver.is_committing());
         let effects = driver.map(Driver::committed).unwrap_or_default();
         self.release(turn, effects)?;
-        if batch.took > SLOW_AT_LEAST {
-            self.host.throttled = self.clock().max(self.host.closed_clock) + RECOVERED_AFTER;
+        if let (Some(driver), true) = (&self.host.driver, batch.took > SLOW_AT_LEAST) {
+            self.host.throttled = driver.now().max(self.clock()) + RECOVERED_AFTER;
         }
         self.input(epoch, Input::CommitTook(batch.took))?;
         if self.draws.probe.chance(PROBED_PERMILLE) { self.probe() } else { Ok(()) }
@@ -222,7 +222,9 @@ impl World {
         self.note("load", format_args!("epoch {epoch}"));
         self.host.live(epoch, driver);
         self.checks.reloaded();
-        self.pump()
+        self.pump()?;
+        // The operator declares until it stands: a crash may have come in between.
+        if self.is_declared() { Ok(()) } else { self.declare_all() }
     }
 
     pub(super) fn tick(&mut self, epoch: u64) -> Verdict {
