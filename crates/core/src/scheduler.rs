@@ -1,64 +1,83 @@
 //! Hierarchical start-time fair queueing over D slots, charged with the time that steps really take.
 //!
 //! It answers one question: *a slot is free; whose step runs next?* One [`Scheduler`] serves one pool. It knows
-//! tickets and numbers, not runs; time comes in with each call.
+//! tickets and numbers, not runs; time comes in with each call, and nobody but the caller decides anything.
 //!
 //! # The tree
 //!
 //! `root -> organisation -> tenant -> lane -> gate class -> steps, oldest run first`. The first two levels are
 //! fair queues over *flows*; inside a tenant lanes are strict, with an age guard, and what a tenant does there
-//! changes nothing for others: its flow is charged the same whichever of its steps ran (P5).
+//! changes nothing for others: its flow is charged the same whichever of its steps ran (P5). Weight belongs to the
+//! organisation and is shared by its tenants, so that more tenants or more workflows buy no share.
 //!
 //! # The idea, and where it comes from
 //!
 //! Start-time fair queueing (Goyal, Vin, Cheng 1996) gives each flow a *start tag* `S`, its service divided by
 //! its weight, and always serves the smallest; *virtual time* `V` is the tag last served. A flow that was away
-//! comes back at `max(S, V)`, so that absence earns nothing. SFQ(D) (Jin, Chase, Kaur 2004) runs D requests at a time. The
-//! length of a step is not known when it starts, so, as in VTC (Sheng et al., OSDI 2024), service is charged as it
-//! happens: a prepaid *quantum* at dispatch, further charges while the step runs, and at its end the charge becomes
-//! what was really used. The prepaid part is needed, or one tenant would take all slots that are free in one round; the
-//! running part is needed, or a tenant of long steps would run for nothing until they end (the queueset of Kubernetes'
-//! priority and fairness prepays an estimate for the same reason).
+//! comes back at `max(S, V)`, so that absence earns nothing (P3). SFQ(D) (Jin, Chase, Kaur 2004) runs D requests at a
+//! time. The length of a step is not known when it starts, so, as in VTC (Sheng and others, OSDI 2024), service is
+//! charged as it happens: a prepaid *quantum* at dispatch, further charges while the step runs, and at its end the
+//! charge becomes what was really used. The prepaid part is needed, or one tenant would take all slots that are free in
+//! one round; the running part is needed, or a tenant of long steps would run for nothing until they end (the queueset
+//! of Kubernetes' priority and fairness prepays an estimate for the same reason).
 //!
-//! Where Kubernetes and dmClock keep times as floats or let an idle client's tag lag behind the clock, tags here are
-//! integers ([`flow::SCALE`]ths of a slot-microsecond per weight, in `u128`, which hold a million slots of weight 1 for
-//! 10^19 years), and only `max(S, V)` brings a flow back.
+//! What went wrong elsewhere and is left there: tags in floats, rewound when they grow (Kubernetes); shares compared
+//! as floats, ties by accident (Kueue); tags of idle clients that lag behind the clock and must be chased (dmClock). Tags
+//! here are integers, slot-microseconds times 2^20 over weight in `u128`, which hold a million slots of weight 1 for
+//! 10^19 years; ties end with who turned eligible first, and then with the place in the tree.
 //!
-//! # Virtual time when nobody is eligible
+//! # Virtual time
 //!
-//! If no flow is eligible (all are idle or at their cap), `V` moves to the highest start tag ever given, which includes
-//! what running steps were charged so far. So a tenant that holds all slots with long steps has paid for them when another
-//! one arrives, and the late arrival is not paid for service used before it came.
+//! `V` moves when a flow is chosen, and when one turns eligible: to the smallest tag in the order, or, if nobody is
+//! in it (all others are idle or at their cap), to the highest tag ever given, which includes what running steps were
+//! charged so far. So a tenant alone in the system owes nothing for it when others come, and a late arrival is not
+//! paid for service used before it came. Charges of running steps are brought up to date before anything is decided,
+//! so that this holds in the middle of long steps too.
+//!
+//! # Coming back from the cap
+//!
+//! A flow that only its cap kept away comes back at `max(S, V - L)`, where L is the longest step that the level has seen
+//! of late, in tags, and what the flow in front is charged ahead. Its work never ceased to wait, and its own slot has
+//! just become free. Virtual time does not rise evenly but by stairs as high as a step: between two of them a flow whose
+//! share is above its cap gets ahead of V by using its one slot, and below it when the stair comes. Raised to V each time
+//! that it leaves its cap it would lose its slot to everyone whose tag is equal, at the end of each of its steps, and
+//! never hold what its cap allows (a tenant of weight 20 and cap 1 among 90 of weight 1 held its slot for 1 % of the
+//! time). L is within the bound below, and nothing accumulates beyond it: the time at the cap earns nothing.
 //!
 //! # The bound
 //!
-//! Let flows i and j of one level be eligible throughout an interval. Write `q` for the largest single charge (the
-//! quantum, or an eighth of a step's running time so far, whichever is larger) and `w` for weights.
+//! One level; flows i and j are eligible throughout an interval; `w` are weights, `q` the quantum, `a >= q` how far
+//! ahead of its use a running step is charged at most, `c` the longest step, `n <= D` the slots that a flow
+//! holds, `W` real service. While both are eligible nothing lifts their tags, so a tag is service plus what is charged
+//! ahead of it: `S(t) - S(t1) = (W(t1, t) + o(t) - o(t1)) / w` with `0 <= o <= n a`.
 //!
-//! *Claim: `|S_i - S_j| <= max(q/w_i, q/w_j)` plus what settlement has given back.* When the interval begins both tags
-//! are at least `V` and the smaller one is served next. A tag rises only (a) when its flow is chosen, and then it was the
-//! smallest, so it ends at most `q/w` above the other; or (b) by accrual for steps that already run, each charge at most
-//! `q`, after which the flow is not chosen again until the other has passed it. A settlement lowers a tag by at most what
-//! that step was charged ahead of its use, which is again at most `q` a step.
+//! *Tags.* A dispatch happens only at the smallest tag, so just after one of i `S_i <= S_j + q/w_i`; by symmetry
+//! `|S_i - S_j| <= max(q/w_i, q/w_j)`, plus what their running steps have since been charged, or were given back.
 //!
-//! *Real service*: at any instant a flow has at most D steps running; each is charged at least for the time it has run,
-//! and at most `q` ahead. So for real service `W` with steps of at most `c`, `|W_i/w_i - W_j/w_j| <= (D+1)(c_i/w_i +
-//! c_j/w_j)`, the bound of SFQ(D) with `c` in place of the packet size. `c` is the step's timeout, which is why every step has
-//! one.
+//! *Real service.* Let s be the last dispatch of i in the interval. (1) Up to s the tags bind: `W_i(t1, s)/w_i <=
+//! W_j(t1, s)/w_j + q/w_i + (S_j - S_i)(t1) + o_j(s)/w_j + o_i(t1)/w_i`. (2) At t1 the flow that has just turned
+//! eligible is at the smallest tag or above it, and the other one is above that by no more than its running steps: `(S_j -
+//! S_i)(t1) <= n_j (c_j + a) / w_j`. (3) After s, i serves only what already runs, `n_i c_i` at most. Together
 //!
-//! *Capped flows*: a flow at its cap is in no order and costs nobody anything; a step of an idle tenant waits at most for
-//! the next release of a slot, since its tag is `V` and no eligible tag is smaller.
+//! `|W_i/w_i - W_j/w_j| <= (D + 1)(c_i/w_i + c_j/w_j) + 2 D a (1/w_i + 1/w_j)`,
+//!
+//! the bound of SFQ(D), with the longest step for the packet size, and what charging ahead adds. `c` is the step's
+//! timeout, which is why every step has one.
+//!
+//! *Capped flows.* A flow at its cap is in no order and costs nobody anything. A step of an idle tenant waits at most for
+//! the next release of a slot, and for those whose tag is `V` too and who came before.
 //!
 //! # Cost
 //!
-//! `n` eligible siblings, `k` classes in the tenant's lane, `r` running steps: `enqueue`, `withdraw`, `settle` and one
-//! round of `next` are O(log n + log r + k); `explain` is O(k) and a constant; memory is O(registered) small and
-//! O(active) large nodes. No call allocates for a decision beyond what its ordered sets do.
+//! `n` eligible siblings, `k` gate classes of the tenant: `enqueue`, `settle`, `unstart` and each round of `next` are
+//! O(log n + log k), and a round of `next` either dispatches or parks a class; `withdraw` adds the shift in its class's
+//! line. A running step costs one such operation each time it has used what it was charged. `explain` is O(log k) and a
+//! constant. A decision allocates nothing. Memory is a small constant for each registered tenant and organisation (what
+//! is left of one that went idle is its tag, so that forgetting it changes nothing), and O(active) for the rest.
 
 #![warn(clippy::float_arithmetic)]
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::BTreeSet;
 
 use crate::time::{Span, Time};
 
@@ -66,9 +85,15 @@ mod burst;
 mod config;
 mod explain;
 mod flow;
+mod heap;
+mod index;
 mod lanes;
 mod live;
 mod log;
+mod policies;
+mod running;
+mod shelf;
+mod slab;
 
 #[cfg(test)]
 mod tests;
@@ -80,114 +105,102 @@ pub use config::{
 pub use explain::{FlowReading, PoolReading, Wait};
 pub use log::{Event, Logged};
 
-use config::Running;
-use flow::{ANY, Level, SHORT, Share, Tag};
-use lanes::{Active, BurstState, Head, LaneRule};
+use flow::{ANY, Clock, Flow, Level, ROOT, SHORT, Tag, Tree};
+use lanes::{Active, Backlog, BurstState, Head, LaneRule};
+use running::{Running, RunningSteps};
+use slab::{NONE, Slab};
 
-/// While a step runs it is charged ahead by this part of its running time, so that the number of charges grows with the
-/// logarithm of its length.
-const AHEAD_PART: u64 = 8;
+/// Bursts are looked at this often if nothing else happens, so that a payback is noted when it is due.
+const BURST_REVIEW: Span = Span::from_secs(1);
 
 /// The queue of one pool.
 #[derive(Debug)]
 pub struct Scheduler {
     config: PoolConfig,
-    dispatchable: u32,
-    in_flight: u32,
+    /// What the valve lets through, if it is less than the pool has.
+    dispatchable: Option<u32>,
     long_in_flight: u32,
     waiting: u64,
-    root: Level,
-    /// The first one stands for all tenants under policies that know no organisations.
+    tree: Tree,
     orgs: Vec<OrgNode>,
     tenants: Vec<TenantNode>,
-    running: BTreeMap<Ticket, Running>,
-    /// When running steps outlive what they were charged; an entry whose step has ended or was charged since is stale.
-    accruals: BinaryHeap<Reverse<(Time, Ticket)>>,
-    parked: BTreeMap<u64, VecDeque<ClassPlace>>,
-    /// Under `Fifo`, all steps that could be chosen, oldest first.
-    line: BTreeMap<(u64, Ticket), (TenantIx, Lane, u64, bool)>,
+    active: Slab<Active>,
+    backlog: Backlog,
+    running: RunningSteps,
     bursting: BTreeSet<TenantIx>,
     burst_in_use: Span,
+    bursts_reviewed: Time,
     log: Vec<Logged>,
 }
-
-/// A class of one tenant's lane: its key, and whether its steps are long.
-type ClassPlace = (TenantIx, Lane, (u64, bool));
 
 #[derive(Debug)]
 struct OrgNode {
     config: OrgConfig,
-    share: Share,
-    level: Level,
+    /// The start tag and the clock while nothing below it is active: all that is left of it.
+    start: Tag,
+    clock: Clock,
+    /// Its place in the tree while something is.
+    flow: u32,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct TenantNode {
     config: Option<TenantConfig>,
     /// The start tag while the tenant is not active: all that is left of it.
     start: Tag,
-    /// Slot-microseconds of finished steps.
+    /// Slot-microseconds charged.
     service: u128,
-    active: Option<Box<Active>>,
+    active: u32,
+}
+
+impl Default for TenantNode {
+    fn default() -> Self {
+        Self { config: None, start: 0, service: 0, active: NONE }
+    }
 }
 
 impl Scheduler {
     pub fn new(config: PoolConfig) -> Self {
-        let everyone = OrgConfig { weight: 1, cap: None };
         Self {
             config,
-            dispatchable: config.slots,
-            in_flight: 0,
+            dispatchable: None,
             long_in_flight: 0,
             waiting: 0,
-            root: Level::default(),
-            orgs: vec![OrgNode { config: everyone, share: Share::new(1), level: Level::default() }],
+            tree: Tree::new(running::ahead(&config), config.policy.is_by_age()),
+            orgs: Vec::new(),
             tenants: Vec::new(),
-            running: BTreeMap::new(),
-            accruals: BinaryHeap::new(),
-            parked: BTreeMap::new(),
-            line: BTreeMap::new(),
+            active: Slab::default(),
+            backlog: Backlog::default(),
+            running: RunningSteps::default(),
             bursting: BTreeSet::new(),
             burst_in_use: Span::ZERO,
+            bursts_reviewed: Time::default(),
             log: Vec::new(),
         }
     }
 
     /// A step is ready. It must not be queued or running already.
     pub fn enqueue(&mut self, now: Time, entry: Entry) {
-        assert!(!self.running.contains_key(&entry.ticket), "{:?} is running", entry.ticket);
-        let is_long = self.is_long(&entry);
-        let (is_fifo, paused) =
-            (self.config.policy == Policy::Fifo, self.tenant(entry.tenant).config().paused);
-        self.activate(entry.tenant).insert(now, &entry, is_long);
+        assert!(self.running.get(entry.ticket).is_none(), "{:?} is running", entry.ticket);
+        self.charge_running(now);
+        let place = self.activate(entry.tenant);
+        self.shelve(now, place, &entry);
         self.waiting += 1;
-        let is_open = self
-            .tenant(entry.tenant)
-            .active
-            .as_deref()
-            .and_then(|active| active.class(entry.lane, entry.class, is_long))
-            .is_some_and(|class| class.parked.is_none());
-        if is_fifo && is_open && !paused {
-            self.line.insert(
-                (entry.age, entry.ticket),
-                (entry.tenant, entry.lane, entry.class, is_long),
-            );
-        }
         self.update(entry.tenant);
     }
 
     /// A ready step is not wanted any more; false if it was not queued.
-    pub fn withdraw(&mut self, _now: Time, entry: &Entry) -> bool {
-        let is_long = self.is_long(entry);
-        let Some(active) = self.tenants[entry.tenant.0 as usize].active.as_deref_mut() else {
+    pub fn withdraw(&mut self, now: Time, entry: &Entry) -> bool {
+        let place = self.tenant(entry.tenant).active;
+        if place == NONE {
             return false;
-        };
-        // What is long may have been declared anew since it was queued.
-        if !active.remove(entry, is_long) && !active.remove(entry, !is_long) {
+        }
+        self.charge_running(now);
+        let is_long = self.is_long(entry);
+        if !self.backlog.remove(&mut self.active[place], entry, is_long) {
             return false;
         }
         self.waiting -= 1;
-        self.line.remove(&(entry.age, entry.ticket));
         self.update(entry.tenant);
         true
     }
@@ -198,18 +211,25 @@ impl Scheduler {
         now: Time,
         gate: &mut dyn FnMut(Offer) -> GateAnswer,
     ) -> Option<Dispatch> {
-        // Each round parks a class, so there are at most as many rounds as classes.
-        while self.in_flight < self.dispatchable {
-            let (tenant, head) = self.select(now)?;
-            let active = self.tenants[tenant.0 as usize]
-                .active
-                .as_deref_mut()
-                .expect("a chosen tenant is active");
-            let class = active.class_key(head);
-            let offer = Offer { ticket: head.ticket, tenant, lane: head.lane, class };
-            match gate(offer) {
-                GateAnswer::Park(wake) => self.park(now, tenant, head, wake),
-                GateAnswer::Pass => return Some(self.start(now, tenant, head)),
+        self.charge_running(now);
+        // Each round dispatches or parks a class, so there are at most as many rounds as classes.
+        while self.in_flight() < self.dispatchable() {
+            let order = if self.is_long_full() { SHORT } else { ANY };
+            let leaf = self.tree.first(order)?;
+            let tenant = TenantIx(self.tree.flows[leaf].owner);
+            let head = self.head(now, tenant, order == SHORT);
+            let Head { lane, key, step, .. } = head;
+            match gate(Offer { ticket: step.ticket, tenant, lane, class: key }) {
+                GateAnswer::Park(wake) => {
+                    let place = self.tenant(tenant).active;
+                    self.backlog.park(now, &mut self.active[place], head.class, wake);
+                    self.update(tenant);
+                }
+                GateAnswer::Pass => {
+                    self.tree.choose(leaf, order);
+                    self.start(now, tenant, &head);
+                    return Some(Dispatch { ticket: step.ticket, tenant });
+                }
             }
         }
         None
@@ -217,77 +237,70 @@ impl Scheduler {
 
     /// The step has ended, whatever came of it: its charge becomes what it used, and its slot is free.
     pub fn settle(&mut self, now: Time, ticket: Ticket) {
-        let running = self.running.remove(&ticket).expect("only a running step is settled");
-        let used = now.since(running.started);
-        let tenant = running.entry.tenant;
-        if self.config.policy != Policy::RoundRobin {
-            if used >= running.charged {
-                self.charge(tenant, Span(used.0 - running.charged.0));
-            } else {
-                self.refund(tenant, Span(running.charged.0 - used.0));
-            }
+        self.charge_running(now);
+        let running = self.running.remove(ticket).expect("only a running step is settled");
+        let used = now.since(running.since);
+        if used >= running.charged {
+            self.charge(&running.entry, Span(used.0 - running.charged.0));
+        } else {
+            self.refund(&running.entry, Span(running.charged.0 - used.0));
         }
-        let node = &mut self.tenants[tenant.0 as usize];
-        node.service += u128::from(used.0);
-        if let Some(active) = node.active.as_deref_mut() {
-            active.urgent.add(used, running.is_urgent);
-        }
+        let flow = self.active_of(running.entry.tenant).flow;
+        self.tree.note_step(flow, used);
         self.release(&running);
     }
 
     /// A dispatch came to nothing before the step began: nothing is charged, its slot is free. The step is not queued.
-    pub fn unstart(&mut self, _now: Time, ticket: Ticket) {
-        let running = self.running.remove(&ticket).expect("only a running step is taken back");
-        if self.config.policy != Policy::RoundRobin {
-            self.refund(running.entry.tenant, running.charged);
+    pub fn unstart(&mut self, now: Time, ticket: Ticket) {
+        self.charge_running(now);
+        let running = self.running.remove(ticket).expect("only a running step is taken back");
+        self.refund(&running.entry, running.charged);
+        if self.config.policy == Policy::RoundRobin {
+            let flow = self.active_of(running.entry.tenant).flow;
+            self.tree.refund(flow, self.config.quantum);
         }
         self.release(&running);
     }
 
-    /// A step that was running before a restart: it holds its slot, above the caps if need be.
+    /// A step that was running before a restart: it holds its slot, above the caps if need be, and is charged from now
+    /// on; the account of what was used before went with the memory that held it, for this step as for all others.
     pub fn restore(&mut self, now: Time, entry: Entry, started: Time) {
-        let is_long = self.is_long(&entry);
+        assert!(started <= now, "{:?} started at {started}, after {now}", entry.ticket);
+        self.charge_running(now);
         self.activate(entry.tenant);
-        self.occupy(now, entry, is_long, started);
+        let is_long = self.is_long(&entry);
+        self.occupy(now, entry, is_long);
     }
 
-    /// Charges running steps that outlived what they were charged, and moves bursts on. Call it whenever time has passed.
+    /// Charges running steps that outlived what they were charged, and moves bursts on. No step becomes ready for a
+    /// slot because time passes, and every other call charges what is due before it decides.
     pub fn tick(&mut self, now: Time) {
-        while let Some(Reverse((due, ticket))) = self.accruals.peek().copied() {
-            if due > now {
-                break;
-            }
-            self.accruals.pop();
-            self.accrue(now, due, ticket);
+        self.charge_running(now);
+        if now.since(self.bursts_reviewed) < BURST_REVIEW {
+            return;
         }
-        if !self.bursting.is_empty() {
-            let bursting: Vec<TenantIx> = self.bursting.iter().copied().collect();
-            for tenant in bursting {
-                self.update(tenant);
-            }
+        self.bursts_reviewed = now;
+        let mut next = self.bursting.first().copied();
+        while let Some(tenant) = next {
+            self.update(tenant);
+            next = self.bursting.range(TenantIx(tenant.0 + 1)..).next().copied();
         }
     }
 
     /// When `tick` has something to do at the latest.
     pub fn next_tick(&self) -> Option<Time> {
-        self.accruals.peek().map(|Reverse((due, _))| *due)
+        (!self.bursting.is_empty()).then(|| self.bursts_reviewed + BURST_REVIEW)
     }
 
     /// Lets classes that wait for the key try again, at most `most` of them, those that parked first.
     pub fn wake(&mut self, now: Time, key: u64, most: u32) {
-        let Some(mut waiting) = self.parked.remove(&key) else { return };
+        self.charge_running(now);
         for _ in 0..most {
-            let Some((tenant, lane, class)) = waiting.pop_front() else { break };
-            let Some(active) = self.tenants[tenant.0 as usize].active.as_deref_mut() else {
-                continue;
-            };
-            if active.unpark(now, lane, class, key) {
-                self.sync_line(tenant);
-                self.update(tenant);
-            }
-        }
-        if !waiting.is_empty() {
-            self.parked.insert(key, waiting);
+            let Some(class) = self.backlog.first_parked(key) else { return };
+            let tenant = self.backlog.classes[class].tenant;
+            let place = self.tenant(tenant).active;
+            self.backlog.unpark(now, &mut self.active[place], class);
+            self.update(tenant);
         }
     }
 
@@ -296,196 +309,206 @@ impl Scheduler {
         std::mem::take(&mut self.log)
     }
 
-    /// The tenant and the step that are next, by the pool's policy.
-    fn select(&self, now: Time) -> Option<(TenantIx, Head)> {
-        if self.config.policy == Policy::Fifo {
-            let (_, &(tenant, lane, class, is_long)) = self.line.first_key_value()?;
-            let active = self.tenant(tenant).active.as_deref()?;
-            return Some((tenant, active.head_of(lane, class, is_long)?));
-        }
-        let is_short = self.is_long_full();
-        let order = if is_short { SHORT } else { ANY };
-        let org = &self.orgs[self.root.first(order)? as usize];
-        let tenant = TenantIx(org.level.first(order)?);
-        let node = self.tenant(tenant);
-        let config = node.config();
+    /// The step that a tenant gives, by the pool's policy.
+    fn head(&self, now: Time, tenant: TenantIx, is_short: bool) -> Head {
+        let config = self.tenant(tenant).config();
         let rule = self.config.policy.has_lanes().then_some(LaneRule {
             age_guard: self.config.age_guard,
             urgent_share_permille: config.urgent_share_permille,
         });
-        let head = node.active.as_deref()?.head(now, is_short, rule);
-        Some((tenant, head.expect("a tenant that can be chosen has a step to give")))
+        let head = self.backlog.head(self.active_of(tenant), now, is_short, rule);
+        head.expect("a tenant that can be chosen has a step to give")
     }
 
-    fn start(&mut self, now: Time, tenant: TenantIx, head: Head) -> Dispatch {
-        let org = self.org_place(&self.tenant(tenant).config());
-        let active = self.tenants[tenant.0 as usize]
-            .active
-            .as_deref_mut()
-            .expect("a chosen tenant is active");
-        self.root.choose(&self.orgs[org].share);
-        self.orgs[org].level.choose(&active.share);
-        let (age, class, is_long) = active.take(now, head);
+    fn start(&mut self, now: Time, tenant: TenantIx, head: &Head) {
+        self.note_urgent(tenant);
+        let place = self.tenant(tenant).active;
+        let is_long = self.backlog.take(now, &mut self.active[place], head);
         self.waiting -= 1;
-        self.line.remove(&(age, head.ticket));
         let entry = Entry {
             tenant,
             lane: head.lane,
-            class,
-            age,
-            ticket: head.ticket,
-            expected: Span::ZERO,
+            class: head.key,
+            age: head.step.age,
+            ticket: head.step.ticket,
+            expected: head.step.expected,
         };
-        self.note_urgent(tenant);
-        self.occupy(now, entry, is_long, now);
-        Dispatch { ticket: head.ticket, tenant }
+        self.occupy(now, entry, is_long);
     }
 
-    /// Counts a slot along the path, and charges the first quantum, or what has been used since `started`.
-    fn occupy(&mut self, now: Time, entry: Entry, is_long: bool, started: Time) {
-        let tenant = entry.tenant;
-        let charged = self.config.quantum.max(now.since(started));
-        let org = self.org_place(&self.tenant(tenant).config());
-        let active =
-            self.tenants[tenant.0 as usize].active.as_deref_mut().expect("it was made active");
-        active.share.in_flight += 1;
-        self.orgs[org].share.in_flight += 1;
-        self.in_flight += 1;
+    /// Counts a slot along the path, and charges the first quantum.
+    fn occupy(&mut self, now: Time, entry: Entry, is_long: bool) {
+        let quantum = self.config.quantum;
+        let flow = self.active_of(entry.tenant).flow;
+        self.running.insert(Running { entry, since: now, charged: quantum, is_long });
+        self.tree.take_slot(flow);
         self.long_in_flight += u32::from(is_long);
-        let is_urgent = entry.lane == Lane::Urgent;
-        let clash = self
-            .running
-            .insert(entry.ticket, Running { entry, started, charged, is_long, is_urgent });
-        assert!(clash.is_none(), "{:?} is running already", entry.ticket);
-        if self.config.policy != Policy::RoundRobin {
-            self.accruals.push(Reverse((started + charged, entry.ticket)));
+        self.charge(&entry, quantum);
+        if self.config.policy == Policy::RoundRobin {
+            self.tree.charge(flow, quantum);
         }
-        self.charge(tenant, charged);
-        self.update(tenant);
+        self.update(entry.tenant);
     }
 
     fn release(&mut self, running: &Running) {
         let tenant = running.entry.tenant;
-        let org = self.org_place(&self.tenant(tenant).config());
-        let active = self.tenants[tenant.0 as usize]
-            .active
-            .as_deref_mut()
-            .expect("a running step's tenant is active");
-        active.share.in_flight -= 1;
-        self.orgs[org].share.in_flight -= 1;
-        self.in_flight -= 1;
+        self.tree.free_slot(self.active_of(tenant).flow);
         self.long_in_flight -= u32::from(running.is_long);
         self.update(tenant);
     }
 
-    fn accrue(&mut self, now: Time, due: Time, ticket: Ticket) {
-        let Some(running) = self.running.get_mut(&ticket) else { return };
-        if running.started + running.charged != due {
-            return;
+    /// Charges those running steps that have used up what they were charged, so that all tags are as of now.
+    fn charge_running(&mut self, now: Time) {
+        let ahead = self.tree.ahead;
+        while let Some((running, more)) = self.running.charge_due(now, ahead) {
+            self.charge(&running.entry, more);
+            let flow = self.active_of(running.entry.tenant).flow;
+            self.tree.note_step(flow, running.charged);
+            self.update(running.entry.tenant);
         }
-        let elapsed = now.since(running.started);
-        let wanted = Span(elapsed.0 + (elapsed.0 / AHEAD_PART).max(self.config.quantum.0));
-        let more = Span(wanted.0 - running.charged.0);
-        running.charged = wanted;
-        let (tenant, next) = (running.entry.tenant, running.started + wanted);
-        self.accruals.push(Reverse((next, ticket)));
-        self.charge(tenant, more);
-        self.update(tenant);
     }
 
-    fn charge(&mut self, tenant: TenantIx, used: Span) {
-        let org = self.org_place(&self.tenant(tenant).config());
-        let active = self.tenants[tenant.0 as usize]
-            .active
-            .as_deref_mut()
-            .expect("a charged tenant is active");
-        let OrgNode { share, level, .. } = &mut self.orgs[org];
-        level.charge(&mut active.share, used);
-        self.root.charge(share, used);
+    fn charge(&mut self, entry: &Entry, used: Span) {
+        let node = &mut self.tenants[entry.tenant.0 as usize];
+        node.service += u128::from(used.0);
+        let active = &mut self.active[node.active];
+        active.urgent.add(used, entry.lane == Lane::Urgent);
+        if self.config.policy.charges_time() {
+            self.tree.charge(active.flow, used);
+        }
     }
 
-    fn refund(&mut self, tenant: TenantIx, unused: Span) {
-        let org = self.org_place(&self.tenant(tenant).config());
-        let active = self.tenants[tenant.0 as usize]
-            .active
-            .as_deref_mut()
-            .expect("a charged tenant is active");
-        Level::refund(&mut active.share, unused);
-        Level::refund(&mut self.orgs[org].share, unused);
-    }
-
-    fn park(&mut self, now: Time, tenant: TenantIx, head: Head, wake: u64) {
-        let active = self.tenants[tenant.0 as usize]
-            .active
-            .as_deref_mut()
-            .expect("a chosen tenant is active");
-        let class = active.park(now, head, wake);
-        self.parked.entry(wake).or_default().push_back((tenant, head.lane, class));
-        self.sync_line(tenant);
-        self.update(tenant);
+    fn refund(&mut self, entry: &Entry, unused: Span) {
+        let node = &mut self.tenants[entry.tenant.0 as usize];
+        node.service -= u128::from(unused.0);
+        let active = &mut self.active[node.active];
+        active.urgent.take_back(unused, entry.lane == Lane::Urgent);
+        if self.config.policy.charges_time() {
+            self.tree.refund(active.flow, unused);
+        }
     }
 
     /// Puts the tenant and its organisation where they belong now; call it after every change of one of them.
     fn update(&mut self, tenant: TenantIx) {
+        if self.tenant(tenant).active == NONE {
+            return;
+        }
         self.turn_burst(tenant);
+        self.note_cap(tenant);
         let config = self.tenant(tenant).config();
-        let place = self.org_place(&config);
-        let Some(active) = self.tenants[tenant.0 as usize].active.as_deref() else { return };
-        let cap = self.cap_of(&config, active.burst);
-        let has_room = !config.paused && active.share.in_flight < cap;
-        let wants_more = !config.paused && active.open[ANY] > 0;
-        let is_idle =
-            active.ready == 0 && active.share.in_flight == 0 && active.burst == BurstState::Ready;
-        if wants_more && !has_room && !active.cap_logged {
-            self.write_log(tenant, Event::CapReached { cap });
+        let active = self.active_of(tenant);
+        let (flow, cap) = (active.flow, self.cap_of(&config, active.burst));
+        let mut open = if config.paused { [false; 2] } else { active.open() };
+        open[SHORT] &= self.config.bounds_long();
+        if self.config.policy.is_by_age() && open[ANY] {
+            let oldest = self.backlog.head(active, Time::default(), false, None);
+            let (age, ticket) = oldest.expect("an open tenant has a step to give").step.rank();
+            self.tree.set_age(flow, age, ticket.0);
         }
-        let node = &mut self.tenants[tenant.0 as usize];
-        let active = node.active.as_deref_mut().expect("it was there above");
-        active.cap_logged = active.ready > 0 && (active.cap_logged || (wants_more && !has_room));
-        let belongs = orders(self.config.long.is_some())
-            .map(|kept| kept.is_some_and(|order| has_room && active.open[order] > 0));
-        self.orgs[place].level.place(tenant.0, &mut active.share, belongs);
-        if is_idle {
-            node.start = active.share.start;
-            node.active = None;
+        self.tree.flows[flow].cap = cap;
+        self.tree.refresh(flow, open);
+        let active = self.active_of(tenant);
+        let holds = self.tree.flows[flow].in_flight;
+        if active.waiting == 0 && holds == 0 && active.burst == BurstState::Ready {
+            self.retire(tenant);
         }
-        self.update_org(place);
     }
 
-    fn update_org(&mut self, place: usize) {
-        let cap = self.org_cap(&self.orgs[place]);
-        let OrgNode { share, level, .. } = &mut self.orgs[place];
-        let has_room = share.in_flight < cap;
-        let belongs = orders(self.config.long.is_some())
-            .map(|kept| kept.is_some_and(|order| has_room && !level.is_empty(order)));
-        self.root.place(
-            u32::try_from(place).expect("organisations are counted in 32 bits"),
-            share,
-            belongs,
-        );
+    /// The tenant's queue and its place in the tree, made if it has none.
+    fn activate(&mut self, tenant: TenantIx) -> u32 {
+        let node = self.tenant(tenant);
+        if node.active != NONE {
+            return node.active;
+        }
+        let (config, start) = (node.config(), node.start);
+        let has_orgs = self.config.policy.has_orgs();
+        let parent = if has_orgs { self.activate_org(config.org) } else { ROOT };
+        let weight = self.config.weight_of(&config);
+        let flow = self.tree.insert(parent, Flow::tenant(tenant, start, weight));
+        let place = self.active.insert(Active::new(flow));
+        self.tenants[tenant.0 as usize].active = place;
+        place
+    }
+
+    fn activate_org(&mut self, org: OrgIx) -> u32 {
+        let node = &mut self.orgs[org.0 as usize];
+        if node.flow == NONE {
+            let level = self.tree.levels.insert(Level::resumed(node.clock));
+            let flow = Flow::org(org, node.start, node.config.weight, level);
+            node.flow = self.tree.insert(ROOT, flow);
+            self.tree.flows[node.flow].cap = node.config.cap_in(self.config.policy);
+        }
+        node.flow
+    }
+
+    /// Forgets a tenant with nothing to do, but for its tag.
+    fn retire(&mut self, tenant: TenantIx) {
+        let node = &mut self.tenants[tenant.0 as usize];
+        let active = self.active.remove(std::mem::replace(&mut node.active, NONE));
+        let flow = self.tree.remove(active.flow);
+        node.start = flow.start;
+        self.retire_org(flow.parent);
+    }
+
+    fn retire_org(&mut self, at: u32) {
+        if at == ROOT || self.tree.levels[self.tree.flows[at].level].flows > 0 {
+            return;
+        }
+        let flow = self.tree.remove(at);
+        let node = &mut self.orgs[flow.owner as usize];
+        node.clock = self.tree.levels.remove(flow.level).clock;
+        node.start = flow.start;
+        node.flow = NONE;
+    }
+
+    fn note_cap(&mut self, tenant: TenantIx) {
+        let config = self.tenant(tenant).config();
+        let active = self.active_of(tenant);
+        if active.waiting == 0 {
+            let place = self.tenant(tenant).active;
+            self.active[place].is_cap_logged = false;
+            return;
+        }
+        let cap = self.cap_of(&config, active.burst);
+        let is_held_back =
+            !config.paused && self.tree.flows[active.flow].in_flight >= cap && active.open()[ANY];
+        if is_held_back && !active.is_cap_logged {
+            let place = self.tenant(tenant).active;
+            self.active[place].is_cap_logged = self.write_log(tenant, Event::CapReached { cap });
+        }
     }
 
     fn note_urgent(&mut self, tenant: TenantIx) {
         let share_permille = self.tenant(tenant).config().urgent_share_permille;
-        let active = self.tenants[tenant.0 as usize]
-            .active
-            .as_deref_mut()
-            .expect("a chosen tenant is active");
-        let is_over = !active.urgent.is_within(share_permille);
-        let was_over = std::mem::replace(&mut active.urgent.is_over, is_over);
-        if is_over && !was_over {
-            self.write_log(tenant, Event::UrgentShareExceeded { share_permille });
+        let place = self.tenant(tenant).active;
+        let urgent = self.active[place].urgent;
+        if urgent.is_told && urgent.is_well_within(share_permille) {
+            self.active[place].urgent.is_told = false;
+        } else if !urgent.is_told && !urgent.is_within(share_permille) {
+            let event = Event::UrgentShareExceeded { share_permille };
+            self.active[place].urgent.is_told = self.write_log(tenant, event);
         }
     }
 
-    fn write_log(&mut self, tenant: TenantIx, event: Event) {
-        if self.log.len() < log::LOG_MAX {
-            self.log.push(Logged { tenant, event });
-        }
+    fn tenant(&self, tenant: TenantIx) -> &TenantNode {
+        &self.tenants[tenant.0 as usize]
+    }
+
+    fn active_of(&self, tenant: TenantIx) -> &Active {
+        &self.active[self.tenant(tenant).active]
+    }
+
+    fn in_flight(&self) -> u32 {
+        self.tree.flows[ROOT].in_flight
+    }
+
+    fn dispatchable(&self) -> u32 {
+        self.dispatchable.map_or(self.config.slots, |slots| slots.min(self.config.slots))
     }
 }
 
-/// The orders that are kept: without a class of long steps, all steps are short, and one order says it all.
-const fn orders(has_long: bool) -> [Option<usize>; 2] {
-    [Some(ANY), if has_long { Some(SHORT) } else { None }]
+impl TenantNode {
+    fn config(&self) -> TenantConfig {
+        self.config.expect("a tenant is declared before its steps come")
+    }
 }

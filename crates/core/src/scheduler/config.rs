@@ -1,6 +1,6 @@
 //! How a pool's queue is set up, and the small types that its face speaks.
 
-use crate::time::{Span, Time};
+use crate::time::Span;
 
 /// An organisation, by the number that the owner of the queue gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,7 +11,7 @@ pub struct OrgIx(pub u32);
 pub struct TenantIx(pub u32);
 
 /// One ready or running step; opaque to the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
 /// Priority inside a tenant.
@@ -54,20 +54,6 @@ pub enum Policy {
     RoundRobin,
     /// Weighted fair queueing over the tree; no caps, no lanes.
     Weighted,
-}
-
-impl Policy {
-    pub(crate) const fn has_caps(self) -> bool {
-        matches!(self, Self::Fair)
-    }
-
-    pub(crate) const fn has_lanes(self) -> bool {
-        matches!(self, Self::Fair)
-    }
-
-    pub(crate) const fn has_orgs(self) -> bool {
-        matches!(self, Self::Fair | Self::Weighted)
-    }
 }
 
 /// Steps whose expected duration is above `over` are long; all of them together hold at most this part of the slots, in
@@ -142,16 +128,4 @@ pub enum GateAnswer {
 pub struct Dispatch {
     pub ticket: Ticket,
     pub tenant: TenantIx,
-}
-
-/// A step that holds a slot.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Running {
-    pub(crate) entry: Entry,
-    pub(crate) started: Time,
-    /// Slot time charged so far.
-    pub(crate) charged: Span,
-    pub(crate) is_long: bool,
-    /// Whether it was charged to the urgent part of its tenant's service.
-    pub(crate) is_urgent: bool,
 }

@@ -6,11 +6,11 @@ use crate::time::Time;
 
 use super::Scheduler;
 use super::config::{Entry, TenantIx};
-use super::flow::ANY;
+use super::flow::ROOT;
 use super::lanes::BurstState;
 
 /// Flows counted before a step's own, at most: an explanation costs no more than this.
-const AHEAD_MAX: usize = 1_000;
+const AHEAD_MAX: u32 = 1_000;
 
 /// What a ready step waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,10 +48,13 @@ pub struct FlowReading {
     pub burst_slots: u32,
     /// Ready steps.
     pub waiting: u32,
-    /// Slot-microseconds of finished steps.
+    /// Slot-microseconds charged: used, and up to a quantum ahead for each running step.
     pub service: u128,
-    /// Slot-microseconds ahead of its share.
+    /// Slot-microseconds that it, or its organisation, has had ahead of the others that want slots.
     pub debt: u128,
+    pub weight: u32,
+    /// What its weights entitle it to among those that are active, in millionths of the pool; 0 while it is not.
+    pub share_ppm: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,45 +68,38 @@ pub struct PoolReading {
 }
 
 impl Scheduler {
-    /// Why a queued step is not running. Bounded by the number of classes of its tenant and a constant.
+    /// Why a queued step is not running. Costs a constant and the logarithm of its class.
     pub fn explain(&self, _now: Time, entry: &Entry) -> Wait {
         let node = self.tenant(entry.tenant);
         let config = node.config();
         if config.paused {
             return Wait::Paused;
         }
-        let Some(active) = node.active.as_deref() else {
+        let is_long = self.is_long(entry);
+        let class = self.backlog.find(entry, is_long).map(|class| &self.backlog.classes[class]);
+        let Some(class) = class else {
             return Wait::Turn { older_steps: 0, tenants_ahead: 0 };
         };
-        let is_long = self.is_long(entry);
-        let class = active.class(entry.lane, entry.class, is_long);
-        if let Some((key, since)) = class.and_then(|class| class.parked) {
-            return Wait::Parked { key, since };
+        if let Some(parked) = class.parked {
+            return Wait::Parked { key: parked.key, since: parked.since };
         }
-        let older = class.map_or(0, |class| class.older_than(entry.age, entry.ticket));
+        let older = class.older_than((entry.age, entry.ticket));
         let older_steps = u32::try_from(older).unwrap_or(u32::MAX);
-        let cap = self.cap_of(&config, active.burst);
-        if active.share.in_flight >= cap {
-            return Wait::TenantCap { in_flight: active.share.in_flight, cap, older_steps };
+        let flow = &self.tree.flows[self.active_of(entry.tenant).flow];
+        if flow.in_flight >= flow.cap {
+            return Wait::TenantCap { in_flight: flow.in_flight, cap: flow.cap, older_steps };
         }
-        let org = self.org_of(&config);
-        let org_cap = self.org_cap(org);
-        if org.share.in_flight >= org_cap {
-            return Wait::OrgCap { in_flight: org.share.in_flight, cap: org_cap };
+        let org = &self.tree.flows[flow.parent];
+        if flow.parent != ROOT && org.in_flight >= org.cap {
+            return Wait::OrgCap { in_flight: org.in_flight, cap: org.cap };
         }
         if is_long && self.is_long_full() {
             return Wait::LongSlots { in_flight: self.long_in_flight, cap: self.long_cap() };
         }
-        let ahead = org.level.ahead_of(active.share.tag(), AHEAD_MAX)
-            + self.root.ahead_of(org.share.tag(), AHEAD_MAX);
-        let tenants_ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
-        if self.in_flight >= self.dispatchable {
-            return Wait::PoolFull {
-                in_flight: self.in_flight,
-                slots: self.dispatchable,
-                older_steps,
-                tenants_ahead,
-            };
+        let tenants_ahead = self.tree.count_before(self.active_of(entry.tenant).flow, AHEAD_MAX);
+        let (in_flight, slots) = (self.in_flight(), self.dispatchable());
+        if in_flight >= slots {
+            return Wait::PoolFull { in_flight, slots, older_steps, tenants_ahead };
         }
         Wait::Turn { older_steps, tenants_ahead }
     }
@@ -111,44 +107,37 @@ impl Scheduler {
     pub fn flow(&self, _now: Time, tenant: TenantIx) -> FlowReading {
         let node = self.tenant(tenant);
         let config = node.config();
-        let Some(active) = node.active.as_deref() else {
-            return FlowReading {
-                cap: config.cap,
-                service: node.service,
-                ..FlowReading::default()
-            };
+        let idle = FlowReading {
+            cap: self.cap_of(&config, BurstState::Ready).min(self.config.slots),
+            weight: config.weight,
+            service: node.service,
+            ..FlowReading::default()
         };
-        let org = self.org_of(&config);
+        let Some(active) = self.active.get(node.active) else { return idle };
+        let flow = &self.tree.flows[active.flow];
         FlowReading {
-            in_flight: active.share.in_flight,
-            cap: self.cap_of(&config, active.burst).min(self.config.slots),
+            in_flight: flow.in_flight,
+            cap: flow.cap.min(self.config.slots),
             burst_slots: match active.burst {
                 BurstState::Ready => 0,
                 BurstState::Bursting | BurstState::PayingBack => {
-                    active.share.in_flight.saturating_sub(config.cap)
+                    flow.in_flight.saturating_sub(config.cap)
                 }
             },
-            waiting: active.ready,
-            service: node.service,
-            debt: org.level.debt(&active.share),
+            waiting: active.waiting,
+            debt: self.tree.lead(active.flow),
+            share_ppm: self.tree.share_ppm(active.flow),
+            ..idle
         }
     }
 
-    pub const fn reading(&self) -> PoolReading {
+    pub fn reading(&self) -> PoolReading {
         PoolReading {
             slots: self.config.slots,
-            dispatchable: self.dispatchable,
-            in_flight: self.in_flight,
+            dispatchable: self.dispatchable(),
+            in_flight: self.in_flight(),
             waiting: self.waiting,
             burst_credit: self.burst_in_use.0,
         }
-    }
-
-    /// Whether the tenant could be given a slot now, as far as the tree knows.
-    pub fn is_eligible(&self, tenant: TenantIx) -> bool {
-        let node = self.tenant(tenant);
-        let org = self.org_of(&node.config());
-        node.active.as_deref().is_some_and(|active| active.share.keys[ANY].is_some())
-            && org.share.is_eligible()
     }
 }

@@ -1,150 +1,449 @@
-//! One level of the fair queue: flows with start tags, and the ordered set of those that can be chosen.
-
-use std::collections::BTreeSet;
+//! The tree of flows: start tags, virtual times, and the order of those that can be chosen at each level.
+//!
+//! It knows flows and how many slots they hold, not steps: whoever owns the steps says with [`Tree::refresh`] whether
+//! a flow has one to give.
+//!
+//! INVARIANT: a flow stands in an order of its parent's level exactly if it has something to give there and holds
+//! fewer slots than its cap; its slots are the sum of its children's; V and the highest tag of a level never fall.
 
 use crate::time::Span;
 
+use super::config::{OrgIx, TenantIx};
+use super::heap::{Heap, Key, Seats};
+use super::slab::{NONE, Slab};
+
 /// Slot-microseconds are scaled by this before they are divided by a weight, so that the rest lost to integer
 /// division is below a millionth of a microsecond for any weight.
-pub(crate) const SCALE: u128 = 1 << 20;
+const SCALE: u128 = 1 << 20;
+
+/// The longest step is forgotten once virtual time has gone this many times as far without another one.
+const LONGEST_FADES: u128 = 8;
 
 /// Normalised service: slot-microseconds times [`SCALE`] over weight.
-pub(crate) type Tag = u128;
+pub(super) type Tag = u128;
 
-/// Which of a level's two orders: all eligible flows, or those that have a short step to give.
-pub(crate) const ANY: usize = 0;
-pub(crate) const SHORT: usize = 1;
+/// Which of a level's two orders: all eligible flows, or those that have a short step to give. The second one is
+/// kept only in pools that bound their long steps.
+pub(super) const ANY: usize = 0;
+pub(super) const SHORT: usize = 1;
 
-/// A place in the order: smallest tag first, then the order of activation, then the id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key {
-    pub(crate) tag: Tag,
-    pub(crate) activated: u64,
-    pub(crate) flow: u32,
-}
+/// The flow of the whole pool.
+pub(super) const ROOT: u32 = 0;
 
-/// What a flow is to the level above it.
-#[derive(Debug)]
-pub(crate) struct Share {
-    pub(crate) weight: u32,
+#[derive(Debug, Default)]
+pub(super) struct Flow {
     /// S: normalised service, raised to the level's virtual time whenever the flow turns eligible.
-    pub(crate) start: Tag,
-    /// Slot time by which the flow is preferred while it bursts.
-    pub(crate) credit: Span,
-    pub(crate) in_flight: u32,
-    /// Its keys in the orders of the level above, where it stands in them.
-    pub(crate) keys: [Option<Key>; 2],
+    pub(super) start: Tag,
+    /// Ties between tags end with who turned eligible first.
+    pub(super) activated: u64,
+    /// Slot time by which the flow is preferred while it bursts; for an organisation, the sum over its tenants.
+    pub(super) credit: Span,
+    pub(super) parent: u32,
+    /// Place of the level of its children; [`NONE`] for a tenant.
+    pub(super) level: u32,
+    /// The tenant or the organisation that it stands for.
+    pub(super) owner: u32,
+    pub(super) weight: u32,
+    /// Most slots that it may hold now.
+    pub(super) cap: u32,
+    pub(super) in_flight: u32,
+    stands: [bool; 2],
+    /// Its cap, or that of a flow below it, is all that keeps it from being chosen.
+    is_full: bool,
 }
 
 /// A node that chooses among flows.
 #[derive(Debug, Default)]
-pub(crate) struct Level {
-    /// V: never falls.
-    pub(crate) virtual_time: Tag,
-    /// The highest start tag that any flow ever had: where V goes when nobody is eligible. Never falls.
-    pub(crate) start_max: Tag,
-    eligible: [BTreeSet<Key>; 2],
-    activations: u64,
+pub(super) struct Level {
+    pub(super) clock: Clock,
+    orders: [Heap; 2],
+    /// Flows below it, eligible or not.
+    pub(super) flows: u32,
+    /// Sum of their weights.
+    pub(super) weights: u64,
+    /// Flows below it that only a cap keeps from being chosen.
+    full: u32,
 }
 
-pub(crate) fn normalise(used: Span, weight: u32) -> Tag {
+/// What is left of a level while nothing below it is active.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Clock {
+    /// V.
+    pub(super) virtual_time: Tag,
+    /// The highest start tag that any flow ever had: where V goes when nobody is eligible.
+    pub(super) start_max: Tag,
+    /// The longest step of late, in tags: the height of the stairs by which V rises.
+    longest: Tag,
+}
+
+#[derive(Debug)]
+pub(super) struct Tree {
+    pub(super) flows: Slab<Flow>,
+    pub(super) levels: Slab<Level>,
+    pub(super) seats: [Seats; 2],
+    activations: u64,
+    /// Flows are ordered by what their owner says (age of their oldest step), not by service.
+    is_by_age: bool,
+    /// How far ahead of its use a running step is charged.
+    pub(super) ahead: Span,
+}
+
+fn normalise(used: Span, weight: u32) -> Tag {
     u128::from(used.0) * SCALE / u128::from(weight)
 }
 
 /// Slot time that a difference of tags stands for, for a flow of that weight.
-pub(crate) fn slot_time(tag: Tag, weight: u32) -> u128 {
+fn slot_time(tag: Tag, weight: u32) -> u128 {
     tag * u128::from(weight) / SCALE
 }
 
-impl Share {
-    pub(crate) const fn new(weight: u32) -> Self {
-        Self { weight, start: 0, credit: Span::ZERO, in_flight: 0, keys: [None; 2] }
+impl Flow {
+    pub(super) fn tenant(tenant: TenantIx, start: Tag, weight: u32) -> Self {
+        Self { start, level: NONE, owner: tenant.0, weight, ..Self::default() }
     }
 
-    /// The tag by which it is ordered: its start tag, less the burst credit.
-    pub(crate) fn tag(&self) -> Tag {
-        self.start.saturating_sub(normalise(self.credit, self.weight))
+    pub(super) fn org(org: OrgIx, start: Tag, weight: u32, level: u32) -> Self {
+        Self { start, level, owner: org.0, weight, ..Self::default() }
     }
 
-    pub(crate) const fn is_eligible(&self) -> bool {
-        self.keys[ANY].is_some()
+    pub(super) fn is_eligible(&self) -> bool {
+        self.stands[ANY]
+    }
+}
+
+impl Clock {
+    pub(super) const NEW: Self = Self { virtual_time: 0, start_max: 0, longest: 0 };
+
+    fn reach(&mut self, tag: Tag) {
+        let gone = tag.saturating_sub(self.virtual_time);
+        self.virtual_time += gone;
+        self.longest = self.longest.saturating_sub(gone / LONGEST_FADES);
     }
 }
 
 impl Level {
-    pub(crate) fn is_empty(&self, order: usize) -> bool {
-        self.eligible[order].is_empty()
+    /// A level as it was when nothing below it was active any more.
+    pub(super) fn resumed(clock: Clock) -> Self {
+        Self { clock, ..Self::default() }
+    }
+}
+
+impl Tree {
+    pub(super) fn new(ahead: Span, is_by_age: bool) -> Self {
+        let mut tree = Self {
+            flows: Slab::default(),
+            levels: Slab::default(),
+            seats: Default::default(),
+            activations: 0,
+            is_by_age,
+            ahead,
+        };
+        let level = tree.levels.insert(Level::default());
+        let root = Flow { parent: NONE, level, owner: NONE, weight: 1, ..Flow::default() };
+        assert!(tree.flows.insert(root) == ROOT, "the root is the first flow");
+        tree
     }
 
-    pub(crate) fn first(&self, order: usize) -> Option<u32> {
-        self.eligible[order].first().map(|key| key.flow)
+    /// Hangs a flow in. It is eligible for nothing yet.
+    pub(super) fn insert(&mut self, parent: u32, mut flow: Flow) -> u32 {
+        assert!(flow.weight > 0, "flow of {} has no weight", flow.owner);
+        let level = self.children_of(parent);
+        self.levels[level].flows += 1;
+        self.levels[level].weights += u64::from(flow.weight);
+        flow.parent = parent;
+        self.flows.insert(flow)
     }
 
-    /// How many flows stand before a tag, counted up to `most`.
-    pub(crate) fn ahead_of(&self, tag: Tag, most: usize) -> usize {
-        self.eligible[ANY].iter().take(most).take_while(|key| key.tag < tag).count()
+    /// Takes out a flow that holds and gives nothing.
+    pub(super) fn remove(&mut self, at: u32) -> Flow {
+        assert!(!self.flows[at].is_eligible(), "flow {at} is removed and could be chosen");
+        assert!(self.flows[at].in_flight == 0, "flow {at} is removed and holds slots");
+        let flow = self.flows.remove(at);
+        let level = self.children_of(flow.parent);
+        self.levels[level].flows -= 1;
+        self.levels[level].weights -= u64::from(flow.weight);
+        flow
     }
 
-    /// Puts the flow into the orders that it belongs to now, out of those that it does not, and moves it if its tag
-    /// changed. A flow that turns eligible starts no earlier than the level's virtual time: whatever kept it away
-    /// (nothing to do, a cap, a pause, a gate) has earned it nothing.
-    pub(crate) fn place(&mut self, flow: u32, share: &mut Share, belongs: [bool; 2]) {
-        if belongs[ANY] && !share.is_eligible() {
-            self.activate(share);
+    /// Hangs a flow that stands in no order below another parent, with the slots that it holds. What it owes goes with
+    /// it; where it goes has a virtual time of its own.
+    pub(super) fn transplant(&mut self, at: u32, parent: u32) {
+        assert!(!self.flows[at].is_eligible(), "flow {at} is moved while it could be chosen");
+        let (weight, held, before) =
+            (self.flows[at].weight, self.flows[at].in_flight, self.flows[at].parent);
+        let (old, new) = (self.children_of(before), self.children_of(parent));
+        self.levels[old].flows -= 1;
+        self.levels[old].weights -= u64::from(weight);
+        self.levels[new].flows += 1;
+        self.levels[new].weights += u64::from(weight);
+        self.flows[before].in_flight -= held;
+        self.flows[parent].in_flight += held;
+        let owed = self.flows[at].start.saturating_sub(self.levels[old].clock.virtual_time);
+        let flow = &mut self.flows[at];
+        flow.start = self.levels[new].clock.virtual_time + owed;
+        flow.parent = parent;
+        let start = flow.start;
+        let clock = &mut self.levels[new].clock;
+        clock.start_max = clock.start_max.max(start);
+    }
+
+    /// The tenant's flow that is next in an order.
+    pub(super) fn first(&self, order: usize) -> Option<u32> {
+        let mut at = ROOT;
+        while self.flows[at].level != NONE {
+            at = self.levels[self.flows[at].level].orders[order].first()?.flow;
         }
+        Some(at)
+    }
+
+    /// A tenant's flow was chosen: virtual time follows, at each level, before anything is charged.
+    pub(super) fn choose(&mut self, leaf: u32, order: usize) {
+        if self.is_by_age {
+            return;
+        }
+        let mut at = leaf;
+        while at != ROOT {
+            at = self.flows[at].parent;
+            let level = self.flows[at].level;
+            let reached = self.frontier(level, order).expect("one of its flows was chosen");
+            self.levels[level].clock.reach(reached);
+            if order == SHORT {
+                self.lift_held_back(level);
+            }
+        }
+    }
+
+    /// Counts a slot along the path.
+    pub(super) fn take_slot(&mut self, leaf: u32) {
+        self.each_on_path(leaf, |flow| flow.in_flight += 1);
+    }
+
+    pub(super) fn free_slot(&mut self, leaf: u32) {
+        self.each_on_path(leaf, |flow| {
+            flow.in_flight = flow.in_flight.checked_sub(1).expect("who frees a slot held it");
+        });
+    }
+
+    /// A step of the tenant has run for this long so far.
+    pub(super) fn note_step(&mut self, leaf: u32, used: Span) {
+        let mut at = leaf;
+        while at != ROOT {
+            let (weight, parent) = (self.flows[at].weight, self.flows[at].parent);
+            let level = self.children_of(parent);
+            let clock = &mut self.levels[level].clock;
+            clock.longest = clock.longest.max(normalise(used, weight));
+            at = parent;
+        }
+    }
+
+    /// Charges slot time along the path. The orders follow with the next `refresh`.
+    pub(super) fn charge(&mut self, leaf: u32, used: Span) {
+        let mut at = leaf;
+        while at != ROOT {
+            let flow = &mut self.flows[at];
+            flow.start += normalise(used, flow.weight);
+            let (start, parent) = (flow.start, flow.parent);
+            let level = self.children_of(parent);
+            let clock = &mut self.levels[level].clock;
+            clock.start_max = clock.start_max.max(start);
+            at = parent;
+        }
+    }
+
+    /// Takes a charge back. The orders follow with the next `refresh`.
+    pub(super) fn refund(&mut self, leaf: u32, unused: Span) {
+        self.each_on_path(leaf, |flow| {
+            flow.start = flow.start.saturating_sub(normalise(unused, flow.weight));
+        });
+    }
+
+    /// Puts the flow, and then each one above it, into the orders that it belongs to now: `open` says in which of
+    /// them it has something to give.
+    pub(super) fn refresh(&mut self, leaf: u32, open: [bool; 2]) {
+        let (mut at, mut open) = (leaf, open);
+        while at != ROOT {
+            let flow = &self.flows[at];
+            let has_room = flow.in_flight < flow.cap;
+            let (parent, flow_level) = (flow.parent, Some(flow.level).filter(|at| *at != NONE));
+            self.stand(at, open.map(|open| open && has_room));
+            let has_full_below = flow_level.is_some_and(|level| self.levels[level].full > 0);
+            let is_full = if open[ANY] { !has_room } else { has_full_below };
+            let was_full = std::mem::replace(&mut self.flows[at].is_full, is_full);
+            let level = self.children_of(parent);
+            let level = &mut self.levels[level];
+            level.full = level.full + u32::from(is_full) - u32::from(was_full);
+            open = level.orders.each_ref().map(|order| !order.is_empty());
+            at = parent;
+        }
+    }
+
+    /// Like `refresh`, for a flow above tenants.
+    pub(super) fn refresh_above(&mut self, at: u32) {
+        let orders = &self.levels[self.flows[at].level].orders;
+        let open = orders.each_ref().map(|order| !order.is_empty());
+        self.refresh(at, open);
+    }
+
+    /// Where a tenant's flow is ordered by age: its oldest step.
+    pub(super) fn set_age(&mut self, leaf: u32, age: u64, ticket: u64) {
+        let flow = &mut self.flows[leaf];
+        (flow.start, flow.activated) = (Tag::from(age), ticket);
+    }
+
+    /// A new weight keeps what the flow is ahead or behind in slot time, and so changes it in tags.
+    pub(super) fn reweigh(&mut self, at: u32, weight: u32) {
+        assert!(weight > 0, "a weight of 0 is refused at the edge");
+        let level = self.children_of(self.flows[at].parent);
+        let level = &mut self.levels[level];
+        let flow = &mut self.flows[at];
+        let reached = level.clock.virtual_time;
+        let scaled = |tag: Tag| tag * u128::from(flow.weight) / u128::from(weight);
+        flow.start = if flow.start >= reached {
+            reached + scaled(flow.start - reached)
+        } else {
+            reached.saturating_sub(scaled(reached - flow.start))
+        };
+        level.weights = level.weights - u64::from(flow.weight) + u64::from(weight);
+        level.clock.start_max = level.clock.start_max.max(flow.start);
+        flow.weight = weight;
+    }
+
+    /// Slot time that the flow, or one above it, has had ahead of the others that could be chosen; the largest of
+    /// them. Nobody is ahead of nobody.
+    pub(super) fn lead(&self, leaf: u32) -> u128 {
+        let mut most = 0;
+        let mut at = leaf;
+        while at != ROOT {
+            let flow = &self.flows[at];
+            let level = &self.levels[self.flows[flow.parent].level];
+            let order = &level.orders[ANY];
+            let rival = order.first().filter(|first| first.flow != at).or_else(|| order.second());
+            if let Some(rival) = rival {
+                let reached = level.clock.virtual_time.max(rival.tag);
+                most = most.max(slot_time(flow.start.saturating_sub(reached), flow.weight));
+            }
+            at = flow.parent;
+        }
+        most
+    }
+
+    /// How many flows come before this one at its level and at those above, counted up to `most` at each.
+    pub(super) fn count_before(&self, leaf: u32, most: u32) -> u32 {
+        let mut count = 0;
+        let mut at = leaf;
+        while at != ROOT {
+            let parent = self.flows[at].parent;
+            let order = &self.levels[self.flows[parent].level].orders[ANY];
+            count += order.count_before(&self.key_of(at), most);
+            at = parent;
+        }
+        count
+    }
+
+    /// The part of the pool, in millionths, that the weights on its path entitle a flow to among active ones.
+    pub(super) fn share_ppm(&self, leaf: u32) -> u32 {
+        let mut share = 1_000_000;
+        let mut at = leaf;
+        while at != ROOT {
+            let flow = &self.flows[at];
+            let level = &self.levels[self.flows[flow.parent].level];
+            share = share * u64::from(flow.weight) / level.weights;
+            at = flow.parent;
+        }
+        u32::try_from(share).expect("a part of a million")
+    }
+
+    fn children_of(&self, parent: u32) -> u32 {
+        let level = self.flows[parent].level;
+        assert!(level != NONE, "flow {parent} has no children");
+        level
+    }
+
+    fn each_on_path(&mut self, leaf: u32, mut change: impl FnMut(&mut Flow)) {
+        let mut at = leaf;
+        while at != NONE {
+            change(&mut self.flows[at]);
+            at = self.flows[at].parent;
+        }
+    }
+
+    fn key_of(&self, at: u32) -> Key {
+        let flow = &self.flows[at];
+        let tag = flow.start.saturating_sub(normalise(flow.credit, flow.weight));
+        Key { tag, activated: flow.activated, flow: at }
+    }
+
+    fn stand(&mut self, at: u32, stands: [bool; 2]) {
+        if stands[ANY] && !self.flows[at].is_eligible() && !self.is_by_age {
+            self.activate(at);
+        }
+        let key = self.key_of(at);
+        let level = self.children_of(self.flows[at].parent);
+        let before = std::mem::replace(&mut self.flows[at].stands, stands);
         for order in [ANY, SHORT] {
-            let wanted = belongs[order].then(|| Key {
-                tag: share.tag(),
-                activated: share.keys[order].map_or(self.activations, |key| key.activated),
-                flow,
-            });
-            if wanted == share.keys[order] {
-                continue;
+            let (heap, seats) = (&mut self.levels[level].orders[order], &mut self.seats[order]);
+            match (before[order], stands[order]) {
+                (false, true) => heap.push(key, seats),
+                (true, false) => heap.remove(at, seats),
+                (true, true) if heap.key(at, seats) != key => heap.set(key, seats),
+                (true, true) | (false, false) => {}
             }
-            if let Some(old) = share.keys[order] {
-                let was_there = self.eligible[order].remove(&old);
-                assert!(was_there, "flow {flow} was not where its key says: {old:?}");
-            }
-            if let Some(new) = wanted {
-                self.eligible[order].insert(new);
-            }
-            share.keys[order] = wanted;
         }
     }
 
-    fn activate(&mut self, share: &mut Share) {
-        let now = self.eligible[ANY].first().map_or(self.start_max, |key| key.tag);
-        self.virtual_time = self.virtual_time.max(now);
-        share.start = share.start.max(self.virtual_time);
-        self.start_max = self.start_max.max(share.start);
+    /// A flow that turns eligible starts no earlier than the level's virtual time: whatever kept it away (nothing to
+    /// do, a pause, a gate) has earned it nothing. One that only its cap kept away may be as much behind as the longest
+    /// step: see the module's documentation.
+    fn activate(&mut self, at: u32) {
+        let level = self.children_of(self.flows[at].parent);
+        let reached = self.frontier(level, ANY).unwrap_or(self.levels[level].clock.start_max);
+        let may_lag = if self.flows[at].is_full { self.may_lag(level, ANY) } else { 0 };
+        let clock = &mut self.levels[level].clock;
+        clock.reach(reached);
+        let flow = &mut self.flows[at];
+        flow.start = flow.start.max(clock.virtual_time.saturating_sub(may_lag));
+        clock.start_max = clock.start_max.max(flow.start);
         self.activations += 1;
+        flow.activated = self.activations;
     }
 
-    /// The flow was chosen: virtual time follows the tag that won.
-    pub(crate) fn choose(&mut self, share: &Share) {
-        self.virtual_time = self.virtual_time.max(share.tag());
+    /// How far a flow may be behind that was kept away although it had work: the stairs by which virtual time rises,
+    /// which are as high as the longest step, and what the flow that virtual time follows is charged ahead of its use.
+    fn may_lag(&self, level: u32, order: usize) -> Tag {
+        let level = &self.levels[level];
+        let ahead = level.orders[order].first().map_or(0, |first| {
+            let first = &self.flows[first.flow];
+            normalise(self.ahead, first.weight) * Tag::from(first.in_flight)
+        });
+        level.clock.longest + ahead
     }
 
-    pub(crate) fn charge(&mut self, share: &mut Share, used: Span) {
-        share.start += normalise(used, share.weight);
-        self.start_max = self.start_max.max(share.start);
-    }
-
-    pub(crate) fn refund(share: &mut Share, unused: Span) {
-        share.start = share.start.saturating_sub(normalise(unused, share.weight));
-    }
-
-    /// Slot time that the flow has had ahead of the others.
-    pub(crate) fn debt(&self, share: &Share) -> u128 {
-        slot_time(share.start.saturating_sub(self.virtual_time), share.weight)
-    }
-
-    /// A new weight keeps what the flow owes in slot time, and so changes what it owes in tags.
-    pub(crate) fn reweigh(&self, share: &mut Share, weight: u32) {
-        let ahead = share.start.saturating_sub(self.virtual_time);
-        if ahead > 0 {
-            share.start = self.virtual_time + ahead * u128::from(share.weight) / u128::from(weight);
+    /// How far the level has come: the smallest start tag in the order. Where a bursting flow goes before its turn, that
+    /// of the one whose turn it is; where it is alone, its own.
+    fn frontier(&self, level: u32, order: usize) -> Option<Tag> {
+        let order = &self.levels[level].orders[order];
+        let first = order.first()?;
+        let start = self.flows[first.flow].start;
+        if start <= first.tag {
+            return Some(start);
         }
-        share.weight = weight;
+        Some(order.second().map_or(start, |second| start.min(second.tag)))
+    }
+
+    /// While long steps hold all that they may, a flow that has no others is passed over, and its tag stays where it
+    /// is although it keeps its place in the order. It must not gather a claim on the time that it could not use.
+    fn lift_held_back(&mut self, level: u32) {
+        let Some(first) = self.levels[level].orders[ANY].first().map(|first| first.flow) else {
+            return;
+        };
+        let reached = self.levels[level].clock.virtual_time;
+        let floor = reached.saturating_sub(self.may_lag(level, SHORT));
+        let flow = &mut self.flows[first];
+        if flow.stands[SHORT] || flow.start >= floor {
+            return;
+        }
+        flow.start = floor;
+        let key = self.key_of(first);
+        self.levels[level].orders[ANY].set(key, &mut self.seats[ANY]);
     }
 }

@@ -3,196 +3,189 @@
 
 use crate::time::{Span, Time};
 
-use super::config::{Entry, OrgConfig, OrgIx, Policy, PoolConfig, TenantConfig, TenantIx};
-use super::flow::{Level, Share};
+use super::config::{Entry, Lane, OrgConfig, OrgIx, Policy, PoolConfig, TenantConfig, TenantIx};
+use super::flow::{Clock, Tree};
 use super::lanes::{Active, BurstState};
-use super::{OrgNode, Scheduler, TenantNode};
+use super::log::Event;
+use super::slab::NONE;
+use super::{OrgNode, Scheduler, TenantNode, running};
 
 impl Scheduler {
     /// Sets the pool up anew. A change of policy begins a new account for everyone.
-    pub fn configure(&mut self, _now: Time, config: PoolConfig) {
+    pub fn configure(&mut self, now: Time, config: PoolConfig) {
+        self.charge_running(now);
         let before = std::mem::replace(&mut self.config, config);
-        self.dispatchable = config.slots;
+        self.tree.ahead = running::ahead(&config);
         if before.policy != config.policy {
-            self.rebuild();
-        } else if before.long.is_some() != config.long.is_some() {
-            let active: Vec<TenantIx> = self.active().collect();
-            for tenant in active {
-                self.update(tenant);
-            }
+            self.rebuild(now, before.policy);
+        } else if before.long != config.long {
+            self.reshelve(now);
         }
     }
 
     /// The valve: fewer slots than the pool has are given out. The order stays what it is.
     pub fn set_dispatchable(&mut self, _now: Time, slots: u32) {
-        self.dispatchable = slots.min(self.config.slots);
+        self.dispatchable = (slots < self.config.slots).then_some(slots);
     }
 
-    pub fn set_org(&mut self, _now: Time, org: OrgIx, config: OrgConfig) {
+    pub fn set_org(&mut self, now: Time, org: OrgIx, config: OrgConfig) {
         assert!(config.weight > 0, "a weight of 0 is refused at the edge");
-        let place = org.0 as usize + 1;
-        while self.orgs.len() <= place {
-            let unknown = OrgConfig { weight: 1, cap: None };
-            self.orgs.push(OrgNode {
-                config: unknown,
-                share: Share::new(1),
-                level: Level::default(),
-            });
+        self.charge_running(now);
+        let at = org.0 as usize;
+        if self.orgs.len() <= at {
+            self.orgs.resize_with(at + 1, OrgNode::unknown);
         }
-        let node = &mut self.orgs[place];
-        node.config = config;
-        self.root.reweigh(&mut node.share, config.weight);
-        self.update_org(place);
+        self.orgs[at].config = config;
+        let flow = self.orgs[at].flow;
+        if flow != NONE {
+            self.tree.reweigh(flow, config.weight);
+            self.tree.flows[flow].cap = config.cap_in(self.config.policy);
+            self.tree.refresh_above(flow);
+        }
     }
 
     /// Declares a tenant, or changes it: weight, cap, burst, pause, or the organisation that it belongs to.
-    pub fn set_tenant(&mut self, _now: Time, tenant: TenantIx, config: TenantConfig) {
+    pub fn set_tenant(&mut self, now: Time, tenant: TenantIx, config: TenantConfig) {
         assert!(config.weight > 0, "a weight of 0 is refused at the edge");
-        assert!((config.org.0 as usize) + 1 < self.orgs.len(), "{:?} is not declared", config.org);
+        assert!((config.org.0 as usize) < self.orgs.len(), "{:?} is not declared", config.org);
+        self.charge_running(now);
         let at = tenant.0 as usize;
         if self.tenants.len() <= at {
             self.tenants.resize_with(at + 1, TenantNode::default);
         }
-        let before = self.tenants[at].config.replace(config);
-        let Some(before) = before else { return };
-        if self.tenants[at].active.is_none() {
+        let before = self.tenants[at].config.unwrap_or(config);
+        let is_moved = before.org != config.org && self.config.policy.has_orgs();
+        if self.tenants[at].active == NONE {
+            self.tenants[at].config = Some(config);
+            if is_moved {
+                // It owes nothing where it comes to: an idle tenant starts at that virtual time.
+                self.tenants[at].start = 0;
+            }
             return;
         }
-        if self.org_place(&before) != self.org_place(&config) || before.burst != config.burst {
-            self.tenants[at].config = Some(before);
-            self.leave(tenant);
-            self.tenants[at].config = Some(config);
-            self.join(tenant);
+        if is_moved || before.burst != config.burst {
+            self.end_burst(tenant);
         }
-        let weight = self.weight_of(&config);
-        let place = self.org_place(&config);
-        let active = self.tenants[at].active.as_deref_mut().expect("it was there above");
-        self.orgs[place].level.reweigh(&mut active.share, weight);
-        if before.paused != config.paused {
-            self.sync_line(tenant);
+        self.tenants[at].config = Some(config);
+        if is_moved {
+            self.move_tenant(now, tenant, config.org);
         }
+        let flow = self.active_of(tenant).flow;
+        self.tree.reweigh(flow, self.config.weight_of(&config));
         self.update(tenant);
     }
 
-    /// Takes the tenant out of its level, with what it holds.
-    fn leave(&mut self, tenant: TenantIx) {
-        self.drop_burst(tenant);
-        let place = self.org_place(&self.tenant(tenant).config());
-        let active = self.tenants[tenant.0 as usize]
-            .active
-            .as_deref_mut()
-            .expect("only an active tenant moves");
-        let OrgNode { share, level, .. } = &mut self.orgs[place];
-        level.place(tenant.0, &mut active.share, [false; 2]);
-        share.in_flight -= active.share.in_flight;
-        // What it owes goes with it; where it goes has a virtual time of its own.
-        active.share.start = active.share.start.saturating_sub(level.virtual_time);
-        self.update_org(place);
+    /// Forgets a tenant. Nothing of it may wait or run.
+    pub fn remove_tenant(&mut self, now: Time, tenant: TenantIx) {
+        self.charge_running(now);
+        self.end_burst(tenant);
+        if let Some(&Active { flow, waiting, .. }) = self.active.get(self.tenant(tenant).active) {
+            let held = self.tree.flows[flow].in_flight;
+            assert!(waiting == 0 && held == 0, "{tenant:?} has {waiting} waiting, {held} running");
+            let place = self.tenant(tenant).active;
+            self.active[place].burst = BurstState::Ready;
+            self.bursting.remove(&tenant);
+            self.update(tenant);
+        }
+        self.tenants[tenant.0 as usize] = TenantNode::default();
     }
 
-    fn join(&mut self, tenant: TenantIx) {
-        let place = self.org_place(&self.tenant(tenant).config());
-        let active = self.tenants[tenant.0 as usize]
-            .active
-            .as_deref_mut()
-            .expect("only an active tenant moves");
-        let OrgNode { share, level, .. } = &mut self.orgs[place];
-        active.share.start += level.virtual_time;
-        share.in_flight += active.share.in_flight;
-        self.update_org(place);
+    /// Hangs an active tenant below another organisation, with all that it holds and was charged ahead.
+    fn move_tenant(&mut self, now: Time, tenant: TenantIx, org: OrgIx) {
+        let flow = self.active_of(tenant).flow;
+        let before = self.tree.flows[flow].parent;
+        let ahead = self.running.each().filter(|running| running.entry.tenant == tenant);
+        let ahead = Span(ahead.map(|running| running.charged.0 - now.since(running.since).0).sum());
+        self.tree.refresh(flow, [false; 2]);
+        self.tree.refund(flow, ahead);
+        let parent = self.activate_org(org);
+        self.tree.transplant(flow, parent);
+        self.tree.charge(flow, ahead);
+        self.tree.refresh_above(before);
+        self.retire_org(before);
     }
 
     /// Everyone at the start again, under the policy that holds now. What runs keeps its slots.
-    fn rebuild(&mut self) {
-        let active: Vec<TenantIx> = self.active().collect();
-        self.root = Level::default();
-        self.bursting.clear();
+    fn rebuild(&mut self, now: Time, before: Policy) {
+        let quantum = self.config.quantum;
+        for tenant in std::mem::take(&mut self.bursting) {
+            self.log_end_of_burst(tenant);
+        }
         self.burst_in_use = Span::ZERO;
-        self.line.clear();
+        let mut running: Vec<Entry> = Vec::new();
+        for step in self.running.each() {
+            let node = &mut self.tenants[step.entry.tenant.0 as usize];
+            node.service =
+                node.service + u128::from(now.since(step.since).0) + u128::from(quantum.0)
+                    - u128::from(step.charged.0);
+            (step.since, step.charged) = (now, quantum);
+            running.push(step.entry);
+        }
+        self.running.requeue();
+        self.tree = Tree::new(running::ahead(&self.config), self.config.policy.is_by_age());
         for org in &mut self.orgs {
-            org.level = Level::default();
-            org.share =
-                Share::new(if self.config.policy.has_orgs() { org.config.weight } else { 1 });
+            (org.start, org.clock, org.flow) = (0, Clock::default(), NONE);
         }
+        let waiting = self.backlog.drain();
         for node in &mut self.tenants {
-            node.start = 0;
+            (node.start, node.active) = (0, NONE);
         }
+        self.active = super::Slab::default();
+        assert!(before != self.config.policy, "nothing is rebuilt for the policy that holds");
+        for entry in running {
+            self.activate(entry.tenant);
+            let flow = self.active_of(entry.tenant).flow;
+            self.tree.take_slot(flow);
+            if !self.config.policy.is_by_age() {
+                self.tree.charge(flow, quantum);
+            }
+        }
+        self.put_back(now, waiting);
+    }
+
+    /// What counts as long has changed: everything that waits is sorted anew. What runs stays what it was.
+    fn reshelve(&mut self, now: Time) {
+        let waiting = self.backlog.drain();
+        for active in self.active.values_mut() {
+            active.clear_shelves();
+        }
+        self.put_back(now, waiting);
+    }
+
+    fn put_back(&mut self, now: Time, waiting: Vec<(Entry, Option<super::lanes::Parked>)>) {
+        for (entry, parked) in waiting {
+            let place = self.activate(entry.tenant);
+            self.shelve(now, place, &entry);
+            let is_long = self.is_long(&entry);
+            let class = self.backlog.find(&entry, is_long).expect("its step was just put there");
+            if let Some(parked) = parked
+                && self.backlog.classes[class].parked.is_none()
+            {
+                self.backlog.park(parked.since, &mut self.active[place], class, parked.key);
+            }
+        }
+        let active: Vec<TenantIx> = self.tenants_active().collect();
         for tenant in active {
-            let config = self.tenant(tenant).config();
-            let (weight, place) = (self.weight_of(&config), self.org_place(&config));
-            let active =
-                self.tenants[tenant.0 as usize].active.as_deref_mut().expect("it was filtered for");
-            let in_flight = active.share.in_flight;
-            active.share = Share { in_flight, ..Share::new(weight) };
-            active.burst = BurstState::Ready;
-            self.orgs[place].share.in_flight += in_flight;
-            self.sync_line(tenant);
             self.update(tenant);
         }
-        // Charges of the old account would be settled against the new one.
-        for running in self.running.values_mut() {
-            running.charged = Span::ZERO;
-        }
-        let due: Vec<_> =
-            self.running.values().map(|running| (running.started, running.entry.ticket)).collect();
-        self.accruals = if self.config.policy == Policy::RoundRobin {
-            std::collections::BinaryHeap::new()
-        } else {
-            due.into_iter().map(std::cmp::Reverse).collect()
-        };
     }
 
-    fn active(&self) -> impl Iterator<Item = TenantIx> {
-        (0..)
-            .map(TenantIx)
-            .zip(&self.tenants)
-            .filter(|(_, node)| node.active.is_some())
-            .map(|(at, _)| at)
+    pub(super) fn shelve(&mut self, now: Time, place: u32, entry: &Entry) {
+        let lane = if self.config.policy.has_lanes() { entry.lane } else { Lane::Normal };
+        let is_long = self.is_long(entry);
+        self.backlog.add(now, &mut self.active[place], (entry, lane), is_long);
     }
 
-    /// Under `Fifo`, makes the line hold exactly those steps of the tenant that can be chosen.
-    pub(super) fn sync_line(&mut self, tenant: TenantIx) {
-        if self.config.policy != Policy::Fifo {
-            return;
-        }
-        self.line.retain(|_, (owner, ..)| *owner != tenant);
-        let node = &self.tenants[tenant.0 as usize];
-        if node.config().paused {
-            return;
-        }
-        let Some(active) = node.active.as_deref() else { return };
-        for (step, lane, class, is_long) in active.open_steps() {
-            self.line.insert(step, (tenant, lane, class, is_long));
-        }
+    /// Tenants with something ready, running or owed, by their numbers.
+    pub fn tenants_active(&self) -> impl Iterator<Item = TenantIx> {
+        let numbered = (0..).map(TenantIx).zip(&self.tenants);
+        numbered.filter(|(_, node)| node.active != NONE).map(|(at, _)| at)
     }
 
-    /// The tenant's node as something that can wait and run.
-    pub(super) fn activate(&mut self, tenant: TenantIx) -> &mut Active {
-        let weight = self.weight_of(&self.tenant(tenant).config());
-        let node = &mut self.tenants[tenant.0 as usize];
-        let start = node.start;
-        node.active.get_or_insert_with(|| {
-            let mut active = Active::new(weight);
-            active.share.start = start;
-            Box::new(active)
-        })
-    }
-
-    pub(super) fn tenant(&self, tenant: TenantIx) -> &TenantNode {
-        &self.tenants[tenant.0 as usize]
-    }
-
-    /// Place of the organisation that the tenant stands under, by the policy.
-    pub(super) const fn org_place(&self, config: &TenantConfig) -> usize {
-        if self.config.policy.has_orgs() { config.org.0 as usize + 1 } else { 0 }
-    }
-
-    pub(super) fn org_of(&self, config: &TenantConfig) -> &OrgNode {
-        &self.orgs[self.org_place(config)]
-    }
-
-    const fn weight_of(&self, config: &TenantConfig) -> u32 {
-        if self.config.policy.has_orgs() { config.weight } else { 1 }
+    fn log_end_of_burst(&mut self, tenant: TenantIx) {
+        let flow = self.active_of(tenant).flow;
+        let debt_us = u64::try_from(self.tree.lead(flow)).unwrap_or(u64::MAX);
+        self.write_log(tenant, Event::BurstPaidBack { debt_us });
     }
 
     pub(super) fn cap_of(&self, config: &TenantConfig, burst: BurstState) -> u32 {
@@ -203,28 +196,34 @@ impl Scheduler {
         if self.config.policy.has_caps() { config.cap.saturating_add(extra) } else { u32::MAX }
     }
 
-    pub(super) fn org_cap(&self, org: &OrgNode) -> u32 {
-        org.config.cap.filter(|_| self.config.policy.has_caps()).unwrap_or(u32::MAX)
-    }
-
     pub(super) fn is_long(&self, entry: &Entry) -> bool {
-        self.config.long.is_some_and(|long| entry.expected > long.over)
+        let over = self.config.long.filter(|_| self.config.bounds_long());
+        over.is_some_and(|long| entry.expected > long.over)
     }
 
+    /// Most slots that long steps may hold: a share of those that can be given now, so that short ones find a slot when
+    /// the valve leaves few.
     pub(super) fn long_cap(&self) -> u32 {
         self.config.long.map_or(u32::MAX, |long| {
-            let share = u64::from(self.config.slots) * u64::from(long.share_permille) / 1_000;
+            let share = u64::from(self.dispatchable()) * u64::from(long.share_permille) / 1_000;
             u32::try_from(share.max(1)).expect("a share of the slots is not more than the slots")
         })
     }
 
     pub(super) fn is_long_full(&self) -> bool {
-        self.config.policy.has_caps() && self.long_in_flight >= self.long_cap()
+        self.config.bounds_long() && self.long_in_flight >= self.long_cap()
     }
 }
 
-impl TenantNode {
-    pub(super) fn config(&self) -> TenantConfig {
-        self.config.expect("a tenant is declared before its steps come")
+impl OrgConfig {
+    pub(super) fn cap_in(&self, policy: Policy) -> u32 {
+        self.cap.filter(|_| policy.has_caps()).unwrap_or(u32::MAX)
+    }
+}
+
+impl OrgNode {
+    const fn unknown() -> Self {
+        let config = OrgConfig { weight: 1, cap: None };
+        Self { config, start: 0, clock: Clock::NEW, flow: NONE }
     }
 }
