@@ -1,6 +1,7 @@
 //! How many rows a second the SQLite store commits, how long one commit takes, and how long `load` takes.
 //!
-//! `cargo run --release -p fairlane-store --example throughput -- [FOLDER]`; the folder decides which disk is measured.
+//! `cargo run --release -p fairlane-store --example throughput -- [FOLDER [TENANTS]]`; the folder decides which disk is
+//! measured. Without tenants it goes through several numbers of them, and loads at the end.
 
 #![expect(clippy::print_stdout, reason = "it prints what it measured")]
 #![expect(clippy::cast_precision_loss, reason = "a rate is printed with few digits")]
@@ -29,10 +30,14 @@ const PAYLOAD_BYTES: usize = 100;
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::args().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
     let folder = folder.join(format!("fairlane-throughput-{}", std::process::id()));
-    for tenants in [1, 200, 10_000] {
-        commits(&folder, tenants)?;
+    if let Some(tenants) = std::env::args().nth(2) {
+        commits(&folder, tenants.parse()?)?;
+    } else {
+        for tenants in [1, 200, 10_000] {
+            commits(&folder, tenants)?;
+        }
+        waiting(&folder, 1_000_000, 200)?;
     }
-    waiting(&folder, 1_000_000, 200)?;
     std::fs::remove_dir_all(&folder)?;
     Ok(())
 }

@@ -66,13 +66,24 @@ pub(super) fn put(connection: &Connection, row: &RunRow) -> Result<(), Fault> {
     Ok(())
 }
 
+pub(super) const LIVE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM runs INDEXED BY runs_live WHERE ended IS NULL ORDER BY tenant, run",
+);
+
+pub(super) const PAGE: &str =
+    concat!("SELECT ", columns!(), " FROM runs WHERE tenant = ?1 AND run < ?2 ORDER BY run DESC");
+
+pub(super) const LIVE_PAGE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM runs INDEXED BY runs_live WHERE tenant = ?1 AND run < ?2 AND ended IS NULL ORDER BY run DESC",
+);
+
 /// Runs that have not ended, oldest first.
 pub(super) fn live(connection: &Connection) -> Result<Vec<RunRow>, Fault> {
-    let mut statement = connection.prepare(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM runs INDEXED BY runs_live WHERE ended IS NULL ORDER BY tenant, run",
-    ))?;
+    let mut statement = connection.prepare(LIVE)?;
     let mut rows = statement.query([])?;
     let mut reading = Reading::default();
     let mut found = Vec::new();
@@ -134,19 +145,7 @@ pub(super) fn page(
     query: &RunQuery,
 ) -> Result<Page<RunRow, RunId>, Fault> {
     let live = query.filter.status.is_some_and(|status| !RunStatus::is_ended(status));
-    let mut statement = connection.prepare_cached(if live {
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM runs INDEXED BY runs_live WHERE tenant = ?1 AND run < ?2 AND ended IS NULL ORDER BY run DESC",
-        )
-    } else {
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM runs WHERE tenant = ?1 AND run < ?2 ORDER BY run DESC"
-        )
-    })?;
+    let mut statement = connection.prepare_cached(if live { LIVE_PAGE } else { PAGE })?;
     // Nothing is smaller than the largest id but that id itself, which no version of UUID allows.
     let before = query.before.unwrap_or(RunId(u128::MAX));
     let mut rows = statement.query(params![scope.tenant().as_str(), id_bytes(before)])?;

@@ -44,13 +44,13 @@ pub(super) fn take(
     steps::put_output(connection, key, instance, &payload)
 }
 
+pub(super) const LIVE: &str = "SELECT signals.tenant, signals.run, sequence, name, at FROM signals
+     CROSS JOIN runs ON runs.tenant = signals.tenant AND runs.run = signals.run
+     WHERE runs.ended IS NULL ORDER BY signals.tenant, signals.run, signals.sequence";
+
 /// Signals of runs that have not ended, in order of key and sequence, payloads left empty.
 pub(super) fn live(connection: &Connection) -> Result<Vec<SignalRow>, Fault> {
-    let mut statement = connection.prepare(
-        "SELECT signals.tenant, signals.run, sequence, name, at FROM signals
-         CROSS JOIN runs ON runs.tenant = signals.tenant AND runs.run = signals.run
-         WHERE runs.ended IS NULL ORDER BY signals.tenant, signals.run, signals.sequence",
-    )?;
+    let mut statement = connection.prepare(LIVE)?;
     let mut rows = statement.query([])?;
     let mut tenants = Names::default();
     let empty: Arc<[u8]> = Arc::from([]);
