@@ -106,7 +106,7 @@ pub use explain::{FlowReading, PoolReading, Wait};
 pub use log::{Event, Logged};
 
 use flow::{ANY, Clock, Flow, Level, ROOT, SHORT, Tag, Tree};
-use lanes::{Active, Backlog, BurstState, Head, LaneRule};
+use lanes::{Active, Backlog, BurstState, Head, LaneRule, UrgentUse};
 use running::{Running, RunningSteps};
 use slab::{NONE, Slab};
 
@@ -131,6 +131,9 @@ pub struct Scheduler {
     burst_in_use: Span,
     bursts_reviewed: Time,
     log: Vec<Logged>,
+    /// Tenants with nothing to do keep their place, to see that forgetting them changes nothing.
+    #[cfg(test)]
+    keeps_idle: bool,
 }
 
 #[derive(Debug)]
@@ -150,12 +153,13 @@ struct TenantNode {
     start: Tag,
     /// Slot-microseconds charged.
     service: u128,
+    urgent: UrgentUse,
     active: u32,
 }
 
 impl Default for TenantNode {
     fn default() -> Self {
-        Self { config: None, start: 0, service: 0, active: NONE }
+        Self { config: None, start: 0, service: 0, urgent: UrgentUse::default(), active: NONE }
     }
 }
 
@@ -176,6 +180,8 @@ impl Scheduler {
             burst_in_use: Span::ZERO,
             bursts_reviewed: Time::default(),
             log: Vec::new(),
+            #[cfg(test)]
+            keeps_idle: false,
         }
     }
 
@@ -311,10 +317,11 @@ impl Scheduler {
 
     /// The step that a tenant gives, by the pool's policy.
     fn head(&self, now: Time, tenant: TenantIx, is_short: bool) -> Head {
-        let config = self.tenant(tenant).config();
-        let rule = self.config.policy.has_lanes().then_some(LaneRule {
+        let node = self.tenant(tenant);
+        let share_permille = node.config().urgent_share_permille;
+        let rule = self.config.policy.has_lanes().then(|| LaneRule {
             age_guard: self.config.age_guard,
-            urgent_share_permille: config.urgent_share_permille,
+            is_urgent_first: node.urgent.is_within(share_permille),
         });
         let head = self.backlog.head(self.active_of(tenant), now, is_short, rule);
         head.expect("a tenant that can be chosen has a step to give")
@@ -371,20 +378,18 @@ impl Scheduler {
     fn charge(&mut self, entry: &Entry, used: Span) {
         let node = &mut self.tenants[entry.tenant.0 as usize];
         node.service += u128::from(used.0);
-        let active = &mut self.active[node.active];
-        active.urgent.add(used, entry.lane == Lane::Urgent);
+        node.urgent.add(used, entry.lane == Lane::Urgent);
         if self.config.policy.charges_time() {
-            self.tree.charge(active.flow, used);
+            self.tree.charge(self.active[node.active].flow, used);
         }
     }
 
     fn refund(&mut self, entry: &Entry, unused: Span) {
         let node = &mut self.tenants[entry.tenant.0 as usize];
         node.service -= u128::from(unused.0);
-        let active = &mut self.active[node.active];
-        active.urgent.take_back(unused, entry.lane == Lane::Urgent);
+        node.urgent.take_back(unused, entry.lane == Lane::Urgent);
         if self.config.policy.charges_time() {
-            self.tree.refund(active.flow, unused);
+            self.tree.refund(self.active[node.active].flow, unused);
         }
     }
 
@@ -409,6 +414,8 @@ impl Scheduler {
         self.tree.refresh(flow, open);
         let active = self.active_of(tenant);
         let holds = self.tree.flows[flow].in_flight;
+        #[cfg(test)]
+        let holds = holds + u32::from(self.keeps_idle);
         if active.waiting == 0 && holds == 0 && active.burst == BurstState::Ready {
             self.retire(tenant);
         }
@@ -480,14 +487,15 @@ impl Scheduler {
 
     fn note_urgent(&mut self, tenant: TenantIx) {
         let share_permille = self.tenant(tenant).config().urgent_share_permille;
-        let place = self.tenant(tenant).active;
-        let urgent = self.active[place].urgent;
+        let urgent = self.tenant(tenant).urgent;
+        let mut is_told = urgent.is_told;
         if urgent.is_told && urgent.is_well_within(share_permille) {
-            self.active[place].urgent.is_told = false;
+            is_told = false;
         } else if !urgent.is_told && !urgent.is_within(share_permille) {
             let event = Event::UrgentShareExceeded { share_permille };
-            self.active[place].urgent.is_told = self.write_log(tenant, event);
+            is_told = self.write_log(tenant, event);
         }
+        self.tenants[tenant.0 as usize].urgent.is_told = is_told;
     }
 
     fn tenant(&self, tenant: TenantIx) -> &TenantNode {

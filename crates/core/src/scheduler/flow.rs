@@ -47,22 +47,22 @@ pub(super) struct Flow {
     /// Most slots that it may hold now.
     pub(super) cap: u32,
     pub(super) in_flight: u32,
-    stands: [bool; 2],
+    pub(super) stands: [bool; 2],
     /// Its cap, or that of a flow below it, is all that keeps it from being chosen.
-    is_full: bool,
+    pub(super) is_full: bool,
 }
 
 /// A node that chooses among flows.
 #[derive(Debug, Default)]
 pub(super) struct Level {
     pub(super) clock: Clock,
-    orders: [Heap; 2],
+    pub(super) orders: [Heap; 2],
     /// Flows below it, eligible or not.
     pub(super) flows: u32,
     /// Sum of their weights.
     pub(super) weights: u64,
     /// Flows below it that only a cap keeps from being chosen.
-    full: u32,
+    pub(super) full: u32,
 }
 
 /// What is left of a level while nothing below it is active.
@@ -367,7 +367,7 @@ impl Tree {
         }
     }
 
-    fn key_of(&self, at: u32) -> Key {
+    pub(super) fn key_of(&self, at: u32) -> Key {
         let flow = &self.flows[at];
         let tag = flow.start.saturating_sub(normalise(flow.credit, flow.weight));
         Key { tag, activated: flow.activated, flow: at }

@@ -60,6 +60,11 @@ impl Heap {
         key
     }
 
+    #[cfg(test)]
+    pub(super) fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+
     pub(super) fn push(&mut self, key: Key, seats: &mut Seats) {
         if self.keys.capacity() == 0 {
             // Most organisations have one tenant that is active.

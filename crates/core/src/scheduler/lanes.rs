@@ -29,7 +29,6 @@ pub(super) struct Active {
     /// When each lane was served last, or began to wait.
     since: [Time; 3],
     pub(super) burst: BurstState,
-    pub(super) urgent: UrgentUse,
     /// That the cap was reached has been logged in this episode of waiting.
     pub(super) is_cap_logged: bool,
 }
@@ -93,7 +92,8 @@ impl UrgentUse {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LaneRule {
     pub(super) age_guard: Span,
-    pub(super) urgent_share_permille: u32,
+    /// Else urgent steps count as normal.
+    pub(super) is_urgent_first: bool,
 }
 
 /// The step that a tenant gives next.
@@ -332,11 +332,8 @@ impl Backlog {
         if let Some((_, late)) = late {
             return Some(late);
         }
-        let first: &[Lane] = if active.urgent.is_within(rule.urgent_share_permille) {
-            &[Lane::Urgent]
-        } else {
-            &[Lane::Urgent, Lane::Normal]
-        };
+        let first: &[Lane] =
+            if rule.is_urgent_first { &[Lane::Urgent] } else { &[Lane::Urgent, Lane::Normal] };
         self.oldest(active, first, short)
             .or_else(|| self.oldest(active, &[Lane::Normal], short))
             .or_else(|| self.oldest(active, &[Lane::Background], short))

@@ -1,7 +1,14 @@
 //! What the queue promises, tried in virtual time against an independent reference.
 
+mod burst;
+mod changes;
+mod classes;
+mod cost;
 mod credit;
+mod invariants;
 mod lanes;
+mod policies;
 mod pool;
+mod random;
 mod reference;
 mod shares;
