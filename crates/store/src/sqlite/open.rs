@@ -16,7 +16,8 @@ use crate::error::Error;
 
 /// "FARL": marks a file as ours in SQLite's header.
 pub(super) const APPLICATION_ID: i32 = 0x4641_524c;
-/// A row with two small payloads fits a page, and a random page of a commit costs half of what it would at 8 KiB.
+/// SQLite's default. Keys that begin with the tenant scatter a commit's rows, each over a page that is written whole:
+/// 8 KiB doubled the bytes of a commit of 200 tenants, and smaller pages saved bytes but no time.
 const PAGE_BYTES: u32 = 4096;
 /// Pages that the writer keeps: 64 MiB hold the leaves of some hundred thousand live runs.
 const WRITER_CACHE_KIB: i64 = 64 * 1024;

@@ -10,8 +10,8 @@ use rusqlite::{Connection, params};
 
 use super::codec::{Fault, id_bytes};
 
-/// Largest payload inside its row, in bytes: with it a row still fits a quarter of a page, so that it needs no overflow
-/// page.
+/// Largest payload inside its row, in bytes. A row above 1,002 bytes spills into one overflow page of its own, so that
+/// an update never writes more than two pages for it.
 pub(super) const INLINE_MAX: usize = 1024;
 
 /// Which payload of a run: the place of an output is its instance's.
