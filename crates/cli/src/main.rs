@@ -1,2 +1,126 @@
-//! Fairlane, the control plane for platforms that serve many organisations: one binary.
-fn main() {}
+//! The binary. One file per family of commands; this one has a line for each.
+//!
+//! Commands return what they found and whether it is bad news; [`printer`] alone prints, and [`exit`] alone
+//! chooses the exit code.
+
+mod apply;
+mod completions;
+mod dev;
+mod exit;
+mod explain;
+mod input;
+mod key;
+mod log;
+mod mistake;
+mod pool;
+mod printer;
+mod run;
+mod runs;
+mod serve;
+mod signals;
+mod table;
+mod target;
+mod tenant;
+mod text;
+mod top;
+mod worker;
+mod workflow;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use printer::Printer;
+use target::Target;
+
+/// Under load most of the server's allocations are small and freed on another thread; this allocator is made
+/// for that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The control plane for platforms that run workflows for many organisations.
+#[derive(Debug, Parser)]
+#[command(name = "fairlane", version, about, after_help = exit::HELP, max_term_width = 110)]
+#[command(propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    target: Target,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Dev(dev::Dev),
+    Serve(serve::Serve),
+    Apply(apply::Apply),
+    Run(run::Run),
+    Runs(runs::List),
+    Get(runs::Get),
+    Explain(explain::Explain),
+    Cancel(runs::Cancel),
+    Pause(runs::Pause),
+    Resume(runs::Resume),
+    Retry(runs::Retry),
+    Signal(runs::Signal),
+    Tenant(tenant::Tenant),
+    Workflow(workflow::Workflow),
+    Pool(pool::Pool),
+    Key(key::Key),
+    Top(top::Top),
+    Worker(worker::Worker),
+    Completions(completions::Completions),
+}
+
+impl Command {
+    async fn execute(self, target: &Target) -> anyhow::Result<()> {
+        match self {
+            Self::Dev(command) => command.execute(target).await,
+            Self::Serve(command) => command.execute(target).await,
+            Self::Apply(command) => command.execute(target).await,
+            Self::Run(command) => command.execute(target).await,
+            Self::Runs(command) => command.execute(target).await,
+            Self::Get(command) => command.execute(target).await,
+            Self::Explain(command) => command.execute(target).await,
+            Self::Cancel(command) => command.execute(target).await,
+            Self::Pause(command) => command.execute(target).await,
+            Self::Resume(command) => command.execute(target).await,
+            Self::Retry(command) => command.execute(target).await,
+            Self::Signal(command) => command.execute(target).await,
+            Self::Tenant(command) => command.execute(target).await,
+            Self::Workflow(command) => command.execute(target).await,
+            Self::Pool(command) => command.execute(target).await,
+            Self::Key(command) => command.execute(target).await,
+            Self::Top(command) => command.execute(target).await,
+            Self::Worker(command) => command.execute(target).await,
+            Self::Completions(command) => command.execute(target),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return printer::usage(&error),
+    };
+    let printer = cli.target.printer();
+    match start(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&printer, &error),
+    }
+}
+
+fn start(cli: Cli) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let Cli { target, command } = cli;
+    let result = runtime.block_on(command.execute(&target));
+    // What is left are connections: nothing waits for them.
+    runtime.shutdown_background();
+    result
+}
+
+fn fail(printer: &Printer, error: &anyhow::Error) -> ExitCode {
+    let code = exit::code(error);
+    printer.failure(error);
+    code.into()
+}

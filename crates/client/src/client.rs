@@ -29,7 +29,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// # async fn example() -> Result<(), fairlane_client::Error> {
 /// use fairlane_client::{Client, RetryPolicy};
 ///
-/// let client = Client::new("http://127.0.0.1:7420", "flk_...")?;
+/// let client = Client::new("http://127.0.0.1:7420", "fl_...")?;
 /// let health = client.health().await?;
 /// assert_eq!(health.status, "ok");
 ///
@@ -63,8 +63,8 @@ impl Client {
     /// ```
     /// use fairlane_client::{Client, Error};
     ///
-    /// assert!(Client::new("http://127.0.0.1:7420", "flk_...").is_ok());
-    /// assert!(matches!(Client::new("127.0.0.1", "flk_..."), Err(Error::Url { .. })));
+    /// assert!(Client::new("http://127.0.0.1:7420", "fl_...").is_ok());
+    /// assert!(matches!(Client::new("127.0.0.1", "fl_..."), Err(Error::Url { .. })));
     /// ```
     pub fn new(url: &str, key: &str) -> Result<Self, Error> {
         let mut authorization =
@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_key_does_not_show_in_debug_output() {
-        let client = Client::new("http://localhost:1", "flk_secret").unwrap();
+        let client = Client::new("http://localhost:1", "fl_secret").unwrap();
         assert!(!format!("{client:?}").contains("secret"));
     }
 

@@ -8,7 +8,7 @@
 //! use fairlane_client::{Client, Submit};
 //!
 //! # async fn example() -> Result<(), fairlane_client::Error> {
-//! let client = Client::new("http://127.0.0.1:7420", "flk_...")?;
+//! let client = Client::new("http://127.0.0.1:7420", "fl_...")?;
 //! let submitted = client.submit("bank-17", Submit::new("loan-application").input(&"x")).await?;
 //! println!("{}", submitted.run);
 //! # Ok(())
@@ -34,7 +34,7 @@ mod workflows;
 
 pub use client::Client;
 pub use error::Error;
-pub use events::EventStream;
+pub use events::{EventStream, RunEvent};
 pub use resources::Write;
 pub use retry::RetryPolicy;
 pub use runs::{RunFilter, Submit};

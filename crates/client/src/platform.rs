@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fairlane_api::key::{CreatedKey, Key, NewKey};
+use fairlane_api::page::Page;
 use fairlane_api::platform::{Decision, Health, Readings};
 use fairlane_api::resource::{Applied, Pool, PoolSpec, Valve, ValveSpec};
 use fairlane_api::worker::{Exchange, Exchanged};
@@ -66,14 +67,25 @@ impl Client {
         self.get(&["v1", "tenants", tenant, "readings"]).await
     }
 
-    /// The numbers of every active tenant.
+    /// The numbers of all tenants.
     pub async fn all_readings(&self) -> Result<Vec<Readings>, Error> {
-        self.list(&["v1", "platform", "readings"]).await
+        self.list(&["v1", "platform", "tenants"]).await
     }
 
-    /// The newest decisions about one tenant: caps reached, bursts granted and paid back.
-    pub async fn decisions(&self, tenant: &str) -> Result<Vec<Decision>, Error> {
-        self.list(&["v1", "tenants", tenant, "decisions"]).await
+    /// One page of the decision log, newest first: about one tenant, or about the platform and all tenants.
+    /// `cursor` is `next` of the page before.
+    pub async fn decisions(
+        &self,
+        tenant: Option<&str>,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Decision>, Error> {
+        let path = match tenant {
+            Some(tenant) => Path::new(&["v1", "tenants", tenant, "decisions"]),
+            None => Path::new(&["v1", "platform", "decisions"]),
+        };
+        let path = path.query("cursor", cursor).query("limit", Some(limit));
+        self.call(Call::get(path.into_string())).await
     }
 
     /// Whether the server serves.

@@ -105,6 +105,7 @@ impl Submit {
 pub struct RunFilter {
     pub status: Option<RunStatus>,
     pub workflow: Option<String>,
+    pub lane: Option<Lane>,
     /// `next` of the page before.
     pub cursor: Option<String>,
     /// Most entries of the page.
@@ -188,6 +189,7 @@ impl Client {
         let path = Path::new(&["v1", "tenants", tenant, "runs"])
             .query("status", filter.status.map(status_text))
             .query("workflow", filter.workflow.as_deref())
+            .query("lane", filter.lane.map(lane_text))
             .query("cursor", filter.cursor.as_deref())
             .query("limit", filter.limit);
         self.call(Call::get(path.into_string())).await
@@ -198,7 +200,7 @@ impl Client {
         self.get(&["v1", "tenants", tenant, "runs", run]).await
     }
 
-    /// A run with its steps and what each waits for.
+    /// A run with those of its steps that have not ended, and what each waits for.
     pub async fn explain(&self, tenant: &str, run: &str) -> Result<RunDetail, Error> {
         self.get(&["v1", "tenants", tenant, "runs", run, "explain"]).await
     }
@@ -209,13 +211,13 @@ impl Client {
         self.get(&["v1", "tenants", tenant, "runs", run, "output"]).await
     }
 
-    /// Everything that happens to a run from now on; the first event is its present state.
+    /// Everything that happens to a run from now on; first its present state.
     ///
     /// ```no_run
     /// # async fn example(client: fairlane_client::Client) -> Result<(), fairlane_client::Error> {
     /// let mut events = client.events("bank-17", "0190...").await?;
     /// while let Some(event) = events.next().await? {
-    ///     println!("{:?}", event.status);
+    ///     println!("{:?}", event.status());
     /// }
     /// # Ok(())
     /// # }
@@ -224,34 +226,11 @@ impl Client {
         EventStream::open(self, Path::new(&["v1", "tenants", tenant, "runs", run, "events"])).await
     }
 
-    /// Waits for a run's end, however long that takes and however often the server goes away meanwhile.
+    /// Waits for a run's end, however long that takes.
     pub async fn wait(&self, tenant: &str, run: &str) -> Result<Run, Error> {
-        let mut lost = crate::retry::Backoff::new(self.retry());
-        loop {
-            let detail = self.run(tenant, run).await?;
-            if detail.run.status.is_ended() {
-                return Ok(detail.run);
-            }
-            match self.follow(tenant, run).await {
-                Ok(()) => lost = crate::retry::Backoff::new(self.retry()),
-                Err(error) if error.is_unavailable() => match lost.next(error.retry_after()) {
-                    Some(wait) => tokio::time::sleep(wait).await,
-                    None => return Err(error),
-                },
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Reads events until the run has ended or the stream is over.
-    async fn follow(&self, tenant: &str, run: &str) -> Result<(), Error> {
         let mut events = self.events(tenant, run).await?;
-        while let Some(event) = events.next().await? {
-            if event.status.is_ended() {
-                break;
-            }
-        }
-        Ok(())
+        while events.next().await?.is_some() {}
+        self.run(tenant, run).await.map(|detail| detail.run)
     }
 }
 
@@ -311,5 +290,13 @@ const fn status_text(status: RunStatus) -> &'static str {
         RunStatus::Completed => "completed",
         RunStatus::Failed => "failed",
         RunStatus::Cancelled => "cancelled",
+    }
+}
+
+const fn lane_text(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Urgent => "urgent",
+        Lane::Normal => "normal",
+        Lane::Background => "background",
     }
 }

@@ -11,7 +11,7 @@
 //! struct Verified { ok: bool }
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let client = Client::new("http://127.0.0.1:7420", "flk_...")?;
+//! let client = Client::new("http://127.0.0.1:7420", "fl_...")?;
 //! Worker::new(client, "default")
 //!     .slots(32)
 //!     .task("verify_identity", |ctx: Context, input: VerifyInput| async move {

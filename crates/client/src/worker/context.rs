@@ -1,6 +1,7 @@
 //! What a task knows of the step that it executes, and how it learns that it should stop.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -113,12 +114,15 @@ impl Context {
     /// A task that never asks is dropped at its next `.await`. One that has asked is given the worker's
     /// [grace](super::Worker::grace) to end by itself, then it is dropped too. What it returns is reported, and
     /// the server decides what it still counts for.
-    pub async fn cancelled(&self) {
-        let cancel = &self.0.cancel;
-        cancel.observed.store(true, Ordering::SeqCst);
-        let woken = cancel.woken.notified();
-        if !self.is_cancelled() {
-            woken.await;
+    pub fn cancelled(&self) -> impl Future<Output = ()> + use<> {
+        let shared = self.0.clone();
+        shared.cancel.observed.store(true, Ordering::SeqCst);
+        async move {
+            // Made before the look at the flag, so that it hears what comes after.
+            let woken = shared.cancel.woken.notified();
+            if !shared.cancel.cancelled.load(Ordering::SeqCst) {
+                woken.await;
+            }
         }
     }
 
@@ -144,12 +148,9 @@ mod tests {
     async fn a_task_that_waits_for_the_end_is_woken() {
         let context = Context::new(fixture::lease("a"));
         let waiting = tokio::spawn({
-            let context = context.clone();
-            async move { context.cancelled().await }
+            let cancelled = context.cancelled();
+            async move { cancelled.await }
         });
-        while !context.0.cancel.observed.load(Ordering::SeqCst) {
-            tokio::task::yield_now().await;
-        }
         assert!(context.cancel(), "it has asked");
         waiting.await.unwrap();
         context.cancelled().await;

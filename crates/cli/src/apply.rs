@@ -1,0 +1,180 @@
+//! `fairlane apply`: declares what files say. All files are read and checked first, and all mistakes shown;
+//! only then is anything written.
+
+mod definition;
+mod located;
+mod resource;
+mod set;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use fairlane_api::Problem;
+use fairlane_client::{Client, Error, Write};
+use serde::Serialize;
+use tokio::task::JoinSet;
+
+pub(crate) use definition::Definition;
+
+use crate::mistake::{self, Mistake};
+use crate::printer::Printer;
+use crate::target::Target;
+use resource::{Declaration, Kind};
+use set::Set;
+
+/// Requests under way at once.
+const CONCURRENCY: usize = 16;
+
+/// Declare organisations, tiers, pools, tenants and workflows from files
+///
+/// A file has the sections `orgs`, `tiers`, `pools`, `tenants` (each an object by name) and `valve`, or it is
+/// a workflow. All files are checked before anything is written.
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    /// A file, or a folder of .yaml, .yml and .json files; can be given several times
+    #[arg(long = "file", short, value_name = "FILE|DIR", required = true)]
+    files: Vec<PathBuf>,
+    /// Check only, against the server too, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Apply {
+    pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
+        let printer = target.printer();
+        let set = read(printer, &self.files)?;
+        let client = target.client()?;
+        check(&client, printer, &set).await?;
+        let applied = if self.dry_run {
+            set.all().map(|declaration| Applied::new(declaration, None)).collect()
+        } else {
+            write(&client, printer, &set).await?
+        };
+        printer.data(&applied, |applied| applied.iter().map(Applied::line).collect())
+    }
+}
+
+/// Declares what the files say; for commands that do it by the way.
+pub(crate) async fn load(
+    client: &Client,
+    printer: Printer,
+    files: &[PathBuf],
+) -> anyhow::Result<()> {
+    let set = read(printer, files)?;
+    check(client, printer, &set).await?;
+    let applied = write(client, printer, &set).await?;
+    let changed = applied.iter().filter(|applied| applied.changed == Some(true)).count();
+    printer.note(&format!("{} declarations read, {changed} of them new or changed", applied.len()));
+    Ok(())
+}
+
+/// What became of one declaration.
+#[derive(Debug, Serialize)]
+struct Applied {
+    kind: &'static str,
+    name: String,
+    /// `null` for a dry run.
+    changed: Option<bool>,
+}
+
+impl Applied {
+    fn new(declaration: &Declaration, changed: Option<bool>) -> Self {
+        Self { kind: declaration.kind().word(), name: declaration.name.clone(), changed }
+    }
+
+    fn line(&self) -> String {
+        let became = match self.changed {
+            None => "checked",
+            Some(true) => "changed",
+            Some(false) => "unchanged",
+        };
+        format!("{} {} {became}\n", self.kind, self.name)
+    }
+}
+
+fn read(printer: Printer, files: &[PathBuf]) -> anyhow::Result<Set> {
+    let paths: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+    let (set, mistakes) = Set::read(&paths)?;
+    mistake::report(printer, mistakes)?;
+    Ok(set)
+}
+
+/// Asks the server about each declaration, and shows everything that it would refuse.
+async fn check(client: &Client, printer: Printer, set: &Set) -> anyhow::Result<()> {
+    let bar = printer.bar(set.len() as u64, "checking");
+    let mut mistakes = Vec::new();
+    for (declaration, answer) in put(client, set.all(), Write::Check, &bar).await {
+        match answer {
+            Ok(_) => {}
+            Err(Error::Problem(problem)) if is_mistake(&problem) => {
+                if !set.answers(&declaration, &problem) {
+                    mistakes.extend(declaration.mistakes(&problem));
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bar.finish_and_clear();
+    mistake::report(printer, mistakes)
+}
+
+/// Declares all of it, what others refer to first.
+async fn write(client: &Client, printer: Printer, set: &Set) -> anyhow::Result<Vec<Applied>> {
+    let bar = printer.bar(set.len() as u64, "declaring");
+    let mut applied = Vec::new();
+    for phase in Kind::PHASES {
+        let declarations = set.all().filter(|declaration| phase.contains(&declaration.kind()));
+        let mut mistakes: Vec<Mistake> = Vec::new();
+        for (declaration, answer) in put(client, declarations, Write::Apply, &bar).await {
+            match answer {
+                Ok(changed) => applied.push(Applied::new(&declaration, Some(changed))),
+                Err(Error::Problem(problem)) if is_mistake(&problem) => {
+                    mistakes.extend(declaration.mistakes(&problem));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        mistake::report(printer, mistakes)?;
+    }
+    bar.finish_and_clear();
+    Ok(applied)
+}
+
+/// The file is wrong, not the key or the server.
+const fn is_mistake(problem: &Problem) -> bool {
+    matches!(problem.status, 400 | 404 | 409 | 413 | 422)
+}
+
+/// Puts declarations that do not need each other, a few at a time. The answers are in their order.
+async fn put<'s>(
+    client: &Client,
+    declarations: impl Iterator<Item = &'s Arc<Declaration>>,
+    write: Write,
+    bar: &indicatif::ProgressBar,
+) -> Vec<(Arc<Declaration>, Result<bool, Error>)> {
+    let mut under_way = JoinSet::new();
+    let mut answers = Vec::new();
+    let mut declarations = declarations.cloned().enumerate();
+    loop {
+        while under_way.len() < CONCURRENCY
+            && let Some((at, declaration)) = declarations.next()
+        {
+            let client = client.clone();
+            under_way.spawn(async move {
+                let answer = declaration.put(&client, write).await;
+                (at, declaration, answer)
+            });
+        }
+        match under_way.join_next().await {
+            Some(Ok(answer)) => {
+                bar.inc(1);
+                answers.push(answer);
+            }
+            Some(Err(_)) => {}
+            None => break,
+        }
+    }
+    answers.sort_by_key(|(at, ..)| *at);
+    answers.into_iter().map(|(_, declaration, answer)| (declaration, answer)).collect()
+}

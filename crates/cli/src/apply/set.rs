@@ -1,0 +1,278 @@
+//! All declarations of some files, with the mistakes of all of them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use fairlane_api::{Code, Problem};
+
+use super::Definition;
+use super::located::{self, Located};
+use super::resource::{self, Declaration, Kind, Origin, Spec};
+use crate::mistake::Mistake;
+
+/// Largest file that is read.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+#[derive(Debug, Default)]
+pub(super) struct Set {
+    /// By kind and name; of a workflow also by version.
+    declarations: BTreeMap<(Kind, String, u32), Arc<Declaration>>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Set {
+    /// Reads files, and of folders the files in them that can be declarations.
+    pub(super) fn read(paths: &[&Path]) -> anyhow::Result<(Self, Vec<Mistake>)> {
+        let mut set = Self::default();
+        for path in paths {
+            if path.is_dir() {
+                let inside = files(path)?;
+                if inside.is_empty() {
+                    anyhow::bail!("the folder {} has no .yaml, .yml or .json file", path.display());
+                }
+                for path in inside {
+                    set.read_file(&path, From::Folder)?;
+                }
+            } else {
+                set.read_file(path, From::CommandLine)?;
+            }
+        }
+        let mistakes = std::mem::take(&mut set.mistakes);
+        Ok((set, mistakes))
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Declaration>> {
+        self.declarations.values()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.declarations.len()
+    }
+
+    /// Whether what the server misses will be there once the whole set is declared.
+    pub(super) fn answers(&self, declaration: &Declaration, problem: &Problem) -> bool {
+        let has = |kind, name: &str| {
+            self.declarations.keys().any(|(known, found, _)| *known == kind && found == name)
+        };
+        match (&declaration.spec, problem.code()) {
+            (Spec::Tenant(spec), Some(Code::UnknownOrg)) => has(Kind::Org, &spec.org),
+            (Spec::Tenant(spec), Some(Code::UnknownTier)) => has(Kind::Tier, &spec.tier),
+            (Spec::Workflow(definition), Some(Code::UnknownTenant)) => {
+                definition.tenants.iter().any(|tenant| has(Kind::Tenant, tenant))
+            }
+            (Spec::Workflow(definition), Some(Code::UnknownPool | Code::InvalidWorkflow)) => {
+                problem.mistakes.iter().all(|mistake| mistake.code == "unknown-pool")
+                    && definition.pools.iter().any(|pool| has(Kind::Pool, pool))
+            }
+            _ => false,
+        }
+    }
+
+    fn read_file(&mut self, path: &Path, from: From) -> anyhow::Result<()> {
+        let name = path.display();
+        let size = std::fs::metadata(path).with_context(|| format!("cannot read {name}"))?.len();
+        anyhow::ensure!(
+            size <= FILE_BYTES_MAX,
+            "{name} has {size} bytes, at most {FILE_BYTES_MAX} are read"
+        );
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+        let file = name.to_string();
+        let root = match located::read(&file, &text) {
+            Ok(root) => root,
+            Err(mistake) => {
+                self.mistakes.push(mistake);
+                return Ok(());
+            }
+        };
+        let is_json = path.extension().is_some_and(|ending| ending == "json");
+        match content(&root) {
+            Holds::Workflow => self.workflow(path, &text, root),
+            // A schema, most likely, that a workflow beside it names.
+            Holds::Other if is_json && from == From::Folder => {}
+            Holds::Resources | Holds::Other => self.resources(&file, root),
+        }
+        Ok(())
+    }
+
+    fn workflow(&mut self, path: &Path, text: &str, root: Located) {
+        match Definition::parse(path, text) {
+            Ok(definition) => {
+                let key = (Kind::Workflow, definition.name.clone(), definition.version);
+                let file = Arc::from(definition.file.as_str());
+                let origin = Origin { file, root: Arc::new(root), pointer: String::new() };
+                let name = definition.name.clone();
+                self.insert(key, Declaration { name, spec: Spec::Workflow(definition), origin });
+            }
+            Err(mistakes) => self.mistakes.extend(mistakes),
+        }
+    }
+
+    fn resources(&mut self, file: &str, root: Located) {
+        let origin = Origin { file: file.into(), root: Arc::new(root), pointer: String::new() };
+        let root = origin.root.clone();
+        let expected = "orgs, tiers, pools, tenants, valve, or a workflow";
+        let Some(sections) = root.object() else {
+            let message = "this is no object".to_owned();
+            let expected = Some(format!("an object with {expected}"));
+            self.mistakes.push(origin.mistake(root.at, "wrong-type", message, expected));
+            return;
+        };
+        for (section, entry) in sections {
+            let origin =
+                Origin { pointer: format!("/{}", resource::escape(section)), ..origin.clone() };
+            if section == "valve" {
+                self.declare(Kind::Valve, section, &entry.value, origin);
+                continue;
+            }
+            let Some((_, kind)) = Kind::SECTIONS.iter().find(|(name, _)| name == section) else {
+                let message = format!("there is no section `{section}`");
+                let expected = Some(expected.to_owned());
+                self.mistakes.push(origin.mistake(entry.at, "unknown-field", message, expected));
+                continue;
+            };
+            let Some(named) = entry.value.object() else {
+                let message = format!("`{section}` is no object");
+                let expected = Some("an object with an entry for each name".to_owned());
+                self.mistakes.push(origin.mistake(entry.value.at, "wrong-type", message, expected));
+                continue;
+            };
+            for (name, entry) in named {
+                let pointer = format!("{}/{}", origin.pointer, resource::escape(name));
+                self.declare(*kind, name, &entry.value, Origin { pointer, ..origin.clone() });
+            }
+        }
+    }
+
+    fn declare(&mut self, kind: Kind, name: &str, value: &Located, origin: Origin) {
+        match resource::read(kind, name, value.to_json(), &origin) {
+            Ok(spec) => {
+                let declaration = Declaration { name: name.to_owned(), spec, origin };
+                self.insert((kind, name.to_owned(), 0), declaration);
+            }
+            Err(mistakes) => self.mistakes.extend(mistakes),
+        }
+    }
+
+    fn insert(&mut self, key: (Kind, String, u32), declaration: Declaration) {
+        if let Some(first) = self.declarations.get(&key) {
+            let (line, _) = first.origin.key_place("");
+            let message = format!(
+                "{} {} is declared twice, first in {}, line {line}",
+                key.0.word(),
+                key.1,
+                first.origin.file
+            );
+            let origin = &declaration.origin;
+            let expected = Some("one declaration".to_owned());
+            let mistake = origin.mistake(origin.key_place(""), "duplicate", message, expected);
+            self.mistakes.push(mistake);
+            return;
+        }
+        self.declarations.insert(key, Arc::new(declaration));
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    CommandLine,
+    Folder,
+}
+
+/// What a file is about.
+enum Holds {
+    Workflow,
+    Resources,
+    Other,
+}
+
+fn content(root: &Located) -> Holds {
+    let Some(fields) = root.object() else { return Holds::Other };
+    let is_section =
+        |field: &String| field == "valve" || Kind::SECTIONS.iter().any(|(name, _)| name == field);
+    if fields.contains_key("workflow") {
+        Holds::Workflow
+    } else if fields.keys().any(is_section) {
+        Holds::Resources
+    } else {
+        Holds::Other
+    }
+}
+
+/// The files of a folder that can be declarations, by name.
+fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let cannot = || format!("cannot read the folder {}", folder.display());
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(cannot)? {
+        let path = entry.with_context(cannot)?.path();
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        if matches!(ending, Some("yaml" | "yml" | "json")) && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    fn read(files: &[(&str, &str)]) -> (Set, String) {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let (set, mut mistakes) = Set::read(&[folder.path()]).unwrap();
+        mistakes.sort();
+        let lines: String = mistakes.iter().map(|mistake| format!("{mistake}\n")).collect();
+        (set, lines.replace(&format!("{}/", folder.path().display()), ""))
+    }
+
+    #[test]
+    fn a_folder_of_good_files_is_read_whole() {
+        let (set, mistakes) = read(&[
+            ("a.yaml", "orgs: { north: }\ntiers: { standard: { weight: 4, cap: 10 } }\n"),
+            ("b.json", r#"{ "tenants": { "bank-1": { "org": "north", "tier": "standard" } } }"#),
+            ("loan.yml", "workflow: loan\nversion: 1\nsteps: { verify: { task: verify } }\n"),
+            ("loan.schema.json", r#"{ "type": "object" }"#),
+            ("notes.txt", "nothing"),
+        ]);
+        assert_eq!(mistakes, "");
+        let kinds: Vec<_> = set.all().map(|declaration| declaration.kind().word()).collect();
+        assert_eq!(kinds, ["tier", "org", "tenant", "workflow"]);
+    }
+
+    #[test]
+    fn all_mistakes_of_all_files_are_found_with_their_places() {
+        let (_, mistakes) = read(&[
+            (
+                "a.yaml",
+                "orgs:\n  North: {}\n  south: { wieght: 2, cap: many }\ntenants:\n  bank: { tier: free }\n\
+                 polls: {}\n",
+            ),
+            (
+                "b.yaml",
+                "tiers:\n  free: { weight: 1, cap: 3 }\npools: 7\nvalve: { runs_soft: 1 }\n",
+            ),
+            ("c.yaml", "tiers:\n  free: { weight: 1, cap: 3 }\n"),
+            ("d.yaml", "tiers: [\n"),
+            ("loan.yaml", "workflow: loan\nversion: 1\nsteps:\n  a: { task: x, after: [b] }\n"),
+        ]);
+        expect![[r#"
+            a.yaml:2:3: the name "North" has 'N' at byte 0; allowed are a-z 0-9 - _; expected 1 to 64 of a-z 0-9 - _ [bad-name]
+            a.yaml:3:12: unknown field `wieght`; expected `weight` or `cap` [unknown-field]
+            a.yaml:3:28: invalid type: string "many"; expected u32 [invalid-value]
+            a.yaml:5:9: missing field `org` [missing-field]
+            a.yaml:6:1: there is no section `polls`; expected orgs, tiers, pools, tenants, valve, or a workflow [unknown-field]
+            b.yaml:3:8: `pools` is no object; expected an object with an entry for each name [wrong-type]
+            b.yaml:4:8: missing field `runs_hard` [missing-field]
+            c.yaml:2:3: tier free is declared twice, first in b.yaml, line 2; expected one declaration [duplicate]
+            d.yaml:1:8: unclosed bracket '['; expected YAML or JSON [syntax]
+            loan.yaml:4:25: there is no step "b"; expected a (did you mean that?) [unknown-step]
+        "#]].assert_eq(&mistakes);
+    }
+}

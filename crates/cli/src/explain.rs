@@ -1,0 +1,136 @@
+//! `fairlane explain`: what a run waits for, in sentences made from the state that decided.
+
+use clap::Args;
+use fairlane_api::Timestamp;
+use fairlane_api::run::RunDetail;
+use fairlane_api::view::{Phase, Step, Waiting, WaitingOn};
+
+use crate::target::{OneRun, Target};
+use crate::{runs, text};
+
+/// Explain what a run waits for: the gate, since when, and what would let it through
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    run: OneRun,
+}
+
+impl Explain {
+    pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
+        let OneRun { run, of } = &self.run;
+        let detail = target.client()?.explain(&of.tenant, run).await?;
+        target.printer().data(&detail, |detail| explain(detail, text::now()))
+    }
+}
+
+fn explain(detail: &RunDetail, now: Timestamp) -> String {
+    let mut text = runs::head(&detail.run);
+    text.push_str("\n\n");
+    let (pending, active): (Vec<&Step>, Vec<&Step>) =
+        detail.steps.iter().partition(|step| step.phase == Phase::Pending);
+    for step in &active {
+        text.push_str(&sentence(step, now));
+        text.push('\n');
+    }
+    if !pending.is_empty() {
+        let names: Vec<String> =
+            pending.iter().map(|step| text::step(&step.name, step.part)).collect();
+        text.push_str(&format!("Not begun: {}.\n", names.join(", ")));
+    }
+    if detail.steps.is_empty() {
+        text.push_str(if detail.run.status.is_ended() {
+            "The run has ended; nothing waits.\n"
+        } else {
+            "No step waits.\n"
+        });
+    }
+    text
+}
+
+fn sentence(step: &Step, now: Timestamp) -> String {
+    let name = text::step(&step.name, step.part);
+    let since = step.since.map(|since| text::span_us(now.0.saturating_sub(since.0)));
+    let since = since.map_or_else(String::new, |span| format!(" for {span}"));
+    let Some(waits) = &step.waits else {
+        return format!("{name} is {}{since}.", text::word(&step.phase));
+    };
+    let mut sentence = match waits.on {
+        WaitingOn::Worker => format!("{name} runs{since}"),
+        _ => format!("{name} waits{since}"),
+    };
+    if let Some(gate) = waits.gate {
+        sentence.push_str(&format!(" at the gate `{}`", text::word(&gate)));
+    }
+    sentence.push_str(match waits.on {
+        WaitingOn::Worker => "; it needs ",
+        _ => "; what lets it through: ",
+    });
+    sentence.push_str(&waits.needs);
+    sentence.push_str(&details(step, waits));
+    sentence.push('.');
+    sentence
+}
+
+/// Numbers that the sentence about the need leaves out.
+fn details(step: &Step, waits: &Waiting) -> String {
+    let mut details = String::new();
+    if let (Some(done), Some(all)) = (waits.items_done, waits.items) {
+        details.push_str(&format!(" ({done} of {all} items done)"));
+    }
+    if let Some(until) = waits.until {
+        details.push_str(&format!(", until {} at the latest", text::time(until)));
+    }
+    if step.attempt > 1 {
+        details.push_str(&format!(", in attempt {}", step.attempt));
+    }
+    if let Some(failure) = &waits.failure {
+        details.push_str(&format!(", after {}", text::failure(failure)));
+    }
+    details
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_waiting_step_says_what_would_let_it_through() {
+        let at = |seconds: u64| Timestamp(1_769_851_800_000_000 + seconds * 1_000_000);
+        let detail: RunDetail = serde_json::from_value(json!({
+            "run": {
+                "id": "0190a", "workflow": "loan-application", "version": 3, "lane": "normal",
+                "status": "running", "created_at": at(0), "revision": 7
+            },
+            "steps": [
+                { "name": "verify", "part": "whole", "phase": "leased", "attempt": 2, "since": at(1),
+                  "waits": { "on": "worker", "needs": "the report of worker `w1`", "worker": "w1",
+                             "until": at(31) } },
+                { "name": "credit", "part": { "item": 4 }, "phase": "ready", "attempt": 0, "since": at(4),
+                  "waits": { "on": "gate", "gate": "slot", "pool": "default",
+                             "needs": "a free slot of pool `default`" } },
+                { "name": "fraud", "part": "whole", "phase": "backoff", "attempt": 1, "since": at(5),
+                  "waits": { "on": "backoff", "needs": "its next attempt", "until": at(12),
+                             "failure": { "class": "bureau-away", "message": "503" } } },
+                { "name": "decide", "part": "whole", "phase": "pending", "attempt": 0,
+                  "waits": { "on": "steps", "needs": "the end of `credit`", "steps": ["credit"] } }
+            ]
+        }))
+        .unwrap();
+        expect![[r"
+            run       0190a
+            workflow  loan-application v3
+            lane      normal
+            status    running
+            created   2026-01-31T09:30:00Z
+
+            verify runs for 9.0 s; it needs the report of worker `w1`, until 2026-01-31T09:30:31Z at the latest, in attempt 2.
+            credit[4] waits for 6.0 s at the gate `slot`; what lets it through: a free slot of pool `default`.
+            fraud waits for 5.0 s; what lets it through: its next attempt, until 2026-01-31T09:30:12Z at the latest, after bureau-away: 503.
+            Not begun: decide.
+        "]]
+        .assert_eq(&explain(&detail, at(10)));
+    }
+}

@@ -1,0 +1,99 @@
+//! `fairlane key`: make, list and revoke API keys.
+
+use clap::{Args, Subcommand};
+use fairlane_api::key::{self, NewKey, Role};
+use serde_json::json;
+
+use crate::table::Table;
+use crate::target::Target;
+use crate::text;
+
+/// Make, list and revoke API keys
+#[derive(Debug, Args)]
+pub(crate) struct Key {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make a key and print it; it is shown this once only
+    Create(Create),
+    /// List keys, without their secrets
+    List,
+    /// Revoke a key; it stops working at once
+    Revoke {
+        /// The key's id, as `list` shows it
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Create {
+    #[command(subcommand)]
+    role: For,
+    /// What the key is for
+    #[arg(long, global = true)]
+    label: Option<String>,
+}
+
+/// Whom a key is for.
+#[derive(Debug, Subcommand)]
+enum For {
+    /// A key that may do everything
+    Operator,
+    /// A key for the runs and readings of one tenant
+    Tenant { tenant: String },
+    /// A key for the worker exchange
+    Worker {
+        /// A pool that it may serve; can be given several times, all pools if not at all
+        #[arg(long = "pool", value_name = "POOL")]
+        pools: Vec<String>,
+    },
+}
+
+impl Key {
+    pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
+        let (client, printer) = (target.client()?, target.printer());
+        match self.verb {
+            Verb::Create(create) => {
+                let created = client.create_key(&create.into_new()).await?;
+                printer.data(&created, |created| created.secret.clone())?;
+                printer.note("This key is not stored and cannot be shown again.");
+                Ok(())
+            }
+            Verb::List => printer.data(&client.keys().await?, |keys| list(keys)),
+            Verb::Revoke { id } => {
+                client.delete_key(&id).await?;
+                printer.data(&json!({ "id": id, "revoked": true }), |_| format!("{id} revoked"))
+            }
+        }
+    }
+}
+
+impl Create {
+    fn into_new(self) -> NewKey {
+        let new = |role| NewKey { role, tenant: None, pools: None, label: self.label };
+        match self.role {
+            For::Operator => new(Role::Operator),
+            For::Tenant { tenant } => NewKey { tenant: Some(tenant), ..new(Role::Tenant) },
+            For::Worker { pools } if pools.is_empty() => new(Role::Worker),
+            For::Worker { pools } => NewKey { pools: Some(pools), ..new(Role::Worker) },
+        }
+    }
+}
+
+fn list(keys: &[key::Key]) -> String {
+    let mut table = Table::new(&["ID", "ROLE", "FOR", "CREATED", "LABEL"]);
+    for key in keys {
+        let pools = key.pools.as_ref().filter(|pools| !pools.is_empty());
+        table.row([
+            key.id.clone(),
+            text::word(&key.role),
+            key.tenant.clone().or_else(|| pools.map(|pools| pools.join(", "))).unwrap_or_default(),
+            text::time(key.created_at),
+            key.label.clone(),
+        ]);
+    }
+    table.render()
+}
