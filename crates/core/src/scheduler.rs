@@ -165,6 +165,7 @@ impl Default for TenantNode {
 
 impl Scheduler {
     pub fn new(config: PoolConfig) -> Self {
+        assert!(config.quantum > Span::ZERO, "a dispatch is charged something");
         Self {
             config,
             dispatchable: None,

@@ -114,6 +114,17 @@ impl Flow {
 impl Clock {
     pub(super) const NEW: Self = Self { virtual_time: 0, start_max: 0, longest: 0 };
 
+    /// Where a tag goes when its flow's weight changes: what it is ahead or behind in slot time stays.
+    pub(super) fn reweighed(&self, start: Tag, before: u32, after: u32) -> Tag {
+        let reached = self.virtual_time;
+        let scaled = |tag: Tag| tag * u128::from(before) / u128::from(after);
+        if start >= reached {
+            reached + scaled(start - reached)
+        } else {
+            reached.saturating_sub(scaled(reached - start))
+        }
+    }
+
     fn reach(&mut self, tag: Tag) {
         let gone = tag.saturating_sub(self.virtual_time);
         self.virtual_time += gone;
@@ -296,13 +307,7 @@ impl Tree {
         let level = self.children_of(self.flows[at].parent);
         let level = &mut self.levels[level];
         let flow = &mut self.flows[at];
-        let reached = level.clock.virtual_time;
-        let scaled = |tag: Tag| tag * u128::from(flow.weight) / u128::from(weight);
-        flow.start = if flow.start >= reached {
-            reached + scaled(flow.start - reached)
-        } else {
-            reached.saturating_sub(scaled(reached - flow.start))
-        };
+        flow.start = level.clock.reweighed(flow.start, flow.weight, weight);
         level.weights = level.weights - u64::from(flow.weight) + u64::from(weight);
         level.clock.start_max = level.clock.start_max.max(flow.start);
         flow.weight = weight;
@@ -351,6 +356,10 @@ impl Tree {
             at = flow.parent;
         }
         u32::try_from(share).expect("a part of a million")
+    }
+
+    pub(super) fn clock_of(&self, parent: u32) -> Clock {
+        self.levels[self.children_of(parent)].clock
     }
 
     fn children_of(&self, parent: u32) -> u32 {

@@ -4,7 +4,7 @@
 use crate::time::{Span, Time};
 
 use super::config::{Entry, Lane, OrgConfig, OrgIx, Policy, PoolConfig, TenantConfig, TenantIx};
-use super::flow::{Clock, Tree};
+use super::flow::{Clock, ROOT, Tree};
 use super::lanes::{Active, BurstState};
 use super::log::Event;
 use super::slab::NONE;
@@ -13,6 +13,7 @@ use super::{OrgNode, Scheduler, TenantNode, running};
 impl Scheduler {
     /// Sets the pool up anew. A change of policy begins a new account for everyone.
     pub fn configure(&mut self, now: Time, config: PoolConfig) {
+        assert!(config.quantum > Span::ZERO, "a dispatch is charged something");
         self.charge_running(now);
         let before = std::mem::replace(&mut self.config, config);
         self.tree.ahead = running::ahead(&config);
@@ -35,9 +36,13 @@ impl Scheduler {
         if self.orgs.len() <= at {
             self.orgs.resize_with(at + 1, OrgNode::unknown);
         }
-        self.orgs[at].config = config;
+        let before = std::mem::replace(&mut self.orgs[at].config, config);
         let flow = self.orgs[at].flow;
-        if flow != NONE {
+        if flow == NONE {
+            let start = self.orgs[at].start;
+            let clock = self.tree.clock_of(ROOT);
+            self.orgs[at].start = clock.reweighed(start, before.weight, config.weight);
+        } else {
             self.tree.reweigh(flow, config.weight);
             self.tree.flows[flow].cap = config.cap_in(self.config.policy);
             self.tree.refresh_above(flow);
@@ -57,10 +62,11 @@ impl Scheduler {
         let is_moved = before.org != config.org && self.config.policy.has_orgs();
         if self.tenants[at].active == NONE {
             self.tenants[at].config = Some(config);
-            if is_moved {
-                // It owes nothing where it comes to: an idle tenant starts at that virtual time.
-                self.tenants[at].start = 0;
-            }
+            let (start, clock) = (self.tenants[at].start, self.clock_above(&config));
+            let weights = (self.config.weight_of(&before), self.config.weight_of(&config));
+            // It owes nothing where it comes to: an idle tenant starts at that virtual time.
+            self.tenants[at].start =
+                if is_moved { 0 } else { clock.reweighed(start, weights.0, weights.1) };
             return;
         }
         if is_moved || before.burst != config.burst {
@@ -88,6 +94,16 @@ impl Scheduler {
             self.update(tenant);
         }
         self.tenants[tenant.0 as usize] = TenantNode::default();
+    }
+
+    /// The clock of the level that the tenant's flow is in, or would be.
+    fn clock_above(&self, config: &TenantConfig) -> Clock {
+        let org = &self.orgs[config.org.0 as usize];
+        match (self.config.policy.has_orgs(), org.flow) {
+            (false, _) => self.tree.clock_of(ROOT),
+            (true, NONE) => org.clock,
+            (true, flow) => self.tree.clock_of(flow),
+        }
     }
 
     /// Hangs an active tenant below another organisation, with all that it holds and was charged ahead.

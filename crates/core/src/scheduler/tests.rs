@@ -1,5 +1,6 @@
 //! What the queue promises, tried in virtual time against an independent reference.
 
+mod bounds;
 mod burst;
 mod changes;
 mod classes;

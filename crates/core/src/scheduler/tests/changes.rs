@@ -38,6 +38,25 @@ fn a_weight_acts_on_the_backlog_within_a_second() {
 }
 
 #[test]
+fn what_an_idle_tenant_owes_in_slot_time_is_the_same_after_a_change_of_its_weight() {
+    let mut pool = Pool::new(config(10));
+    pool.tenants(&[1, 1]);
+    // While its steps run, which take 10 s of all slots, the other one comes and waits; then it is gone.
+    pool.submit(Time(0), work(0, Span::from_secs(10)), 10);
+    pool.saturate(Time(SECOND), work(1, STEP), 20);
+    pool.run_until(Time(10 * SECOND));
+    pool.org(0, 1_000, None);
+    pool.org(0, 100, None);
+    pool.saturate(Time(10 * SECOND), work(0, STEP), 20);
+    pool.run_until(Time(40 * SECOND));
+    let (one, two) = (pool.service_ms(0) - 100_000, pool.service_ms(1));
+    assert_eq!(one + two, 300_000);
+    // It is 90 slot-seconds ahead, and one hundredth of that once its weight is a hundred: it waits 0.9 s for a tenant
+    // that holds all ten slots, and not 90 s.
+    assert!(one > 270_000, "{one} ms");
+}
+
+#[test]
 fn a_lower_cap_lets_running_steps_end_and_gives_out_no_more() {
     let mut pool = contended(8);
     pool.tenant(0, tenant_of(0, 1, 1));

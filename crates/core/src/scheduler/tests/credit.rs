@@ -63,6 +63,18 @@ fn a_late_arrival_is_not_paid_for_service_used_before_it_came() {
     );
 }
 
+/// The same trap where nobody stands in the order to read the time from: the long steps are all that their tenant has.
+#[test]
+fn a_late_arrival_is_level_with_who_only_runs_and_has_nothing_waiting() {
+    let mut pool = Pool::new(config(10));
+    pool.tenants(&[1, 1]);
+    pool.submit(Time(0), work(0, Span::from_secs(100)), 10);
+    pool.saturate(Time(99 * SECOND), work(1, SHORT), 20);
+    pool.saturate(Time(100 * SECOND), work(0, SHORT), 20);
+    // It is ahead by what its ten slots took in the last second, which is made up for in one.
+    assert_even(held_between(&mut pool, 101, 103), 500);
+}
+
 #[test]
 fn free_slots_of_one_moment_are_shared_before_anyone_has_used_any() {
     let mut pool = Pool::new(config(10));
