@@ -71,6 +71,9 @@ pub struct Cell {
     /// Counts admissions: the age of runs.
     ages: u64,
     decisions: u64,
+    /// Numbers evaluations over all runs: a run that is retried, or read again by the next owner, asks the same things
+    /// again, and the answers to its earlier life are told from those that are awaited.
+    evaluations: u32,
     /// What one run causes in another; done at the end of the step, so that a run is never changed while
     /// another change of it is under way.
     later: VecDeque<Later>,

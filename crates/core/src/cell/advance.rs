@@ -70,9 +70,10 @@ impl Cell {
 
     pub(crate) fn ask(&mut self, at: At, asked: Asked, what: Question, turn: &mut Turn) {
         let now = self.now;
+        self.evaluations = self.evaluations.wrapping_add(1);
         let run = self.runs.get_mut(at.run);
         let node = run.node_mut(at.node);
-        node.round += 1;
+        node.round = self.evaluations;
         node.state = State::Evaluating(asked);
         node.since = now;
         let (instance, round) = (node.instance, node.round);

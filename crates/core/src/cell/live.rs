@@ -92,7 +92,7 @@ pub(crate) struct Node {
     pub(crate) losses: u16,
     /// Steps before it that are not final.
     pub(crate) blocked: u16,
-    /// Numbers evaluations, so that a late answer is told from the one that is awaited.
+    /// The number of its newest evaluation: an answer with another one is late.
     pub(crate) round: u32,
     pub(crate) fence: u64,
     pub(crate) since: Time,

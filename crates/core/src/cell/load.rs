@@ -37,6 +37,7 @@ impl Cell {
             fence: epoch * FENCES_PER_EPOCH,
             ages: 0,
             decisions: snapshot.decisions,
+            evaluations: first_evaluation(epoch),
             later: VecDeque::new(),
         };
         let Snapshot {
@@ -386,6 +387,11 @@ impl Cell {
             }
         }
     }
+}
+
+/// Far from where the owners before began to count.
+fn first_evaluation(epoch: u64) -> u32 {
+    u32::try_from(crate::id::mix(epoch) >> 32).expect("the upper half of a number")
 }
 
 /// What is needed to put a run back into memory.

@@ -123,3 +123,17 @@ fn a_retry_with_rows_of_an_earlier_life_is_refused() {
     assert!(matches!(late, Response::Rejected(Rejection::WrongStatus { .. })), "{late:?}");
     assert_eq!(desk.rows(&run).0.status, RunStatus::Completed);
 }
+
+#[test]
+fn an_answer_to_an_earlier_life_of_a_run_is_none_to_its_retry() {
+    let manual = Step { when: Some(Expr("x".into())), ..step("manual", &[]) };
+    let mut desk = Desk::new(workflow("one", vec![manual]));
+    let run = desk.submit("a", "one");
+    desk.command(&run, Command::Cancel);
+    let rows = desk.rows(&run);
+    desk.retry(&rows);
+    desk.evaluate(Ok(Value::Condition(true)));
+    assert!(desk.lease("w").is_empty(), "that was the answer to the cancelled run");
+    desk.evaluate(Ok(Value::Condition(true)));
+    assert_eq!(desk.lease("w").len(), 1);
+}
