@@ -75,7 +75,7 @@ impl Checks {
 
     /// An effect leaves the host. Everything that it says must be durable.
     pub(crate) fn released(&mut self, effect: &Effect, host: &Host, rows: &Rows) -> Verdict {
-        self.answered.released(effect);
+        self.answered.released(effect)?;
         self.once.released(effect)?;
         self.durability.released(effect, host, rows)?;
         p16_valve::released(effect)

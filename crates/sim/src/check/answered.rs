@@ -2,12 +2,14 @@
 //!
 //! A new owner asks again, and so does a run that is retried.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fairlane_core::cell::change::Change;
-use fairlane_core::cell::effect::{Effect, Question};
+use fairlane_core::cell::effect::{Effect, Evaluation, Question};
 use fairlane_core::cell::input::{Input, Value};
 use fairlane_core::row::{Instance, RunKey};
+
+use crate::violation::{Verdict, holds};
 
 #[derive(Debug, Default)]
 pub(crate) struct Answered {
@@ -15,16 +17,21 @@ pub(crate) struct Answered {
     asked: BTreeMap<RunKey, BTreeMap<Instance, u32>>,
     /// The turn whose input said yes.
     passed: BTreeMap<RunKey, BTreeMap<Instance, u64>>,
+    /// Evaluations that were asked for, in all lives of the host.
+    rounds: BTreeSet<(RunKey, Instance, u32)>,
+    ended: BTreeSet<RunKey>,
 }
 
 impl Answered {
-    pub(crate) fn released(&mut self, effect: &Effect) {
-        if let Effect::Evaluate(evaluation) = effect
-            && matches!(evaluation.what, Question::When(_))
-        {
-            let asked = self.asked.entry(evaluation.key.clone()).or_default();
-            asked.insert(evaluation.instance, evaluation.round);
+    /// A number that was used twice would let the answer to one question pass for that to the other.
+    pub(crate) fn released(&mut self, effect: &Effect) -> Verdict {
+        let Effect::Evaluate(evaluation) = effect else { return Ok(()) };
+        let Evaluation { key, instance, round, what, .. } = &**evaluation;
+        if matches!(what, Question::When(_)) {
+            self.asked.entry(key.clone()).or_default().insert(*instance, *round);
         }
+        let is_new = self.rounds.insert((key.clone(), *instance, *round));
+        holds(is_new, "P12 once", || format!("evaluation {round} of {key:?} {instance:?} again"))
     }
 
     pub(crate) fn stepped(&mut self, input: &Input, turn: u64) {
@@ -40,9 +47,10 @@ impl Answered {
 
     /// A run that ended asks anew if it is retried.
     pub(crate) fn follow(&mut self, change: &Change) {
-        if let Change::Run(run) = change
-            && run.status.is_ended()
-        {
+        let Change::Run(run) = change else { return };
+        if run.status.is_ended() {
+            self.ended.insert(run.key.clone());
+        } else if self.ended.remove(&run.key) {
             self.asked.remove(&run.key);
             self.passed.remove(&run.key);
         }

@@ -26,7 +26,10 @@ pub(crate) struct Caps {
     by_org: BTreeMap<(PoolName, OrgId), u32>,
     by_tenant: BTreeMap<(PoolName, TenantId), u32>,
     by_worker: BTreeMap<(PoolName, WorkerName), u32>,
+    /// Long steps that count against the pool's share of them: those that were dispatched while it had one.
     long: BTreeMap<PoolName, u32>,
+    /// All long steps.
+    any_long: BTreeMap<PoolName, u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -35,6 +38,7 @@ pub(crate) struct Held {
     org: OrgId,
     worker: WorkerName,
     is_long: bool,
+    is_bounded: bool,
 }
 
 impl Caps {
@@ -96,8 +100,9 @@ impl Caps {
         self.by_worker.get(&(pool.clone(), worker.clone())).copied().unwrap_or(0)
     }
 
+    /// Long steps, whether they count or not.
     pub(crate) fn long_in(&self, pool: &PoolName) -> u32 {
-        self.long.get(pool).copied().unwrap_or(0)
+        self.any_long.get(pool).copied().unwrap_or(0)
     }
 
     fn lease(
@@ -119,6 +124,7 @@ impl Caps {
             org: context.org.clone(),
             worker: worker.clone(),
             is_long: is_long(around.rows, &step.key, step.instance, declared),
+            is_bounded: declared.policy == Policy::Fair,
         };
         let place = (step.key.clone(), step.instance);
         self.count(&place, &held, 1);
@@ -135,14 +141,14 @@ impl Caps {
             let org = org.unwrap_or(u32::MAX);
             told(context.org.as_str(), self.of_org(pool, &context.org), org)?;
             let long = if held.is_long { long_slots(declared) } else { u32::MAX };
-            told("long steps", self.long_in(pool), long)?;
+            told("long steps", self.long.get(pool).copied().unwrap_or(0), long)?;
         }
         self.held.insert(place, held);
         Ok(())
     }
 
     fn count(&mut self, place: &(RunKey, Instance), held: &Held, by: i32) {
-        let Held { pool, org, worker, is_long } = held;
+        let Held { pool, org, worker, is_long, is_bounded } = held;
         let add = |count: &mut u32| {
             *count = count.checked_add_signed(by).expect("what is given back was counted");
         };
@@ -151,6 +157,9 @@ impl Caps {
         add(self.by_tenant.entry((pool.clone(), place.0.tenant.clone())).or_default());
         add(self.by_worker.entry((pool.clone(), worker.clone())).or_default());
         if *is_long {
+            add(self.any_long.entry(pool.clone()).or_default());
+        }
+        if *is_long && *is_bounded {
             add(self.long.entry(pool.clone()).or_default());
         }
     }
