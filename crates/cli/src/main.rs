@@ -4,16 +4,21 @@
 //! chooses the exit code.
 
 mod apply;
+mod bench;
 mod completions;
+mod demo;
 mod dev;
 mod exit;
 mod explain;
 mod input;
 mod key;
+mod load;
 mod log;
+mod measure;
 mod mistake;
 mod pool;
 mod printer;
+mod replay;
 mod run;
 mod runs;
 mod serve;
@@ -51,6 +56,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Demo),
     Dev(dev::Dev),
     Serve(serve::Serve),
     Apply(apply::Apply),
@@ -69,12 +75,21 @@ enum Command {
     Key(key::Key),
     Top(top::Top),
     Worker(worker::Worker),
+    Replay(replay::Replay),
+    Bench(bench::Bench),
     Completions(completions::Completions),
+    /// The demo's and the benchmark's workers, in a process of their own
+    #[command(hide = true)]
+    LoadWorker,
+    /// The benchmark's server, in a process of its own
+    #[command(hide = true)]
+    LoadServer,
 }
 
 impl Command {
     async fn execute(self, target: &Target) -> anyhow::Result<()> {
         match self {
+            Self::Demo(command) => command.execute(target).await,
             Self::Dev(command) => command.execute(target).await,
             Self::Serve(command) => command.execute(target).await,
             Self::Apply(command) => command.execute(target).await,
@@ -93,7 +108,11 @@ impl Command {
             Self::Key(command) => command.execute(target).await,
             Self::Top(command) => command.execute(target).await,
             Self::Worker(command) => command.execute(target).await,
+            Self::Replay(command) => command.execute(target).await,
+            Self::Bench(command) => command.execute(target).await,
             Self::Completions(command) => command.execute(target),
+            Self::LoadWorker => load::work::run().await,
+            Self::LoadServer => load::server::run().await,
         }
     }
 }

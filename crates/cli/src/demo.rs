@@ -1,0 +1,221 @@
+//! `fairlane demo`: two hundred institutions on one platform, and the Monday on which one of them sends 5,000
+//! applications at once. Three phases, the same traffic: without the burst, with it under first in, first out,
+//! and with it under the default policy. Everything is real but the work, which is sleeping.
+
+mod report;
+mod town;
+mod traffic;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use fairlane_client::api::key::{NewKey, Role};
+use fairlane_client::api::resource::Policy;
+use serde_json::json;
+
+use crate::exit::Interrupted;
+use crate::load::collect::Begin;
+use crate::load::drive::{Arrival, Target as Load};
+use crate::load::phase::{self, Phase, Phased};
+use crate::load::stage::Stage;
+use crate::printer::Printer;
+use crate::target::Target;
+use report::{Kept, PhaseResult, Report};
+use town::{BURST_BANK, POOL, Town, WORKFLOW};
+use traffic::{Burst, Traffic};
+
+/// Traffic before the first phase, so that no phase pays for cold caches and new connections.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// A phase in which nothing ends for this long is over.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Show on a real server how one tenant's burst does, or does not, reach the others
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Leave the server and its workers running, and print the address and the keys
+    #[arg(long)]
+    keep: bool,
+    /// Folder for the server's store (default: a temporary one, removed at the end)
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Institutions, the one with the burst included
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    institutions: u32,
+    /// Applications in the burst
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    burst: u32,
+    /// Slots of the pool
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    slots: u32,
+    /// Worker processes
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    workers: u32,
+    /// Normal traffic, in percent of the pool
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=90))]
+    load: u32,
+    /// Seconds of normal traffic in each phase
+    #[arg(long, default_value_t = 13, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Another seed gives other arrivals
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl Demo {
+    pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
+        let printer = target.printer();
+        if !printer.is_json() {
+            printer.note(&self.introduction());
+        }
+        let mut stage = Stage::start(self.data.as_deref()).await?;
+        let done = tokio::select! {
+            done = self.perform(&mut stage, printer) => done,
+            stopped = crate::signals::stop() => stopped.map_err(Into::into).and(Err(Interrupted.into())),
+        };
+        stage.stop().await;
+        done
+    }
+
+    fn introduction(&self) -> String {
+        format!(
+            "Fairlane demo: {} institutions share {} worker slots. Each sends loan applications, which go through\n\
+             verify -> credit -> compliance -> decide: 45 s of work each, here at a thousandth, 45 ms. Then one of\n\
+             them ({BURST_BANK}) sends {} at once. The server, its store on disk, {} worker processes and every\n\
+             request are real; only the work is sleeping. Three phases of about {} s each.\n",
+            self.institutions, self.slots, self.burst, self.workers, self.seconds
+        )
+    }
+
+    async fn perform(&self, stage: &mut Stage, printer: Printer) -> anyhow::Result<()> {
+        let town = Town::new(self.institutions, self.slots);
+        town.declare(stage.client()).await?;
+        stage.start_workers(POOL, self.workers, self.slots).await?;
+        if !printer.is_json() {
+            printer.note(&format!("Server at {}, store in {}.\n", stage.url(), folder(stage)));
+        }
+        let mut report =
+            self.measure(&mut Show { stage: &mut *stage, town: &town, printer }).await?;
+        if self.keep {
+            report.server = Some(kept(stage).await?);
+        }
+        printer.data(&report, Report::render)?;
+        if !printer.is_json() {
+            printer.note(&closing(report.server.as_ref()));
+        }
+        if self.keep {
+            crate::signals::stop().await?;
+        }
+        Ok(())
+    }
+
+    /// All phases, one after the other.
+    async fn measure(&self, show: &mut Show<'_>) -> anyhow::Result<Report> {
+        let length = Duration::from_secs(self.seconds);
+        let traffic = Traffic { length, load_percent: self.load, seed: self.seed };
+        let burst = Burst {
+            from: (length / 8).min(Duration::from_secs(1)),
+            length: (length / 4).min(Duration::from_millis(2_500)),
+            applications: self.burst,
+        };
+        let warm_up = Traffic { length: WARM_UP.min(length), seed: !self.seed, ..traffic };
+        show.phase("warming up", warm_up.normal(show.town)).await?;
+
+        let normal = show.phase("no burst", traffic.normal(show.town)).await?;
+        let baseline = PhaseResult::new("no burst", "fair", show.town, &normal, &burst);
+
+        let arrivals = traffic.with_burst(show.town, &burst);
+        show.policy(Policy::Fifo).await?;
+        let fifo = show.phase("burst, fifo", arrivals.clone()).await?;
+        let fifo = PhaseResult::new("burst, fifo", "fifo", show.town, &fifo, &burst);
+
+        show.policy(Policy::Fair).await?;
+        let fair = show.phase("burst, default", arrivals).await?;
+        let fair = PhaseResult::new("burst, default", "fair", show.town, &fair, &burst);
+        Ok(Report::new(baseline, fifo, fair))
+    }
+}
+
+/// Where the phases take place.
+struct Show<'a> {
+    stage: &'a mut Stage,
+    town: &'a Town,
+    printer: Printer,
+}
+
+impl Show<'_> {
+    async fn policy(&self, policy: Policy) -> anyhow::Result<()> {
+        town::set_policy(self.stage.client(), self.town.slots(), policy).await
+    }
+
+    async fn phase(
+        &mut self,
+        label: &'static str,
+        arrivals: Vec<Arrival>,
+    ) -> anyhow::Result<Phased> {
+        let target = Load {
+            client: self.stage.client().clone(),
+            workflow: WORKFLOW.to_owned(),
+            tenants: self.town.institutions.iter().map(|one| one.id.clone()).collect(),
+            input,
+        };
+        let phase = Phase {
+            target: &target,
+            pool: POOL,
+            begin: Begin::Due,
+            label,
+            bar: self.printer.bar(arrivals.len() as u64, label),
+            patience: PATIENCE,
+        };
+        let phased = phase::run(&phase, arrivals.into_iter().map(Ok)).await;
+        let phased =
+            phased.with_context(|| format!("the phase \"{label}\" could not be measured"))?;
+        self.stage.check_workers()?;
+        Ok(phased)
+    }
+}
+
+/// An application: who asks, and for how much.
+fn input(arrival: &Arrival) -> serde_json::Value {
+    let number = crate::load::drive::micros(arrival.due) ^ u64::from(arrival.tenant);
+    json!({ "applicant": format!("applicant-{number}"), "amount": 1_000 + number % 50_000 })
+}
+
+fn folder(stage: &Stage) -> String {
+    stage.folder().map_or_else(String::new, |folder| folder.display().to_string())
+}
+
+/// What whoever wants to look around needs.
+async fn kept(stage: &Stage) -> anyhow::Result<Kept> {
+    let new = NewKey {
+        role: Role::Tenant,
+        tenant: Some(BURST_BANK.to_owned()),
+        pools: None,
+        label: Some("demo: the burst bank's own key".to_owned()),
+    };
+    let created = stage.client().create_key(&new).await.context("cannot make a tenant's key")?;
+    Ok(Kept {
+        url: stage.url().to_owned(),
+        operator_key: stage.key().unwrap_or_default().to_owned(),
+        tenant: BURST_BANK.to_owned(),
+        tenant_key: created.secret,
+    })
+}
+
+fn closing(kept: Option<&Kept>) -> String {
+    let Some(kept) = kept else {
+        return "\nNext: `fairlane demo --keep` leaves this server running so that you can look around;\n      \
+                `fairlane dev` starts an empty one for your own workflows."
+            .to_owned();
+    };
+    format!(
+        "\nThe server is still running, with its workers, until you press ctrl-c:\n\n  \
+         export FAIRLANE_URL={}\n  export FAIRLANE_KEY={}    # the operator's\n\n  \
+         fairlane top                                 # tenants: slots, caps, shares, waits\n  \
+         fairlane runs --tenant {}           # what the burst bank sent\n  \
+         fairlane run {WORKFLOW} --tenant bank-001 --input '{{\"applicant\":\"you\",\"amount\":9000}}'\n\n  \
+         FAIRLANE_KEY={}    # sees {} and nothing else",
+        kept.url, kept.operator_key, kept.tenant, kept.tenant_key, kept.tenant
+    )
+}

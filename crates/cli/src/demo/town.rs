@@ -1,0 +1,189 @@
+//! The demo's world: tiers, organisations, institutions, the pool and the loan workflow, declared through the
+//! HTTP API as an operator would.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use fairlane_client::api::resource::{OrgSpec, Policy, PoolSpec, Sla, TenantSpec, TierSpec};
+use fairlane_client::{Client, Definition, Write};
+
+use crate::load::declare::{self, pool_defaults, tier_defaults};
+use crate::load::fairness::{Shares, TenantShare};
+use crate::load::work::LOAN_TASKS;
+
+pub(crate) const POOL: &str = "loans";
+pub(crate) const WORKFLOW: &str = "loan-application";
+/// The institution that moves its systems on a Monday.
+pub(crate) const BURST_BANK: &str = "monday-bank";
+const BURST_CAP: u32 = 20;
+/// Five minutes for a decision, at a thousandth of the time.
+pub(crate) const SLA: Duration = Duration::from_millis(300);
+
+const DEFINITION: &str = include_str!("loan-application.yaml");
+
+/// A tier, how much normal traffic an institution of it has relative to one of the last tier, and how many of ten
+/// institutions are in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tier {
+    pub(crate) name: &'static str,
+    pub(crate) weight: u32,
+    pub(crate) cap: u32,
+    pub(crate) traffic: u32,
+    of_ten: u32,
+}
+
+pub(crate) const TIERS: [Tier; 3] = [
+    Tier { name: "enterprise", weight: 10, cap: 50, traffic: 6, of_ten: 1 },
+    Tier { name: "standard", weight: 4, cap: 10, traffic: 2, of_ten: 4 },
+    Tier { name: "free", weight: 1, cap: 3, traffic: 1, of_ten: 5 },
+];
+/// Position of the burst bank's tier.
+const BURST_TIER: usize = 1;
+const ORGS: u32 = 8;
+
+/// One institution.
+#[derive(Clone, Debug)]
+pub(crate) struct Institution {
+    pub(crate) id: String,
+    pub(crate) org: usize,
+    /// Position in [`TIERS`].
+    pub(crate) tier: usize,
+}
+
+/// All institutions; the burst bank is the last.
+#[derive(Clone, Debug)]
+pub(crate) struct Town {
+    pub(crate) institutions: Vec<Institution>,
+    slots: u32,
+}
+
+impl Town {
+    /// `count` institutions, the burst bank included, and a pool of `slots`.
+    pub(crate) fn new(count: u32, slots: u32) -> Self {
+        let others = (1..count).map(|number| Institution {
+            id: format!("bank-{number:03}"),
+            org: (number % ORGS) as usize,
+            tier: tier_of(number),
+        });
+        let burst = Institution { id: BURST_BANK.to_owned(), org: 0, tier: BURST_TIER };
+        Self { institutions: others.chain([burst]).collect(), slots }
+    }
+
+    /// Position of the burst bank.
+    pub(crate) fn burst(&self) -> usize {
+        self.institutions.len() - 1
+    }
+
+    pub(crate) const fn slots(&self) -> u32 {
+        self.slots
+    }
+
+    pub(crate) fn cap(&self, institution: usize) -> u32 {
+        let own = if institution == self.burst() {
+            BURST_CAP
+        } else {
+            TIERS[self.institutions[institution].tier].cap
+        };
+        own.min(self.slots)
+    }
+
+    /// An organisation's weight is the sum of its members', so that the weight of a tier means the same in each.
+    fn org_weights(&self) -> Vec<u32> {
+        let mut weights = vec![0; ORGS as usize];
+        for institution in &self.institutions {
+            weights[institution.org] += TIERS[institution.tier].weight;
+        }
+        weights
+    }
+
+    pub(crate) fn shares(&self) -> Shares {
+        let tenants = self.institutions.iter().enumerate().map(|(at, institution)| TenantShare {
+            org: institution.org,
+            weight: TIERS[institution.tier].weight,
+            cap: self.cap(at),
+        });
+        Shares { slots: self.slots, org_weights: self.org_weights(), tenants: tenants.collect() }
+    }
+
+    pub(crate) async fn declare(&self, client: &Client) -> anyhow::Result<()> {
+        set_policy(client, self.slots, Policy::Fair).await?;
+        let definition = Definition::Yaml(DEFINITION);
+        let applied = client.put_workflow(WORKFLOW, definition, Write::Apply).await;
+        applied.context("cannot declare the workflow")?;
+        for tier in TIERS {
+            let declared = client.put_tier(tier.name, &tier_spec(tier), Write::Apply).await;
+            declared.with_context(|| format!("cannot declare the tier {}", tier.name))?;
+        }
+        let weights = self.org_weights().into_iter().map(|weight| weight.max(1)).enumerate();
+        let orgs = weights.map(|(org, weight)| (org_id(org), OrgSpec { weight, cap: None }));
+        declare::orgs(client, orgs).await?;
+        let tenants = self.institutions.iter().enumerate().map(|(at, one)| {
+            let spec = declare::tenant(org_id(one.org), TIERS[one.tier].name);
+            let cap = (at == self.burst()).then(|| self.cap(at));
+            (one.id.clone(), TenantSpec { cap, ..spec })
+        });
+        declare::tenants(client, tenants).await
+    }
+}
+
+/// Declares the pool under a policy; a change takes effect at once.
+pub(crate) async fn set_policy(client: &Client, slots: u32, policy: Policy) -> anyhow::Result<()> {
+    let spec = PoolSpec {
+        slots,
+        policy,
+        tasks: Some(LOAN_TASKS.iter().map(|(task, _)| (*task).to_owned()).collect()),
+        ..pool_defaults()
+    };
+    client.put_pool(POOL, &spec, Write::Apply).await.context("cannot declare the pool")?;
+    Ok(())
+}
+
+fn tier_spec(tier: Tier) -> TierSpec {
+    let latency_ms = u64::try_from(SLA.as_millis()).unwrap_or(u64::MAX);
+    TierSpec {
+        weight: tier.weight,
+        cap: tier.cap,
+        sla: Some(Sla { percentile_permille: 990, latency_ms }),
+        ..tier_defaults()
+    }
+}
+
+fn org_id(org: usize) -> String {
+    format!("group-{}", org + 1)
+}
+
+/// Tiers are dealt out in rounds of ten, so that each organisation has some of each.
+fn tier_of(number: u32) -> usize {
+    let mut place = (number / ORGS + number) % 10;
+    for (tier, Tier { of_ten, .. }) in TIERS.iter().enumerate() {
+        if place < *of_ten {
+            return tier;
+        }
+        place -= of_ten;
+    }
+    TIERS.len() - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_hundred_institutions_are_in_all_tiers_and_organisations() {
+        let town = Town::new(200, 100);
+        assert_eq!(town.institutions.len(), 200);
+        let in_tier = |tier| town.institutions.iter().filter(|one| one.tier == tier).count();
+        assert_eq!([in_tier(0), in_tier(1), in_tier(2)].iter().sum::<usize>(), 200);
+        for (tier, expected) in [(0, 20), (1, 80), (2, 100)] {
+            assert!(in_tier(tier).abs_diff(expected) <= 3, "tier {tier}: {}", in_tier(tier));
+        }
+        assert_eq!(town.shares().tenants[town.burst()].cap, 20);
+    }
+
+    #[test]
+    fn an_organisation_weighs_as_much_as_its_members() {
+        let shares = Town::new(50, 10).shares();
+        let members: u32 = shares.tenants.iter().map(|tenant| tenant.weight).sum();
+        assert_eq!(shares.org_weights.iter().sum::<u32>(), members);
+    }
+}

@@ -1,0 +1,170 @@
+//! `demo`, `replay` and `bench` through the real binary, small: what they print adds up, whatever the machine does.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn fairlane(temporary: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_fairlane"))
+        .args(arguments)
+        .env("TMPDIR", temporary)
+        .env_remove("FAIRLANE_URL")
+        .env_remove("FAIRLANE_KEY")
+        .output()
+        .unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The report of a command that ended well and left nothing behind.
+fn report(arguments: &[&str]) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let output = fairlane(folder.path(), arguments);
+    assert!(output.status.success(), "{}: {}", output.status, stderr(&output));
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?} is left behind");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is not a count"))
+}
+
+fn sum(groups: &Value, field: &str) -> u64 {
+    groups.as_array().unwrap().iter().map(|group| number(&group[field])).sum()
+}
+
+/// What must hold of a row, however long anything took.
+fn assert_adds_up(group: &Value) {
+    let count = |field: &str| number(&group[field]);
+    assert_eq!(count("submitted"), count("done"), "everything is done in the end: {group}");
+    assert_eq!(count("done"), number(&group["latency"]["count"]), "each has a latency: {group}");
+    assert!(count("sla_missed") <= count("submitted"), "{group}");
+    let at = |name: &str| number(&group["latency"][name]);
+    assert!(at("p50_us") <= at("p95_us") && at("p95_us") <= at("max_us"), "{group}");
+    assert!(number(&group["wait"]["max_us"]) <= at("max_us"), "{group}");
+}
+
+const TINY_DEMO: [&str; 14] = [
+    "demo",
+    "--json",
+    "--institutions",
+    "12",
+    "--burst",
+    "60",
+    "--slots",
+    "12",
+    "--workers",
+    "2",
+    "--seconds",
+    "1",
+    "--load",
+    "30",
+];
+
+#[test]
+fn the_demo_s_table_adds_up() {
+    let report = report(&TINY_DEMO);
+    let phases = ["baseline", "fifo", "fair"].map(|phase| &report[phase]);
+    for phase in phases {
+        phase["groups"].as_array().unwrap().iter().for_each(assert_adds_up);
+        assert_adds_up(&phase["others"]);
+        assert!(number(&phase["slots_seen"]) <= 12, "no more than the pool: {phase}");
+        let jain = phase["jain"].as_f64().unwrap();
+        assert!((0.0..=1.000_001).contains(&jain), "{jain}");
+    }
+    let [baseline, fifo, fair] = phases.map(|phase| {
+        let all = sum(&phase["groups"], "submitted");
+        let others = number(&phase["others"]["submitted"]);
+        assert_eq!(sum(&phase["groups"], "tenants"), 12);
+        assert_eq!(number(&phase["others"]["tenants"]), 11);
+        (others, all - others)
+    });
+    assert!(baseline.0 > 0, "there is normal traffic");
+    assert_eq!(baseline.1, 0, "no burst in the first phase");
+    assert_eq!(fifo, (baseline.0, 60), "the same traffic, and the burst");
+    assert_eq!(fair, fifo, "the same in both");
+}
+
+#[test]
+fn the_demo_s_verdicts_follow_from_its_numbers() {
+    let report = report(&TINY_DEMO);
+    let p95 = |phase: &str| number(&report[phase]["others"]["latency"]["p95_us"]) as f64;
+    let ratio = report["fair_ratio"].as_f64().unwrap();
+    assert!((ratio - p95("fair") / p95("baseline")).abs() < 1e-9);
+    let met: Vec<bool> = report["expectations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|expectation| expectation["met"].as_bool().unwrap())
+        .collect();
+    let missed = |phase: &str| number(&report[phase]["others"]["sla_missed"]);
+    let expected = [
+        report["fifo_ratio"].as_f64().unwrap() >= 10.0,
+        missed("fifo") > 0,
+        ratio <= 1.1,
+        missed("fair") == 0,
+    ];
+    assert_eq!(met, expected);
+}
+
+/// Two small tenants and a large one; a column that nobody asked for.
+fn arrivals(folder: &Path) -> String {
+    let mut text = "trigger,tenant,arrival_ms,service_ms\n".to_owned();
+    for at in 0..60 {
+        let tenant = if at % 20 == 0 { "small-a" } else { "large" };
+        text.push_str(&format!("timer,{tenant},{},{}\n", at * 50, 20 + at % 7));
+    }
+    text.push_str("timer,small-b,3000,10\n");
+    let file = folder.join("arrivals.csv");
+    std::fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_replay_submits_every_row_under_each_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = arrivals(folder.path());
+    let report =
+        report(&["replay", "--json", "--arrivals", &file, "--speed", "10", "--slots", "2"]);
+    assert_eq!((number(&report["arrivals"]), number(&report["tenants"])), (61, 3));
+    let policies = report["policies"].as_array().unwrap();
+    let names: Vec<&str> =
+        policies.iter().map(|policy| policy["policy"].as_str().unwrap()).collect();
+    assert_eq!(names, ["fifo", "default"]);
+    for policy in policies {
+        policy["groups"].as_array().unwrap().iter().for_each(assert_adds_up);
+        assert_eq!(number(&policy["all"]["submitted"]), 61);
+        assert_eq!(sum(&policy["groups"], "submitted"), 61);
+        assert_eq!(sum(&policy["groups"], "tenants"), 3);
+        assert!(number(&policy["slots_seen"]) <= 2);
+    }
+}
+
+#[test]
+fn a_bad_row_is_refused_with_its_line_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bad.csv");
+    std::fs::write(&file, "tenant,arrival_ms,service_ms\na,1,2\na,2,soon\n").unwrap();
+    let output = fairlane(folder.path(), &["replay", "--arrivals", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("line 3: service_ms is \"soon\": expected milliseconds"), "{said}");
+}
+
+#[test]
+fn a_benchmark_prints_ratios_of_what_it_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path().to_str().unwrap();
+    let report = report(&["bench", "latency", "--json", "--seconds", "1", "--data", here]);
+    let lines = report["parts"][0]["lines"].as_array().unwrap();
+    let first = &lines[0];
+    let of = |field: &str| first[field].as_f64().unwrap();
+    assert_eq!(first["unit"], "microseconds");
+    assert!((of("ratio") - of("target") / of("value")).abs() < 1e-9, "less is better: {first}");
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?} is left behind");
+}
