@@ -125,7 +125,7 @@ fn main() -> ExitCode {
     let printer = cli.target.printer();
     match start(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&printer, &error),
+        Err(error) => fail(printer, &error),
     }
 }
 
@@ -138,7 +138,7 @@ fn start(cli: Cli) -> anyhow::Result<()> {
     result
 }
 
-fn fail(printer: &Printer, error: &anyhow::Error) -> ExitCode {
+fn fail(printer: Printer, error: &anyhow::Error) -> ExitCode {
     let code = exit::code(error);
     printer.failure(error);
     code.into()

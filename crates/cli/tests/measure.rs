@@ -12,7 +12,7 @@ fn fairlane(temporary: &Path, arguments: &[&str]) -> Output {
         .env_remove("FAIRLANE_URL")
         .env_remove("FAIRLANE_KEY")
         .output()
-        .unwrap()
+        .expect("the test made it so")
 }
 
 fn stderr(output: &Output) -> String {
@@ -21,12 +21,12 @@ fn stderr(output: &Output) -> String {
 
 /// The report of a command that ended well and left nothing behind.
 fn report(arguments: &[&str]) -> Value {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("the test made it so");
     let output = fairlane(folder.path(), arguments);
     assert!(output.status.success(), "{}: {}", output.status, stderr(&output));
-    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    let left: Vec<_> = std::fs::read_dir(folder.path()).expect("the test made it so").collect();
     assert!(left.is_empty(), "{left:?} is left behind");
-    serde_json::from_slice(&output.stdout).unwrap()
+    serde_json::from_slice(&output.stdout).expect("the test made it so")
 }
 
 fn number(value: &Value) -> u64 {
@@ -34,7 +34,7 @@ fn number(value: &Value) -> u64 {
 }
 
 fn sum(groups: &Value, field: &str) -> u64 {
-    groups.as_array().unwrap().iter().map(|group| number(&group[field])).sum()
+    groups.as_array().expect("the test made it so").iter().map(|group| number(&group[field])).sum()
 }
 
 /// What must hold of a row, however long anything took.
@@ -70,10 +70,10 @@ fn the_demo_s_table_adds_up() {
     let report = report(&TINY_DEMO);
     let phases = ["baseline", "fifo", "fair"].map(|phase| &report[phase]);
     for phase in phases {
-        phase["groups"].as_array().unwrap().iter().for_each(assert_adds_up);
+        phase["groups"].as_array().expect("the test made it so").iter().for_each(assert_adds_up);
         assert_adds_up(&phase["others"]);
         assert!(number(&phase["slots_seen"]) <= 12, "no more than the pool: {phase}");
-        let jain = phase["jain"].as_f64().unwrap();
+        let jain = phase["jain"].as_f64().expect("the test made it so");
         assert!((0.0..=1.000_001).contains(&jain), "{jain}");
     }
     let [baseline, fifo, fair] = phases.map(|phase| {
@@ -92,18 +92,19 @@ fn the_demo_s_table_adds_up() {
 #[test]
 fn the_demo_s_verdicts_follow_from_its_numbers() {
     let report = report(&TINY_DEMO);
-    let p95 = |phase: &str| number(&report[phase]["others"]["latency"]["p95_us"]) as f64;
-    let ratio = report["fair_ratio"].as_f64().unwrap();
+    let p95 =
+        |phase: &str| report[phase]["others"]["latency"]["p95_us"].as_f64().expect("a number");
+    let ratio = report["fair_ratio"].as_f64().expect("the test made it so");
     assert!((ratio - p95("fair") / p95("baseline")).abs() < 1e-9);
     let met: Vec<bool> = report["expectations"]
         .as_array()
-        .unwrap()
+        .expect("the test made it so")
         .iter()
-        .map(|expectation| expectation["met"].as_bool().unwrap())
+        .map(|expectation| expectation["met"].as_bool().expect("the test made it so"))
         .collect();
     let missed = |phase: &str| number(&report[phase]["others"]["sla_missed"]);
     let expected = [
-        report["fifo_ratio"].as_f64().unwrap() >= 10.0,
+        report["fifo_ratio"].as_f64().expect("the test made it so") >= 10.0,
         missed("fifo") > 0,
         ratio <= 1.1,
         missed("fair") == 0,
@@ -120,23 +121,25 @@ fn arrivals(folder: &Path) -> String {
     }
     text.push_str("timer,small-b,3000,10\n");
     let file = folder.join("arrivals.csv");
-    std::fs::write(&file, text).unwrap();
-    file.to_str().unwrap().to_owned()
+    std::fs::write(&file, text).expect("the test made it so");
+    file.to_str().expect("the test made it so").to_owned()
 }
 
 #[test]
 fn a_replay_submits_every_row_under_each_policy() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("the test made it so");
     let file = arrivals(folder.path());
     let report =
         report(&["replay", "--json", "--arrivals", &file, "--speed", "10", "--slots", "2"]);
     assert_eq!((number(&report["arrivals"]), number(&report["tenants"])), (61, 3));
-    let policies = report["policies"].as_array().unwrap();
-    let names: Vec<&str> =
-        policies.iter().map(|policy| policy["policy"].as_str().unwrap()).collect();
+    let policies = report["policies"].as_array().expect("the test made it so");
+    let names: Vec<&str> = policies
+        .iter()
+        .map(|policy| policy["policy"].as_str().expect("the test made it so"))
+        .collect();
     assert_eq!(names, ["fifo", "default"]);
     for policy in policies {
-        policy["groups"].as_array().unwrap().iter().for_each(assert_adds_up);
+        policy["groups"].as_array().expect("the test made it so").iter().for_each(assert_adds_up);
         assert_eq!(number(&policy["all"]["submitted"]), 61);
         assert_eq!(sum(&policy["groups"], "submitted"), 61);
         assert_eq!(sum(&policy["groups"], "tenants"), 3);
@@ -146,10 +149,14 @@ fn a_replay_submits_every_row_under_each_policy() {
 
 #[test]
 fn a_bad_row_is_refused_with_its_line_before_anything_starts() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("the test made it so");
     let file = folder.path().join("bad.csv");
-    std::fs::write(&file, "tenant,arrival_ms,service_ms\na,1,2\na,2,soon\n").unwrap();
-    let output = fairlane(folder.path(), &["replay", "--arrivals", file.to_str().unwrap()]);
+    std::fs::write(&file, "tenant,arrival_ms,service_ms\na,1,2\na,2,soon\n")
+        .expect("the test made it so");
+    let output = fairlane(
+        folder.path(),
+        &["replay", "--arrivals", file.to_str().expect("the test made it so")],
+    );
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     let said = stderr(&output);
     assert!(said.contains("line 3: service_ms is \"soon\": expected milliseconds"), "{said}");
@@ -157,14 +164,14 @@ fn a_bad_row_is_refused_with_its_line_before_anything_starts() {
 
 #[test]
 fn a_benchmark_prints_ratios_of_what_it_measured() {
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path().to_str().unwrap();
+    let folder = tempfile::tempdir().expect("the test made it so");
+    let here = folder.path().to_str().expect("the test made it so");
     let report = report(&["bench", "latency", "--json", "--seconds", "1", "--data", here]);
-    let lines = report["parts"][0]["lines"].as_array().unwrap();
+    let lines = report["parts"][0]["lines"].as_array().expect("the test made it so");
     let first = &lines[0];
-    let of = |field: &str| first[field].as_f64().unwrap();
+    let of = |field: &str| first[field].as_f64().expect("the test made it so");
     assert_eq!(first["unit"], "microseconds");
     assert!((of("ratio") - of("target") / of("value")).abs() < 1e-9, "less is better: {first}");
-    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    let left: Vec<_> = std::fs::read_dir(folder.path()).expect("the test made it so").collect();
     assert!(left.is_empty(), "{left:?} is left behind");
 }

@@ -194,7 +194,7 @@ fn spec<T: DeserializeOwned>(mut value: Value, origin: &Origin) -> Result<T, Vec
         let is_missing = error.code == "missing-field";
         let taken_out = take_out(&mut value, &error.pointer);
         // A field that was taken out before is missing now: that is no news.
-        if !(is_missing && !mistakes.is_empty()) {
+        if !is_missing || mistakes.is_empty() {
             let at = match error.code {
                 "unknown-field" => origin.key_place(&error.pointer),
                 _ => origin.place(&error.pointer),

@@ -179,7 +179,7 @@ mod tests {
         let records =
             [run(0, 0, SECOND), run(0, 0, SECOND), run(1, 0, 2 * SECOND), run(1, 0, 2 * SECOND)];
         assert_eq!(one_window(&records), Some(0.5));
-        assert_eq!(utilisation(&shares(), &records, 0, Duration::from_secs(4)), 0.5);
+        assert!((utilisation(&shares(), &records, 0, Duration::from_secs(4)) - 0.5).abs() < 1e-9);
     }
 
     #[test]
