@@ -117,6 +117,8 @@ async fn submit_until(client: Client, record: Arc<Record>, stop: Arc<AtomicBool>
     let mut count = 0;
     while !stop.load(Ordering::SeqCst) {
         count += 1;
+        // Load, but not more than the smallest tenant's two slots can work off in seconds.
+        tokio::time::sleep(Duration::from_millis(20)).await;
         let (tenant, _) = TENANTS[(number as usize + count) % TENANTS.len()];
         let key = format!("{number}-{count}");
         loop {
@@ -180,7 +182,7 @@ async fn work(record: &Record, leases: &[Lease]) -> Vec<Report> {
 fn fresh_seed() -> u64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
-        .map_or(1, |now| now.as_micros() as u64)
+        .map_or(1, |now| u64::from(now.subsec_nanos()) | 1)
 }
 
 /// Vigna's xorshift, which is enough to spread the kills.

@@ -26,7 +26,7 @@ impl Server {
         server.ready().await;
         let key = std::fs::read_to_string(server.data.path().join("operator.key"))
             .expect("the operator's key");
-        server.key = key.trim().to_owned();
+        key.trim().clone_into(&mut server.key);
         server
     }
 
@@ -78,6 +78,7 @@ fn spawn(data: &tempfile::TempDir, port: u16) -> Child {
         .expect("the binary is there");
     // Its messages are passed on, so that a failure of the test shows them.
     let messages = child.stderr.take().expect("it was asked for");
+    #[expect(clippy::print_stderr, reason = "the runner shows it with a failure")]
     std::thread::spawn(move || {
         for line in BufReader::new(messages).lines().map_while(Result::ok) {
             eprintln!("server: {line}");
