@@ -3,6 +3,7 @@
 //! Delivery is at least once, outcomes are recorded once: a report counts only with the fence of the lease that
 //! its instance holds now, from the worker that holds it.
 
+use crate::id::{PoolName, WorkerName};
 use crate::row::{Failure, LeaseId, Part, Payload};
 use crate::time::Time;
 
@@ -27,7 +28,7 @@ impl Cell {
         let mut answer = Exchanged::default();
         for report in reports {
             let lease = report.lease.clone();
-            let receipt = self.report(&worker, report, turn);
+            let receipt = self.report((&worker, &name), report, turn);
             answer.receipts.push((lease, receipt));
         }
         let Some(pool) = self.directory.pools.find(&name) else {
@@ -95,7 +96,7 @@ impl Cell {
 
     fn report(
         &mut self,
-        worker: &crate::id::WorkerName,
+        (worker, pool): (&WorkerName, &PoolName),
         report: Report,
         turn: &mut Turn,
     ) -> Receipt {
@@ -106,7 +107,8 @@ impl Cell {
         let State::Leased(lease) = &self.runs.get(at.run).node(at.node).state else {
             return Receipt::Stale(Stale::Superseded);
         };
-        if lease.worker != *worker {
+        // A worker's key may be bound to pools, so a report counts only from the pool of its lease.
+        if lease.worker != *worker || self.directory.pools.names[lease.pool] != *pool {
             return Receipt::Stale(Stale::NotHolder);
         }
         let revoked = lease.revoked;
