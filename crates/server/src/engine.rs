@@ -127,6 +127,7 @@ impl Engine {
             State::StoreFull => Refused::new(Code::StoreFull)
                 .detail("what is acknowledged is safe; nothing new is taken until there is room")
                 .retry_after(Span::from_secs(5)),
+            State::Broken => Refused::new(Code::Internal).retry_after(Span::from_secs(1)),
             State::Ready | State::StoreFailed | State::Lost => Refused::new(Code::StoreUnavailable)
                 .detail("the request may or may not have been done: try again with the same idempotency key")
                 .retry_after(Span::from_secs(1)),

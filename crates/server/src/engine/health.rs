@@ -10,6 +10,8 @@ pub(crate) enum State {
     StoreFull,
     /// The store failed. Tried again and again.
     StoreFailed,
+    /// The cell broke an assertion, and is loaded again.
+    Broken,
     /// Another owner has the store now. Not tried again.
     Lost,
     Stopping,
@@ -30,7 +32,8 @@ impl Health {
             0 => State::Ready,
             1 => State::StoreFull,
             2 => State::StoreFailed,
-            3 => State::Lost,
+            3 => State::Broken,
+            4 => State::Lost,
             _ => State::Stopping,
         }
     }
@@ -47,6 +50,7 @@ impl Health {
             State::Ready => "ok",
             State::StoreFull => "the store is full",
             State::StoreFailed => "the store does not answer",
+            State::Broken => "recovering from a mistake of the server",
             State::Lost => "another server owns the store",
             State::Stopping => "stopping",
         }

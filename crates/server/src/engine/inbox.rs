@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use fairlane_store::Error as StoreError;
+use fairlane_store::{Epoch, Error as StoreError};
 
 use super::Message;
 
@@ -29,6 +29,8 @@ struct Waiting {
 /// How a commit went that another thread made.
 #[derive(Debug)]
 pub(crate) struct Committed {
+    /// Under which the commit was made: one of an earlier epoch means nothing any more.
+    pub(crate) epoch: Epoch,
     pub(crate) result: Result<(), StoreError>,
     pub(crate) took: Duration,
 }

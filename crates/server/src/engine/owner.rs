@@ -9,8 +9,10 @@
 //! something does, a second thread commits while this one steps the next turn.
 //!
 //! If a commit fails, nothing is released: the driver and everyone who waits are dropped, and the cell is
-//! loaded again from the store, until that succeeds.
+//! loaded again from the store, until that succeeds. An assertion of the cell that does not hold is treated in
+//! the same way: what it had in memory is not to be trusted, what is committed is.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -121,7 +123,13 @@ impl Owner {
                 swept: Instant::now(),
                 stopping: false,
             };
-            match session.run() {
+            // Nothing of the session is used after a panic; what it shared is reset from the store.
+            let over = catch_unwind(AssertUnwindSafe(|| session.run()));
+            let over = over.unwrap_or_else(|_| {
+                tracing::error!("the cell broke an assertion: it is loaded again");
+                Over::Failed(State::Broken)
+            });
+            match over {
                 Over::Stopped => return,
                 Over::Failed(state) => match self.recover(state) {
                     Some(again) => loaded = again,
@@ -186,6 +194,15 @@ impl Owner {
     }
 }
 
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Before those who wait are let go, so that they can say why.
+            self.owner.health.enter(State::Broken);
+        }
+    }
+}
+
 impl Session<'_> {
     fn run(mut self) -> Over {
         match self.serve() {
@@ -201,7 +218,10 @@ impl Session<'_> {
         self.turn()?;
         loop {
             let until = self.wake_at();
-            if let Some(Committed { result, took }) = self.owner.inbox.take(&mut messages, until) {
+            let committed = self.owner.inbox.take(&mut messages, until);
+            if let Some(Committed { result, took, .. }) =
+                committed.filter(|committed| committed.epoch == self.epoch)
+            {
                 result?;
                 self.settle(took);
             }
@@ -323,7 +343,7 @@ fn commit_batches(
     while let Ok((epoch, changes)) = batches.recv() {
         let started = Instant::now();
         let result = commit(journal, epoch, &changes);
-        inbox.committed(Committed { result, took: started.elapsed() });
+        inbox.committed(Committed { epoch, result, took: started.elapsed() });
     }
 }
 
