@@ -161,6 +161,9 @@ impl Tree {
         let level = self.children_of(parent);
         self.levels[level].flows += 1;
         self.levels[level].weights += u64::from(flow.weight);
+        // A tag that was kept while the flow was away may have been scaled to a new weight meanwhile.
+        let clock = &mut self.levels[level].clock;
+        clock.start_max = clock.start_max.max(flow.start);
         flow.parent = parent;
         self.flows.insert(flow)
     }
