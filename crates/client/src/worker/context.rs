@@ -147,10 +147,7 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_waits_for_the_end_is_woken() {
         let context = Context::new(fixture::lease("a"));
-        let waiting = tokio::spawn({
-            let cancelled = context.cancelled();
-            async move { cancelled.await }
-        });
+        let waiting = tokio::spawn(context.cancelled());
         assert!(context.cancel(), "it has asked");
         waiting.await.unwrap();
         context.cancelled().await;

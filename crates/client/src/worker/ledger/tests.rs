@@ -1,3 +1,5 @@
+//! The ledger of leases by scenarios: what is told to the server, and when it may be forgotten.
+
 use fairlane_api::worker::{Acceptance, Completed, Exchanged, Reason, Receipt, Report};
 use serde_json::value::RawValue;
 
