@@ -2,7 +2,7 @@
 //!
 //! [`world::World`] plays one seed: clients, workers and an operator speak to the same `core::driver` that the server
 //! runs, over a network that loses and delays, with a store that is slow, refuses, or takes a commit and does not
-//! say so, and with a process that dies at every point in between. [`check`] holds what is promised against what is
+//! say so, and with a process that dies at every point in between. `check` holds what is promised against what is
 //! committed, released and believed.
 //!
 //! Everything follows from the seed. The crate reads no clock and no randomness; a failure is repeated by its seed:
