@@ -3,10 +3,11 @@
 
 mod definition;
 mod located;
+mod references;
 mod resource;
 mod set;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -20,6 +21,7 @@ pub(crate) use definition::Definition;
 use crate::mistake::{self, Mistake};
 use crate::printer::Printer;
 use crate::target::Target;
+use references::Names;
 use resource::{Declaration, Kind};
 use set::Set;
 
@@ -43,9 +45,15 @@ pub(crate) struct Apply {
 impl Apply {
     pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
         let printer = target.printer();
-        let set = read(printer, &self.files)?;
-        let client = target.client()?;
-        check(&client, printer, &set).await?;
+        let (set, mistakes) = Set::read(&self.files)?;
+        let client = match target.client() {
+            Ok(client) => client,
+            Err(error) => {
+                mistake::report(printer, mistakes)?;
+                return Err(error);
+            }
+        };
+        check(&client, printer, &set, mistakes).await?;
         let applied = if self.dry_run {
             set.all().map(|declaration| Applied::new(declaration, None)).collect()
         } else {
@@ -61,8 +69,8 @@ pub(crate) async fn load(
     printer: Printer,
     files: &[PathBuf],
 ) -> anyhow::Result<()> {
-    let set = read(printer, files)?;
-    check(client, printer, &set).await?;
+    let (set, mistakes) = Set::read(files)?;
+    check(client, printer, &set, mistakes).await?;
     let applied = write(client, printer, &set).await?;
     let changed = applied.iter().filter(|applied| applied.changed == Some(true)).count();
     printer.note(&format!("{} declarations read, {changed} of them new or changed", applied.len()));
@@ -93,30 +101,39 @@ impl Applied {
     }
 }
 
-fn read(printer: Printer, files: &[PathBuf]) -> anyhow::Result<Set> {
-    let paths: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
-    let (set, mistakes) = Set::read(&paths)?;
-    mistake::report(printer, mistakes)?;
-    Ok(set)
+/// Asks the server about each declaration, and shows everything that it would refuse, with the mistakes that
+/// the files have anyway.
+async fn check(
+    client: &Client,
+    printer: Printer,
+    set: &Set,
+    mut mistakes: Vec<Mistake>,
+) -> anyhow::Result<()> {
+    match refusals(client, printer, set).await {
+        Ok(refusals) => mistakes.extend(refusals),
+        // What the files have is worth saying before that the server cannot be asked.
+        Err(_) if !mistakes.is_empty() => {}
+        Err(error) => return Err(error),
+    }
+    mistake::report(printer, mistakes)
 }
 
-/// Asks the server about each declaration, and shows everything that it would refuse.
-async fn check(client: &Client, printer: Printer, set: &Set) -> anyhow::Result<()> {
+async fn refusals(client: &Client, printer: Printer, set: &Set) -> anyhow::Result<Vec<Mistake>> {
+    let names = Names::read(client, set).await?;
     let bar = printer.bar(set.len() as u64, "checking");
-    let mut mistakes = Vec::new();
+    let mut mistakes: Vec<Mistake> =
+        set.all().flat_map(|declaration| names.missing(declaration)).collect();
     for (declaration, answer) in put(client, set.all(), Write::Check, &bar).await {
         match answer {
             Ok(_) => {}
             Err(Error::Problem(problem)) if is_mistake(&problem) => {
-                if !set.answers(&declaration, &problem) {
-                    mistakes.extend(declaration.mistakes(&problem));
-                }
+                mistakes.extend(set.refused(&declaration, &problem));
             }
             Err(error) => return Err(error.into()),
         }
     }
     bar.finish_and_clear();
-    mistake::report(printer, mistakes)
+    Ok(mistakes)
 }
 
 /// Declares all of it, what others refer to first.

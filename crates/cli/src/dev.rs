@@ -59,11 +59,11 @@ impl Dev {
         let key = read_key(&self.data.join(OPERATOR_KEY_FILE))?;
         let client = Client::new(url, &key)?;
         let worker_key = worker_key(&client, &self.data).await?;
+        first_pool(&client).await?;
         if !self.files.is_empty() {
             apply::load(&client, printer, &self.files).await?;
         }
         let tenant = first_tenant(&client).await?;
-        first_pool(&client).await?;
         let reach = json!({
             "url": url, "key": key, "worker_key": worker_key, "tenant": tenant,
         });

@@ -159,7 +159,8 @@ impl Worker {
         self
     }
 
-    /// Works until SIGTERM or ctrl-c, then drains.
+    /// Works until SIGTERM or ctrl-c, then drains: asks for nothing, finishes what it holds, and reports until
+    /// the server has accepted it all, or a second signal comes.
     ///
     /// # Errors
     /// If the server refuses the worker, if signals cannot be listened for, or on a second signal.
@@ -182,10 +183,11 @@ impl Worker {
         }
     }
 
-    /// Works until `stop` ends, then drains. Dropping the returned future drops the tasks with it.
+    /// Works until `stop` ends, then drains as [`Worker::run`] does. Dropping the returned future drops the tasks
+    /// with it.
     ///
     /// # Errors
-    /// If the server refuses the worker.
+    /// If the server refuses the worker. Tasks under way are dropped: their outcomes could not be reported.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         if self.tasks.is_empty() {
             return Err(Error::NoTask);

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context;
-use fairlane_core::plan::StepKind;
-use fairlane_workflow::{Format, Known, Source, parse};
+use fairlane_core::id::PoolName;
+use fairlane_core::plan::Workflow;
+use fairlane_workflow::{Format, Known, Source, no_files, parse};
 use serde_json::Value;
 
 use super::located;
@@ -23,7 +24,9 @@ pub(crate) struct Definition {
     /// server reads no files.
     pub(super) text: String,
     pub(super) format: Format,
-    pub(super) pools: BTreeSet<String>,
+    /// What the author wrote.
+    original: String,
+    /// Tenants of its schedules.
     pub(super) tenants: BTreeSet<String>,
 }
 
@@ -45,27 +48,46 @@ impl Definition {
             std::fs::read_to_string(folder.join(name))
                 .map_err(|error| format!("the file {name:?} cannot be read: {error}"))
         };
-        let source = Source { text, format: Format::Auto, file: &file };
-        let workflow = parse(&source, &Known::default(), &files)
-            .map_err(|mistakes| mistakes.into_iter().map(Mistake::from).collect::<Vec<_>>())?;
-        let pools = workflow.steps.iter().filter_map(|step| match &step.kind {
-            StepKind::Task { pool, .. } => Some(pool.to_string()),
-            StepKind::Wait(_) | StepKind::Call { .. } => None,
-        });
+        let workflow = read(&file, text, &Known::default(), &files)?;
         let tenants = workflow.schedules.iter().map(|schedule| schedule.tenant.to_string());
-        let (text, format) =
+        let (sent, format) =
             self_contained(&file, text, &files).map_err(|mistake| vec![mistake])?;
         Ok(Self {
             name: workflow.name.to_string(),
             version: workflow.version,
             steps: workflow.steps.len(),
-            pools: pools.collect(),
             tenants: tenants.collect(),
             file,
-            text,
+            text: sent,
             format,
+            original: text.to_owned(),
         })
     }
+
+    /// Steps whose pool is none of these.
+    pub(super) fn check_pools(&self, pools: &BTreeSet<String>) -> Vec<Mistake> {
+        let pools = pools.iter().filter_map(|name| Some((PoolName::parse(name).ok()?, None)));
+        let known = Known { pools: Some(pools.collect()) };
+        // Whatever else is said is known already, or is about files that are not read again.
+        let mut mistakes = match read(&self.file, &self.original, &known, &no_files) {
+            Ok(_) => Vec::new(),
+            Err(mistakes) => mistakes,
+        };
+        mistakes.retain(|mistake| mistake.code == "unknown-pool");
+        mistakes
+    }
+}
+
+/// Reads a definition as the server would.
+fn read(
+    file: &str,
+    text: &str,
+    known: &Known,
+    files: &fairlane_workflow::Files<'_>,
+) -> Result<Workflow, Vec<Mistake>> {
+    let source = Source { text, format: Format::Auto, file };
+    parse(&source, known, files)
+        .map_err(|mistakes| mistakes.into_iter().map(Mistake::from).collect())
 }
 
 /// The definition with the schemas in it that it names by file.
@@ -137,6 +159,8 @@ mod tests {
             (definition.name.as_str(), definition.version, definition.steps),
             ("loan", 2, 1)
         );
-        assert!(definition.pools.contains("fast"));
+        assert_eq!(definition.check_pools(&["fast".to_owned()].into()), []);
+        let [mistake] = definition.check_pools(&BTreeSet::new()).try_into().unwrap();
+        assert_eq!((mistake.line, mistake.code.as_str()), (5, "unknown-pool"));
     }
 }

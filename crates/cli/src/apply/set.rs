@@ -1,6 +1,6 @@
 //! All declarations of some files, with the mistakes of all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,12 +19,14 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 pub(super) struct Set {
     /// By kind and name; of a workflow also by version.
     declarations: BTreeMap<(Kind, String, u32), Arc<Declaration>>,
+    /// Also of declarations that have mistakes: what refers to them has none.
+    names: BTreeSet<(Kind, String)>,
     mistakes: Vec<Mistake>,
 }
 
 impl Set {
     /// Reads files, and of folders the files in them that can be declarations.
-    pub(super) fn read(paths: &[&Path]) -> anyhow::Result<(Self, Vec<Mistake>)> {
+    pub(super) fn read(paths: &[PathBuf]) -> anyhow::Result<(Self, Vec<Mistake>)> {
         let mut set = Self::default();
         for path in paths {
             if path.is_dir() {
@@ -51,23 +53,34 @@ impl Set {
         self.declarations.len()
     }
 
-    /// Whether what the server misses will be there once the whole set is declared.
-    pub(super) fn answers(&self, declaration: &Declaration, problem: &Problem) -> bool {
-        let has = |kind, name: &str| {
-            self.declarations.keys().any(|(known, found, _)| *known == kind && found == name)
-        };
+    pub(super) fn names(&self) -> impl Iterator<Item = (Kind, &str)> {
+        self.names.iter().map(|(kind, name)| (*kind, name.as_str()))
+    }
+
+    pub(super) fn has_any(&self, kind: Kind) -> bool {
+        self.declarations.values().any(|declaration| declaration.kind() == kind)
+    }
+
+    /// What a refusal of the server says about the files, beyond the names that are checked for the whole set.
+    pub(super) fn refused(&self, declaration: &Declaration, problem: &Problem) -> Vec<Mistake> {
         match (&declaration.spec, problem.code()) {
-            (Spec::Tenant(spec), Some(Code::UnknownOrg)) => has(Kind::Org, &spec.org),
-            (Spec::Tenant(spec), Some(Code::UnknownTier)) => has(Kind::Tier, &spec.tier),
-            (Spec::Workflow(definition), Some(Code::UnknownTenant)) => {
-                definition.tenants.iter().any(|tenant| has(Kind::Tenant, tenant))
+            (Spec::Tenant(_), Some(Code::UnknownOrg | Code::UnknownTier)) => Vec::new(),
+            (Spec::Workflow(definition), Some(Code::UnknownTenant))
+                if definition.tenants.iter().any(|tenant| self.has(Kind::Tenant, tenant)) =>
+            {
+                Vec::new()
             }
-            (Spec::Workflow(definition), Some(Code::UnknownPool | Code::InvalidWorkflow)) => {
-                problem.mistakes.iter().all(|mistake| mistake.code == "unknown-pool")
-                    && definition.pools.iter().any(|pool| has(Kind::Pool, pool))
+            (Spec::Workflow(_), Some(Code::InvalidWorkflow)) => {
+                let mut mistakes = declaration.mistakes(problem);
+                mistakes.retain(|mistake| mistake.code != "unknown-pool");
+                mistakes
             }
-            _ => false,
+            _ => declaration.mistakes(problem),
         }
+    }
+
+    fn has(&self, kind: Kind, name: &str) -> bool {
+        self.names().any(|known| known == (kind, name))
     }
 
     fn read_file(&mut self, path: &Path, from: From) -> anyhow::Result<()> {
@@ -146,6 +159,7 @@ impl Set {
     }
 
     fn declare(&mut self, kind: Kind, name: &str, value: &Located, origin: Origin) {
+        self.names.insert((kind, name.to_owned()));
         match resource::read(kind, name, value.to_json(), &origin) {
             Ok(spec) => {
                 let declaration = Declaration { name: name.to_owned(), spec, origin };
@@ -226,7 +240,7 @@ mod tests {
         for (name, text) in files {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
-        let (set, mut mistakes) = Set::read(&[folder.path()]).unwrap();
+        let (set, mut mistakes) = Set::read(&[folder.path().to_owned()]).unwrap();
         mistakes.sort();
         let lines: String = mistakes.iter().map(|mistake| format!("{mistake}\n")).collect();
         (set, lines.replace(&format!("{}/", folder.path().display()), ""))

@@ -140,7 +140,7 @@ impl Session {
                 Ok(())
             }
             Err(error)
-                if matches!(error.status(), Some(400 | 413 | 422))
+                if blames_a_report(&error)
                     && self.ledger.unreadable(flight, &error.to_string()) =>
             {
                 Ok(())
@@ -243,6 +243,16 @@ fn unfinished(error: JoinError) -> TaskError {
             TaskError::retryable(class::PANIC, message)
         }
         Err(_) => TaskError::fatal(class::CANCELLED, "the lease was revoked and the task stopped"),
+    }
+}
+
+/// What a report says cannot be read, rather than what the worker says of itself.
+fn blames_a_report(error: &Error) -> bool {
+    let pointer = error.problem().and_then(|problem| problem.pointer.as_deref());
+    match error.status() {
+        Some(413) => true,
+        Some(400 | 422) => pointer.is_none_or(|pointer| pointer.starts_with("/report")),
+        _ => false,
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Cell, Turn};
 use crate::plan::{StepKind, Wait};
 
 /// Signals in one run's inbox that no step has taken yet.
-const INBOX_MAX: usize = 1_000;
+pub(crate) const INBOX_MAX: usize = 1_000;
 
 impl Cell {
     pub(crate) fn command(

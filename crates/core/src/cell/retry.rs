@@ -10,6 +10,7 @@ use crate::time::Time;
 
 use super::advance::downstream;
 use super::change::Change;
+use super::command::INBOX_MAX;
 use super::effect::Response;
 use super::input::Retry;
 use super::live::Shape;
@@ -92,6 +93,10 @@ impl Cell {
         turn.write(Change::Run(Box::new(row.clone())));
         let revision = row.revision;
         let place = self.restore_run(Restored { row, steps: kept, tenant, shape, revision }, turn);
+        // The inbox of the run's earlier life is in the store and not here: new signals are numbered past all of it, so
+        // that none replaces one that was acknowledged. A life takes at most as many numbers as it makes revisions,
+        // and an inbox more.
+        self.runs.get_mut(place).signals = revision * 2 * INBOX_MAX as u64;
         self.revive(place, turn);
         Ok(RunStatus::Running)
     }

@@ -182,6 +182,23 @@ impl Desk {
         (run.expect("the run was submitted"), steps.into_values().collect())
     }
 
+    /// Signals in the run's inbox as they are committed: sequence and payload.
+    pub(crate) fn signals(&self, key: &RunKey) -> Vec<(u64, Payload)> {
+        let mut inbox = std::collections::BTreeMap::new();
+        for change in &self.committed {
+            match change {
+                Change::Signal(row) if row.key == *key => {
+                    inbox.insert(row.sequence, row.payload.clone());
+                }
+                Change::TakeSignal { key: of, sequence, .. } if of == key => {
+                    inbox.remove(sequence);
+                }
+                _ => {}
+            }
+        }
+        inbox.into_iter().collect()
+    }
+
     pub(crate) fn command(&mut self, key: &RunKey, command: Command) -> Response {
         self.ask(|reply| Input::Command(reply, key.clone(), command))
     }

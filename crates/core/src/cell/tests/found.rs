@@ -137,3 +137,22 @@ fn an_answer_to_an_earlier_life_of_a_run_is_none_to_its_retry() {
     desk.evaluate(Ok(Value::Condition(true)));
     assert_eq!(desk.lease("w").len(), 1);
 }
+
+#[test]
+fn a_retried_run_keeps_the_signals_it_had_not_taken() {
+    let listens = listener("listens", &[0]);
+    let mut desk = Desk::new(workflow("sig", vec![step("work", &[]), listens]));
+    let run = desk.submit("a", "sig");
+    let send_payload = |desk: &mut Desk, text: &str| {
+        let (name, payload) = (name("go"), payload(text));
+        desk.command(&run, Command::Signal { name, payload });
+    };
+    send_payload(&mut desk, "1");
+    let grants = desk.lease("w");
+    desk.fail("w", &grants[0].lease, false);
+    let rows = desk.rows(&run);
+    desk.retry(&rows);
+    send_payload(&mut desk, "2");
+    let payloads: Vec<_> = desk.signals(&run).into_iter().map(|(_, payload)| payload).collect();
+    assert_eq!(payloads, [payload("1"), payload("2")], "both acknowledged signals are stored");
+}

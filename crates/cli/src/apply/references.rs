@@ -1,0 +1,65 @@
+//! Names that declarations refer to: each must be declared in the files or on the server.
+
+use std::collections::BTreeSet;
+
+use fairlane_client::Client;
+
+use super::resource::{Declaration, Kind, Spec};
+use super::set::Set;
+use crate::mistake::Mistake;
+
+/// What can be referred to.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    orgs: BTreeSet<String>,
+    tiers: BTreeSet<String>,
+    pools: BTreeSet<String>,
+}
+
+impl Names {
+    /// The names on the server and those of the set.
+    pub(super) async fn read(client: &Client, set: &Set) -> anyhow::Result<Self> {
+        let mut names = Self::default();
+        if set.has_any(Kind::Tenant) {
+            let (orgs, tiers) = tokio::try_join!(client.orgs(), client.tiers())?;
+            names.orgs = orgs.into_iter().map(|org| org.id).collect();
+            names.tiers = tiers.into_iter().map(|tier| tier.name).collect();
+        }
+        if set.has_any(Kind::Workflow) {
+            names.pools = client.pools().await?.into_iter().map(|pool| pool.name).collect();
+        }
+        for (kind, name) in set.names() {
+            match kind {
+                Kind::Org => names.orgs.insert(name.to_owned()),
+                Kind::Tier => names.tiers.insert(name.to_owned()),
+                Kind::Pool => names.pools.insert(name.to_owned()),
+                Kind::Valve | Kind::Tenant | Kind::Workflow => false,
+            };
+        }
+        Ok(names)
+    }
+
+    /// What a declaration refers to and is nowhere.
+    pub(super) fn missing(&self, declaration: &Declaration) -> Vec<Mistake> {
+        let origin = &declaration.origin;
+        let mistake = |pointer: &str, code: &str, what: &str, name: &str| {
+            let message = format!("no {what} is named `{name}`");
+            let expected = Some(format!("{what} in the files or on the server"));
+            origin.mistake(origin.place(pointer), code, message, expected)
+        };
+        match &declaration.spec {
+            Spec::Tenant(spec) => {
+                let mut mistakes = Vec::new();
+                if !self.orgs.contains(&spec.org) {
+                    mistakes.push(mistake("/org", "unknown-org", "organisation", &spec.org));
+                }
+                if !self.tiers.contains(&spec.tier) {
+                    mistakes.push(mistake("/tier", "unknown-tier", "tier", &spec.tier));
+                }
+                mistakes
+            }
+            Spec::Workflow(definition) => definition.check_pools(&self.pools),
+            Spec::Org(_) | Spec::Tier(_) | Spec::Pool(_) | Spec::Valve(_) => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The real binary: what it prints where, and how it ends.
+
+mod commands;
+mod curl;
+mod files;
+mod kill;
+mod process;
+mod usage;

@@ -1,0 +1,154 @@
+//! Wrong command lines, help, and servers that are not there.
+
+use expect_test::expect;
+
+use super::process::Binary;
+
+#[tokio::test]
+async fn a_wrong_command_line_is_code_2_and_says_what_is_right() {
+    let binary = Binary::alone();
+    for arguments in [
+        &["fly"][..],
+        &["run"],
+        &["run", "loan", "--tenant", "t", "--lane", "fast"],
+        &["worker", "--slots", "0"],
+        &["key", "create", "king"],
+        &["pool", "put", "p", "--long-over-ms", "5"],
+        &["completions", "cmd"],
+        &["top", "--interval-ms", "1"],
+    ] {
+        let said = binary.run(arguments).await;
+        assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{arguments:?}");
+        assert!(said.stderr.starts_with("error: "), "{arguments:?}: {}", said.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_call_without_a_key_is_code_2() {
+    let said = Binary::alone().run(&["tenant", "list"]).await;
+    expect![[r#"
+        exit code 2
+        --- stderr
+        error: an API key is needed: --key or FAIRLANE_KEY (`fairlane dev` prints one)
+    "#]]
+    .assert_eq(&said.show(&[]));
+}
+
+#[tokio::test]
+async fn an_input_that_is_no_json_is_code_2() {
+    let binary = Binary::at("http://127.0.0.1:1", "fl_x");
+    binary.write("bad.json", "{\"a\": }");
+    let said = binary.run(&["run", "loan", "--input", "{a}"]).await;
+    expect![[r#"
+        exit code 2
+        --- stderr
+        error: --input is not JSON: key must be a string at line 1 column 2
+    "#]]
+    .assert_eq(&said.show(&[]));
+    let said = binary.run(&["run", "loan", "--input", "@bad.json"]).await;
+    expect![[r#"
+        exit code 2
+        --- stderr
+        error: bad.json is not JSON: expected value at line 1 column 7
+    "#]]
+    .assert_eq(&said.show(&[]));
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_code_5() {
+    let binary = Binary::at("http://127.0.0.1:1", "fl_x");
+    let said = binary.run(&["run", "loan", "--input", "@none.json"]).await;
+    expect![[r#"
+        exit code 5
+        --- stderr
+        error: cannot read none.json: No such file or directory (os error 2)
+    "#]]
+    .assert_eq(&said.show(&[]));
+}
+
+#[tokio::test]
+async fn a_malformed_address_is_code_2() {
+    let said = Binary::at("localhost:7420", "fl_x").run(&["runs"]).await;
+    expect![[r#"
+        exit code 2
+        --- stderr
+        error: "localhost:7420" is not the address of a server: expected http://HOST:PORT (TLS is not supported yet)
+    "#]].assert_eq(&said.show(&[]));
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_code_4() {
+    // Nothing listens on a port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    let binary = Binary::at(&format!("http://{address}"), "fl_x");
+    let said = binary.run(&["tenant", "list"]).await;
+    expect![[r#"
+        exit code 4
+        --- stderr
+        error: cannot connect to ADDRESS: Connection refused (os error 111)
+          hint: is the server running? `fairlane dev` starts one; --url or FAIRLANE_URL names another
+    "#]].assert_eq(&said.show(&[(&address, "ADDRESS")]));
+    let said = binary.run(&["tenant", "list", "--json"]).await;
+    let error: serde_json::Value = serde_json::from_str(&said.stderr).unwrap();
+    assert_eq!((said.code, &error["exit_code"], &error["problem"]), (4, &4.into(), &().into()));
+}
+
+#[tokio::test]
+async fn the_help_names_all_commands_and_exit_codes() {
+    let help = Binary::alone().ok(&["--help"]).await;
+    expect![[r#"
+        Fairlane, the control plane for platforms that serve many organisations: one binary.
+
+        Usage: fairlane [OPTIONS] <COMMAND>
+
+        Commands:
+          demo         Show on a real server how one tenant's burst does, or does not, reach the others
+          dev          Run a server for development, with its data in a folder
+          serve        Run the server
+          apply        Declare organisations, tiers, pools, tenants and workflows from files
+          run          Submit a run
+          runs         List a tenant's runs, newest first
+          get          Show a run with its steps, or its output
+          explain      Explain what a run waits for: the gate, since when, and what would let it through
+          cancel       Cancel a run, its children, and the steps that workers hold
+          pause        Pause a run: nothing new is dispatched, and what runs, ends
+          resume       Resume a paused run
+          retry        Run an ended run again: from a step, or from the steps that failed
+          signal       Put a signal into a run's inbox
+          tenant       List, look at, declare, suspend and change tenants
+          workflow     List and show workflows, and check definitions
+          pool         List, show and declare pools of worker slots
+          key          Make, list and revoke API keys
+          top          Watch tenants: slots, cap, share, waiting, p95, debt
+          worker       Run a sample worker that executes any task by waiting
+          replay       Replay real arrivals with simulated work and compare policies
+          bench        Measure throughput, latency, the scheduler, memory and start, beside their targets
+          completions  Print a completion script for a shell
+          help         Print this message or the help of the given subcommand(s)
+
+        Options:
+              --url <URL>  Address of the server [env: FAIRLANE_URL=] [default: http://127.0.0.1:7420]
+              --key <KEY>  API key [env: FAIRLANE_KEY]
+              --json       Write data as JSON, for programs
+          -h, --help       Print help
+          -V, --version    Print version
+
+        Exit codes:
+          0    done
+          1    done, and the answer is no: the run failed, the file has mistakes
+          2    the command line is wrong
+          3    the server refused (4xx)
+          4    the server cannot be reached, or cannot serve now (5xx)
+          5    something on this machine is in the way: a file, a port, a store
+          130  interrupted before the work was finished
+    "#]].assert_eq(&help);
+}
+
+#[tokio::test]
+async fn completions_are_made_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = Binary::alone().ok(&["completions", shell]).await;
+        assert!(script.contains("fairlane") && script.contains("explain"), "{shell}");
+    }
+}

@@ -1,0 +1,6 @@
+//! The worker SDK against a real server: calls, tasks, trouble.
+
+mod calls;
+mod tasks;
+mod trouble;
+mod wire;
