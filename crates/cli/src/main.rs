@@ -87,6 +87,19 @@ enum Command {
 }
 
 impl Command {
+    /// Whether it has more to do than one thread can: the server runs inside this process, or a terminal is read.
+    const fn needs_threads(&self) -> bool {
+        matches!(
+            self,
+            Self::Demo(_)
+                | Self::Dev(_)
+                | Self::Serve(_)
+                | Self::Replay(_)
+                | Self::LoadServer
+                | Self::Top(_)
+        )
+    }
+
     async fn execute(self, target: &Target) -> anyhow::Result<()> {
         match self {
             Self::Demo(command) => command.execute(target).await,
@@ -130,8 +143,14 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: Cli) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let Cli { target, command } = cli;
+    // A client or a worker waits more than it computes: on one thread it wakes no other to do so.
+    let mut builder = if command.needs_threads() {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
+    let runtime = builder.enable_all().build()?;
     let result = runtime.block_on(command.execute(&target));
     // What is left are connections: nothing waits for them.
     runtime.shutdown_background();
