@@ -34,9 +34,13 @@ pub(crate) enum Message {
     /// An input that nobody waits for.
     Note(Input),
     Ask(ReplyId, Input, oneshot::Sender<Response>),
-    /// A submission. With `until_end` the answer waits for the end of the run.
+    /// The same for an input with rows that were read in this session.
+    AskIn(u64, ReplyId, Input, oneshot::Sender<Response>),
+    /// A submission, whose idempotency key was looked up in `session`. With `until_end` the answer waits for the end
+    /// of the run.
     Submit {
         submit: Box<Submit>,
+        session: u64,
         until_end: bool,
         answer: oneshot::Sender<Outcome>,
     },
@@ -53,12 +57,20 @@ pub(crate) enum Message {
 pub(crate) struct Engine {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) health: Arc<Health>,
+    /// The epoch under which the cell was loaded last.
+    pub(crate) loaded: Arc<AtomicU64>,
     ids: Arc<AtomicU64>,
 }
 
 impl Engine {
     pub(crate) fn new(health: Arc<Health>) -> Self {
-        Self { inbox: Arc::default(), health, ids: Arc::default() }
+        Self { inbox: Arc::default(), health, loaded: Arc::default(), ids: Arc::default() }
+    }
+
+    /// Names the cell's present memory. What was read of the store beside it is told apart by this from what is read
+    /// after the cell had to be loaded again: commits in between are known to neither.
+    pub(crate) fn session(&self) -> u64 {
+        self.loaded.load(Ordering::Acquire)
     }
 
     /// Sends an input and waits for its reply; a rejection becomes a refusal.
@@ -69,20 +81,38 @@ impl Engine {
         let id = self.reply_id();
         let (answer, reply) = oneshot::channel();
         self.send(Message::Ask(id, input(id), answer))?;
+        self.replied(reply).await
+    }
+
+    /// The same for an input that carries rows, read in the named session: it is not done in another one.
+    pub(crate) async fn ask_in(
+        &self,
+        session: u64,
+        input: impl FnOnce(ReplyId) -> Input,
+    ) -> Result<Response, Refused> {
+        let id = self.reply_id();
+        let (answer, reply) = oneshot::channel();
+        self.send(Message::AskIn(session, id, input(id), answer))?;
+        self.replied(reply).await
+    }
+
+    async fn replied(&self, reply: oneshot::Receiver<Response>) -> Result<Response, Refused> {
         match reply.await.map_err(|_| self.unavailable())? {
             Response::Rejected(rejection) => Err(rejection.into()),
             response => Ok(response),
         }
     }
 
-    /// Sends a submission; the outcome comes through the channel.
+    /// Sends a submission; the outcome comes through the channel. It is not done in another session than the one in
+    /// which its idempotency key was looked up.
     pub(crate) fn submit(
         &self,
         submit: Box<Submit>,
+        session: u64,
         until_end: bool,
     ) -> Result<oneshot::Receiver<Outcome>, Refused> {
         let (answer, outcome) = oneshot::channel();
-        self.send(Message::Submit { submit, until_end, answer })?;
+        self.send(Message::Submit { submit, session, until_end, answer })?;
         Ok(outcome)
     }
 

@@ -29,6 +29,7 @@ mod registry;
 mod runs;
 mod serve;
 mod tenants;
+mod used;
 mod wire;
 mod worker;
 mod workflows;

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fairlane_core::cell::change::Snapshot;
 use fairlane_core::cell::input::{Configure, Input};
+use fairlane_core::id::TenantId;
 use fairlane_core::row::Role;
 use fairlane_core::time::Time;
 use fairlane_store::Store;
@@ -29,6 +30,7 @@ use crate::engine::health::State;
 use crate::engine::owner::{Owner, RELOAD_MIN, own};
 use crate::reads::Reads;
 use crate::registry::Registry;
+use crate::used::UsedKeys;
 
 /// Name of the file that an operator's first key is written to.
 pub const OPERATOR_KEY_FILE: &str = "operator.key";
@@ -46,6 +48,7 @@ pub(crate) struct Surroundings {
     pub(crate) engine: Engine,
     pub(crate) registry: Arc<Registry>,
     pub(crate) reads: Reads,
+    pub(crate) used_keys: Arc<UsedKeys>,
     pub(crate) assembly: Assembly,
     stopping: watch::Receiver<bool>,
 }
@@ -170,12 +173,14 @@ fn open(
     let journal = Arc::new(Mutex::new(store));
     let (epoch, snapshot) = own(&journal)?;
     let registry = Arc::new(Registry::new(&snapshot));
+    let tenants: Vec<TenantId> = snapshot.tenants.iter().map(|tenant| tenant.id.clone()).collect();
     let cache = Arc::new(Cache::new(config.payload_cache_bytes));
     let engine = Engine::new(Arc::default());
     let assembly = Assembly::new(registry.clone(), cache.clone(), reads.clone());
     let owner = Owner {
         inbox: engine.inbox.clone(),
         health: engine.health.clone(),
+        loaded: engine.loaded.clone(),
         journal,
         registry: registry.clone(),
         cache,
@@ -187,8 +192,26 @@ fn open(
         .name("fairlane-cell".to_owned())
         .spawn(move || owner.run(epoch, snapshot))
         .map_err(Error::Thread)?;
-    let shared = Surroundings { config, engine, registry, reads, assembly, stopping };
-    Ok((Arc::new(shared), thread))
+    let used_keys = Arc::new(UsedKeys::new(tenants.is_empty()));
+    let shared = Surroundings { config, engine, registry, reads, used_keys, assembly, stopping };
+    let shared = Arc::new(shared);
+    if !tenants.is_empty() {
+        read_used_keys(&shared, tenants)?;
+    }
+    Ok((shared, thread))
+}
+
+/// Reads which idempotency keys are used, while requests are served already.
+fn read_used_keys(shared: &Shared, tenants: Vec<TenantId>) -> Result<(), Error> {
+    let (used_keys, reads, now) = (shared.used_keys.clone(), shared.reads.clone(), shared.now());
+    let read = move || {
+        if let Err(error) = used_keys.read_from_store(now, &tenants, &reads) {
+            tracing::warn!(%error, "idempotency keys could not be read; submissions ask the store");
+        }
+    };
+    // Nobody waits for it: it ends by itself.
+    let thread = std::thread::Builder::new().name("fairlane-keys".to_owned()).spawn(read);
+    thread.map(drop).map_err(Error::Thread)
 }
 
 /// The newest time that live rows know: the clock of the last start may have been ahead of this one.
@@ -298,3 +321,6 @@ async fn serve(
     }
     drop(permit);
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,6 +77,14 @@ pub trait Read: Send + fmt::Debug {
         key: &str,
     ) -> Result<Option<IdempotencyRow>, Error>;
 
+    /// The tenant's idempotency keys after the given one, in their order.
+    fn idempotency_keys(
+        &mut self,
+        scope: &TenantScope,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Arc<str>, Arc<str>>, Error>;
+
     /// Decisions about the tenant, newest first.
     fn decisions(
         &mut self,

@@ -13,6 +13,7 @@
 //! the same way: what it had in memory is not to be trusted, what is committed is.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,8 @@ pub(crate) type Journal = Arc<Mutex<Box<dyn Store>>>;
 pub(crate) struct Owner {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) health: Arc<Health>,
+    /// The epoch of the session: see [`super::Engine::session`].
+    pub(crate) loaded: Arc<AtomicU64>,
     pub(crate) journal: Journal,
     pub(crate) registry: Arc<Registry>,
     pub(crate) cache: Arc<Cache>,
@@ -112,6 +115,7 @@ impl Owner {
         let mut loaded = (epoch, snapshot);
         loop {
             let (epoch, snapshot) = loaded;
+            self.loaded.store(epoch.0, Ordering::Release);
             let now = self.clock.now();
             let session = Session {
                 driver: Driver::load(now, epoch.0, snapshot),
@@ -243,11 +247,15 @@ impl Session<'_> {
     fn take(&mut self, now: Time, message: Message) {
         match message {
             Message::Note(input) => self.driver.step(now, input),
-            Message::Ask(id, input, answer) => {
+            // What was read for it may be older than what this cell was loaded from: dropped, its requester is told to
+            // try again.
+            Message::AskIn(session, ..) | Message::Submit { session, .. }
+                if session != self.epoch.0 => {}
+            Message::Ask(id, input, answer) | Message::AskIn(_, id, input, answer) => {
                 self.desk.ask(id, answer);
                 self.driver.step(now, input);
             }
-            Message::Submit { submit, until_end, answer } => {
+            Message::Submit { submit, until_end, answer, .. } => {
                 self.desk.submission(submit.reply, submit.key.clone(), until_end, answer);
                 self.driver.step(now, Input::Submit(submit));
             }

@@ -71,11 +71,11 @@ async fn retry(
     OptionalJson(body): OptionalJson<RetryBody>,
 ) -> Result<Answer<Commanded>, Refused> {
     let from = body.from.as_deref().map(|step| name(step, "/from")).transpose()?;
+    let session = shared.engine.session();
     let rows = shared.reads.run_and_steps(&named.scope, named.run).await?;
     let key = named.key();
-    let response =
-        shared.engine.ask(|reply| Input::Retry(Box::new(Retry { reply, key, from, rows }))).await?;
-    commanded(&named, response)
+    let retry = |reply| Input::Retry(Box::new(Retry { reply, key, from, rows }));
+    commanded(&named, shared.engine.ask_in(session, retry).await?)
 }
 
 /// Sends a signal to a run

@@ -82,15 +82,15 @@ async fn submit_run(
             .expected(format!("at most {WAIT_MS_MAX}")));
     }
     let key = headers.get("idempotency-key").map(idempotency_key).transpose()?;
-    let mut draft = Draft::check(&shared, &scope, body, key).await?;
-    if let Some(key) = draft.key.clone() {
-        let known = shared.reads.idempotency(&scope, vec![Some(key)]).await?;
-        draft.prior = known.into_iter().flatten().next().map(|row| (row.run, row.digest));
-    }
+    let draft = Draft::check(&shared, &scope, body, key).await?;
     let workflow = draft.workflow.clone();
-    let submit = draft.into_submit(&shared, &scope);
+    let session = shared.engine.session();
+    let mut drafts = [Ok(draft)];
+    look_up(&shared, &scope, &mut drafts).await?;
+    let [draft] = drafts;
+    let submit = draft?.into_submit(&shared, &scope);
     let (id, key) = (submit.reply, submit.key.clone());
-    let outcome = shared.engine.submit(submit, wait_ms > 0)?;
+    let outcome = shared.engine.submit(submit, session, wait_ms > 0)?;
     let outcome = wait(&shared, id, outcome, Duration::from_millis(wait_ms)).await?;
     let answer = match outcome {
         Outcome::Ended(progress) => ended(&shared, &key, workflow, &progress).await,
@@ -131,24 +131,41 @@ async fn submit_batch(
         };
         drafts.push(draft.map_err(|refused| refused.below(&format!("/runs/{at}"))));
     }
-    let keys = drafts.iter().map(|draft| draft.as_ref().ok()?.key.clone()).collect::<Vec<_>>();
-    if keys.iter().any(Option::is_some) {
-        let known = shared.reads.idempotency(&scope, keys).await?;
-        for (draft, row) in drafts.iter_mut().zip(known) {
-            if let Ok(draft) = draft {
-                draft.prior = row.map(|row| (row.run, row.digest));
-            }
-        }
-    }
+    let session = shared.engine.session();
+    look_up(&shared, &scope, &mut drafts).await?;
     let sent: Vec<_> = drafts
         .into_iter()
-        .map(|draft| shared.engine.submit(draft?.into_submit(&shared, &scope), false))
+        .map(|draft| shared.engine.submit(draft?.into_submit(&shared, &scope), session, false))
         .collect();
     let mut results = Vec::with_capacity(sent.len());
     for (at, outcome) in sent.into_iter().enumerate() {
         results.push(batch_result(&shared.engine, at, outcome).await);
     }
     Ok(Answer(BatchAnswer { results }))
+}
+
+/// Asks the store what it knows of the idempotency keys that it may have.
+async fn look_up(
+    shared: &Surroundings,
+    scope: &TenantScope,
+    drafts: &mut [Result<Draft, Refused>],
+) -> Result<(), Refused> {
+    let now = shared.now();
+    let may_be_used = |draft: &Result<Draft, Refused>| {
+        let key = draft.as_ref().ok()?.key.as_ref()?;
+        (!shared.used_keys.is_new(now, scope, key)).then(|| key.clone())
+    };
+    let keys: Vec<_> = drafts.iter().map(may_be_used).collect();
+    if keys.iter().all(Option::is_none) {
+        return Ok(());
+    }
+    let known = shared.reads.idempotency(scope, keys).await?;
+    for (draft, row) in drafts.iter_mut().zip(known) {
+        if let Ok(draft) = draft {
+            draft.prior = row.map(|row| (row.run, row.digest));
+        }
+    }
+    Ok(())
 }
 
 /// A submission that the edge finds nothing wrong with.

@@ -37,6 +37,29 @@ async fn everything_acknowledged_is_there_after_a_restart() {
 }
 
 #[tokio::test]
+async fn an_idempotency_key_still_means_one_run_after_a_restart() {
+    let harness = Harness::start_on(StoreKind::Sqlite).await;
+    harness.declare().await;
+    let submit = async |harness: &Harness, key: &str| {
+        let body = json!({ "workflow": "pair", "input": { "n": 1 } }).to_string();
+        let path = "/v1/tenants/a/runs";
+        let mut request = harness.operator.request(hyper::Method::POST, path, &body);
+        request.headers_mut().insert("content-type", "application/json".parse().unwrap());
+        request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+        harness.operator.send(request).await.ok()["run"].clone()
+    };
+    let run = submit(&harness, "k").await;
+    assert_ne!(submit(&harness, "other").await, run);
+    assert_eq!(submit(&harness, "k").await, run);
+
+    let harness = harness.restart().await;
+    // At once, and when the keys of the store have been read.
+    assert_eq!(submit(&harness, "k").await, run);
+    assert_eq!(submit(&harness, "new").await, submit(&harness, "new").await);
+    assert_eq!(submit(&harness, "k").await, run);
+}
+
+#[tokio::test]
 async fn payloads_are_read_from_the_store_when_they_are_not_in_memory() {
     let harness = Harness::start_with(|config| config.payload_cache_bytes = 0).await;
     harness.declare().await;

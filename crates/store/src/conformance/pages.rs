@@ -8,7 +8,8 @@ use fairlane_core::row::{Lane, RunRow, RunStatus};
 use fairlane_core::time::Time;
 
 use super::samples::{
-    context, decision, ended, full_run, key, name, payload, run, scope, tenant, workflow,
+    context, decision, ended, full_run, idempotency, key, name, payload, run, scope, tenant,
+    workflow,
 };
 use super::{Place, checks, claimed};
 use crate::error::Error;
@@ -24,6 +25,7 @@ checks! {
     decisions_come_newest_first_each_log_apart
     workflows_are_found_by_version_or_newest
     tenants_are_listed_by_id
+    idempotency_keys_are_listed_for_their_tenant_alone
 }
 
 fn put(row: RunRow) -> Change {
@@ -240,5 +242,20 @@ fn tenants_are_listed_by_id(place: &dyn Place) -> Result<(), Error> {
     assert_eq!(page, Page { rows: expected.into(), next: Some(name("bolt")) });
     let page = reader.tenants(page.next.as_ref(), 3)?;
     assert_eq!(page, Page { rows: vec![tenant("zoo")], next: None });
+    Ok(())
+}
+
+fn idempotency_keys_are_listed_for_their_tenant_alone(place: &dyn Place) -> Result<(), Error> {
+    let (mut store, epoch) = claimed(place)?;
+    let rows = [("acme", "c"), ("acme", "a"), ("bolt", "b"), ("acme", "e"), ("zero", "a")];
+    let put = |(tenant, key)| Change::Idempotency(idempotency(tenant, key, Time(1)));
+    store.commit(epoch, &rows.map(put))?;
+
+    let mut reader = store.reader()?;
+    let first = reader.idempotency_keys(&scope("acme"), None, 2)?;
+    assert_eq!(first.rows, ["a".into(), "c".into()]);
+    let last = reader.idempotency_keys(&scope("acme"), first.next.as_deref(), 2)?;
+    assert_eq!((last.rows, last.next), (vec!["e".into()], None));
+    assert_eq!(reader.idempotency_keys(&scope("nobody"), None, 2)?, Page::default());
     Ok(())
 }

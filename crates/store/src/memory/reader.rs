@@ -164,6 +164,21 @@ impl Read for MemoryReader {
         Ok(self.rows().idempotency.get(&(scope.tenant().clone(), Arc::from(key))).cloned())
     }
 
+    fn idempotency_keys(
+        &mut self,
+        scope: &TenantScope,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Arc<str>, Arc<str>>, Error> {
+        let limit = page_limit(limit);
+        let first = (scope.tenant().clone(), Arc::from(after.unwrap_or_default()));
+        let rows = self.rows();
+        let found = rows.idempotency.range((Bound::Excluded(first), Bound::Unbounded));
+        let own = found.map(|(key, _)| key).take_while(|(tenant, _)| tenant == scope.tenant());
+        let keys = own.map(|(_, key)| Arc::clone(key)).take(limit + 1).collect();
+        Ok(Page::cut(keys, limit, Arc::clone))
+    }
+
     fn decisions(
         &mut self,
         scope: &TenantScope,

@@ -8,6 +8,7 @@ use fairlane_core::time::Time;
 use rusqlite::{Connection, params};
 
 use super::codec::{Columns, Fault, id_bytes, signed};
+use crate::read::{Page, one_more, page_limit};
 
 pub(super) fn put(connection: &Connection, row: &IdempotencyRow) -> Result<(), Fault> {
     connection
@@ -42,6 +43,23 @@ pub(super) fn one(
         run: row.run_id(1)?,
         created: row.time(2)?,
     }))
+}
+
+pub(super) fn keys(
+    connection: &Connection,
+    scope: &TenantScope,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Page<Arc<str>, Arc<str>>, Fault> {
+    let limit = page_limit(limit);
+    let mut statement = connection.prepare_cached(
+        "SELECT key FROM idempotency WHERE tenant = ?1 AND key > ?2 ORDER BY key LIMIT ?3",
+    )?;
+    // No key is empty, so that the empty text stands before all of them.
+    let after = after.unwrap_or_default();
+    let tenant = scope.tenant().as_str();
+    let keys = statement.query_map(params![tenant, after, one_more(limit)], |row| row.get(0))?;
+    Ok(Page::cut(keys.collect::<Result<_, _>>()?, limit, Arc::clone))
 }
 
 /// Deletes rows created before `limit`, oldest first, at most `rows_max`.

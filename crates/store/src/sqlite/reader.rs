@@ -99,6 +99,16 @@ impl Read for SqliteReader {
         self.named("read an idempotency key", idempotency::one(&self.connection, scope, key))
     }
 
+    fn idempotency_keys(
+        &mut self,
+        scope: &TenantScope,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Arc<str>, Arc<str>>, Error> {
+        let page = idempotency::keys(&self.connection, scope, after, limit);
+        self.named("list idempotency keys", page)
+    }
+
     fn decisions(
         &mut self,
         scope: &TenantScope,
