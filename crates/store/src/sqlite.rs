@@ -6,6 +6,7 @@
 //! Beside `<region>.db` stand SQLite's own `-wal` and `-shm`, and `<region>.lock`, which keeps a second server off.
 
 mod cells;
+mod checkpoint;
 mod codec;
 mod decisions;
 mod idempotency;
@@ -29,6 +30,7 @@ use fairlane_core::cell::change::{Change, Snapshot};
 use fairlane_core::time::Time;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
+use self::checkpoint::{Checkpointer, PACE};
 use self::codec::Fault;
 use self::lock::Lock;
 pub use self::reader::SqliteReader;
@@ -39,7 +41,8 @@ use crate::store::{Epoch, IDEMPOTENCY_RETENTION, SWEEP_MAX, Store};
 /// A region's file, open for writing. No other process can open it so meanwhile.
 #[derive(Debug)]
 pub struct SqliteStore {
-    // Closed before the lock is given back.
+    // In this order they end: the log is followed no more, the file is closed, the lock is given back.
+    checkpointer: Checkpointer,
     connection: Connection,
     path: PathBuf,
     _lock: Lock,
@@ -59,8 +62,9 @@ impl SqliteStore {
         })?;
         let lock = Lock::take(folder.join(format!("{region}.lock")))?;
         let path = folder.join(format!("{region}.db"));
-        let connection = open::writer(&path)?;
-        Ok(Self { connection, path, _lock: lock })
+        let mut connection = open::writer(&path)?;
+        let checkpointer = Checkpointer::start(&mut connection, &path, PACE)?;
+        Ok(Self { checkpointer, connection, path, _lock: lock })
     }
 
     pub fn path(&self) -> &Path {
@@ -91,6 +95,8 @@ impl SqliteStore {
         }
         let written = write(&tx).map_err(fail)?;
         tx.commit().map_err(|error| fail(error.into()))?;
+        // The turn is durable: what the log needs can wait, and is no reason to fail.
+        let _ = self.checkpointer.renew_log(&self.connection);
         Ok(written)
     }
 }
@@ -131,7 +137,8 @@ impl Store for SqliteStore {
     }
 
     fn close(self: Box<Self>) -> Result<(), Error> {
-        let Self { connection, path, _lock: lock } = *self;
+        let Self { checkpointer, connection, path, _lock: lock } = *self;
+        drop(checkpointer);
         let closed = connection.close();
         drop(lock);
         closed.map_err(|(_, error)| report("close the database", &path, error.into()))

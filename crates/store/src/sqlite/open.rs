@@ -22,9 +22,6 @@ const PAGE_BYTES: u32 = 4096;
 /// Pages that the writer keeps: 64 MiB hold the leaves of some hundred thousand live runs.
 const WRITER_CACHE_KIB: i64 = 64 * 1024;
 const READER_CACHE_KIB: i64 = 4 * 1024;
-/// Pages in the log before a commit also writes them to their places, 16 MiB. With SQLite's 1,000 a fifth more is written;
-/// with more, or on a thread of its own, the longest commits get no shorter, as all of it ends in the same disk's queue.
-const CHECKPOINT_PAGES: i64 = 4_000;
 /// Statements that a connection keeps prepared; there are about forty.
 const STATEMENTS_MAX: usize = 64;
 /// Files up to this size are checked whole when they are opened: about 50 milliseconds.
@@ -82,7 +79,6 @@ fn set_up_writer(connection: &Connection) -> Result<(), Fault> {
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-    connection.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     Ok(())
