@@ -10,6 +10,7 @@
 //! Files: one for each family of inputs; `advance` moves plans on, `dispatch` gives slots, `live` is the memory.
 
 mod advance;
+mod call;
 pub mod change;
 mod command;
 mod compensate;
@@ -71,8 +72,8 @@ pub struct Cell {
     /// Counts admissions: the age of runs.
     ages: u64,
     decisions: u64,
-    /// Numbers evaluations over all runs: a run that is retried, or read again by the next owner, asks the same things
-    /// again, and the answers to its earlier life are told from those that are awaited.
+    /// Numbers evaluations over all runs, and questions for the times of schedules: a run that is retried, or read again by
+    /// the next owner, asks the same things again, and the answers to its earlier life are told from those that are awaited.
     evaluations: u32,
     /// What one run causes in another; done at the end of the step, so that a run is never changed while
     /// another change of it is under way.
@@ -108,7 +109,7 @@ impl Cell {
             Input::Hurry(ask) => self.hurry(ask, turn),
             Input::Undelivered(leases) => self.undelivered(&leases, turn),
             Input::Evaluated(evaluated) => self.evaluated(evaluated, turn),
-            Input::Scheduled(schedule, next) => self.scheduled(&schedule, next, turn),
+            Input::Scheduled(scheduled) => self.scheduled(&scheduled, turn),
             Input::Query(reply, query) => self.query(reply, &query, turn),
             Input::CommitTook(took) => self.commit_took(took),
         }

@@ -4,9 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fairlane_core::cell::effect::Evaluation;
-use fairlane_core::cell::input::{Evaluated, Input, ScheduleKey};
-use fairlane_core::time::Time;
+use fairlane_core::cell::effect::{Evaluation, NextTime};
+use fairlane_core::cell::input::{Evaluated, Input, Scheduled};
 
 use crate::assembly::{Assembly, Unassembled};
 use crate::engine::Message;
@@ -51,18 +50,13 @@ impl Effects {
         });
     }
 
-    pub(crate) fn next_time(
-        &self,
-        schedule: ScheduleKey,
-        cron: Arc<str>,
-        time_zone: Arc<str>,
-        after: Time,
-    ) {
+    pub(crate) fn next_time(&self, asked: Box<NextTime>) {
         let inbox = self.inbox.clone();
         // A pattern that hardly ever matches is searched for long.
         self.runtime.spawn_blocking(move || {
+            let NextTime { schedule, round, cron, time_zone, after } = *asked;
             let next = fairlane_workflow::next_fire(&cron, &time_zone, after);
-            inbox.force(Message::Note(Input::Scheduled(schedule, next)));
+            inbox.force(Message::Note(Input::Scheduled(Scheduled { schedule, round, next })));
         });
     }
 }

@@ -14,8 +14,8 @@ mod traffic;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
-use fairlane_core::cell::effect::{Evaluation, Response};
-use fairlane_core::cell::input::{Input, ScheduleKey};
+use fairlane_core::cell::effect::{Evaluation, NextTime, Response};
+use fairlane_core::cell::input::{Input, Scheduled};
 use fairlane_core::time::{Span, Time};
 
 use crate::agenda::Agenda;
@@ -129,12 +129,7 @@ enum Event {
     /// For the driver, if that epoch is still the one that lives.
     Input(u64, Box<Input>),
     Evaluates(u64, Box<Evaluation>),
-    FindsNextTime {
-        epoch: u64,
-        schedule: ScheduleKey,
-        cron: std::sync::Arc<str>,
-        after: Time,
-    },
+    FindsNextTime(u64, Box<NextTime>),
     Tick(u64),
     CommitEnds {
         epoch: u64,
@@ -241,9 +236,10 @@ impl World {
             Event::Asks(at, message) => self.asks(at, *message)?,
             Event::Input(epoch, input) => self.input(epoch, *input)?,
             Event::Evaluates(epoch, evaluation) => self.evaluates(epoch, &evaluation)?,
-            Event::FindsNextTime { epoch, schedule, cron, after } => {
+            Event::FindsNextTime(epoch, asked) => {
+                let NextTime { schedule, round, cron, after, .. } = *asked;
                 let next = crate::evaluator::next_time(&cron, after);
-                self.input(epoch, Input::Scheduled(schedule, next))?;
+                self.input(epoch, Input::Scheduled(Scheduled { schedule, round, next }))?;
             }
             Event::Tick(epoch) => self.tick(epoch)?,
             Event::CommitEnds { epoch, turn } => self.commit_ends(epoch, turn)?,

@@ -24,13 +24,8 @@ pub enum Effect {
     Exchanged(AskId, Exchanged),
     /// Evaluate on committed payloads, and send the result back as `Input::Evaluated`.
     Evaluate(Box<Evaluation>),
-    /// Find the next time of a schedule after `after`, and send it back as `Input::Scheduled`.
-    NextTime {
-        schedule: ScheduleKey,
-        cron: Arc<str>,
-        time_zone: Arc<str>,
-        after: Time,
-    },
+    /// Find the next time of a schedule, and send it back as `Input::Scheduled`.
+    NextTime(Box<NextTime>),
     /// A run changed in a way that clients can see.
     Progress(Progress),
     /// A declaration took effect: read caches outside follow.
@@ -110,6 +105,16 @@ pub enum Question {
     Until(Expr),
     /// The `with` of a `call`, as the child's input.
     ChildInput,
+}
+
+/// A question for the first time of a schedule after a moment.
+#[derive(Clone, Debug)]
+pub struct NextTime {
+    pub schedule: ScheduleKey,
+    pub round: u32,
+    pub cron: Arc<str>,
+    pub time_zone: Arc<str>,
+    pub after: Time,
 }
 
 /// The newest state of a run.

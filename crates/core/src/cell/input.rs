@@ -29,8 +29,7 @@ pub enum Input {
     /// Grants that never reached their worker (the connection was gone): give the slots back, count no attempt.
     Undelivered(Vec<LeaseId>),
     Evaluated(Evaluated),
-    /// The next time of a schedule after the one asked about; `None` if there is none any more.
-    Scheduled(ScheduleKey, Option<Time>),
+    Scheduled(Scheduled),
     Query(ReplyId, Query),
     /// How the last commit went: the valve shrinks dispatch while the store suffers.
     CommitTook(Span),
@@ -136,6 +135,16 @@ pub struct Evaluated {
     /// The number that the effect carried; an older one is ignored.
     pub round: u32,
     pub result: Result<Value, Failure>,
+}
+
+/// The answer to an effect `NextTime`.
+#[derive(Clone, Debug)]
+pub struct Scheduled {
+    pub schedule: ScheduleKey,
+    /// The number that the effect carried; an older one is ignored.
+    pub round: u32,
+    /// `None` if there is no further time.
+    pub next: Option<Time>,
 }
 
 #[derive(Clone, Debug)]

@@ -382,7 +382,7 @@ impl Cell {
                 planned.declared = Some(schedule.clone());
                 match planned.next {
                     Some(next) => self.timers.set(next, Kind::Schedule, At { run: at, node: 0 }),
-                    None => self.ask_next(at, self.now, turn),
+                    None => self.ask_next(at, turn),
                 }
             }
         }

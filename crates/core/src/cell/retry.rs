@@ -49,7 +49,10 @@ impl Cell {
         let reply = retry.reply;
         match self.retried(retry, turn) {
             Ok(status) => turn.reply(reply, Response::Commanded { status }),
-            Err(rejection) => turn.reject(reply, rejection),
+            Err(rejection) => {
+                self.queue.count(&rejection);
+                turn.reject(reply, rejection);
+            }
         }
     }
 

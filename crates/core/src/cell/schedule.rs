@@ -1,24 +1,31 @@
-//! Runs that other runs and schedules start: children of `call`, and cron.
+//! Runs that schedules start, by cron.
+//!
+//! A schedule has at most one time ahead. It is found outside, as patterns are not read here: the cell asks for the
+//! first time after a moment, and each question has a number, so that the answer to an older one is told from that which
+//! is awaited. A time that starts no run leaves an entry in the decision log.
+//!
+//! INVARIANT: a stored `next` is a time of the pattern that is declared: a change of the pattern clears it in the turn that
+//! declares the change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::id::{RunId, mix};
-use crate::plan::{Overlap, Schedule, StepKind, Workflow};
-use crate::row::{Parent, Payload, RunKey, RunStatus, ScheduleRow};
+use serde::Serialize;
+
+use crate::id::{RunId, StepName, WorkflowName, mix};
+use crate::plan::{Overlap, Schedule, Workflow};
+use crate::reject::Rejection;
+use crate::row::{DecisionRow, Lane, Payload, RunKey, ScheduleRow};
+use crate::scheduler::TenantIx;
 use crate::time::Time;
 
-use super::advance::{class, fail};
 use super::change::Change;
-use super::effect::Effect;
-use super::input::ScheduleKey;
-use super::live::{At, Run, State};
+use super::effect::{Effect, NextTime};
+use super::input::{ScheduleKey, Scheduled};
+use super::live::{At, Run, Shape};
 use super::submit::Admission;
 use super::timer::Kind;
 use super::{Cell, Turn};
-
-/// How deep calls may nest.
-pub(crate) const CALL_DEPTH_MAX: u32 = 8;
 
 /// Schedules by place; the place is what their timers name.
 #[derive(Debug, Default)]
@@ -33,87 +40,33 @@ pub(crate) struct Planned {
     /// `None` when the newest version of the workflow has it no more.
     pub(crate) declared: Option<Schedule>,
     pub(crate) next: Option<Time>,
+    /// The question for the next time that is not answered yet.
+    awaited: Option<u32>,
     pub(crate) last: Option<RunId>,
     pub(crate) queued: bool,
 }
 
+/// Facts of a time that starts no run.
+#[derive(Debug, Serialize)]
+struct Skipped<'a> {
+    workflow: &'a WorkflowName,
+    schedule: &'a StepName,
+    due: Time,
+    because: Because,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Because {
+    /// The last run is live, and the schedule says `skip`.
+    Overlap { last: RunId },
+    /// The last run is live, and one waits for its end already.
+    Queued { last: RunId },
+    /// A submission would be refused as well.
+    Refused(Rejection),
+}
+
 impl Cell {
-    /// The input of a `call` is there: the child comes in.
-    pub(crate) fn call(&mut self, at: At, input: Payload, turn: &mut Turn) {
-        let run = self.runs.get(at.run);
-        let node = run.node(at.node);
-        let depth = run.parent.as_ref().map_or(0, |parent| parent.depth) + 1;
-        let StepKind::Call { workflow, version } = &run.step(at.node).kind else {
-            unreachable!("only a call has a child");
-        };
-        let salt =
-            (u64::from(node.instance.step.0) << 48) ^ node.instance.part.code().cast_unsigned();
-        let salt = mix(salt) ^ u64::from(node.attempt) ^ self.fence.rotate_left(20);
-        let child = run.key.run.derive(self.now, salt);
-        let found = self.directory.shape(workflow, *version).cloned();
-        let refusal = match &found {
-            None => Some(format!("the workflow {workflow} is not declared")),
-            Some(_) if depth > CALL_DEPTH_MAX => {
-                Some(format!("calls nest deeper than {CALL_DEPTH_MAX}"))
-            }
-            Some(_) => None,
-        };
-        if let Some(refusal) = refusal {
-            let failure = fail(class::CHILD_REFUSED, &refusal);
-            return self.end(at, State::Failed(Box::new(failure)), None, turn);
-        }
-        let admission = Admission {
-            key: RunKey { tenant: run.key.tenant.clone(), run: child },
-            tenant: run.tenant,
-            shape: found.expect("a refusal would have been given"),
-            lane: run.lane,
-            input,
-            parent: Some(Parent { run: run.key.run, instance: node.instance, depth }),
-            schedule: None,
-        };
-        self.fence += 1;
-        self.move_to(at, State::Calling(Box::new(child)), None, turn);
-        self.admit(admission, turn);
-    }
-
-    /// A run that a step or a schedule started is over: they go on.
-    pub(crate) fn called_run_ended(&mut self, ended: &Run, turn: &mut Turn) {
-        if let Some(parent) = &ended.parent {
-            let key = RunKey { tenant: ended.key.tenant.clone(), run: parent.run };
-            self.child_ended(&key, parent, ended, turn);
-        }
-        if let Some(name) = &ended.schedule {
-            let key = ScheduleKey {
-                tenant: ended.key.tenant.clone(),
-                workflow: ended.shape.workflow.name.clone(),
-                name: name.clone(),
-            };
-            self.scheduled_run_ended(&key, turn);
-        }
-    }
-
-    fn child_ended(&mut self, caller: &RunKey, parent: &Parent, ended: &Run, turn: &mut Turn) {
-        let Some(run) = self.runs.find(caller) else { return };
-        let live = self.runs.get(run);
-        let Some(node) = live.find(parent.instance) else { return };
-        let at = At { run, node };
-        if !matches!(&live.node(node).state, State::Calling(child) if **child == ended.key.run) {
-            return;
-        }
-        let is_abandoned = live.outcome.is_some();
-        let state = match ended.status {
-            RunStatus::Completed => State::Done,
-            _ if is_abandoned => State::Cancelled,
-            status => {
-                let because = ended.failure.as_deref().map_or("", |failure| &failure.message);
-                let message =
-                    format!("the child run {} ended as {status:?}: {because}", ended.key.run);
-                State::Failed(Box::new(fail(class::CHILD_FAILED, &message)))
-            }
-        };
-        self.end(at, state, None, turn);
-    }
-
     /// The newest version of a workflow says which schedules there are.
     pub(crate) fn plan_schedules(&mut self, workflow: &Arc<Workflow>, turn: &mut Turn) {
         let key_of = |schedule: &Schedule| ScheduleKey {
@@ -133,13 +86,22 @@ impl Cell {
         }
         for schedule in &workflow.schedules {
             let at = self.schedule_place(key_of(schedule));
-            let planned = &mut self.schedules.list[at as usize];
-            if planned.declared.as_ref() == Some(schedule) {
-                continue;
-            }
-            planned.declared = Some(schedule.clone());
-            self.ask_next(at, self.now, turn);
+            self.plan_schedule(at, schedule, turn);
         }
+    }
+
+    fn plan_schedule(&mut self, at: u32, schedule: &Schedule, turn: &mut Turn) {
+        let planned = &mut self.schedules.list[at as usize];
+        let before = planned.declared.replace(schedule.clone());
+        planned.queued &= schedule.overlap == Overlap::Queue;
+        let has_same_times = before.is_some_and(|before| {
+            before.cron == schedule.cron && before.time_zone == schedule.time_zone
+        });
+        if !has_same_times {
+            self.forget_next(at);
+            self.ask_next(at, turn);
+        }
+        self.write_schedule(at, turn);
     }
 
     pub(crate) fn schedule_place(&mut self, key: ScheduleKey) -> u32 {
@@ -153,6 +115,7 @@ impl Cell {
             key,
             declared: None,
             next: None,
+            awaited: None,
             last: None,
             queued: false,
         });
@@ -163,34 +126,46 @@ impl Cell {
         let planned = &mut self.schedules.list[at];
         planned.declared = None;
         planned.queued = false;
-        let place = u32::try_from(at).expect("schedules are bounded by workflows");
-        if let Some(next) = planned.next.take() {
-            self.timers.clear(next, Kind::Schedule, At { run: place, node: 0 });
-        }
         let ScheduleKey { tenant, workflow, name } = planned.key.clone();
+        self.forget_next(u32::try_from(at).expect("schedules are bounded by workflows"));
         turn.write(Change::DropSchedule(tenant, workflow, name));
     }
 
-    pub(crate) fn ask_next(&self, at: u32, after: Time, turn: &mut Turn) {
-        let planned = &self.schedules.list[at as usize];
-        let Some(declared) = &planned.declared else { return };
-        turn.cause(Effect::NextTime {
-            schedule: planned.key.clone(),
-            cron: declared.cron.clone(),
-            time_zone: declared.time_zone.clone(),
-            after,
-        });
+    /// The time that is ahead, or is being asked for, is none of the pattern that counts now.
+    fn forget_next(&mut self, at: u32) {
+        let planned = &mut self.schedules.list[at as usize];
+        planned.awaited = None;
+        if let Some(next) = planned.next.take() {
+            self.timers.clear(next, Kind::Schedule, At { run: at, node: 0 });
+        }
     }
 
-    pub(crate) fn scheduled(&mut self, key: &ScheduleKey, next: Option<Time>, turn: &mut Turn) {
-        let Some(&at) = self.schedules.by_key.get(key) else { return };
+    /// Asks for the first time after now. What was missed before, while the server was down, is not made up for time by
+    /// time.
+    pub(crate) fn ask_next(&mut self, at: u32, turn: &mut Turn) {
         let planned = &mut self.schedules.list[at as usize];
-        let place = At { run: at, node: 0 };
-        if let Some(old) = std::mem::replace(&mut planned.next, next) {
-            self.timers.clear(old, Kind::Schedule, place);
+        let Some(declared) = &planned.declared else { return };
+        self.evaluations = self.evaluations.wrapping_add(1);
+        planned.awaited = Some(self.evaluations);
+        turn.cause(Effect::NextTime(Box::new(NextTime {
+            schedule: planned.key.clone(),
+            round: self.evaluations,
+            cron: declared.cron.clone(),
+            time_zone: declared.time_zone.clone(),
+            after: self.now,
+        })));
+    }
+
+    pub(crate) fn scheduled(&mut self, answer: &Scheduled, turn: &mut Turn) {
+        let Some(&at) = self.schedules.by_key.get(&answer.schedule) else { return };
+        let planned = &mut self.schedules.list[at as usize];
+        if planned.awaited != Some(answer.round) {
+            return;
         }
-        if let Some(next) = next {
-            self.timers.set(next, Kind::Schedule, place);
+        planned.awaited = None;
+        planned.next = answer.next;
+        if let Some(next) = answer.next {
+            self.timers.set(next, Kind::Schedule, At { run: at, node: 0 });
         }
         self.write_schedule(at, turn);
     }
@@ -198,62 +173,107 @@ impl Cell {
     pub(crate) fn schedule_due(&mut self, at: u32, due: Time, turn: &mut Turn) {
         let planned = &mut self.schedules.list[at as usize];
         planned.next = None;
-        let Some(declared) = planned.declared.clone() else { return };
-        let tenant = planned.key.tenant.clone();
-        let last = planned.last.map(|run| RunKey { tenant, run });
-        let is_live = last.is_some_and(|key| self.runs.find(&key).is_some());
-        match declared.overlap {
-            Overlap::Skip if is_live => {}
-            Overlap::Queue if is_live => self.schedules.list[at as usize].queued = true,
-            Overlap::Skip | Overlap::Queue | Overlap::Allow => {
-                self.start_scheduled(at, &declared, due, turn);
+        let Some(overlap) = planned.declared.as_ref().map(|declared| declared.overlap) else {
+            return;
+        };
+        let was_queued = planned.queued;
+        match (overlap, self.live_last(at)) {
+            (Overlap::Skip, Some(last)) => self.skip(at, due, Because::Overlap { last }, turn),
+            (Overlap::Queue, Some(last)) if was_queued => {
+                self.skip(at, due, Because::Queued { last }, turn);
+            }
+            (Overlap::Queue, Some(_)) => self.schedules.list[at as usize].queued = true,
+            (Overlap::Skip | Overlap::Queue, None) | (Overlap::Allow, _) => {
+                self.start_scheduled(at, due, turn);
             }
         }
+        self.ask_next(at, turn);
         self.write_schedule(at, turn);
-        // What was missed while the server was down is not made up for time by time: the next one is after now.
-        self.ask_next(at, self.now, turn);
     }
 
-    fn start_scheduled(&mut self, at: u32, declared: &Schedule, due: Time, turn: &mut Turn) {
-        let key = self.schedules.list[at as usize].key.clone();
-        let Some(tenant) = self.directory.tenants.find(&key.tenant) else { return };
-        if self.directory.tenants.get(tenant).context().suspended {
-            return;
-        }
-        let Some(shape) = self.directory.shape(&key.workflow, None).cloned() else { return };
-        // The id names the schedule and the time.
-        let seed = key
-            .name
-            .as_str()
-            .bytes()
-            .chain(key.tenant.as_str().bytes())
-            .fold(due.0, |seed, byte| mix(seed ^ u64::from(byte)));
-        let run = RunId(u128::from(seed)).derive(due, mix(due.0));
-        if self.runs.is_taken(run) {
-            return;
-        }
+    /// The schedule's last run, while it is live.
+    fn live_last(&self, at: u32) -> Option<RunId> {
+        let planned = &self.schedules.list[at as usize];
+        let run = planned.last?;
+        self.runs.find(&RunKey { tenant: planned.key.tenant.clone(), run }).map(|_| run)
+    }
+
+    fn start_scheduled(&mut self, at: u32, due: Time, turn: &mut Turn) {
+        let planned = &self.schedules.list[at as usize];
+        let Some(declared) = &planned.declared else { return };
+        let (key, input) = (planned.key.clone(), Payload::from(declared.input.as_bytes()));
+        let (tenant, shape) = match self.startable(&key, input.len() as u64) {
+            Ok(found) => found,
+            Err(rejection) => {
+                self.queue.count(&rejection);
+                return self.skip(at, due, Because::Refused(rejection), turn);
+            }
+        };
+        let run = self.new_id(RunId(u128::from(seed(&key))), due.0);
         self.schedules.list[at as usize].last = Some(run);
         let admission = Admission {
             key: RunKey { tenant: key.tenant, run },
             tenant,
             shape,
-            lane: crate::row::Lane::Normal,
-            input: Payload::from(declared.input.as_bytes()),
+            lane: Lane::Normal,
+            input,
             parent: None,
             schedule: Some(key.name),
         };
         self.admit(admission, turn);
     }
 
+    fn startable(
+        &self,
+        key: &ScheduleKey,
+        bytes: u64,
+    ) -> Result<(TenantIx, Arc<Shape>), Rejection> {
+        let unknown = || Rejection::UnknownTenant { tenant: key.tenant.clone() };
+        let tenant = self.directory.tenants.find(&key.tenant).ok_or_else(unknown)?;
+        let shape = self.directory.shape(&key.workflow, None).ok_or_else(|| {
+            Rejection::UnknownWorkflow { workflow: key.workflow.clone(), version: None }
+        })?;
+        self.let_in(tenant, Lane::Normal, bytes)?;
+        Ok((tenant, shape.clone()))
+    }
+
+    /// Says that a time starts no run, and why.
+    fn skip(&mut self, at: u32, due: Time, because: Because, turn: &mut Turn) {
+        let ScheduleKey { tenant, workflow, name } = &self.schedules.list[at as usize].key;
+        let facts = Skipped { workflow, schedule: name, due, because };
+        self.decisions += 1;
+        turn.write(Change::Decision(DecisionRow {
+            tenant: Some(tenant.clone()),
+            sequence: self.decisions,
+            at: self.now,
+            code: "schedule-skipped".into(),
+            facts: serde_json::to_string(&facts).unwrap_or_default().into(),
+        }));
+    }
+
+    /// A run that a step or a schedule started is over: they go on.
+    pub(crate) fn called_run_ended(&mut self, ended: &Run, turn: &mut Turn) {
+        if let Some(parent) = &ended.parent {
+            let key = RunKey { tenant: ended.key.tenant.clone(), run: parent.run };
+            self.child_ended(&key, parent, ended, turn);
+        }
+        if let Some(name) = &ended.schedule {
+            let key = ScheduleKey {
+                tenant: ended.key.tenant.clone(),
+                workflow: ended.shape.workflow.name.clone(),
+                name: name.clone(),
+            };
+            self.scheduled_run_ended(&key, turn);
+        }
+    }
+
     fn scheduled_run_ended(&mut self, key: &ScheduleKey, turn: &mut Turn) {
         let Some(&at) = self.schedules.by_key.get(key) else { return };
-        let planned = &mut self.schedules.list[at as usize];
-        if !std::mem::take(&mut planned.queued) {
+        if !self.schedules.list[at as usize].queued || self.live_last(at).is_some() {
             return;
         }
-        if let Some(declared) = planned.declared.clone() {
-            self.start_scheduled(at, &declared, self.now, turn);
-        }
+        self.schedules.list[at as usize].queued = false;
+        self.start_scheduled(at, self.now, turn);
         self.write_schedule(at, turn);
     }
 
@@ -268,4 +288,10 @@ impl Cell {
             queued: planned.queued,
         }));
     }
+}
+
+/// A number that stands for the schedule. The names are kept apart by a byte that none of them has.
+fn seed(key: &ScheduleKey) -> u64 {
+    let names = [key.tenant.as_str(), key.workflow.as_str(), key.name.as_str()];
+    names.join("\n").bytes().fold(0, |seed, byte| mix(seed ^ u64::from(byte)))
 }

@@ -42,7 +42,7 @@ impl Cell {
         }
         match self.admissible(&submit) {
             Err(rejection) => {
-                self.queue.refused += u64::from(matches!(rejection, Rejection::ValveClosed { .. }));
+                self.queue.count(&rejection);
                 turn.reject(reply, rejection);
             }
             Ok((tenant, shape)) => {
@@ -89,10 +89,6 @@ impl Cell {
     fn admissible(&self, submit: &Submit) -> Result<(TenantIx, Arc<Shape>), Rejection> {
         let unknown = || Rejection::UnknownTenant { tenant: submit.key.tenant.clone() };
         let tenant = self.directory.tenants.find(&submit.key.tenant).ok_or_else(unknown)?;
-        let context = self.directory.tenants.get(tenant).context();
-        if context.suspended {
-            return Err(Rejection::Suspended { tenant: context.tenant.clone() });
-        }
         let shape = self.directory.shape(&submit.workflow, submit.version).ok_or_else(|| {
             Rejection::UnknownWorkflow {
                 workflow: submit.workflow.clone(),
@@ -106,20 +102,24 @@ impl Cell {
                 needs: "an id that is not in use",
             });
         }
+        self.let_in(tenant, submit.lane, submit.input.len() as u64)?;
+        Ok((tenant, shape.clone()))
+    }
+
+    /// Whether a run may come in now: one that is submitted or retried, or whose time has come.
+    pub(crate) fn let_in(&self, tenant: TenantIx, lane: Lane, bytes: u64) -> Result<(), Rejection> {
+        let context = self.directory.tenants.get(tenant).context();
+        if context.suspended {
+            return Err(Rejection::Suspended { tenant: context.tenant.clone() });
+        }
         let live = self.queue.runs_of(tenant);
         let max = u64::from(context.runs_max);
         if live >= max {
             let retry_after = self.queue.retry_after(live - max + 1);
             return Err(Rejection::TenantQueueFull { live, max, retry_after });
         }
-        let applicant = Applicant {
-            tenant,
-            weight: context.weight,
-            lane: submit.lane,
-            bytes: submit.input.len() as u64,
-        };
-        self.queue.admit(&self.directory.valve, &applicant)?;
-        Ok((tenant, shape.clone()))
+        let applicant = Applicant { tenant, weight: context.weight, lane, bytes };
+        self.queue.admit(&self.directory.valve, &applicant)
     }
 
     /// Creates the run and begins the steps that wait for nothing.

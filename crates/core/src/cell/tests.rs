@@ -1,7 +1,9 @@
 //! The cell by scenarios: inputs in, what a client and a worker see out.
 
 mod commands;
+mod cron;
 mod desk;
+mod disk;
 mod flows;
 mod found;
 mod leases;

@@ -89,6 +89,11 @@ impl Queue {
         self.ended_now += 1;
     }
 
+    /// Counts what the valve refuses.
+    pub(crate) fn count(&mut self, rejection: &Rejection) {
+        self.refused += u64::from(matches!(rejection, Rejection::ValveClosed { .. }));
+    }
+
     pub(crate) fn runs_of(&self, tenant: TenantIx) -> u64 {
         self.tenants.get(&tenant).map_or(0, |holding| holding.runs)
     }

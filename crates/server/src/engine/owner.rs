@@ -320,9 +320,7 @@ impl Session<'_> {
                 self.desk.exchanged(id, exchanged, &self.owner.inbox);
             }
             Effect::Evaluate(evaluation) => self.owner.effects.evaluate(evaluation),
-            Effect::NextTime { schedule, cron, time_zone, after } => {
-                self.owner.effects.next_time(schedule, cron, time_zone, after);
-            }
+            Effect::NextTime(asked) => self.owner.effects.next_time(asked),
             Effect::Progress(progress) => self.desk.progress(&progress),
             Effect::Declared(declared) => self.owner.registry.follow(declared),
         }

@@ -53,7 +53,7 @@ impl Durability {
             },
             Effect::Exchanged(_, answer) => answered(answer, rows),
             Effect::Progress(progress) => self.progressed(progress, rows),
-            Effect::Evaluate(_) | Effect::NextTime { .. } | Effect::Declared(_) => Ok(()),
+            Effect::Evaluate(_) | Effect::NextTime(_) | Effect::Declared(_) => Ok(()),
         }
     }
 

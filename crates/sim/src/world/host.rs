@@ -167,10 +167,9 @@ impl World {
                 let delay = self.draws.evaluator.between(0, 5_000);
                 self.plan(Span(delay), Event::Evaluates(self.host.epoch, evaluation));
             }
-            Effect::NextTime { schedule, cron, after, .. } => {
+            Effect::NextTime(asked) => {
                 let delay = Span(self.draws.evaluator.between(0, 5_000));
-                let epoch = self.host.epoch;
-                self.plan(delay, Event::FindsNextTime { epoch, schedule, cron, after });
+                self.plan(delay, Event::FindsNextTime(self.host.epoch, asked));
             }
             Effect::Progress(_) | Effect::Declared(_) => {}
         }

@@ -7,7 +7,7 @@ use crate::cell::change::{Change, Snapshot};
 use crate::cell::effect::{Effect, Exchanged, Grant, Response, Waiting};
 use crate::cell::input::{
     AskId, Command, Configure, Evaluated, Exchange, Input, Outcome, Query, ReplyId, Report, Retry,
-    Submit, Value,
+    Scheduled, Submit, Value,
 };
 use crate::driver::Driver;
 use crate::id::{OrgId, PoolName, RunId, TaskName, TenantId, TierName, WorkerName, WorkflowName};
@@ -20,10 +20,11 @@ use crate::time::{Span, Time};
 pub(crate) struct Desk {
     pub(crate) driver: Driver,
     pub(crate) now: Time,
+    pub(super) epoch: u64,
     next: u64,
     /// Everything that was released, oldest first, until `log` takes it.
-    released: Vec<Effect>,
-    committed: Vec<Change>,
+    pub(super) released: Vec<Effect>,
+    pub(super) committed: Vec<Change>,
 }
 
 pub(crate) fn name<T: std::str::FromStr>(text: &str) -> T
@@ -72,6 +73,7 @@ impl Desk {
         let mut desk = Self {
             driver: Driver::load(now, 1, Snapshot::default()),
             now,
+            epoch: 1,
             next: 0,
             released: Vec::new(),
             committed: Vec::new(),
@@ -114,6 +116,11 @@ impl Desk {
     /// One input, one turn, committed and released.
     pub(crate) fn input(&mut self, input: Input) {
         self.driver.step(self.now, input);
+        self.flush();
+    }
+
+    /// Commits and releases what is there.
+    pub(super) fn flush(&mut self) {
         while let Some(changes) = self.driver.take() {
             self.committed.extend(changes);
             let released = self.driver.committed();
@@ -259,6 +266,33 @@ impl Desk {
         };
         let (key, instance, round) = (question.key, question.instance, question.round);
         self.input(Input::Evaluated(Evaluated { key, instance, round, result }));
+    }
+
+    /// The oldest question for a schedule's next time: its pattern, and after when.
+    pub(crate) fn asked_next(&self) -> Option<(Arc<str>, Time)> {
+        self.released.iter().find_map(|effect| match effect {
+            Effect::NextTime(asked) => Some((asked.cron.clone(), asked.after)),
+            _ => None,
+        })
+    }
+
+    /// Answers the oldest question for a schedule's next time.
+    pub(crate) fn find_next(&mut self, next: Time) {
+        let at = self.released.iter().position(|effect| matches!(effect, Effect::NextTime(_)));
+        self.answer_next(at, next);
+    }
+
+    /// Answers the newest question, before older ones.
+    pub(crate) fn find_newest_next(&mut self, next: Time) {
+        let at = self.released.iter().rposition(|effect| matches!(effect, Effect::NextTime(_)));
+        self.answer_next(at, next);
+    }
+
+    fn answer_next(&mut self, at: Option<usize>, next: Time) {
+        let asked = self.released.remove(at.expect("a next time is asked for"));
+        let Effect::NextTime(asked) = asked else { unreachable!() };
+        let (schedule, round) = (asked.schedule, asked.round);
+        self.input(Input::Scheduled(Scheduled { schedule, round, next: Some(next) }));
     }
 
     /// Time passes; timers fire at their times.
