@@ -55,7 +55,7 @@ pub struct TierSpec {
     #[serde(default = "default_urgent_share")]
     #[schema(default = 500, maximum = 1_000)]
     pub urgent_share_permille: u32,
-    /// Most runs of one tenant that may be live at once.
+    /// Most runs of one tenant that may be live at once, at each depth of calls.
     #[serde(default = "default_runs_max")]
     #[schema(default = 1_000_000, minimum = 1)]
     pub runs_max: u32,

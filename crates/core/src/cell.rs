@@ -44,6 +44,7 @@ use crate::time::Time;
 
 pub use turn::Turn;
 
+use call::Lines;
 use directory::Directory;
 use dispatch::PoolState;
 use input::Input;
@@ -65,6 +66,7 @@ pub struct Cell {
     timers: Timers,
     schedules: Schedules,
     queue: Queue,
+    lines: Lines,
     recent: Recent,
     reopened: Reopened,
     /// The next fencing token.
@@ -138,6 +140,7 @@ impl Cell {
                 Later::Ended(run) => self.called_run_ended(&run, turn),
             }
         }
+        self.fill_places(turn);
     }
 
     fn fire(&mut self, turn: &mut Turn) {

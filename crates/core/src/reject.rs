@@ -71,13 +71,13 @@ pub enum Rejection {
     IdempotencyConflict {
         run: RunId,
     },
-    /// The tenant has as many live runs as it may have.
+    /// The tenant has as many live runs as it may have; children of calls count apart, at each depth.
     TenantQueueFull {
         live: u64,
         max: u64,
         retry_after: Span,
     },
-    /// The valve is closed for this tenant and lane.
+    /// The valve is closed for this tenant and lane. `depth` and `threshold` are what `cause` says.
     ValveClosed {
         cause: ValveCause,
         depth: u64,
@@ -107,12 +107,16 @@ pub enum Rejection {
     },
 }
 
-/// What the valve found too much of.
+/// What the valve found too much of, and what the two numbers of the refusal are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ValveCause {
-    /// Past the soft threshold, and the tenant holds more than its share of the queue.
-    OverShare,
+    /// Past the soft threshold of runs: the tenant's runs, and its share.
+    RunsOverShare,
+    /// Past the soft threshold of bytes: the tenant's bytes with the refused run's, and its share.
+    BytesOverShare,
+    /// All runs, and the hard threshold.
     RunsHard,
+    /// All bytes with the refused run's, and the hard threshold.
     BytesHard,
 }

@@ -33,7 +33,7 @@ pub struct Tier {
     pub burst: Option<Burst>,
     /// Part of a tenant's service, in thousandths, that its urgent steps may take before they count as normal.
     pub urgent_share_permille: u32,
-    /// Most runs of one tenant that may be live at once; further ones are refused.
+    /// Most runs of one tenant that may be live at once, at each depth of calls; further ones are refused, children wait.
     pub runs_max: u32,
     pub sla: Option<Sla>,
 }

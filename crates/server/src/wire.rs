@@ -8,6 +8,7 @@ use fairlane_api::{Code, Timestamp};
 use fairlane_core::cell::effect::{Phase, StepView, Waiting};
 use fairlane_core::gate::{Gate, Refusal};
 use fairlane_core::id::StepName;
+use fairlane_core::reject::Rejection;
 use fairlane_core::row::{Failure, Lane, Part, RunStatus};
 use fairlane_core::scheduler::Wait;
 use fairlane_core::tenant::{Burst, Sla};
@@ -206,12 +207,24 @@ fn waiting_out(waiting: &Waiting) -> api::view::Waiting {
             child: Some(run.to_string()),
             ..with(On::Child, format!("the end of run {run}"))
         },
+        Waiting::Place(refused) => with(On::Child, place(refused.as_ref())),
         Waiting::Items { done, of } => api::view::Waiting {
             items_done: Some(*done),
             items: Some(*of),
             ..with(On::Items, format!("the end of its items, of which {done} of {of} are done"))
         },
         Waiting::Resume => with(On::Resume, "the run to be resumed".to_owned()),
+    }
+}
+
+/// What a call needs whose child run has not come in. It says nothing of other tenants, as `slot` does.
+fn place(refused: Option<&Rejection>) -> String {
+    match refused {
+        Some(Rejection::TenantQueueFull { live, max, .. }) => format!(
+            "a place for its child run: {live} of {max} runs of the tenant are live at its depth"
+        ),
+        Some(_) => "a place for its child run: the platform is near its bound".to_owned(),
+        None => "a place for its child run: older runs of the tenant come first".to_owned(),
     }
 }
 

@@ -64,13 +64,17 @@ impl Cell {
                 self.ask(at, Asked::Until, Question::Until(when), turn);
             }
             StepKind::Wait(Wait::Signal(_)) => self.listen(at, turn),
-            StepKind::Call { .. } => self.ask(at, Asked::ChildInput, Question::ChildInput, turn),
+            StepKind::Call { .. } => self.begin_call(at, turn),
         }
     }
 
     pub(crate) fn ask(&mut self, at: At, asked: Asked, what: Question, turn: &mut Turn) {
         let now = self.now;
         self.evaluations = self.evaluations.wrapping_add(1);
+        if asked == Asked::ChildInput {
+            let run = self.runs.get(at.run);
+            self.queue.keep_place(run.tenant, run.level() + 1);
+        }
         let run = self.runs.get_mut(at.run);
         let node = run.node_mut(at.node);
         node.round = self.evaluations;
@@ -218,6 +222,7 @@ impl Cell {
 
     /// Enters a state and keeps the counts; the row is not written.
     pub(crate) fn set(&mut self, at: At, state: State) {
+        self.leave_line(at);
         let now = self.now;
         let run = self.runs.get_mut(at.run);
         let id = run.key.run;

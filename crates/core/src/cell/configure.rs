@@ -55,6 +55,7 @@ impl Cell {
         }?;
         if changed {
             turn.cause(Effect::Declared(Declared::Resource(Box::new(declared))));
+            self.fill_all_places(turn);
         }
         Ok(changed)
     }
@@ -152,7 +153,9 @@ impl Cell {
     pub(crate) fn put_tenant(&mut self, tenant: Tenant, context: Arc<Context>) {
         let Some(org) = self.directory.orgs.find(&tenant.org) else { return };
         let config = tenant_config(&context, org);
+        let weight = context.weight;
         let at = self.directory.tenants.put(tenant, org, context);
+        self.queue.reweigh(at, weight);
         for pool in &mut self.pools {
             pool.scheduler.set_tenant(self.now, at, config);
         }

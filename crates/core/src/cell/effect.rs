@@ -190,7 +190,7 @@ pub enum Phase {
     Pending,
     /// An expression of it is being evaluated.
     Evaluating,
-    /// Waits at a gate.
+    /// Waits at a gate, or for its child to be let in.
     Ready,
     Leased,
     Backoff,
@@ -211,12 +211,30 @@ pub enum Waiting {
     Steps(Vec<StepName>),
     Evaluation,
     Gate(Refusal),
-    Worker { worker: WorkerName, until: Time },
-    Backoff { until: Time, failure: Failure },
-    Time { until: Time },
-    Signal { name: SignalName, until: Option<Time> },
-    Child { run: RunId },
-    Items { done: u32, of: u32 },
+    Worker {
+        worker: WorkerName,
+        until: Time,
+    },
+    Backoff {
+        until: Time,
+        failure: Failure,
+    },
+    Time {
+        until: Time,
+    },
+    Signal {
+        name: SignalName,
+        until: Option<Time>,
+    },
+    Child {
+        run: RunId,
+    },
+    /// A place for the child of a call: why there is none, unless there is and calls of older runs come first.
+    Place(Option<Rejection>),
+    Items {
+        done: u32,
+        of: u32,
+    },
     Resume,
 }
 

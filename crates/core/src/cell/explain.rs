@@ -84,6 +84,7 @@ impl Cell {
         Some(match &node.state {
             State::Pending => return pending(run, node),
             State::Evaluating(_) => Waiting::Evaluation,
+            State::InLine(bytes) => return Some(self.in_line(at, *bytes)),
             State::Ready { queued: false } => Waiting::Resume,
             State::Ready { queued: true } => Waiting::Gate(self.refusal(at)),
             State::Leased(lease) => {
@@ -101,6 +102,11 @@ impl Cell {
             State::Mapping(mapping) => Waiting::Items { done: mapping.done, of: mapping.items },
             State::Done | State::Skipped | State::Failed(_) | State::Cancelled => return None,
         })
+    }
+
+    /// Why a call's child has no place now; if it had one, the call waits for those of older runs.
+    fn in_line(&self, at: At, bytes: u64) -> Waiting {
+        Waiting::Place(self.child_place(at, bytes).err())
     }
 
     /// Why a queued step has no slot now.

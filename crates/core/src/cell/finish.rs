@@ -58,7 +58,7 @@ impl Cell {
                 }
                 has_row
             }
-            State::Pending | State::Evaluating(_) => false,
+            State::Pending | State::Evaluating(_) | State::InLine(_) => false,
             State::Mapping(_) | State::Backoff(_) | State::Sleeping(_) | State::Listening => true,
         };
         self.clear_timers(at);
@@ -103,7 +103,7 @@ impl Cell {
             failure: live.failure.as_deref().cloned(),
             step: None,
         }));
-        self.queue.leave(live.tenant, u64::from(live.input_bytes), now);
+        self.queue.leave(live.tenant, live.level(), u64::from(live.input_bytes), now);
         self.directory.ended(live.tenant, now, now.since(live.created), status);
         if live.parent.is_some() || live.schedule.is_some() {
             self.later.push_back(Later::Ended(live));

@@ -104,6 +104,8 @@ pub(crate) struct Node {
 pub(crate) enum State {
     Pending,
     Evaluating(Asked),
+    /// The child of a call has no place yet; the bytes of its input, if they are known.
+    InLine(u64),
     /// Queued: it stands in the scheduler. Not queued: the run is paused.
     Ready {
         queued: bool,
@@ -177,7 +179,7 @@ impl Node {
         match self.state {
             State::Pending => Phase::Pending,
             State::Evaluating(_) => Phase::Evaluating,
-            State::Ready { .. } => Phase::Ready,
+            State::Ready { .. } | State::InLine(_) => Phase::Ready,
             State::Leased(_) => Phase::Leased,
             State::Backoff(_) => Phase::Backoff,
             State::Sleeping(_) => Phase::Sleeping,
@@ -195,6 +197,11 @@ impl Node {
 impl Run {
     pub(crate) fn step(&self, node: u32) -> &Step {
         self.shape.workflow.step(self.node(node).instance.step)
+    }
+
+    /// How many callers stand above it.
+    pub(crate) fn level(&self) -> usize {
+        level(self.parent.as_deref())
     }
 
     pub(crate) fn node(&self, node: u32) -> &Node {
@@ -258,7 +265,7 @@ impl Run {
     pub(crate) fn step_row(&self, node: u32, pools: &[crate::id::PoolName]) -> Option<StepRow> {
         let node = self.node(node);
         let state = match &node.state {
-            State::Pending | State::Evaluating(_) => return None,
+            State::Pending | State::Evaluating(_) | State::InLine(_) => return None,
             State::Ready { .. } => StepState::Ready,
             State::Leased(lease) => StepState::Leased {
                 worker: lease.worker.clone(),
@@ -291,6 +298,11 @@ impl Run {
             output: None,
         })
     }
+}
+
+/// How deep a run is called.
+pub(crate) fn level(parent: Option<&Parent>) -> usize {
+    parent.map_or(0, |parent| (parent.depth as usize).min(super::call::LEVELS - 1))
 }
 
 /// The live runs, by place and by id.

@@ -38,6 +38,7 @@ impl Cell {
             ages: 0,
             decisions: snapshot.decisions,
             evaluations: first_evaluation(epoch),
+            lines: super::call::Lines::default(),
             later: VecDeque::new(),
         };
         let Snapshot {
@@ -129,7 +130,8 @@ impl Cell {
         self.ages += 1;
         let entry = self.directory.tenants.get(tenant);
         let context = entry.pinned(row.context).clone();
-        self.queue.enter(tenant, entry.context().weight, u64::from(row.input_bytes));
+        let level = super::live::level(row.parent.as_ref());
+        self.queue.enter(tenant, entry.context().weight, level, u64::from(row.input_bytes));
         let nodes = fresh_nodes(&shape, row.created);
         let run = Run {
             key: row.key,

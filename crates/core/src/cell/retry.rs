@@ -13,9 +13,10 @@ use super::change::Change;
 use super::command::INBOX_MAX;
 use super::effect::Response;
 use super::input::Retry;
-use super::live::Shape;
+use super::live::{Shape, level};
 use super::load::Restored;
 use super::recent::KEPT;
+use super::submit::Entrant;
 use super::{Cell, Turn};
 
 /// Runs that were opened again in the last minutes, with the revision at which they were. The surroundings read a
@@ -86,9 +87,13 @@ impl Cell {
                 needs: "failed or cancelled, or name a step",
             });
         }
-        if self.directory.tenants.get(tenant).context().suspended {
-            return Err(Rejection::Suspended { tenant: key.tenant });
-        }
+        // It comes in anew, and counts like any run: ended runs are not a way past the bounds.
+        let entrant = Entrant {
+            level: level(row.parent.as_ref()),
+            lane: row.lane,
+            bytes: u64::from(row.input_bytes),
+        };
+        self.let_in(tenant, &entrant)?;
         let again = downstream(&shape.workflow, &from);
         let kept = forget_steps(steps, &again, turn);
         reopen(&mut row, self.now, shape.workflow.timeout);

@@ -23,7 +23,7 @@ use super::change::Change;
 use super::effect::{Effect, NextTime};
 use super::input::{ScheduleKey, Scheduled};
 use super::live::{At, Run, Shape};
-use super::submit::Admission;
+use super::submit::{Admission, Entrant};
 use super::timer::Kind;
 use super::{Cell, Turn};
 
@@ -233,7 +233,7 @@ impl Cell {
         let shape = self.directory.shape(&key.workflow, None).ok_or_else(|| {
             Rejection::UnknownWorkflow { workflow: key.workflow.clone(), version: None }
         })?;
-        self.let_in(tenant, Lane::Normal, bytes)?;
+        self.let_in(tenant, &Entrant { level: 0, lane: Lane::Normal, bytes })?;
         Ok((tenant, shape.clone()))
     }
 

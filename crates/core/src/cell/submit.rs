@@ -28,6 +28,15 @@ pub(crate) struct Admission {
     pub(crate) schedule: Option<StepName>,
 }
 
+/// A run that wants to come in, apart from whose it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entrant {
+    /// 0 unless it is a child that is retried.
+    pub(crate) level: usize,
+    pub(crate) lane: Lane,
+    pub(crate) bytes: u64,
+}
+
 impl Cell {
     pub(crate) fn submit(&mut self, submit: Submit, turn: &mut Turn) {
         let reply = submit.reply;
@@ -102,23 +111,25 @@ impl Cell {
                 needs: "an id that is not in use",
             });
         }
-        self.let_in(tenant, submit.lane, submit.input.len() as u64)?;
+        let bytes = submit.input.len() as u64;
+        self.let_in(tenant, &Entrant { level: 0, lane: submit.lane, bytes })?;
         Ok((tenant, shape.clone()))
     }
 
-    /// Whether a run may come in now: one that is submitted or retried, or whose time has come.
-    pub(crate) fn let_in(&self, tenant: TenantIx, lane: Lane, bytes: u64) -> Result<(), Rejection> {
+    /// Whether a run may come in now that is submitted, is retried, or whose time has come.
+    pub(crate) fn let_in(&self, tenant: TenantIx, run: &Entrant) -> Result<(), Rejection> {
         let context = self.directory.tenants.get(tenant).context();
         if context.suspended {
             return Err(Rejection::Suspended { tenant: context.tenant.clone() });
         }
-        let live = self.queue.runs_of(tenant);
-        let max = u64::from(context.runs_max);
-        if live >= max {
-            let retry_after = self.queue.retry_after(live - max + 1);
-            return Err(Rejection::TenantQueueFull { live, max, retry_after });
-        }
-        let applicant = Applicant { tenant, weight: context.weight, lane, bytes };
+        let applicant = Applicant {
+            tenant,
+            weight: context.weight,
+            runs_max: context.runs_max,
+            level: run.level,
+            lane: run.lane,
+            bytes: run.bytes,
+        };
         self.queue.admit(&self.directory.valve, &applicant)
     }
 
@@ -128,7 +139,8 @@ impl Cell {
         let Admission { key, tenant, shape, lane, input, parent, schedule } = admission;
         let context = self.directory.tenants.get(tenant).context().clone();
         let input_bytes = u32::try_from(input.len()).unwrap_or(u32::MAX);
-        self.queue.enter(tenant, context.weight, u64::from(input_bytes));
+        let level = super::live::level(parent.as_ref());
+        self.queue.enter(tenant, context.weight, level, u64::from(input_bytes));
         self.ages += 1;
         let deadline = shape.workflow.timeout.map(|bound| now + bound);
         let nodes = fresh_nodes(&shape, now);

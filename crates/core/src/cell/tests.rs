@@ -8,5 +8,6 @@ mod flows;
 mod found;
 mod leases;
 mod limits;
+mod places;
 
 pub(crate) use desk::{Desk, step, workflow};

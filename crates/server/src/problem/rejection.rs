@@ -129,12 +129,16 @@ pub(crate) fn unknown_run(run: &str) -> Refused {
 
 fn valve(cause: ValveCause, depth: u64, threshold: u64) -> String {
     match cause {
-        ValveCause::OverShare => format!(
-            "{depth} runs wait, above {threshold}, and the tenant has more than its share of them"
+        ValveCause::RunsOverShare => format!(
+            "much waits, and the tenant has {depth} live runs, where its share of the queue is {threshold}"
         ),
-        ValveCause::RunsHard => format!("{depth} runs wait, above the hard limit of {threshold}"),
+        ValveCause::BytesOverShare => format!(
+            "much waits, and the tenant's inputs would hold {depth} bytes, where its share of the queue is \
+             {threshold}"
+        ),
+        ValveCause::RunsHard => format!("{depth} runs are live, and {threshold} may be"),
         ValveCause::BytesHard => {
-            format!("{depth} bytes of input wait, above the hard limit of {threshold}")
+            format!("the inputs of live runs would hold {depth} bytes, and {threshold} may be")
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use fairlane_core::cell::effect::{
-    Phase, PoolView, Response, RunView, StepView, TenantView, ValveView,
+    Phase, PoolView, Response, RunView, StepView, TenantView, ValveView, Waiting,
 };
 use fairlane_core::row::{Part, RunRow, RunStatus, StepState};
 
@@ -107,7 +107,9 @@ fn agrees_phase(
     match (step.phase, stored) {
         (Phase::Pending | Phase::Evaluating, None) => !is_queued,
         (Phase::Ready, None | Some(StepState::Ready | StepState::Backoff { .. })) => {
-            is_queued || run.status == RunStatus::Paused
+            is_queued
+                || run.status == RunStatus::Paused
+                || matches!(step.waits, Some(Waiting::Place(_)))
         }
         (Phase::Cancelled, None) => run.outcome.is_some() || is_item,
         (Phase::Leased, Some(StepState::Leased { .. }))

@@ -1,12 +1,13 @@
-//! P16: past its thresholds no new work comes in, and who is refused is told when to come again. What came in stays until
-//! it has ended (see `p12_durability`).
+//! P16: past its thresholds no new work comes in, the over-demanding first, and who is refused is told when to come again.
+//! What came in stays until it has ended (see `p12_durability`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use fairlane_core::cell::change::Change;
 use fairlane_core::cell::effect::{Effect, Response};
+use fairlane_core::id::TenantId;
 use fairlane_core::reject::{Rejection, ValveCause};
-use fairlane_core::row::{RunKey, RunRow};
+use fairlane_core::row::{Lane, RunKey, RunRow};
 use fairlane_core::time::Span;
 
 use super::declared::Declared;
@@ -14,48 +15,100 @@ use crate::violation::{Verdict, holds};
 
 const PROMISE: &str = "P16 valve";
 
-/// Live runs at each point of the stream, with the bytes that they hold.
+/// Live runs at each point of the stream, with the bytes that they hold and how deep they are called.
 #[derive(Debug, Default)]
 pub(crate) struct Admissions {
-    live: BTreeMap<RunKey, u64>,
-    known: BTreeSet<RunKey>,
+    live: BTreeMap<RunKey, (u64, u32)>,
+}
+
+/// One of the two things that the valve bounds, and how much of it a live run is.
+#[derive(Debug)]
+struct Bound {
+    what: &'static str,
+    soft: u64,
+    hard: u64,
+    size: fn(&(u64, u32)) -> u64,
 }
 
 impl Admissions {
     pub(crate) fn follow(&mut self, change: &Change, declared: &Declared) -> Verdict {
         let Change::Run(run) = change else { return Ok(()) };
-        if self.known.insert(run.key.clone()) && is_submitted(run) {
-            self.admits(run, declared)?;
-        }
         if run.status.is_ended() {
             self.live.remove(&run.key);
-        } else {
-            self.live.insert(run.key.clone(), u64::from(run.input_bytes));
+            return Ok(());
+        }
+        let entry = (u64::from(run.input_bytes), depth(run));
+        if self.live.insert(run.key.clone(), entry).is_none() {
+            self.comes_in(run, declared)?;
         }
         Ok(())
     }
 
-    fn admits(&self, run: &RunRow, declared: &Declared) -> Verdict {
+    /// The run is new, or was opened again. It is counted already.
+    fn comes_in(&self, run: &RunRow, declared: &Declared) -> Verdict {
+        let tenant = &run.key.tenant;
+        let beside = self
+            .live
+            .iter()
+            .filter(|(key, (_, deep))| key.tenant == *tenant && *deep == depth(run));
+        let beside = beside.count() as u64;
+        // A caller would wait for it for ever. A child that is retried has no caller; its input is in the store already.
+        if depth(run) > 0 && run.input.is_some() && beside == 1 {
+            return Ok(());
+        }
+        let most = declared.contexts.get(tenant).map_or(0, |context| context.runs_max);
+        holds(beside <= u64::from(most), PROMISE, || {
+            format!("{:?} came in as number {beside} of its tenant's {most}", run.key)
+        })?;
         let valve = &declared.valve;
-        let count = self.live.len() as u64 + 1;
-        holds(count <= valve.runs_hard, PROMISE, || {
-            format!("{:?} came in as number {count} against {valve:?}", run.key)
+        let runs =
+            Bound { what: "runs", soft: valve.runs_soft, hard: valve.runs_hard, size: |_| 1 };
+        self.keeps(run, &runs, declared)?;
+        let (soft, hard) = (valve.bytes_soft, valve.bytes_hard);
+        self.keeps(run, &Bound { what: "bytes", soft, hard, size: |(bytes, _)| *bytes }, declared)
+    }
+
+    /// Whether one of the two resources had room for the run.
+    fn keeps(&self, run: &RunRow, bound: &Bound, declared: &Declared) -> Verdict {
+        let Bound { what, soft, hard, size } = *bound;
+        let tenant = &run.key.tenant;
+        let sum = |of: Option<&TenantId>| {
+            let counted = self.live.iter().filter(|(key, _)| of.is_none_or(|of| key.tenant == *of));
+            counted.map(|(_, entry)| size(entry)).sum::<u64>()
+        };
+        let (in_all, of_tenant) = (sum(None), sum(Some(tenant)));
+        holds(in_all <= hard, PROMISE, || {
+            format!("{:?} came in and makes {in_all} {what} of {hard}", run.key)
         })?;
-        let bytes = self.live.values().sum::<u64>() + u64::from(run.input_bytes);
-        holds(bytes <= valve.bytes_hard, PROMISE, || {
-            format!("{:?} came in and makes {bytes} bytes against {valve:?}", run.key)
-        })?;
-        let of_tenant = self.live.keys().filter(|key| key.tenant == run.key.tenant).count() + 1;
-        let most = declared.contexts.get(&run.key.tenant).map_or(0, |context| context.runs_max);
-        holds(of_tenant <= most as usize, PROMISE, || {
-            format!("{:?} came in as number {of_tenant} of its tenant's {most}", run.key)
+        // Children of background runs count as urgent, as they are accepted work.
+        let lane = if depth(run) > 0 && run.input.is_some() { Lane::Urgent } else { run.lane };
+        let thirds = match lane {
+            Lane::Background => 0,
+            Lane::Normal => 1,
+            Lane::Urgent => 2,
+        };
+        let is_past = (in_all.saturating_sub(soft)) * 3 > (hard - soft) * thirds;
+        let is_first = self.live.keys().filter(|key| key.tenant == *tenant).count() == 1;
+        let weight = |tenant: &TenantId| {
+            declared.contexts.get(tenant).map_or(0, |context| u64::from(context.weight))
+        };
+        let mut tenants: Vec<&TenantId> = self.live.keys().map(|key| &key.tenant).collect();
+        tenants.dedup();
+        let weights: u64 = tenants.into_iter().map(weight).sum();
+        let has_share = of_tenant * weights <= soft * weight(tenant);
+        holds(!is_past || is_first || has_share, PROMISE, || {
+            format!(
+                "{:?} came in with {of_tenant} of {in_all} {what} between {soft} and {hard}, \
+                 {} parts of {weights}",
+                run.key,
+                weight(tenant)
+            )
         })
     }
 }
 
-/// Submitted by a client: children and scheduled runs are not the valve's.
-fn is_submitted(run: &RunRow) -> bool {
-    run.parent.is_none() && run.schedule.is_none()
+fn depth(run: &RunRow) -> u32 {
+    run.parent.as_ref().map_or(0, |parent| parent.depth)
 }
 
 /// A refusal says when to come again, and its numbers are such that it had to be given.
@@ -63,11 +116,12 @@ pub(crate) fn released(effect: &Effect) -> Verdict {
     let Effect::Reply(_, Response::Rejected(rejection)) = effect else { return Ok(()) };
     let (is_due, retry_after) = match rejection {
         Rejection::TenantQueueFull { live, max, retry_after } => (live >= max, *retry_after),
-        Rejection::ValveClosed { cause: ValveCause::BytesHard, retry_after, .. } => {
-            (true, *retry_after)
-        }
-        Rejection::ValveClosed { depth, threshold, retry_after, .. } => {
-            (*depth >= (*threshold).max(1), *retry_after)
+        Rejection::ValveClosed { cause, depth, threshold, retry_after } => {
+            let is_due = match cause {
+                ValveCause::RunsOverShare | ValveCause::RunsHard => depth >= threshold,
+                ValveCause::BytesOverShare | ValveCause::BytesHard => depth > threshold,
+            };
+            (is_due, *retry_after)
         }
         _ => return Ok(()),
     };

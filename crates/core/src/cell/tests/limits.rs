@@ -126,7 +126,7 @@ fn the_valve_refuses_the_over_demanding_and_notes_it() {
     let key = |run| RunKey { tenant: name("b"), run: RunId(run) };
     match desk.try_submit(&key(777), "one") {
         Response::Rejected(Rejection::ValveClosed {
-            cause: ValveCause::OverShare,
+            cause: ValveCause::RunsOverShare,
             depth: 4,
             ..
         }) => {}
