@@ -90,17 +90,7 @@ impl Desk {
                 sla: None,
             }));
         }
-        desk.declare(Configure::Pool(Pool {
-            name: name("default"),
-            slots: 4,
-            policy: Policy::Fair,
-            quantum: Span::from_millis(10),
-            long: None,
-            lease: Span::from_secs(10),
-            age_guard: Span::from_secs(60),
-            burst_credit_max: Span::from_secs(60),
-            tasks: None,
-        }));
+        desk.declare(Configure::Pool(pool()));
         desk.declare(Configure::Tenant(tenant("a", "small")));
         desk.declare(Configure::Tenant(tenant("b", "large")));
         desk.declare(Configure::Workflow(Arc::new(workflow)));
@@ -359,6 +349,20 @@ impl Desk {
             Response::Pools(pools) => pools[0].in_flight,
             other => panic!("{other:?}"),
         }
+    }
+}
+
+pub(crate) fn pool() -> Pool {
+    Pool {
+        name: name("default"),
+        slots: 4,
+        policy: Policy::Fair,
+        quantum: Span::from_millis(10),
+        long: None,
+        lease: Span::from_secs(10),
+        age_guard: Span::from_secs(60),
+        burst_credit_max: Span::from_secs(60),
+        tasks: None,
     }
 }
 

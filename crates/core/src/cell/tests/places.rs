@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::desk::{ids, name, payload};
+use super::desk::{ids, name, payload, pool, tenant};
 use super::{Desk, step, workflow};
 use crate::cell::effect::{Effect, Response};
 use crate::cell::input::{Command, Configure, Value};
 use crate::id::RunId;
 use crate::plan::{Expr, Map, Step, StepIndex, StepKind, Timeouts};
-use crate::pool::Valve;
+use crate::pool::{Pool, Valve};
 use crate::reject::{Rejection, ValveCause};
 use crate::row::{RunKey, RunRow, RunStatus, StepRow};
 use crate::tenant::Tier;
@@ -291,4 +291,26 @@ fn an_input_that_the_valve_has_no_room_for_waits_with_its_call() {
     assert_eq!(children(&desk).len(), 1);
     work(&mut desk);
     assert!(desk.live().is_empty());
+}
+
+#[test]
+fn a_line_goes_on_when_a_run_of_its_tenant_ends_however_many_lines_there_are() {
+    let mut desk = desk_of(1);
+    let map = Map { over: Expr("xs".into()), parallel: 2, items_max: 2 };
+    let fan = workflow("fan", vec![Step { map: Some(map), ..call("child") }]);
+    desk.declare(Configure::Workflow(Arc::new(fan)));
+    for number in 10..50 {
+        let id = format!("t{number}");
+        desk.declare(Configure::Tenant(tenant(&id, "large")));
+        desk.submit(&id, "fan");
+        desk.evaluate(Ok(Value::Items(2)));
+        assert_eq!(answer(&mut desk), 1);
+    }
+    desk.declare(Configure::Pool(Pool { slots: 40, ..pool() }));
+    for worker in ["w1", "w2", "w3", "w4"] {
+        for lease in ids(&desk.exchange(worker, 10, Vec::new()).grants) {
+            desk.complete(worker, std::slice::from_ref(&lease));
+            assert_eq!(answer(&mut desk), 1, "the next child of {}", lease.key.tenant);
+        }
+    }
 }
