@@ -64,11 +64,11 @@ impl UsedKeys {
 
     /// Notes the key. True if it is certain that the store does not have it.
     pub(crate) fn is_new(&self, now: Time, scope: &TenantScope, key: &str) -> bool {
+        // Before the look: keys that are noted between the two would be neither found nor still awaited.
+        let knows_all = self.is_complete.load(Ordering::Acquire)
+            && now.0 >= self.blind_until.load(Ordering::Acquire);
         let hash = self.hasher.hash_one((scope.tenant().as_str(), key));
-        let was_noted = self.note(now, hash);
-        !was_noted
-            && self.is_complete.load(Ordering::Acquire)
-            && now.0 >= self.blind_until.load(Ordering::Acquire)
+        !self.note(now, hash) && knows_all
     }
 
     /// Notes the keys that the store has of these tenants. To be called off the threads that serve connections.
