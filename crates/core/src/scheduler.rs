@@ -264,7 +264,7 @@ impl Scheduler {
         self.refund(&running.entry, running.charged);
         if self.config.policy == Policy::RoundRobin {
             let flow = self.active_of(running.entry.tenant).flow;
-            self.tree.refund(flow, self.config.quantum);
+            self.tree.refund(flow, self.config.charged_at_dispatch());
         }
         self.release(&running);
     }
@@ -353,7 +353,7 @@ impl Scheduler {
         self.long_in_flight += u32::from(is_long);
         self.charge(&entry, quantum);
         if self.config.policy == Policy::RoundRobin {
-            self.tree.charge(flow, quantum);
+            self.tree.charge(flow, self.config.charged_at_dispatch());
         }
         self.update(entry.tenant);
     }

@@ -19,8 +19,25 @@ impl Scheduler {
         self.tree.ahead = running::ahead(&config);
         if before.policy != config.policy {
             self.rebuild(now, before.policy);
-        } else if before.long != config.long {
+            return;
+        }
+        if (before.quantum, running::ahead(&before)) != (config.quantum, self.tree.ahead) {
+            self.recharge(now);
+        }
+        if before.long != config.long {
             self.reshelve(now);
+        }
+    }
+
+    /// How far ahead steps are charged has changed. What runs is charged as if it had never been another length, so that
+    /// no step of a long quantum is charged less and less than it uses beside those of a short one.
+    fn recharge(&mut self, now: Time) {
+        let trimmed = self.running.trim(now, self.tree.ahead);
+        for (entry, excess) in &trimmed {
+            self.refund(entry, *excess);
+        }
+        for (entry, _) in trimmed {
+            self.update(entry.tenant);
         }
     }
 
@@ -137,7 +154,7 @@ impl Scheduler {
             (step.since, step.charged) = (now, quantum);
             running.push(step.entry);
         }
-        self.running.requeue();
+        self.running.line_up();
         self.tree = Tree::new(running::ahead(&self.config), self.config.policy.is_by_age());
         for org in &mut self.orgs {
             (org.start, org.clock, org.flow) = (0, Clock::default(), NONE);
@@ -152,9 +169,7 @@ impl Scheduler {
             self.activate(entry.tenant);
             let flow = self.active_of(entry.tenant).flow;
             self.tree.take_slot(flow);
-            if !self.config.policy.is_by_age() {
-                self.tree.charge(flow, quantum);
-            }
+            self.tree.charge(flow, self.config.charged_at_dispatch());
         }
         self.put_back(now, waiting);
     }

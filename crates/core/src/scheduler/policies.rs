@@ -1,7 +1,13 @@
 //! What the policies leave out. `Fair` is the whole; the others are there for comparison, and for platforms whose
 //! tenants are alike. All of them ask the gates, respect pauses, and give out no more slots than there are.
 
+use crate::time::Span;
+
 use super::config::{Policy, PoolConfig, TenantConfig};
+
+/// What a turn is charged where turns count and not time. Any length would do, as long as it is the same for ever:
+/// tenants are apart by turns, and a turn of another length would make many of one.
+const TURN: Span = Span::from_millis(1);
 
 impl Policy {
     /// Caps of tenants and organisations, bursts, and the class of long steps.
@@ -24,7 +30,7 @@ impl Policy {
         matches!(self, Self::Fifo)
     }
 
-    /// What is charged is the time that steps take. Else it is the turn: one quantum a dispatch, whatever it takes.
+    /// What is charged is the time that steps take. Else it is the turn, whatever it takes.
     pub(super) const fn charges_time(self) -> bool {
         matches!(self, Self::Fair | Self::Weighted)
     }
@@ -34,6 +40,15 @@ impl PoolConfig {
     /// Long steps are bounded, and a second order of short ones is kept.
     pub(super) const fn bounds_long(&self) -> bool {
         self.policy.has_caps() && self.long.is_some()
+    }
+
+    /// What a tenant's tag is charged when one of its steps is given a slot.
+    pub(super) const fn charged_at_dispatch(&self) -> Span {
+        match self.policy {
+            Policy::Fair | Policy::Weighted => self.quantum,
+            Policy::RoundRobin => TURN,
+            Policy::Fifo => Span::ZERO,
+        }
     }
 
     pub(super) const fn weight_of(&self, config: &TenantConfig) -> u32 {

@@ -1,7 +1,10 @@
 //! Steps that hold a slot, and which of them have outlived what they were charged.
 //!
 //! A step is charged ahead of its use. At dispatch that is one quantum, later as far ahead as [`ahead`] says; so both
-//! kinds come due in the order in which they were charged, and two lines take the place of a heap.
+//! kinds come due in the order in which they were charged, and two lines take the place of a heap. When one of the two
+//! lengths changes, the lines are made anew.
+//!
+//! INVARIANT: each line is in the order in which its steps come due.
 
 use crate::id::mix;
 use crate::time::{Span, Time};
@@ -113,13 +116,30 @@ impl RunningSteps {
         self.steps.values_mut().filter_map(|slot| slot.running.as_mut())
     }
 
-    /// Puts all steps into the first line again, after their charges were set to one and the same time.
-    pub(super) fn requeue(&mut self) {
-        self.lines = [Line::default(), Line::default()];
-        for place in self.steps.places() {
-            if self.steps[place].running.is_some() {
-                self.append(FRESH, place);
+    /// Steps are charged this far ahead from now on: takes back what any was charged further, and gives who that was and
+    /// how much.
+    pub(super) fn trim(&mut self, now: Time, ahead: Span) -> Vec<(Entry, Span)> {
+        let mut trimmed = Vec::new();
+        for running in self.each() {
+            let most = Span(now.since(running.since).0 + ahead.0);
+            if running.charged > most {
+                trimmed.push((running.entry, Span(running.charged.0 - most.0)));
+                running.charged = most;
             }
+        }
+        self.line_up();
+        trimmed
+    }
+
+    /// Puts all steps into one line, in the order in which they come due. None of them is charged further ahead than
+    /// steps will be from now on, so that it is the line of those that are charged again.
+    pub(super) fn line_up(&mut self) {
+        self.lines = [Line::default(), Line::default()];
+        let runs = |place: &u32| self.steps[*place].running.is_some();
+        let mut places: Vec<u32> = self.steps.places().filter(runs).collect();
+        places.sort_by_key(|place| self.steps[*place].due());
+        for place in places {
+            self.append(CHARGED, place);
         }
     }
 

@@ -163,6 +163,80 @@ fn a_pool_with_fewer_slots_waits_until_they_are_free_and_with_more_uses_them() {
     assert_eq!(pool.in_flight(0) + pool.in_flight(1), 20);
 }
 
+/// Both start a step of ten seconds, one before the quantum changes and one after, and two seconds pass. Gives the slot
+/// time that each is charged then.
+fn charged_around_a_change(before: Span, after: Span) -> (u128, u128) {
+    let mut pool = Pool::new(PoolConfig { quantum: before, ..config(2) });
+    pool.tenants(&[1, 1]);
+    for tenant in 0..2 {
+        pool.submit(Time(u64::from(tenant) * SECOND), work(tenant, Span::from_secs(10)), 1);
+    }
+    pool.run_until(Time(SECOND / 2));
+    pool.scheduler.configure(pool.now, PoolConfig { quantum: after, ..config(2) });
+    pool.run_until(Time(3 * SECOND));
+    pool.scheduler.tick(pool.now);
+    pool.scheduler.check_charges(pool.now);
+    let charged = |tenant| pool.scheduler.flow(pool.now, TenantIx(tenant)).service;
+    (charged(0), charged(1))
+}
+
+#[test]
+fn a_shorter_quantum_takes_back_what_running_steps_were_charged_further_ahead() {
+    let (one, two) = charged_around_a_change(Span::from_secs(60), Span::from_millis(1));
+    assert!((3_000_000..=3_001_000).contains(&one), "{one} us charged after three seconds");
+    assert!((2_000_000..=2_001_000).contains(&two), "{two} us charged after two seconds");
+}
+
+#[test]
+fn a_longer_quantum_is_charged_when_what_was_charged_is_used_up() {
+    let (one, two) = charged_around_a_change(Span::from_millis(1), Span::from_secs(60));
+    assert_eq!(one, 61_000_000, "charged again after its first second");
+    assert_eq!(two, 60_000_000, "charged at its dispatch");
+}
+
+#[test]
+fn a_tenant_moves_after_a_change_of_the_quantum_while_its_steps_run() {
+    let mut pool = Pool::new(PoolConfig { quantum: Span::from_secs(60), ..config(4) });
+    pool.org(0, 1, None);
+    pool.org(1, 1, None);
+    for tenant in 0..2 {
+        pool.tenant(tenant, tenant_of(0, 1, FREE));
+        pool.submit(Time(u64::from(tenant) * SECOND), work(tenant, Span::from_secs(30)), 2);
+    }
+    pool.run_until(Time(SECOND / 2));
+    pool.scheduler.configure(pool.now, PoolConfig { quantum: Span::from_millis(1), ..config(4) });
+    pool.run_until(Time(5 * SECOND));
+    for tenant in 0..2 {
+        pool.tenant(tenant, tenant_of(1, 1, FREE));
+        pool.scheduler.check();
+        pool.scheduler.check_charges(pool.now);
+    }
+    pool.run_until(Time(40 * SECOND));
+    let charged = [0, 1].map(|tenant| pool.scheduler.flow(pool.now, TenantIx(tenant)).service);
+    assert_eq!(charged, [60_000_000; 2], "at the end everyone is charged what it used");
+}
+
+#[test]
+fn tenants_go_on_in_turn_after_a_change_of_the_quantum() {
+    for (before, after) in [(60_000, 1), (1, 60_000)] {
+        let quantum = |ms| PoolConfig {
+            quantum: Span::from_millis(ms),
+            policy: Policy::RoundRobin,
+            ..config(1)
+        };
+        let mut pool = Pool::new(quantum(before));
+        pool.tenants(&[1, 1]);
+        for tenant in 0..2 {
+            pool.saturate(Time(0), work(tenant, STEP), 2);
+        }
+        pool.run_until(Time(STEP.0 / 2));
+        pool.scheduler.configure(pool.now, quantum(after));
+        pool.run_until(Time(2 * SECOND));
+        let starts = [pool.starts_of(0).len(), pool.starts_of(1).len()];
+        assert!(starts[0].abs_diff(starts[1]) <= 1, "{starts:?} from {before} ms to {after} ms");
+    }
+}
+
 #[test]
 fn steps_restored_after_a_restart_hold_their_slots_above_any_cap() {
     let mut pool = Pool::new(config(4));

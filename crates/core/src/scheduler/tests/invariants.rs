@@ -47,6 +47,16 @@ impl Scheduler {
         std::iter::once(root).chain(self.orgs.iter().map(kept)).collect()
     }
 
+    /// What runs is charged for the time that it has used, and no further ahead than a step of the pool is.
+    pub(super) fn check_charges(&mut self, now: Time) {
+        let ahead = self.tree.ahead;
+        for running in self.running.each() {
+            let used = now.since(running.since);
+            let charged = used < running.charged && running.charged <= Span(used.0 + ahead.0);
+            assert!(charged, "{running:?} at {now}, charged at most {ahead} ahead");
+        }
+    }
+
     fn check_level(&self, parent: u32, below: &[u32]) {
         let flows = || below.iter().map(|at| &self.tree.flows[*at]);
         let above = &self.tree.flows[parent];

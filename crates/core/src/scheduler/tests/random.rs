@@ -56,7 +56,7 @@ impl Model {
         let mut model = Self {
             scheduler: Scheduler::new(config),
             config,
-            dispatchable: config.slots,
+            dispatchable: u32::MAX,
             now: Time(SECOND),
             dice,
             steps: BTreeMap::new(),
@@ -163,7 +163,7 @@ impl Model {
     }
 
     fn act(&mut self) {
-        match self.roll(24) {
+        match self.roll(25) {
             0..8 => self.enqueue(),
             8..14 => {
                 if let Some(entry) = self.any_step(|state| state == State::Running) {
@@ -194,13 +194,24 @@ impl Model {
             }
             18 => self.toggle_gate(),
             19 => {
-                self.dispatchable = 1 + self.roll(6);
-                self.scheduler.set_dispatchable(self.now, self.dispatchable);
+                let slots = 1 + self.roll(6);
+                self.scheduler.set_dispatchable(self.now, slots);
+                // As many as there are is no bound, also if there are more later.
+                self.dispatchable = if slots < self.config.slots { slots } else { u32::MAX };
             }
-            20 => self.now = self.now + Span(self.dice.roll(5 * SECOND)),
-            21 => self.scheduler.tick(self.now),
+            20 => self.configure(),
+            21 => self.now = self.now + Span(self.dice.roll(5 * SECOND)),
+            22 => self.scheduler.tick(self.now),
             _ => self.now = self.now + Span(self.dice.roll(SECOND / 10)),
         }
+    }
+
+    /// Another quantum and another number of slots: how far ahead a step is charged follows from both.
+    fn configure(&mut self) {
+        let quanta = [1, 10, 500, 5_000, 60_000].map(Span::from_millis);
+        self.config.quantum = quanta[self.roll(5) as usize];
+        self.config.slots = if self.roll(4) == 0 { 60_000 } else { 1 + self.roll(8) };
+        self.scheduler.configure(self.now, self.config);
     }
 
     /// Opens a closed gate and wakes what waits for it, or closes one.
@@ -252,16 +263,22 @@ impl Model {
             && (!self.is_long(entry) || self.held(|other| self.is_long(other)) < long_cap)
     }
 
-    fn read_log(&mut self) {
+    /// Gives the tenants whose burst has ended.
+    fn read_log(&mut self) -> BTreeSet<TenantIx> {
+        let mut ended = BTreeSet::new();
         for logged in self.scheduler.take_log() {
             match logged.event {
                 Event::BurstGranted { .. } => assert!(self.bursting.insert(logged.tenant)),
-                Event::BurstSpent { .. } => assert!(self.bursting.remove(&logged.tenant)),
+                Event::BurstSpent { .. } => {
+                    assert!(self.bursting.remove(&logged.tenant));
+                    ended.insert(logged.tenant);
+                }
                 Event::BurstPaidBack { .. }
                 | Event::CapReached { .. }
                 | Event::UrgentShareExceeded { .. } => {}
             }
         }
+        ended
     }
 
     fn dispatch(&mut self) {
@@ -290,11 +307,15 @@ impl Model {
                     self.steps.get_mut(&ticket).expect("it was found").1 = State::Parked(key);
                 }
             }
-            self.read_log();
+            let ended = self.read_log();
             let Some(given) = given else { break };
             let (entry, state) = self.steps[&given.ticket.0];
             assert_eq!(state, State::Waiting, "only what waits is given a slot: {entry:?}");
+            // A burst may have ended with what this dispatch was charged.
+            let bursting = self.bursting.clone();
+            self.bursting.extend(ended);
             assert!(self.may_start(&entry), "P1: {entry:?} exceeds a cap in {self:#?}");
+            self.bursting = bursting;
             self.steps.get_mut(&given.ticket.0).expect("it waits").1 = State::Running;
             let own = u32::try_from(self.own(given.tenant.0)).expect("few");
             self.given.push((self.now, own, given.ticket.0));
@@ -308,6 +329,7 @@ impl Model {
 
     fn check(&mut self) {
         let clocks = self.scheduler.check();
+        self.scheduler.check_charges(self.now);
         for (before, after) in self.clocks.iter().zip(&clocks) {
             assert!(before.virtual_time <= after.virtual_time, "V fell");
             assert!(before.start_max <= after.start_max, "the highest tag fell");
