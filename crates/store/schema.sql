@@ -129,3 +129,6 @@ CREATE TABLE decisions (
 CREATE INDEX idempotency_by_age ON idempotency (created);
 
 CREATE INDEX runs_live ON runs (tenant, run) WHERE ended IS NULL;
+
+CREATE INDEX runs_by_parent ON runs (tenant, parent ->> '$.run', parent -> '$.instance', created)
+  WHERE parent IS NOT NULL;

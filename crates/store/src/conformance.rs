@@ -18,6 +18,7 @@
 
 mod pages;
 mod payloads;
+mod reads;
 pub mod samples;
 mod scopes;
 mod turns;
@@ -39,9 +40,8 @@ type Check = fn(&dyn Place) -> Result<(), Error>;
 ///
 /// If the store does not do what it must; the message says what, and the backtrace which check.
 pub fn run<P: Place>(make: impl Fn() -> P) {
-    for (name, check) in
-        turns::CHECKS.iter().chain(payloads::CHECKS).chain(pages::CHECKS).chain(scopes::CHECKS)
-    {
+    let rows = turns::CHECKS.iter().chain(payloads::CHECKS).chain(reads::CHECKS);
+    for (name, check) in rows.chain(pages::CHECKS).chain(scopes::CHECKS) {
         if let Err(error) = check(&make()) {
             panic!("{name}: {error}: {error:?}");
         }

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use fairlane_core::cell::change::EndedRun;
 use fairlane_core::id::{RunId, TenantId, WorkflowName};
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::row::{
@@ -47,6 +48,18 @@ pub trait Read: Send + fmt::Debug {
         run: RunId,
         payloads: Payloads,
     ) -> Result<Option<(RunRow, Vec<StepRow>)>, Error>;
+
+    /// All that it takes to retry a run, as of the same commit; `None` if it has not ended.
+    fn ended_run(&mut self, scope: &TenantScope, run: RunId) -> Result<Option<EndedRun>, Error>;
+
+    /// The newest run that a step instance has called, input left out. The output of a call that is done is the output
+    /// of this run.
+    fn child(
+        &mut self,
+        scope: &TenantScope,
+        run: RunId,
+        instance: Instance,
+    ) -> Result<Option<RunRow>, Error>;
 
     /// The tenant's runs, newest id first, inputs left out. A page that had to look at [`SCAN_MAX`] rows ends
     /// early: it may be short, or empty, with a cursor to go on from.

@@ -63,3 +63,14 @@ pub struct Snapshot {
     /// The newest decision's sequence, 0 if there is none.
     pub decisions: u64,
 }
+
+/// An ended run as it is stored, as of one commit and without payloads: what it takes to retry it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndedRun {
+    pub run: RunRow,
+    pub steps: Vec<StepRow>,
+    /// Signals that no step has taken, in order of their sequence.
+    pub signals: Vec<SignalRow>,
+    /// The version of its tenant's context that the run is pinned to.
+    pub context: Option<Arc<Context>>,
+}

@@ -1,10 +1,10 @@
 //! A scope sees its own tenant's rows; another tenant's answer as if they were not there.
 
-use fairlane_core::cell::change::Change;
+use fairlane_core::cell::change::{Change, EndedRun};
 use fairlane_core::id::RunId;
 use fairlane_core::plan::StepIndex;
 use fairlane_core::row::{
-    DecisionRow, IdempotencyRow, Payload, RunKey, RunRow, RunStatus, StepRow, StepState,
+    DecisionRow, IdempotencyRow, Parent, Payload, RunKey, RunRow, RunStatus, StepRow, StepState,
 };
 use fairlane_core::tenant::TenantScope;
 use fairlane_core::time::Time;
@@ -31,6 +31,8 @@ struct Answers {
     input: Option<Payload>,
     output: Option<Payload>,
     outputs: Vec<(u32, Payload)>,
+    ended: Option<EndedRun>,
+    child: Option<RunRow>,
     idempotency: Option<IdempotencyRow>,
     runs: Page<RunRow, RunId>,
     live: Page<RunRow, RunId>,
@@ -52,6 +54,8 @@ fn ask(
         input: reader.input(scope, run)?,
         output: reader.output(scope, run, whole(0))?,
         outputs: reader.outputs(scope, run, StepIndex(1))?,
+        ended: reader.ended_run(scope, run)?,
+        child: reader.child(scope, run, whole(0))?,
         idempotency: reader.idempotency(scope, key)?,
         runs: reader.runs(scope, &query)?,
         live: reader.runs(scope, &RunQuery { filter, ..query })?,
@@ -60,9 +64,12 @@ fn ask(
 }
 
 /// Everything that belongs to a run, with payloads of a size.
-fn all_of(key: &RunKey, bytes: usize) -> [Change; 6] {
+fn all_of(key: &RunKey, bytes: usize) -> [Change; 7] {
     let tenant = key.tenant.as_str();
+    let child = RunKey { tenant: key.tenant.clone(), run: RunId(key.run.0 + 1) };
+    let parent = Some(Parent { run: key.run, instance: whole(0), depth: 1 });
     [
+        Change::Run(Box::new(RunRow { parent, ..ended(&child, RunStatus::Completed) })),
         Change::Run(Box::new(RunRow { input: Some(payload(bytes)), ..run(key) })),
         Change::Step(Box::new(done(key, whole(0), &payload(bytes)))),
         Change::Step(Box::new(done(key, item(1, 0), &payload(bytes)))),
@@ -90,7 +97,7 @@ fn a_foreign_id_answers_as_a_missing_one(place: &dyn Place) -> Result<(), Error>
     }
     let own = ask(&mut *reader, &scope("acme"), large.run, "key")?;
     assert_eq!(own.input, Some(payload(5_000)));
-    assert_eq!((own.runs.rows.len(), own.decisions.rows.len()), (2, 1));
+    assert_eq!((own.runs.rows.len(), own.decisions.rows.len()), (4, 1));
     Ok(())
 }
 

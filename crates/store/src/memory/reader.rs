@@ -3,12 +3,14 @@
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
+use fairlane_core::cell::change::EndedRun;
 use fairlane_core::id::{RunId, TenantId, WorkflowName};
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::row::{
     DecisionRow, IdempotencyRow, Instance, Part, Payload, RunKey, RunRow, StepRow,
 };
 use fairlane_core::tenant::{Tenant, TenantScope};
+use fairlane_core::time::Time;
 
 use super::rows::{Rows, instances};
 use super::{Disk, Held};
@@ -94,6 +96,30 @@ impl Read for MemoryReader {
     ) -> Result<Option<(RunRow, Vec<StepRow>)>, Error> {
         let (rows, key) = (self.rows(), key(scope, id));
         Ok(run(&rows, &key, payloads).map(|row| (row, steps(&rows, &key, payloads))))
+    }
+
+    fn ended_run(&mut self, scope: &TenantScope, id: RunId) -> Result<Option<EndedRun>, Error> {
+        let (rows, key) = (self.rows(), key(scope, id));
+        let found = run(&rows, &key, Payloads::Leave).filter(|row| row.status.is_ended());
+        Ok(found.map(|row| EndedRun {
+            steps: steps(&rows, &key, Payloads::Leave),
+            signals: rows.signals_of(&key).collect(),
+            context: rows.contexts.get(&(key.tenant.clone(), row.context)).cloned(),
+            run: row,
+        }))
+    }
+
+    fn child(
+        &mut self,
+        scope: &TenantScope,
+        id: RunId,
+        instance: Instance,
+    ) -> Result<Option<RunRow>, Error> {
+        let (rows, caller) = (self.rows(), key(scope, id));
+        let called = |at, child| (caller.clone(), instance, at, child);
+        let all = called(Time(0), RunId(0))..=called(Time::MAX, RunId(u128::MAX));
+        let newest = rows.children.range(all).next_back().map(|((.., child), ())| *child);
+        Ok(newest.and_then(|child| run(&rows, &key(scope, child), Payloads::Leave)))
     }
 
     fn runs(

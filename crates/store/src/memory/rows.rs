@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fairlane_core::cell::change::{Change, Snapshot};
-use fairlane_core::id::{KeyId, OrgId, PoolName, StepName, TenantId, TierName, WorkflowName};
+use fairlane_core::id::{
+    KeyId, OrgId, PoolName, RunId, StepName, TenantId, TierName, WorkflowName,
+};
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::row::{
@@ -24,7 +26,7 @@ pub(super) struct Rows {
     orgs: Table<OrgId, Org>,
     tiers: Table<TierName, Tier>,
     pub(super) tenants: Table<TenantId, Tenant>,
-    contexts: Table<(TenantId, u32), Arc<Context>>,
+    pub(super) contexts: Table<(TenantId, u32), Arc<Context>>,
     pools: Table<PoolName, Pool>,
     /// One row.
     valves: Table<(), Valve>,
@@ -32,8 +34,10 @@ pub(super) struct Rows {
     keys: Table<KeyId, KeyRow>,
     pub(super) runs: Table<RunKey, RunRow>,
     pub(super) steps: Table<(RunKey, Instance), StepRow>,
+    /// Runs by the step that called them, oldest first: the caller, its instance, when it was called.
+    pub(super) children: Table<(RunKey, Instance, Time, RunId), ()>,
     pub(super) idempotency: Table<(TenantId, Arc<str>), IdempotencyRow>,
-    signals: Table<(RunKey, u64), SignalRow>,
+    pub(super) signals: Table<(RunKey, u64), SignalRow>,
     schedules: Table<(TenantId, WorkflowName, StepName), ScheduleRow>,
     /// The platform's own rows have no tenant.
     pub(super) decisions: Table<(Option<TenantId>, u64), DecisionRow>,
@@ -43,7 +47,7 @@ pub(super) struct Rows {
 macro_rules! each_table {
     ($rows:ident.$method:ident()) => {
         each_table!($rows.$method(): orgs tiers tenants contexts pools valves workflows keys runs
-            steps idempotency signals schedules decisions)
+            steps children idempotency signals schedules decisions)
     };
     ($rows:ident.$method:ident(): $($table:ident)*) => {
         $($rows.$table.$method();)*
@@ -106,6 +110,10 @@ impl Rows {
         let mut row = row.clone();
         if row.input.is_none() {
             row.input = self.runs.get(&row.key).and_then(|stored| stored.input.clone());
+        }
+        if let Some(parent) = &row.parent {
+            let caller = RunKey { tenant: row.key.tenant.clone(), run: parent.run };
+            self.children.put((caller, parent.instance, row.created, row.key.run), ());
         }
         self.runs.put(row.key.clone(), row);
     }
@@ -174,10 +182,7 @@ impl Rows {
             (a.created, a.key.run, &a.key.tenant).cmp(&(b.created, b.key.run, &b.key.tenant))
         });
         let steps = live.iter().flat_map(|key| self.steps.range(instances(key, None)));
-        let signals = live
-            .iter()
-            .flat_map(|key| self.signals.range((key.clone(), 0)..=(key.clone(), u64::MAX)));
-        let empty: Arc<[u8]> = Arc::from([]);
+        let signals = live.iter().flat_map(|key| self.signals_of(key));
         Snapshot {
             orgs: self.orgs.values().cloned().collect(),
             tiers: self.tiers.values().cloned().collect(),
@@ -189,12 +194,18 @@ impl Rows {
             keys: self.keys.values().cloned().collect(),
             schedules: self.schedules.values().cloned().collect(),
             steps: steps.map(|(_, row)| StepRow { output: None, ..row.clone() }).collect(),
-            signals: signals
-                .map(|(_, row)| SignalRow { payload: Arc::clone(&empty), ..row.clone() })
-                .collect(),
+            signals: signals.collect(),
             decisions: self.decisions.values().map(|row| row.sequence).max().unwrap_or(0),
             runs,
         }
+    }
+
+    /// Signals in a run's inbox, payloads left empty.
+    pub(super) fn signals_of(&self, key: &RunKey) -> impl Iterator<Item = SignalRow> {
+        let empty: Arc<[u8]> = Arc::from([]);
+        self.signals
+            .range((key.clone(), 0)..=(key.clone(), u64::MAX))
+            .map(move |(_, row)| SignalRow { payload: Arc::clone(&empty), ..row.clone() })
     }
 
     /// The contexts that these runs are pinned to, and each tenant's newest.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use fairlane_core::cell::change::EndedRun;
 use fairlane_core::id::{RunId, TenantId, WorkflowName};
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::row::{DecisionRow, IdempotencyRow, Instance, Payload, RunRow, StepRow};
@@ -10,7 +11,7 @@ use fairlane_core::tenant::{Tenant, TenantScope};
 use rusqlite::Connection;
 
 use super::codec::Fault;
-use super::{decisions, idempotency, report, resources, runs, steps};
+use super::{decisions, idempotency, report, resources, runs, signals, steps};
 use crate::error::Error;
 use crate::read::{DecisionQuery, Page, Payloads, Read, RunQuery};
 
@@ -59,6 +60,31 @@ impl Read for SqliteReader {
             Ok(Some((row, steps::of_run(&tx, scope, run, payloads)?)))
         };
         self.named("read a run and its steps", read())
+    }
+
+    fn ended_run(&mut self, scope: &TenantScope, run: RunId) -> Result<Option<EndedRun>, Error> {
+        let read = || -> Result<_, Fault> {
+            // All statements see the commit that the first one saw.
+            let tx = self.connection.unchecked_transaction()?;
+            let found = runs::one(&tx, scope, run, Payloads::Leave)?;
+            let Some(row) = found.filter(|row| row.status.is_ended()) else { return Ok(None) };
+            Ok(Some(EndedRun {
+                steps: steps::of_run(&tx, scope, run, Payloads::Leave)?,
+                signals: signals::of_run(&tx, scope, run)?,
+                context: resources::context(&tx, scope, row.context)?,
+                run: row,
+            }))
+        };
+        self.named("read a run to retry", read())
+    }
+
+    fn child(
+        &mut self,
+        scope: &TenantScope,
+        run: RunId,
+        instance: Instance,
+    ) -> Result<Option<RunRow>, Error> {
+        self.named("read a child run", runs::child(&self.connection, scope, run, instance))
     }
 
     fn runs(

@@ -8,7 +8,7 @@ use fairlane_core::id::{KeyId, TenantId, WorkflowName};
 use fairlane_core::plan::Workflow;
 use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::row::KeyRow;
-use fairlane_core::tenant::{Context, Org, Tenant, Tier};
+use fairlane_core::tenant::{Context, Org, Tenant, TenantScope, Tier};
 use rusqlite::{Connection, Params, params};
 use serde::de::DeserializeOwned;
 
@@ -161,6 +161,16 @@ pub(super) fn contexts(
         }
     }
     Ok(found)
+}
+
+/// A version of a tenant's context.
+pub(super) fn context(
+    connection: &Connection,
+    scope: &TenantScope,
+    version: u32,
+) -> Result<Option<Arc<Context>>, Fault> {
+    let sql = "SELECT body FROM contexts WHERE tenant = ?1 AND version = ?2";
+    Ok(bodies(connection, sql, params![scope.tenant().as_str(), version])?.pop().map(Arc::new))
 }
 
 pub(super) fn workflow(

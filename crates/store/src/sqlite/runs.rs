@@ -1,7 +1,7 @@
 //! Table `runs`.
 
 use fairlane_core::id::{RunId, StepName, TenantId, WorkflowName};
-use fairlane_core::row::{Payload, RunKey, RunRow, RunStatus};
+use fairlane_core::row::{Instance, Payload, RunKey, RunRow, RunStatus};
 use fairlane_core::tenant::TenantScope;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -121,6 +121,31 @@ pub(super) fn one(
         Payloads::Read => row.optional_bytes(INPUT)?,
     };
     Reading::default().row(row, input).map(Some)
+}
+
+pub(super) const CHILD: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM runs INDEXED BY runs_by_parent WHERE tenant = ?1 AND parent ->> '$.run' = ?2
+     AND parent -> '$.instance' = ?3 AND parent IS NOT NULL ORDER BY created DESC, run DESC LIMIT 1",
+);
+
+/// The newest run that the instance has called.
+pub(super) fn child(
+    connection: &Connection,
+    scope: &TenantScope,
+    run: RunId,
+    instance: Instance,
+) -> Result<Option<RunRow>, Fault> {
+    let mut statement = connection.prepare_cached(CHILD)?;
+    let mut rows = statement.query(params![
+        scope.tenant().as_str(),
+        run.to_string(),
+        // As `parent` has it: both are written by `to_json`.
+        to_json(&instance),
+    ])?;
+    let Some(row) = rows.next()?.map(Columns) else { return Ok(None) };
+    Reading::default().row(row, None).map(Some)
 }
 
 pub(super) fn input(

@@ -34,6 +34,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0016_decisions.sql"),
     include_str!("../../migrations/0017_idempotency_by_age.sql"),
     include_str!("../../migrations/0018_runs_live.sql"),
+    include_str!("../../migrations/0019_runs_by_parent.sql"),
 ];
 
 /// The version that this program writes.

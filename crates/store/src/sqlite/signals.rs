@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use fairlane_core::id::RunId;
 use fairlane_core::row::{Instance, RunKey, SignalRow};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use fairlane_core::tenant::TenantScope;
+use rusqlite::{Connection, OptionalExtension as _, Rows, params};
 
 use super::codec::{Columns, Fault, Names, id_bytes, signed};
 use super::steps;
@@ -51,7 +53,22 @@ pub(super) const LIVE: &str = "SELECT signals.tenant, signals.run, sequence, nam
 /// Signals of runs that have not ended, in order of key and sequence, payloads left empty.
 pub(super) fn live(connection: &Connection) -> Result<Vec<SignalRow>, Fault> {
     let mut statement = connection.prepare(LIVE)?;
-    let mut rows = statement.query([])?;
+    read(statement.query([])?)
+}
+
+/// Signals of one run, in order of their sequence, payloads left empty.
+pub(super) fn of_run(
+    connection: &Connection,
+    scope: &TenantScope,
+    run: RunId,
+) -> Result<Vec<SignalRow>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT tenant, run, sequence, name, at FROM signals WHERE tenant = ?1 AND run = ?2 ORDER BY sequence",
+    )?;
+    read(statement.query(params![scope.tenant().as_str(), id_bytes(run)])?)
+}
+
+fn read(mut rows: Rows<'_>) -> Result<Vec<SignalRow>, Fault> {
     let mut tenants = Names::default();
     let empty: Arc<[u8]> = Arc::from([]);
     let mut found = Vec::new();
