@@ -4,6 +4,7 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use fairlane_api::Code;
+use fairlane_core::cell::change::EndedRun;
 use fairlane_core::id::RunId;
 use fairlane_core::row::{DecisionRow, IdempotencyRow, RunRow, StepRow};
 use fairlane_core::tenant::TenantScope;
@@ -71,6 +72,15 @@ impl Reads {
     ) -> Result<Option<(RunRow, Vec<StepRow>)>, Refused> {
         let scope = scope.clone();
         self.read(move |reader| reader.run_and_steps(&scope, run, Payloads::Leave)).await
+    }
+
+    pub(crate) async fn ended_run(
+        &self,
+        scope: &TenantScope,
+        run: RunId,
+    ) -> Result<Option<EndedRun>, Refused> {
+        let scope = scope.clone();
+        self.read(move |reader| reader.ended_run(&scope, run)).await
     }
 
     pub(crate) async fn runs(

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fairlane_core::cell::change::{Change, Snapshot};
+use fairlane_core::cell::change::{Change, EndedRun, Snapshot};
 use fairlane_core::id::{KeyId, OrgId, PoolName, StepName, TenantId, TierName, WorkflowName};
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::pool::{Pool, Valve};
@@ -85,17 +85,21 @@ impl Rows {
             schedules: self.schedules.values().cloned().collect(),
             runs,
             steps: steps.flat_map(|(_, steps)| steps.values()).map(without_output).collect(),
-            signals: signals
-                .map(|signal| SignalRow { payload: Payload::from(&b""[..]), ..signal.clone() })
-                .collect(),
+            signals: signals.map(without_payload).collect(),
             decisions: self.decisions,
         }
     }
 
-    /// The rows of one run without payloads, as a retry takes them.
-    pub fn of_run(&self, key: &RunKey) -> Option<(RunRow, Vec<StepRow>)> {
-        let run = RunRow { input: None, ..self.runs.get(key)?.clone() };
-        Some((run, self.steps_of(key).map(without_output).collect()))
+    /// The rows of one run that has ended, without payloads, as a retry takes them.
+    pub fn ended_run(&self, key: &RunKey) -> Option<EndedRun> {
+        let run = self.runs.get(key).filter(|run| run.status.is_ended())?;
+        let signals = self.signals.range((key.clone(), 0)..=(key.clone(), u64::MAX));
+        Some(EndedRun {
+            steps: self.steps_of(key).map(without_output).collect(),
+            signals: signals.map(|(_, signal)| without_payload(signal)).collect(),
+            context: self.contexts.get(&key.tenant)?.get(&run.context).cloned(),
+            run: RunRow { input: None, ..run.clone() },
+        })
     }
 
     pub fn steps_of(&self, key: &RunKey) -> impl Iterator<Item = &StepRow> {
@@ -191,6 +195,10 @@ impl Rows {
             step.output = Some(taken.payload);
         }
     }
+}
+
+fn without_payload(signal: &SignalRow) -> SignalRow {
+    SignalRow { payload: Payload::from(&b""[..]), ..signal.clone() }
 }
 
 fn without_output(step: &StepRow) -> StepRow {

@@ -119,14 +119,20 @@ impl Cell {
     }
 
     fn listen(&mut self, at: At, turn: &mut Turn) {
+        if !self.take_signal(at, turn) {
+            self.move_to(at, State::Listening, None, turn);
+        }
+    }
+
+    /// Ends the step with the oldest signal in the inbox that it waits for; false if there is none.
+    pub(crate) fn take_signal(&mut self, at: At, turn: &mut Turn) -> bool {
         let run = self.runs.get_mut(at.run);
         let StepKind::Wait(Wait::Signal(name)) = &run.step(at.node).kind else {
             unreachable!("only a wait for a signal listens");
         };
         let name = name.clone();
         let Some(found) = run.inbox.iter().position(|(_, waiting)| *waiting == name) else {
-            self.move_to(at, State::Listening, None, turn);
-            return;
+            return false;
         };
         let (sequence, _) = run.inbox.remove(found).expect("the position was just found");
         let (key, instance) = (run.key.clone(), run.node(at.node).instance);
@@ -135,6 +141,7 @@ impl Cell {
         self.move_to(at, State::Done, None, turn);
         turn.write(Change::TakeSignal { key, sequence, instance });
         self.follow(at, turn);
+        true
     }
 
     /// The list of a map has this many items: one node each, the first of them begun.

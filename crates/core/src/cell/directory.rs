@@ -7,12 +7,12 @@ use std::sync::Arc;
 use crate::id::{KeyId, OrgId, PoolName, TenantId, TierName, ToolName, WorkflowName};
 use crate::plan::Workflow;
 use crate::pool::{Pool, Valve};
-use crate::row::{KeyRow, RunStatus};
+use crate::row::KeyRow;
 use crate::scheduler::{OrgIx, TenantIx};
 use crate::tenant::{Context, Org, Tenant, Tier};
-use crate::time::{Span, Time};
+use crate::time::Time;
 
-use super::live::Shape;
+use super::live::{Run, Shape};
 use super::reading::TenantReading;
 
 #[derive(Debug, Default)]
@@ -45,9 +45,19 @@ pub(crate) struct Tenants {
 pub(crate) struct TenantEntry {
     pub(crate) declared: Tenant,
     pub(crate) org: OrgIx,
-    /// All versions that live runs may be pinned to; the last one is in force.
-    contexts: BTreeMap<u32, Arc<Context>>,
+    /// The version in force.
+    newest: Pinned,
+    /// Older versions, as long as live runs are pinned to them.
+    older: BTreeMap<u32, Pinned>,
     pub(crate) reading: TenantReading,
+}
+
+/// A version of a tenant's context.
+#[derive(Debug)]
+struct Pinned {
+    context: Arc<Context>,
+    /// Live runs that are pinned to it.
+    runs: u32,
 }
 
 /// Pools by place, which is also the place of their state in the cell.
@@ -92,7 +102,7 @@ impl Tenants {
         if let Some(&at) = self.by_id.get(&declared.id) {
             let entry = &mut self.list[at.0 as usize];
             entry.declared = declared;
-            entry.contexts.insert(context.version, context);
+            entry.renew(context);
             return at;
         }
         let at = TenantIx(u32::try_from(self.list.len()).expect("tenants are bounded"));
@@ -100,7 +110,8 @@ impl Tenants {
         self.list.push(TenantEntry {
             declared,
             org,
-            contexts: BTreeMap::from([(context.version, context)]),
+            newest: Pinned { context, runs: 0 },
+            older: BTreeMap::new(),
             reading: TenantReading::default(),
         });
         at
@@ -136,17 +147,48 @@ impl Tenants {
 
 impl TenantEntry {
     /// The version in force.
-    pub(crate) fn context(&self) -> &Arc<Context> {
-        self.contexts.last_key_value().expect("a tenant has at least one context").1
+    pub(crate) const fn context(&self) -> &Arc<Context> {
+        &self.newest.context
     }
 
-    /// The version that a run is pinned to.
-    pub(crate) fn pinned(&self, version: u32) -> &Arc<Context> {
-        self.contexts.get(&version).unwrap_or_else(|| self.context())
+    /// Puts a version in force.
+    fn renew(&mut self, context: Arc<Context>) {
+        let before = std::mem::replace(&mut self.newest, Pinned { context, runs: 0 });
+        if before.runs > 0 {
+            self.older.insert(before.context.version, before);
+        }
     }
 
-    pub(crate) fn add(&mut self, context: Arc<Context>) {
-        self.contexts.insert(context.version, context);
+    /// A run comes in that is pinned to that version, or to the one in force.
+    pub(crate) fn pin(&mut self, context: Option<Arc<Context>>) -> Arc<Context> {
+        let older = context.filter(|context| context.version != self.newest.context.version);
+        let pinned = match older {
+            Some(context) => {
+                self.older.entry(context.version).or_insert_with(|| Pinned { context, runs: 0 })
+            }
+            None => &mut self.newest,
+        };
+        pinned.runs += 1;
+        pinned.context.clone()
+    }
+
+    /// A run that was pinned to that version has ended: an older version that nobody needs any more is forgotten.
+    fn unpin(&mut self, version: u32) {
+        if version == self.newest.context.version {
+            self.newest.runs -= 1;
+            return;
+        }
+        let pinned = self.older.get_mut(&version).expect("a version is kept while runs need it");
+        pinned.runs -= 1;
+        if pinned.runs == 0 {
+            self.older.remove(&version);
+        }
+    }
+
+    /// All versions that are kept.
+    #[cfg(test)]
+    pub(crate) fn versions(&self) -> Vec<u32> {
+        self.older.keys().copied().chain([self.newest.context.version]).collect()
     }
 }
 
@@ -192,10 +234,11 @@ impl Directory {
         u64::from(next)
     }
 
-    /// Counts a run that has ended.
-    pub(crate) fn ended(&mut self, tenant: TenantIx, now: Time, took: Span, status: RunStatus) {
-        let entry = self.tenants.get_mut(tenant);
+    /// Counts a run that has ended, and takes its pin away.
+    pub(crate) fn ended(&mut self, run: &Run, now: Time) {
+        let entry = self.tenants.get_mut(run.tenant);
         let sla = entry.context().sla;
-        entry.reading.ended(now, took, status, sla);
+        entry.reading.ended(now, now.since(run.created), run.status, sla);
+        entry.unpin(run.context.version);
     }
 }

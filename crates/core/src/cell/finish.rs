@@ -104,7 +104,7 @@ impl Cell {
             step: None,
         }));
         self.queue.leave(live.tenant, live.level(), u64::from(live.input_bytes), now);
-        self.directory.ended(live.tenant, now, now.since(live.created), status);
+        self.directory.ended(&live, now);
         if live.parent.is_some() || live.schedule.is_some() {
             self.later.push_back(Later::Ended(live));
         }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use crate::id::{KeyId, PoolName, RunId, SignalName, StepName, TenantId, WorkerName, WorkflowName};
 use crate::plan::Workflow;
 use crate::pool::{Pool, Valve};
-use crate::row::{Failure, Instance, KeyRow, Lane, LeaseId, Payload, RunKey, RunRow, StepRow};
+use crate::row::{Failure, Instance, KeyRow, Lane, LeaseId, Payload, RunKey};
 use crate::tenant::{Org, Tenant, Tier};
 use crate::time::{Span, Time};
+
+use super::change::EndedRun;
 
 /// Names the waiting requester of a reply; chosen by the surroundings, opaque to the cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,8 +90,8 @@ pub struct Retry {
     pub key: RunKey,
     /// `None`: from the steps that failed.
     pub from: Option<StepName>,
-    /// The rows of the run if the store has it as ended, outputs left out.
-    pub rows: Option<(RunRow, Vec<StepRow>)>,
+    /// The rows of the run if the store has it as ended.
+    pub rows: Option<EndedRun>,
 }
 
 /// A worker reports and asks, in one message.

@@ -3,10 +3,11 @@
 //! Readiness is derived, timers are set again, leases count against their caps from the first moment, and each
 //! gets a fresh lease time, because heartbeats are not stored: its worker may be alive and well.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::row::{Instance, Part, RunRow, StepRow, StepState};
+use crate::row::{Instance, Part, RunKey, RunRow, SignalRow, StepRow, StepState};
+use crate::tenant::{Context, Tenant};
 use crate::time::Time;
 
 use super::advance::{class, fail};
@@ -62,18 +63,17 @@ impl Cell {
         for org in orgs {
             cell.put_org(org);
         }
-        cell.load_tenants(tenants, contexts);
+        cell.load_tenants(tenants, &contexts);
         for workflow in workflows {
             cell.directory.put_workflow(workflow);
         }
-        cell.load_runs(epoch, snapshot.runs, snapshot.steps, turn);
-        for signal in snapshot.signals {
-            if let Some(run) = cell.runs.find(&signal.key) {
-                let live = cell.runs.get_mut(run);
-                live.signals = live.signals.max(signal.sequence);
-                live.inbox.push_back((signal.sequence, signal.name));
-            }
-        }
+        let live = Live {
+            runs: snapshot.runs,
+            steps: grouped(snapshot.steps, |step| &step.key),
+            signals: grouped(snapshot.signals, |signal| &signal.key),
+            contexts,
+        };
+        cell.load_runs(epoch, live, turn);
         cell.load_schedules(schedules, turn);
         let places: Vec<u32> = cell.runs.places().collect();
         for run in places {
@@ -83,54 +83,54 @@ impl Cell {
         cell
     }
 
-    fn load_tenants(
-        &mut self,
-        tenants: Vec<crate::tenant::Tenant>,
-        contexts: Vec<Arc<crate::tenant::Context>>,
-    ) {
-        let mut newest = std::collections::BTreeMap::new();
-        for context in &contexts {
-            let slot = newest.entry(context.tenant.clone()).or_insert_with(|| context.clone());
+    /// Tenants with the newest of their contexts; of the others, those come with the runs that are pinned to them.
+    fn load_tenants(&mut self, tenants: Vec<Tenant>, contexts: &[Arc<Context>]) {
+        let mut newest = BTreeMap::new();
+        for context in contexts {
+            let slot = newest.entry(&context.tenant).or_insert(context);
             if slot.version < context.version {
-                *slot = context.clone();
+                *slot = context;
             }
         }
         for tenant in tenants {
             if let Some(context) = newest.get(&tenant.id) {
-                self.put_tenant(tenant, context.clone());
-            }
-        }
-        for context in contexts {
-            if let Some(at) = self.directory.tenants.find(&context.tenant) {
-                self.directory.tenants.get_mut(at).add(context);
+                self.put_tenant(tenant, (*context).clone());
             }
         }
     }
 
-    fn load_runs(&mut self, epoch: u64, runs: Vec<RunRow>, steps: Vec<StepRow>, turn: &mut Turn) {
-        let mut by_run: std::collections::BTreeMap<_, Vec<StepRow>> =
-            std::collections::BTreeMap::new();
-        for step in steps {
-            by_run.entry(step.key.run).or_default().push(step);
-        }
+    fn load_runs(&mut self, epoch: u64, live: Live, turn: &mut Turn) {
+        let Live { runs, mut steps, mut signals, contexts } = live;
+        let contexts: BTreeMap<_, _> = contexts
+            .into_iter()
+            .map(|context| ((context.tenant.clone(), context.version), context))
+            .collect();
         for row in runs {
-            let steps = by_run.remove(&row.key.run).unwrap_or_default();
             let Some(tenant) = self.directory.tenants.find(&row.key.tenant) else { continue };
             let Some(shape) = self.directory.shape(&row.workflow, Some(row.version)).cloned()
             else {
                 continue;
             };
-            self.restore_run(Restored { row, steps, tenant, shape, revision: epoch << 24 }, turn);
+            let restored = Restored {
+                steps: steps.remove(&row.key).unwrap_or_default(),
+                signals: signals.remove(&row.key).unwrap_or_default(),
+                tenant,
+                context: contexts.get(&(row.key.tenant.clone(), row.context)).cloned(),
+                shape,
+                revision: epoch << 24,
+                row,
+            };
+            self.restore_run(restored, turn);
         }
     }
 
     /// Puts a run back into memory; nothing of it begins yet.
     pub(crate) fn restore_run(&mut self, restored: Restored, _turn: &mut Turn) -> u32 {
-        let Restored { row, steps, tenant, shape, revision } = restored;
+        let Restored { row, steps, signals, tenant, context, shape, revision } = restored;
         self.ages += 1;
-        let entry = self.directory.tenants.get(tenant);
-        let context = entry.pinned(row.context).clone();
         let level = super::live::level(row.parent.as_ref());
+        let entry = self.directory.tenants.get_mut(tenant);
+        let context = entry.pin(context.filter(|context| context.version == row.context));
         self.queue.enter(tenant, entry.context().weight, level, u64::from(row.input_bytes));
         let nodes = fresh_nodes(&shape, row.created);
         let run = Run {
@@ -152,8 +152,9 @@ impl Cell {
             nodes,
             held: 0,
             maps: Vec::new(),
-            inbox: VecDeque::new(),
-            signals: 0,
+            // The next number is past those in the inbox; those that were taken have left no row to replace.
+            signals: signals.last().map_or(0, |newest| newest.sequence),
+            inbox: signals.into_iter().map(|signal| (signal.sequence, signal.name)).collect(),
             shape,
         };
         let place = self.runs.insert(run);
@@ -299,6 +300,7 @@ impl Cell {
             State::Backoff(wait) => self.timers.set(wait.0, Kind::Backoff, at),
             State::Sleeping(until) => self.timers.set(*until, Kind::Sleep, at),
             State::Mapping(_) => self.revive_map(at, turn),
+            State::Listening => drop(self.take_signal(at, turn)),
             _ => {}
         }
     }
@@ -396,12 +398,35 @@ fn first_evaluation(epoch: u64) -> u32 {
     u32::try_from(crate::id::mix(epoch) >> 32).expect("the upper half of a number")
 }
 
+fn grouped<T>(rows: Vec<T>, key: impl Fn(&T) -> &RunKey) -> BTreeMap<RunKey, Vec<T>> {
+    let mut groups: BTreeMap<RunKey, Vec<T>> = BTreeMap::new();
+    for row in rows {
+        match groups.get_mut(key(&row)) {
+            Some(group) => group.push(row),
+            None => drop(groups.insert(key(&row).clone(), vec![row])),
+        }
+    }
+    groups
+}
+
+/// What was live when the cell was left.
+struct Live {
+    runs: Vec<RunRow>,
+    steps: BTreeMap<RunKey, Vec<StepRow>>,
+    signals: BTreeMap<RunKey, Vec<SignalRow>>,
+    contexts: Vec<Arc<Context>>,
+}
+
 /// What is needed to put a run back into memory.
 #[derive(Debug)]
 pub(crate) struct Restored {
     pub(crate) row: RunRow,
     pub(crate) steps: Vec<StepRow>,
+    /// Those that no step has taken, in order of their sequence.
+    pub(crate) signals: Vec<SignalRow>,
     pub(crate) tenant: TenantIx,
+    /// The version that it is pinned to; if that is not stored any more, the one in force takes its place.
+    pub(crate) context: Option<Arc<Context>>,
     pub(crate) shape: Arc<Shape>,
     /// Revisions go on from here at least, since not each was stored.
     pub(crate) revision: u64,

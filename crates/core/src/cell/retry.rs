@@ -1,5 +1,5 @@
 //! Retrying an ended run from a step: what failed and what comes after it is forgotten and done again; what was
-//! completed before stands.
+//! completed before stands. Signals that were not taken are in its inbox again, and it stays pinned to its context.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,8 +9,7 @@ use crate::row::{Part, RunKey, RunRow, RunStatus, StepRow, StepState};
 use crate::time::Time;
 
 use super::advance::downstream;
-use super::change::Change;
-use super::command::INBOX_MAX;
+use super::change::{Change, EndedRun};
 use super::effect::Response;
 use super::input::Retry;
 use super::live::{Shape, level};
@@ -64,8 +63,9 @@ impl Cell {
             return Err(Rejection::WrongStatus { run: key.run, status, needs: "ended" });
         }
         let unknown = || Rejection::UnknownRun { run: key.run };
-        let (mut row, steps) =
-            rows.filter(|(row, _)| row.key == key && row.status.is_ended()).ok_or_else(unknown)?;
+        let EndedRun { run: mut row, steps, signals, context } = rows
+            .filter(|rows| rows.run.key == key && rows.run.status.is_ended())
+            .ok_or_else(unknown)?;
         if self.reopened.is_stale(&row) {
             let status = RunStatus::Running;
             return Err(Rejection::WrongStatus { run: key.run, status, needs: "ended" });
@@ -100,11 +100,8 @@ impl Cell {
         self.reopened.add(self.now, &row);
         turn.write(Change::Run(Box::new(row.clone())));
         let revision = row.revision;
-        let place = self.restore_run(Restored { row, steps: kept, tenant, shape, revision }, turn);
-        // The inbox of the run's earlier life is in the store and not here: new signals are numbered past all of it, so
-        // that none replaces one that was acknowledged. A life takes at most as many numbers as it makes revisions,
-        // and an inbox more.
-        self.runs.get_mut(place).signals = revision * 2 * INBOX_MAX as u64;
+        let restored = Restored { row, steps: kept, signals, tenant, context, shape, revision };
+        let place = self.restore_run(restored, turn);
         self.revive(place, turn);
         Ok(RunStatus::Running)
     }

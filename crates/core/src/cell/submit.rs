@@ -137,7 +137,7 @@ impl Cell {
     pub(crate) fn admit(&mut self, admission: Admission, turn: &mut Turn) {
         let now = self.now;
         let Admission { key, tenant, shape, lane, input, parent, schedule } = admission;
-        let context = self.directory.tenants.get(tenant).context().clone();
+        let context = self.directory.tenants.get_mut(tenant).pin(None);
         let input_bytes = u32::try_from(input.len()).unwrap_or(u32::MAX);
         let level = super::live::level(parent.as_ref());
         self.queue.enter(tenant, context.weight, level, u64::from(input_bytes));

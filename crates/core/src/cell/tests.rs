@@ -9,5 +9,6 @@ mod found;
 mod leases;
 mod limits;
 mod places;
+mod recovery;
 
 pub(crate) use desk::{Desk, step, workflow};

@@ -72,7 +72,7 @@ async fn retry(
 ) -> Result<Answer<Commanded>, Refused> {
     let from = body.from.as_deref().map(|step| name(step, "/from")).transpose()?;
     let session = shared.engine.session();
-    let rows = shared.reads.run_and_steps(&named.scope, named.run).await?;
+    let rows = shared.reads.ended_run(&named.scope, named.run).await?;
     let key = named.key();
     let retry = |reply| Input::Retry(Box::new(Retry { reply, key, from, rows }));
     commanded(&named, shared.engine.ask_in(session, retry).await?)

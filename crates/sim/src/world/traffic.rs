@@ -57,7 +57,7 @@ impl World {
                 Input::Command(self.host.expect_reply(from, about), key, command)
             }
             Request::Retry(key, from_step) => {
-                let rows = self.rows.of_run(&key).filter(|(run, _)| run.status.is_ended());
+                let rows = self.rows.ended_run(&key);
                 let reply = self.host.expect_reply(from, About::Retry(key.clone()));
                 Input::Retry(Box::new(Retry { reply, key, from: from_step, rows }))
             }

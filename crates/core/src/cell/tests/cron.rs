@@ -121,7 +121,7 @@ fn a_queued_time_outlives_a_restart() {
     let mut desk = desk_of(Overlap::Queue);
     hour(&mut desk);
     hour(&mut desk);
-    desk.restart(desk.now);
+    desk.restart_at(desk.now);
     finish_all(&mut desk);
     assert_eq!((desk.live().len(), desk.runs().len()), (1, 2));
 }
@@ -138,7 +138,7 @@ fn allow_starts_a_run_beside_the_last() {
 #[test]
 fn times_missed_while_the_server_was_down_start_one_run_together() {
     let mut desk = desk_of(Overlap::Allow);
-    desk.restart(desk.now + HOUR + HOUR + HOUR);
+    desk.restart_at(desk.now + HOUR + HOUR + HOUR);
     desk.pass(Span::ZERO);
     assert_eq!(desk.runs().len(), 1);
     let now = desk.now;
@@ -151,7 +151,7 @@ fn a_time_that_comes_twice_because_the_clock_was_set_back_is_another_run() {
     let due = desk.now + HOUR;
     hour(&mut desk);
     finish_all(&mut desk);
-    desk.restart(due - HOUR);
+    desk.restart_at(due - HOUR);
     declare(
         &mut desk,
         version("report", 2, Some(Schedule { cron: "again".into(), ..schedule(Overlap::Skip) })),
@@ -219,7 +219,7 @@ fn a_pattern_changed_just_before_a_crash_is_asked_about_by_the_next_owner() {
     let mut desk = desk_of(Overlap::Skip);
     let changed = Schedule { cron: "day".into(), ..schedule(Overlap::Skip) };
     declare(&mut desk, version("report", 2, Some(changed)));
-    desk.restart(desk.now);
+    desk.restart_at(desk.now);
     let now = desk.now;
     assert_eq!(desk.asked_next(), Some(("day".into(), now)));
     desk.pass(HOUR);

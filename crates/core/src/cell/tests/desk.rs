@@ -13,14 +13,16 @@ use crate::driver::Driver;
 use crate::id::{OrgId, PoolName, RunId, TaskName, TenantId, TierName, WorkerName, WorkflowName};
 use crate::plan::{Step, StepIndex, StepKind, Timeouts, Workflow};
 use crate::pool::{Policy, Pool};
-use crate::row::{Failure, Lane, LeaseId, Part, Payload, RunKey, RunRow, StepRow};
+use crate::row::{Failure, Lane, LeaseId, Part, Payload, RunKey, RunRow, SignalRow, StepRow};
 use crate::tenant::{Org, Tenant, Tier};
 use crate::time::{Span, Time};
+
+use super::disk::Disk;
 
 pub(crate) struct Desk {
     pub(crate) driver: Driver,
     pub(crate) now: Time,
-    pub(super) epoch: u64,
+    epoch: u64,
     next: u64,
     /// Everything that was released, oldest first, until `log` takes it.
     pub(super) released: Vec<Effect>,
@@ -90,7 +92,7 @@ impl Desk {
                 sla: None,
             }));
         }
-        desk.declare(Configure::Pool(pool()));
+        desk.declare(Configure::Pool(pool("default")));
         desk.declare(Configure::Tenant(tenant("a", "small")));
         desk.declare(Configure::Tenant(tenant("b", "large")));
         desk.declare(Configure::Workflow(Arc::new(workflow)));
@@ -157,43 +159,50 @@ impl Desk {
 
     /// Retries the run with rows that were read at some time.
     pub(crate) fn retry(&mut self, rows: &(RunRow, Vec<StepRow>)) -> Response {
-        let (key, rows) = (rows.0.key.clone(), Some(rows.clone()));
+        let (run, steps) = rows.clone();
+        let (key, rows) = (run.key.clone(), Some(self.disk().ended(run, steps)));
         self.ask(|reply| Input::Retry(Box::new(Retry { reply, key, from: None, rows })))
+    }
+
+    /// The server is killed, and the next one starts from what was committed.
+    pub(crate) fn restart(&mut self) {
+        self.restart_at(self.now);
+        self.input(Input::Tick);
+    }
+
+    /// The same at another time, which may be an earlier one, and without a look at what is due.
+    pub(crate) fn restart_at(&mut self, now: Time) {
+        self.now = now;
+        self.epoch += 1;
+        self.released.clear();
+        self.driver = Driver::load(now, self.epoch, self.disk().snapshot());
+        self.flush();
+    }
+
+    /// A signal is in the run's inbox on the disk, and the cell does not know it.
+    pub(crate) fn store_signal(&mut self, key: &RunKey, sequence: u64, signal: &str) {
+        self.committed.push(Change::Signal(SignalRow {
+            key: key.clone(),
+            sequence,
+            name: name(signal),
+            at: self.now,
+            payload: payload("1"),
+        }));
+    }
+
+    pub(super) fn disk(&self) -> Disk {
+        Disk::of(&self.committed)
     }
 
     /// The run's rows as they are committed.
     pub(crate) fn rows(&self, key: &RunKey) -> (RunRow, Vec<StepRow>) {
-        let (mut run, mut steps) = (None, std::collections::BTreeMap::new());
-        for change in &self.committed {
-            match change {
-                Change::Run(row) if row.key == *key => run = Some((**row).clone()),
-                Change::Step(row) if row.key == *key => {
-                    steps.insert(row.instance, (**row).clone());
-                }
-                Change::DropStep(of, step) if of == key => {
-                    steps.retain(|instance, _| instance.step != *step);
-                }
-                _ => {}
-            }
-        }
-        (run.expect("the run was submitted"), steps.into_values().collect())
+        let disk = self.disk();
+        (disk.runs[key].clone(), disk.steps_of(key))
     }
 
     /// Signals in the run's inbox as they are committed: sequence and payload.
     pub(crate) fn signals(&self, key: &RunKey) -> Vec<(u64, Payload)> {
-        let mut inbox = std::collections::BTreeMap::new();
-        for change in &self.committed {
-            match change {
-                Change::Signal(row) if row.key == *key => {
-                    inbox.insert(row.sequence, row.payload.clone());
-                }
-                Change::TakeSignal { key: of, sequence, .. } if of == key => {
-                    inbox.remove(sequence);
-                }
-                _ => {}
-            }
-        }
-        inbox.into_iter().collect()
+        self.disk().signals_of(key)
     }
 
     pub(crate) fn command(&mut self, key: &RunKey, command: Command) -> Response {
@@ -206,12 +215,22 @@ impl Desk {
     }
 
     pub(crate) fn exchange(&mut self, worker: &str, want: u32, reports: Vec<Report>) -> Exchanged {
+        self.exchange_in("default", worker, want, reports)
+    }
+
+    pub(crate) fn exchange_in(
+        &mut self,
+        pool: &str,
+        worker: &str,
+        want: u32,
+        reports: Vec<Report>,
+    ) -> Exchanged {
         self.next += 1;
         let ask = AskId(self.next);
         self.input(Input::Exchange(Exchange {
             ask,
             worker: name::<WorkerName>(worker),
-            pool: name("default"),
+            pool: name(pool),
             slots: 10,
             want,
             reports,
@@ -352,9 +371,9 @@ impl Desk {
     }
 }
 
-pub(crate) fn pool() -> Pool {
+pub(crate) fn pool(id: &str) -> Pool {
     Pool {
-        name: name("default"),
+        name: name(id),
         slots: 4,
         policy: Policy::Fair,
         quantum: Span::from_millis(10),

@@ -1,26 +1,123 @@
-//! What the desk has committed, read as rows, and a restart from it.
+//! What is on the disk after the changes of some turns: what the next owner of the cell loads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::cell::change::{Change, EndedRun, Snapshot};
+use crate::id::{StepName, TenantId, WorkflowName};
+use crate::row::{DecisionRow, Instance, Payload, RunKey, RunRow, ScheduleRow, SignalRow, StepRow};
+use crate::tenant::Context;
 
 use super::Desk;
-use crate::cell::change::{Change, Snapshot};
-use crate::driver::Driver;
-use crate::row::{DecisionRow, RunKey, RunRow, ScheduleRow};
-use crate::time::Time;
 
-impl Desk {
-    /// The process ends, and another owner reads what was committed. What was released and not answered is gone.
-    pub(crate) fn restart(&mut self, now: Time) {
-        self.now = now;
-        self.epoch += 1;
-        self.released.clear();
-        self.driver = Driver::load(now, self.epoch, snapshot(&self.committed));
-        self.flush();
+/// Rows by their keys; of declarations the last of each name.
+#[derive(Default)]
+pub(crate) struct Disk {
+    declared: Snapshot,
+    contexts: BTreeMap<(TenantId, u32), Arc<Context>>,
+    pub(crate) runs: BTreeMap<RunKey, RunRow>,
+    pub(crate) steps: BTreeMap<(RunKey, Instance), StepRow>,
+    pub(crate) signals: BTreeMap<(RunKey, u64), SignalRow>,
+    schedules: BTreeMap<(TenantId, WorkflowName, StepName), ScheduleRow>,
+}
+
+impl Disk {
+    pub(crate) fn of(changes: &[Change]) -> Self {
+        let mut disk = Self::default();
+        for change in changes {
+            disk.write(change);
+        }
+        disk
     }
 
-    /// Newest rows of all runs, in order of their creation.
+    fn write(&mut self, change: &Change) {
+        let Self { declared, contexts, runs, steps, signals, schedules } = self;
+        match change {
+            Change::Org(org) => replace(&mut declared.orgs, org, |org| org.id.clone()),
+            Change::Tier(tier) => replace(&mut declared.tiers, tier, |tier| tier.name.clone()),
+            Change::Tenant(tenant, context) => {
+                replace(&mut declared.tenants, tenant, |tenant| tenant.id.clone());
+                contexts.insert((tenant.id.clone(), context.version), context.clone());
+            }
+            Change::Pool(pool) => replace(&mut declared.pools, pool, |pool| pool.name.clone()),
+            Change::Workflow(workflow) => declared.workflows.push(workflow.clone()),
+            Change::Run(row) => drop(runs.insert(row.key.clone(), (**row).clone())),
+            Change::Step(row) => {
+                steps.insert((row.key.clone(), row.instance), (**row).clone());
+            }
+            Change::DropStep(key, step) => {
+                steps.retain(|(of, instance), _| of != key || instance.step != *step);
+            }
+            Change::Signal(row) => {
+                let clash = signals.insert((row.key.clone(), row.sequence), row.clone());
+                assert!(clash.is_none(), "{row:?} replaces one that was acknowledged");
+            }
+            Change::TakeSignal { key, sequence, instance } => {
+                let taken = signals.remove(&(key.clone(), *sequence)).expect("it is there");
+                let step = steps.get_mut(&(key.clone(), *instance)).expect("its row comes first");
+                step.output = Some(taken.payload);
+            }
+            Change::Decision(row) => declared.decisions = row.sequence,
+            Change::Idempotency(_) => {}
+            Change::Valve(valve) => declared.valve = Some(valve.clone()),
+            Change::Schedule(row) => {
+                let key = (row.tenant.clone(), row.workflow.clone(), row.name.clone());
+                schedules.insert(key, row.clone());
+            }
+            Change::DropSchedule(tenant, workflow, name) => {
+                schedules.remove(&(tenant.clone(), workflow.clone(), name.clone()));
+            }
+            Change::Key(_) | Change::DropKey(_) => panic!("no scenario restarts with {change:?}"),
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let live = |key: &RunKey| self.runs[key].ended.is_none();
+        let mut runs: Vec<RunRow> =
+            self.runs.values().filter(|row| live(&row.key)).cloned().collect();
+        runs.sort_by_key(|row| (row.created, row.key.run));
+        let pinned: BTreeSet<_> =
+            runs.iter().map(|row| (row.key.tenant.clone(), row.context)).collect();
+        let newest: BTreeMap<_, _> = self.contexts.keys().cloned().collect();
+        let is_kept =
+            |key: &(TenantId, u32)| pinned.contains(key) || newest.get(&key.0) == Some(&key.1);
+        Snapshot {
+            contexts: self
+                .contexts
+                .iter()
+                .filter(|(key, _)| is_kept(key))
+                .map(|(_, context)| context.clone())
+                .collect(),
+            runs,
+            steps: self.steps.values().filter(|row| live(&row.key)).cloned().collect(),
+            schedules: self.schedules.values().cloned().collect(),
+            signals: self.signals.values().filter(|row| live(&row.key)).cloned().collect(),
+            ..self.declared.clone()
+        }
+    }
+
+    pub(crate) fn steps_of(&self, key: &RunKey) -> Vec<StepRow> {
+        self.steps.values().filter(|row| row.key == *key).cloned().collect()
+    }
+
+    /// Signals in the run's inbox: sequence and payload.
+    pub(crate) fn signals_of(&self, key: &RunKey) -> Vec<(u64, Payload)> {
+        let of = self.signals.values().filter(|row| row.key == *key);
+        of.map(|row| (row.sequence, row.payload.clone())).collect()
+    }
+
+    /// What a retry of the run is given beside these rows of it.
+    pub(crate) fn ended(&self, run: RunRow, steps: Vec<StepRow>) -> EndedRun {
+        let of = self.signals.values().filter(|row| row.key == run.key);
+        let context = self.contexts.get(&(run.key.tenant.clone(), run.context)).cloned();
+        EndedRun { signals: of.cloned().collect(), run, steps, context }
+    }
+}
+
+impl Desk {
+    /// All runs, in order of their creation.
     pub(crate) fn runs(&self) -> Vec<RunRow> {
-        let mut runs: Vec<RunRow> = latest_runs(&self.committed).into_values().collect();
+        let mut runs: Vec<RunRow> = self.disk().runs.into_values().collect();
         runs.sort_by_key(|run| (run.created, run.key.run));
         runs
     }
@@ -31,7 +128,7 @@ impl Desk {
     }
 
     pub(crate) fn schedules(&self) -> Vec<ScheduleRow> {
-        snapshot(&self.committed).schedules
+        self.disk().schedules.into_values().collect()
     }
 
     /// Decisions of that code, with their facts.
@@ -44,63 +141,9 @@ impl Desk {
     }
 }
 
-fn latest_runs(changes: &[Change]) -> BTreeMap<RunKey, RunRow> {
-    let mut runs = BTreeMap::new();
-    for change in changes {
-        if let Change::Run(row) = change {
-            runs.insert(row.key.clone(), RunRow { input: None, ..(**row).clone() });
-        }
-    }
-    runs
-}
-
-fn snapshot(changes: &[Change]) -> Snapshot {
-    let mut runs = latest_runs(changes);
-    runs.retain(|_, run| !run.status.is_ended());
-    let (mut orgs, mut tiers, mut tenants, mut pools) =
-        (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    let (mut steps, mut schedules) = (BTreeMap::new(), BTreeMap::new());
-    let mut found = Snapshot::default();
-    for change in changes {
-        match change {
-            Change::Org(org) => drop(orgs.insert(org.id.clone(), org.clone())),
-            Change::Tier(tier) => drop(tiers.insert(tier.name.clone(), tier.clone())),
-            Change::Tenant(tenant, context) => {
-                tenants.insert(tenant.id.clone(), tenant.clone());
-                found.contexts.push(context.clone());
-            }
-            Change::Pool(pool) => drop(pools.insert(pool.name.clone(), pool.clone())),
-            Change::Valve(valve) => found.valve = Some(valve.clone()),
-            Change::Workflow(workflow) => found.workflows.push(workflow.clone()),
-            Change::Step(row) if runs.contains_key(&row.key) => {
-                steps.insert((row.key.clone(), row.instance), (**row).clone());
-            }
-            Change::DropStep(key, step) => {
-                steps.retain(|(of, instance), _| of != key || instance.step != *step);
-            }
-            Change::Schedule(row) => {
-                let key = (row.tenant.clone(), row.workflow.clone(), row.name.clone());
-                schedules.insert(key, row.clone());
-            }
-            Change::DropSchedule(tenant, workflow, name) => {
-                schedules.remove(&(tenant.clone(), workflow.clone(), name.clone()));
-            }
-            Change::Decision(row) => found.decisions = row.sequence,
-            _ => {}
-        }
-    }
-    Snapshot {
-        orgs: orgs.into_values().collect(),
-        tiers: tiers.into_values().collect(),
-        tenants: tenants.into_values().collect(),
-        pools: pools.into_values().collect(),
-        schedules: schedules.into_values().collect(),
-        runs: {
-            let mut runs: Vec<RunRow> = runs.into_values().collect();
-            runs.sort_by_key(|run| (run.created, run.key.run));
-            runs
-        },
-        steps: steps.into_values().collect(),
-        ..found
+fn replace<T: Clone, K: PartialEq>(rows: &mut Vec<T>, row: &T, key: impl Fn(&T) -> K) {
+    match rows.iter_mut().find(|known| key(known) == key(row)) {
+        Some(known) => *known = row.clone(),
+        None => rows.push(row.clone()),
     }
 }

@@ -229,7 +229,7 @@ fn crowd(desk: &mut Desk) -> Vec<RunKey> {
 fn a_line_outlives_a_restart() {
     let mut desk = desk_of(100);
     let runs = crowd(&mut desk);
-    desk.restart(desk.now);
+    desk.restart_at(desk.now);
     assert!(desk.explain(&runs[1]).contains("Ready Place"));
     work(&mut desk);
     assert!(desk.live().is_empty());
@@ -306,7 +306,7 @@ fn a_line_goes_on_when_a_run_of_its_tenant_ends_however_many_lines_there_are() {
         desk.evaluate(Ok(Value::Items(2)));
         assert_eq!(answer(&mut desk), 1);
     }
-    desk.declare(Configure::Pool(Pool { slots: 40, ..pool() }));
+    desk.declare(Configure::Pool(Pool { slots: 40, ..pool("default") }));
     for worker in ["w1", "w2", "w3", "w4"] {
         for lease in ids(&desk.exchange(worker, 10, Vec::new()).grants) {
             desk.complete(worker, std::slice::from_ref(&lease));
