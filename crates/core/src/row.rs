@@ -212,6 +212,11 @@ pub enum StepState {
 }
 
 impl StepState {
+    /// A worker or a child run holds the instance, which ends when it is given back.
+    pub const fn is_held(&self) -> bool {
+        matches!(self, Self::Leased { .. } | Self::Calling { .. })
+    }
+
     /// The instance will not change any more (unless the run is retried).
     pub const fn is_final(&self) -> bool {
         matches!(self, Self::Done | Self::Skipped | Self::Failed { .. } | Self::Cancelled)

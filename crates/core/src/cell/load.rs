@@ -174,8 +174,9 @@ impl Cell {
         }
         let node = match (row.instance.part, live.find(row.instance)) {
             (_, Some(node)) => node,
-            // Items of a map that has ended already hold nothing any more, unless a worker still holds one.
-            (Part::Item(_), None) if !matches!(row.state, StepState::Leased { .. }) => return,
+            // Items of a map that has ended already hold nothing any more, unless a worker or a child run holds one:
+            // those are awaited.
+            (Part::Item(_), None) if !row.state.is_held() => return,
             (_, None) => {
                 let node = u32::try_from(live.nodes.len()).expect("maps and steps are bounded");
                 live.nodes.push(Node::new(row.instance, 0, row.ready));
@@ -291,7 +292,7 @@ impl Cell {
                         &format!("the child run {} is not there", child.run),
                     );
                     self.end(at, State::Failed(Box::new(failure)), None, turn);
-                } else if is_stopping {
+                } else if is_stopping || self.is_orphan_item(at) {
                     self.later.push_back(super::Later::Cancel(child));
                 }
             }

@@ -9,6 +9,7 @@ mod found;
 mod leases;
 mod limits;
 mod places;
+mod orphans;
 mod recovery;
 
 pub(crate) use desk::{Desk, step, workflow};
