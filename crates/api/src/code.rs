@@ -58,7 +58,6 @@ codes! {
     UnknownKey = "unknown-key", 404, "There is no such key";
     NoOutput = "no-output", 404, "The run has no output";
     MethodNotAllowed = "method-not-allowed", 405, "The path does not support this method";
-    OrgChanged = "org-changed", 409, "A tenant cannot move to another organisation";
     VersionExists = "version-exists", 409, "This version exists with other content";
     IdempotencyConflict = "idempotency-conflict", 409, "The idempotency key was used for another request";
     WrongStatus = "wrong-status", 409, "The run's status does not allow this";

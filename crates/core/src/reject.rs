@@ -48,12 +48,6 @@ pub enum Rejection {
         bytes: u64,
         max: u64,
     },
-    /// The tenant cannot change what it is: ids are never reused.
-    OrgChanged {
-        tenant: TenantId,
-        from: OrgId,
-        to: OrgId,
-    },
     /// That version exists with other content; versions are immutable.
     VersionExists {
         workflow: WorkflowName,

@@ -35,7 +35,7 @@ impl Operator {
         match prng.below(100) {
             0..20 => Configure::Org(reform_org(prng, orgs)),
             20..35 => Configure::Tier(reform_tier(prng, tiers)),
-            35..75 => Configure::Tenant(reform_tenant(prng, tenants, tiers)),
+            35..75 => Configure::Tenant(reform_tenant(prng, tenants, tiers, orgs)),
             75..90 => Configure::Pool(reform_pool(prng, pools)),
             _ => {
                 valve.runs_soft = prng.between(1, 20);
@@ -64,13 +64,14 @@ fn reform_tier(prng: &mut Prng, tiers: &mut [Tier]) -> Tier {
     if prng.chance(50) { Tier { cap: 0, ..tier.clone() } } else { tier.clone() }
 }
 
-fn reform_tenant(prng: &mut Prng, tenants: &mut [Tenant], tiers: &[Tier]) -> Tenant {
+fn reform_tenant(prng: &mut Prng, tenants: &mut [Tenant], tiers: &[Tier], orgs: &[Org]) -> Tenant {
     let at = prng.index(tenants.len());
     let tenant = &mut tenants[at];
-    match prng.below(4) {
+    match prng.below(5) {
         0 => tenant.suspended = !tenant.suspended,
         1 => tenant.cap = prng.chance(800).then(|| prng.small(1, 5)),
         2 => tenant.weight = prng.chance(800).then(|| prng.small(1, 20)),
+        3 => tenant.org = prng.pick(orgs).id.clone(),
         _ => tenant.tier = prng.pick(tiers).name.clone(),
     }
     if prng.chance(50) { Tenant { cap: Some(0), ..tenant.clone() } } else { tenant.clone() }

@@ -102,6 +102,7 @@ impl Tenants {
         if let Some(&at) = self.by_id.get(&declared.id) {
             let entry = &mut self.list[at.0 as usize];
             entry.declared = declared;
+            entry.org = org;
             entry.renew(context);
             return at;
         }

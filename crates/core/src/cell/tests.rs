@@ -9,6 +9,7 @@ mod found;
 mod leases;
 mod limits;
 mod places;
+mod moves;
 mod orphans;
 mod recovery;
 

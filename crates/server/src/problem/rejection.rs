@@ -56,11 +56,6 @@ impl From<Rejection> for Refused {
                     .at(*field)
                     .expected(format!("at most {max} bytes"))
             }
-            Rejection::OrgChanged { tenant, from, .. } => {
-                refused(Code::OrgChanged, format!("tenant `{tenant}` belongs to `{from}`"))
-                    .at("/org")
-                    .expected(from.as_str())
-            }
             Rejection::VersionExists { workflow, version } => refused(
                 Code::VersionExists,
                 format!("version {version} of `{workflow}` exists with other content"),

@@ -60,6 +60,10 @@ impl Caps {
                 })?;
                 self.lease(step, worker, pool, &Around { declared, rows })
             }
+            Change::Tenant(tenant, _) => {
+                self.move_tenant(&tenant.id, &tenant.org);
+                Ok(())
+            }
             Change::DropStep(key, step) => {
                 let held = self.held.keys().find(|(of, at)| of == key && at.step == *step);
                 holds(held.is_none(), "P9 nothing leaks", || {
@@ -103,6 +107,19 @@ impl Caps {
     /// Long steps, whether they count or not.
     pub(crate) fn long_in(&self, pool: &PoolName) -> u32 {
         self.any_long.get(pool).copied().unwrap_or(0)
+    }
+
+    /// What a tenant holds counts against the cap of the organisation that it belongs to now.
+    fn move_tenant(&mut self, tenant: &TenantId, org: &OrgId) {
+        let moved =
+            self.held.iter().filter(|((key, _), held)| key.tenant == *tenant && held.org != *org);
+        let moved: Vec<_> = moved.map(|(place, held)| (place.clone(), held.clone())).collect();
+        for (place, before) in moved {
+            self.count(&place, &before, -1);
+            let held = Held { org: org.clone(), ..before };
+            self.count(&place, &held, 1);
+            self.held.insert(place, held);
+        }
     }
 
     fn lease(
