@@ -3,12 +3,9 @@
 
 use fairlane_core::id::{RunId, StepName};
 use fairlane_core::plan::{StepIndex, StepKind, Workflow};
-use fairlane_core::row::{
-    Failure, Instance, Part, Payload, RunKey, RunRow, RunStatus, StepRow, StepState,
-};
+use fairlane_core::row::{Failure, Instance, Part, Payload, RunKey, StepRow, StepState};
 use fairlane_core::tenant::{Context, TenantScope};
-use fairlane_core::time::{Span, Time};
-use fairlane_store::{Error, PAGE_MAX, Payloads, Read, RunFilter, RunQuery};
+use fairlane_store::{Error, Payloads, Read};
 use fairlane_workflow::{Item, Refs, Scope, StepResult};
 
 use super::{failure, scope};
@@ -217,11 +214,11 @@ impl Gatherer<'_> {
 
     /// The output of the child that a call has run.
     fn child_output(&self, row: &StepRow) -> Result<Payload, Miss> {
-        let child = match self.cache.child(self.key, row.instance) {
-            Some(child) => child,
-            None => self.find_child(row)?.ok_or_else(|| missing("a child run"))?.key.run,
-        };
-        let found = self.read(|reader, scope| reader.run(scope, child, Payloads::Leave))?;
+        let (run, instance) = (self.key.run, row.instance);
+        let found = self.read(|reader, scope| match self.cache.child(self.key, instance) {
+            Some(child) => reader.run(scope, child, Payloads::Leave),
+            None => reader.child(scope, run, instance),
+        })?;
         let found = found.ok_or_else(|| missing("a child run"))?;
         let workflow = self.registry.workflow(&found.workflow, Some(found.version));
         let workflow = workflow.ok_or_else(|| missing("a child run's workflow"))?;
@@ -234,39 +231,6 @@ impl Gatherer<'_> {
         };
         // Calls nest to a bounded depth, and so does this.
         run_output(&mut gatherer, &workflow)
-    }
-
-    /// The child of a call, by what its row says: it started while the step was under way.
-    fn find_child(&self, row: &StepRow) -> Result<Option<RunRow>, Miss> {
-        let StepKind::Call { workflow, .. } = &self.workflow.step(row.instance.step).kind else {
-            return Ok(None);
-        };
-        let filter = RunFilter {
-            status: Some(RunStatus::Completed),
-            workflow: Some(workflow.clone()),
-            created_from: Some(row.ready),
-            created_until: Some(row.since + Span::from_micros(1)),
-            ..RunFilter::default()
-        };
-        let mut query = RunQuery { before: Some(first_after(row.since)), limit: PAGE_MAX, filter };
-        let is_child = |child: &RunRow| {
-            child
-                .parent
-                .as_ref()
-                .is_some_and(|parent| parent.run == self.key.run && parent.instance == row.instance)
-        };
-        loop {
-            let page = self.read(|reader, scope| reader.runs(scope, &query))?;
-            if let Some(child) = page.rows.into_iter().find(is_child) {
-                return Ok(Some(child));
-            }
-            match page.next {
-                Some(next) if next >= first_after(row.ready - Span::from_millis(1)) => {
-                    query.before = Some(next);
-                }
-                _ => return Ok(None),
-            }
-        }
     }
 
     fn row(&self, step: StepIndex) -> Result<Option<StepRow>, Miss> {
@@ -328,11 +292,6 @@ fn status(state: &StepState) -> &'static str {
         StepState::Done => DONE,
         state => ended(state).unwrap_or("running"),
     }
-}
-
-/// Smaller than the ids of runs that start in a later millisecond, and not smaller than any before.
-const fn first_after(time: Time) -> RunId {
-    RunId(((time.as_millis() as u128) + 1) << 80)
 }
 
 fn missing(what: &str) -> Miss {

@@ -89,6 +89,37 @@ steps:
 }
 
 #[tokio::test]
+async fn outputs_of_children_are_found_after_a_restart() {
+    let harness = Harness::start_on(StoreKind::Sqlite).await;
+    harness.declare().await;
+    let text = "
+workflow: parent
+version: 1
+steps:
+  each:
+    map: { over: input.list, parallel: 9 }
+    call: { workflow: pair }
+    with: { n: item }
+  one:
+    call: { workflow: pair }
+    with: { n: 3 }
+";
+    harness.workflow("parent", text).await;
+    let worker = harness.worker("w");
+    let working = tokio::spawn(async move { worker.echo(6).await });
+    let path = format!("/v1/tenants/a/runs?wait_ms={LONG_MS}");
+    let body = json!({ "workflow": "parent", "input": { "list": [1, 2] } });
+    let before = harness.operator.post(&path, body).await.ok();
+    working.await.unwrap();
+    let harness = harness.restart().await;
+    let run = before["run"].as_str().expect("a run has an id");
+    let output = harness.operator.get(&format!("/v1/tenants/a/runs/{run}/output")).await.ok();
+    let child = |n: u32| json!({ "second": { "doubled": n } });
+    assert_eq!(output["each"], json!([child(1), child(2)]), "{output}");
+    assert_eq!(output, before["output"]);
+}
+
+#[tokio::test]
 async fn two_servers_do_not_share_a_store() {
     let harness = Harness::start_on(StoreKind::Sqlite).await;
     let config = Config::new(harness.folder(), SocketAddr::from(([127, 0, 0, 1], 0)));
