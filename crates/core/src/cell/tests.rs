@@ -8,9 +8,9 @@ mod flows;
 mod found;
 mod leases;
 mod limits;
-mod places;
 mod moves;
 mod orphans;
+mod places;
 mod recovery;
 
 pub(crate) use desk::{Desk, step, workflow};
