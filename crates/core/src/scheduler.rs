@@ -83,7 +83,7 @@ use crate::time::{Span, Time};
 
 mod burst;
 mod config;
-mod explain;
+pub(crate) mod explain;
 mod flow;
 mod heap;
 mod index;

@@ -1,5 +1,7 @@
 //! Answers about the live state, read from the same values that decide.
 
+use std::collections::BTreeMap;
+
 use crate::gate::Refusal;
 use crate::plan::{StepKind, Wait};
 use crate::reject::Rejection;
@@ -17,6 +19,18 @@ use super::live::{At, Node, Run, State};
 const STEPS_SHOWN_MAX: usize = 2_000;
 /// Tenants of one page at most.
 const TENANTS_SHOWN_MAX: u32 = 10_000;
+
+/// What all steps of a run in one pool have in common, so that a large run costs no more than its pools.
+#[derive(Debug, Default)]
+struct PoolWait {
+    /// Tenants whose turn comes first, once it was counted.
+    ahead: Option<u32>,
+    /// Whether a worker asks for work, once it was looked up.
+    asked: Option<bool>,
+}
+
+/// By place of the pool.
+type PoolWaits = BTreeMap<usize, PoolWait>;
 
 impl Cell {
     pub(crate) fn query(&mut self, reply: ReplyId, query: &Query, turn: &mut Turn) {
@@ -44,8 +58,9 @@ impl Cell {
 
     fn run_view(&mut self, run: u32) -> RunView {
         let count = self.runs.get(run).nodes.len().min(STEPS_SHOWN_MAX);
+        let mut waits = PoolWaits::new();
         let mut steps: Vec<StepView> = (0..u32::try_from(count).expect("a small constant"))
-            .map(|node| self.step_view(At { run, node }))
+            .map(|node| self.step_view(At { run, node }, &mut waits))
             .collect();
         steps.sort_by_key(|step| step.instance);
         let live = self.runs.get(run);
@@ -59,8 +74,8 @@ impl Cell {
         }
     }
 
-    fn step_view(&mut self, at: At) -> StepView {
-        let waits = self.waiting(at);
+    fn step_view(&mut self, at: At, waits: &mut PoolWaits) -> StepView {
+        let waits = self.waiting(at, waits);
         let run = self.runs.get(at.run);
         let node = run.node(at.node);
         StepView {
@@ -78,7 +93,7 @@ impl Cell {
         }
     }
 
-    fn waiting(&mut self, at: At) -> Option<Waiting> {
+    fn waiting(&mut self, at: At, waits: &mut PoolWaits) -> Option<Waiting> {
         let run = self.runs.get(at.run);
         let node = run.node(at.node);
         Some(match &node.state {
@@ -86,7 +101,7 @@ impl Cell {
             State::Evaluating(_) => Waiting::Evaluation,
             State::InLine(bytes) => return Some(self.in_line(at, *bytes)),
             State::Ready { queued: false } => Waiting::Resume,
-            State::Ready { queued: true } => Waiting::Gate(self.refusal(at)),
+            State::Ready { queued: true } => Waiting::Gate(self.refusal(at, waits)),
             State::Leased(lease) => {
                 Waiting::Worker { worker: lease.worker.clone(), until: lease.deadline }
             }
@@ -110,12 +125,14 @@ impl Cell {
     }
 
     /// Why a queued step has no slot now.
-    fn refusal(&mut self, at: At) -> Refusal {
+    fn refusal(&mut self, at: At, waits: &mut PoolWaits) -> Refusal {
         let entry = self.entry(at);
         let pool = self.pool_of(at);
         let state = &self.pools[pool];
-        let wait = state.scheduler.explain(self.now, &entry);
-        if wait.is_turn() && state.asks.iter().all(|ask| ask.want == 0) {
+        let common = waits.entry(pool).or_default();
+        let wait = state.scheduler.explain_after(&entry, &mut common.ahead);
+        let is_asked = || state.asks.iter().any(|ask| ask.want > 0);
+        if wait.is_turn() && !*common.asked.get_or_insert_with(is_asked) {
             return Refusal::NoWorker { pool: self.directory.pools.names[pool].clone() };
         }
         Refusal::Slot(wait)

@@ -12,6 +12,12 @@ use super::lanes::BurstState;
 /// Flows counted before a step's own, at most: an explanation costs no more than this.
 const AHEAD_MAX: u32 = 1_000;
 
+#[cfg(test)]
+thread_local! {
+    /// How often the tenants ahead were counted: what an explanation costs.
+    pub(crate) static COUNTS: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
 /// What a ready step waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -68,8 +74,15 @@ pub struct PoolReading {
 }
 
 impl Scheduler {
-    /// Why a queued step is not running. Costs a constant and the logarithm of its class.
+    /// Why a queued step is not running. Costs a constant, the logarithm of its class, and one count of the
+    /// tenants ahead.
     pub fn explain(&self, _now: Time, entry: &Entry) -> Wait {
+        self.explain_after(entry, &mut None)
+    }
+
+    /// The same for one of many steps of a tenant: `ahead` keeps the number of tenants ahead, which is the same
+    /// for all of them, so that it is counted once.
+    pub(crate) fn explain_after(&self, entry: &Entry, ahead: &mut Option<u32>) -> Wait {
         let node = self.tenant(entry.tenant);
         let config = node.config();
         if config.paused {
@@ -96,7 +109,8 @@ impl Scheduler {
         if is_long && self.is_long_full() {
             return Wait::LongSlots { in_flight: self.long_in_flight, cap: self.long_cap() };
         }
-        let tenants_ahead = self.tree.count_before(self.active_of(entry.tenant).flow, AHEAD_MAX);
+        let count = || self.tree.count_before(self.active_of(entry.tenant).flow, AHEAD_MAX);
+        let tenants_ahead = *ahead.get_or_insert_with(count);
         let (in_flight, slots) = (self.in_flight(), self.dispatchable());
         if in_flight >= slots {
             return Wait::PoolFull { in_flight, slots, older_steps, tenants_ahead };

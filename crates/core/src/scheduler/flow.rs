@@ -337,6 +337,8 @@ impl Tree {
 
     /// How many flows come before this one at its level and at those above, counted up to `most` at each.
     pub(super) fn count_before(&self, leaf: u32, most: u32) -> u32 {
+        #[cfg(test)]
+        super::explain::COUNTS.with(|counts| counts.set(counts.get() + 1));
         let mut count = 0;
         let mut at = leaf;
         while at != ROOT {

@@ -9,6 +9,7 @@ use crate::plan::{Step, Timeouts};
 use crate::pool::Valve;
 use crate::reject::{Rejection, ValveCause};
 use crate::row::RunKey;
+use crate::scheduler::explain::COUNTS;
 use crate::tenant::Tenant;
 use crate::time::Span;
 
@@ -134,4 +135,18 @@ fn the_valve_refuses_the_over_demanding_and_notes_it() {
     }
     desk.submit("a", "one");
     assert_eq!(desk.decisions(), ["valve-closing"]);
+}
+
+#[test]
+fn explaining_a_large_run_counts_the_tenants_ahead_once() {
+    let steps = (0..300).map(|at| step(&format!("s{at}"), &[])).collect();
+    let mut desk = Desk::new(workflow("wide", steps));
+    desk.submit("b", "wide");
+    assert_eq!(desk.lease("w").len(), 4, "the pool is full");
+    let run = desk.submit("a", "wide");
+    let before = COUNTS.get();
+    let explained = desk.explain(&run);
+    assert_eq!(explained.matches("PoolFull").count(), 300);
+    assert!(explained.contains("older_steps: 299, tenants_ahead: 1"), "{explained}");
+    assert_eq!(COUNTS.get() - before, 1);
 }
