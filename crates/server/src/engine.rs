@@ -4,6 +4,7 @@
 //! - `inbox` holds what has come since the thread last looked: natural batching, no timer.
 //! - `owner` is the thread: it steps, commits and releases.
 //! - `desk` knows who waits for which reply, exchange or run.
+//! - `watch` is held by whoever follows a run.
 //!
 //! A waiting requester holds nothing but a channel. If the store fails, all channels are dropped, and each
 //! requester answers with what [`Health`] says.
@@ -12,6 +13,7 @@ pub(crate) mod desk;
 pub(crate) mod health;
 pub(crate) mod inbox;
 pub(crate) mod owner;
+pub(crate) mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +29,7 @@ use crate::problem::Refused;
 use desk::{Handover, Outcome};
 use health::{Health, State};
 use inbox::{Inbox, Refusal};
+use watch::Watches;
 
 /// What comes to the driver thread.
 #[derive(Debug)]
@@ -49,6 +52,8 @@ pub(crate) enum Message {
     Exchange(Exchange, oneshot::Sender<Handover>),
     /// Send every change of the run from now on.
     Watch(RunKey, mpsc::Sender<Progress>),
+    /// Somebody has stopped to follow the run.
+    Unwatch(RunKey),
     Stop,
 }
 
@@ -60,11 +65,18 @@ pub(crate) struct Engine {
     /// The epoch under which the cell was loaded last.
     pub(crate) loaded: Arc<AtomicU64>,
     ids: Arc<AtomicU64>,
+    watches: Arc<Watches>,
 }
 
 impl Engine {
     pub(crate) fn new(health: Arc<Health>) -> Self {
-        Self { inbox: Arc::default(), health, loaded: Arc::default(), ids: Arc::default() }
+        Self {
+            inbox: Arc::default(),
+            health,
+            loaded: Arc::default(),
+            ids: Arc::default(),
+            watches: Arc::default(),
+        }
     }
 
     /// Names the cell's present memory. What was read of the store beside it is told apart by this from what is read
@@ -123,10 +135,6 @@ impl Engine {
         let (answer, handover) = oneshot::channel();
         self.send(Message::Exchange(exchange, answer))?;
         Ok(handover)
-    }
-
-    pub(crate) fn watch(&self, key: RunKey, to: mpsc::Sender<Progress>) -> Result<(), Refused> {
-        self.send(Message::Watch(key, to))
     }
 
     /// For inputs that follow from one already taken, and so are bounded by it: never refused.

@@ -5,6 +5,8 @@
 //! stream that its client reads too slowly begins again with a snapshot. It ends with the run.
 
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -14,12 +16,14 @@ use axum::response::Response;
 use fairlane_api::Problem;
 use fairlane_api::run::{Event, EventStep, RunDetail};
 use fairlane_core::cell::effect::Progress;
+use http_body::Frame;
 use http_body_util::channel::{Channel, Sender};
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::engine::watch::Watch;
 use crate::problem::Refused;
 use crate::runs::Named;
 use crate::runs::read::detail;
@@ -56,39 +60,60 @@ async fn events(
 ) -> Result<Response, Refused> {
     let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let begun = begin(&shared, &named).await?;
-    let (to, body) = Channel::<Bytes, Infallible>::new(CHANGES_MAX);
-    tokio::spawn(stream(Stream { shared, named, to, seen }, begun));
-    let mut response = Response::new(Body::new(body));
+    let (to, channel) = Channel::<Bytes, Infallible>::new(CHANGES_MAX);
+    let (reader, gone) = oneshot::channel();
+    tokio::spawn(stream(Stream { shared, named, to, gone, seen }, begun));
+    let mut response = Response::new(Body::new(Followed { channel, _reader: reader }));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
+/// The body of the answer. Its client's end is known by its being dropped, and not only when there is something
+/// to send.
+struct Followed {
+    channel: Channel<Bytes, Infallible>,
+    _reader: oneshot::Sender<Infallible>,
+}
+
+impl http_body::Body for Followed {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.get_mut().channel).poll_frame(context)
+    }
+}
+
 struct Stream {
     shared: Shared,
     named: Named,
     to: Sender<Bytes, Infallible>,
+    /// Ends when the client has gone.
+    gone: oneshot::Receiver<Infallible>,
     /// The newest revision that the client has.
     seen: Option<u64>,
 }
 
-type Begun = (mpsc::Receiver<Progress>, RunDetail);
+type Begun = (Watch, RunDetail);
 
 /// Why a stream is over.
 struct Over;
 
 /// Watches first and reads then, so that nothing falls in between.
 async fn begin(shared: &Shared, named: &Named) -> Result<Begun, Refused> {
-    let (to, changes) = mpsc::channel(CHANGES_MAX);
-    shared.engine.watch(named.key(), to)?;
-    Ok((changes, detail(shared, named).await?))
+    let watch = shared.engine.watch(named.key(), CHANGES_MAX)?;
+    Ok((watch, detail(shared, named).await?))
 }
 
 async fn stream(mut stream: Stream, mut begun: Begun) {
     loop {
-        let (changes, snapshot) = begun;
-        if stream.follow(changes, &snapshot).await.is_err() {
+        let (watch, snapshot) = begun;
+        if stream.follow(watch, &snapshot).await.is_err() {
             return;
         }
         // Some changes were missed: all of it again.
@@ -101,11 +126,7 @@ async fn stream(mut stream: Stream, mut begun: Begun) {
 
 impl Stream {
     /// Sends the snapshot and the changes after it. `Ok` if changes were missed.
-    async fn follow(
-        &mut self,
-        mut changes: mpsc::Receiver<Progress>,
-        snapshot: &RunDetail,
-    ) -> Result<(), Over> {
+    async fn follow(&mut self, mut watch: Watch, snapshot: &RunDetail) -> Result<(), Over> {
         if self.seen.is_none_or(|seen| seen != snapshot.run.revision) {
             self.send("snapshot", snapshot.run.revision, snapshot).await?;
         }
@@ -114,7 +135,7 @@ impl Stream {
         }
         loop {
             tokio::select! {
-                change = changes.recv() => match change {
+                change = watch.next() => match change {
                     Some(change) => self.change(&change).await?,
                     None => return Ok(()),
                 },
@@ -122,6 +143,7 @@ impl Stream {
                     let comment = Bytes::from_static(b": heartbeat\n\n");
                     self.to.send_data(comment).await.map_err(|_| Over)?;
                 }
+                _ = &mut self.gone => return Err(Over),
                 () = self.shared.stopping() => return Err(Over),
             }
         }

@@ -103,9 +103,12 @@ impl Desk {
     }
 
     pub(crate) fn watch(&mut self, key: RunKey, to: mpsc::Sender<Progress>) {
-        let watchers = self.watchers.entry(key).or_default();
-        watchers.retain(|watcher| !matches!(watcher, Watcher::Events(to) if to.is_closed()));
-        watchers.push(Watcher::Events(to));
+        self.watchers.entry(key).or_default().push(Watcher::Events(to));
+    }
+
+    /// Somebody who followed the run does not any more.
+    pub(crate) fn unwatch(&mut self, key: &RunKey) {
+        self.retain(key, |watcher| !matches!(watcher, Watcher::Events(to) if to.is_closed()));
     }
 
     /// A submission that waits for the end of its run has waited long enough.
@@ -159,15 +162,12 @@ impl Desk {
             for watcher in self.watchers.remove(&progress.key).into_iter().flatten() {
                 self.end(watcher, progress);
             }
-        } else if let Some(watchers) = self.watchers.get_mut(&progress.key) {
+        } else {
             // One whose queue is full is let go: its stream begins again with a snapshot.
-            watchers.retain(|watcher| match watcher {
+            self.retain(&progress.key, |watcher| match watcher {
                 Watcher::End(_) => true,
                 Watcher::Events(to) => to.try_send(progress.clone()).is_ok(),
             });
-            if watchers.is_empty() {
-                self.watchers.remove(&progress.key);
-            }
         }
     }
 
@@ -183,11 +183,21 @@ impl Desk {
     }
 
     fn forget_end(&mut self, key: &RunKey, id: ReplyId) {
+        self.retain(key, |watcher| !matches!(watcher, Watcher::End(waiting) if *waiting == id));
+    }
+
+    fn retain(&mut self, key: &RunKey, stays: impl FnMut(&Watcher) -> bool) {
         if let Some(watchers) = self.watchers.get_mut(key) {
-            watchers.retain(|watcher| !matches!(watcher, Watcher::End(waiting) if *waiting == id));
+            watchers.retain(stays);
             if watchers.is_empty() {
                 self.watchers.remove(key);
             }
         }
+    }
+
+    /// Watchers of all runs together.
+    #[cfg(test)]
+    pub(crate) fn watched(&self) -> usize {
+        self.watchers.values().map(Vec::len).sum()
     }
 }

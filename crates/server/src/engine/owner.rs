@@ -285,6 +285,7 @@ impl Session<'_> {
                 sent.expect("the thread that commits runs as long as this one");
             }
         }
+            Message::Unwatch(key) => self.desk.unwatch(&key),
         Ok(())
     }
 

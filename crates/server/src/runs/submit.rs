@@ -18,7 +18,7 @@ use fairlane_core::row::{Payload, RunKey, RunRow, RunStatus};
 use fairlane_core::tenant::TenantScope;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -235,7 +235,7 @@ fn digest(scope: &TenantScope, body: &Submission, input: &[u8]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-fn idempotency_key(value: &HeaderValue) -> Result<Arc<str>, Refused> {
+pub(super) fn idempotency_key(value: &HeaderValue) -> Result<Arc<str>, Refused> {
     checked_key(value.to_str().unwrap_or_default())
 }
 
@@ -307,21 +307,18 @@ async fn existing(
     span: Duration,
 ) -> Result<Submitted, Refused> {
     let key = RunKey { tenant: scope.tenant().clone(), run };
-    let (to, mut changes) = mpsc::channel(WATCH_MAX);
-    if !span.is_zero() {
-        shared.engine.watch(key.clone(), to)?;
-    }
+    let watch = || shared.engine.watch(key.clone(), WATCH_MAX);
+    let mut watch = (!span.is_zero()).then(watch).transpose()?;
     // Read after the watch has begun: a run that has not ended here is seen to end there.
     let row = read(shared, scope, run).await?;
     let row = if span.is_zero() || row.status.is_ended() {
         row
     } else {
         let end = async {
-            while let Some(change) = changes.recv().await {
-                if change.status.is_ended() {
-                    break;
-                }
-            }
+            while let Some(watch) = &mut watch
+                && let Some(change) = watch.next().await
+                && !change.status.is_ended()
+            {}
         };
         tokio::select! {
             () = end => {}

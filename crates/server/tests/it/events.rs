@@ -111,3 +111,18 @@ async fn a_stopping_server_ends_its_streams() {
     harness.server.stop().await;
     assert!(stream.next().await.is_none());
 }
+
+#[tokio::test]
+async fn streams_that_their_clients_left_do_not_count_against_the_tenant() {
+    let harness = Harness::start().await;
+    let run = harness.submit("pair", json!({ "n": 1 })).await;
+    // More than a tenant may have at a time.
+    for _ in 0..1_100 {
+        Stream::open(&harness, &run, None).await.next().await.unwrap();
+    }
+    let missing = "0190b6c2-7a1e-7cc3-98c4-dc0c0c07398f";
+    for _ in 0..1_100 {
+        let reply = harness.operator.get(&format!("/v1/tenants/a/runs/{missing}/events")).await;
+        assert_eq!(reply.refusal().1, "unknown-run");
+    }
+}
