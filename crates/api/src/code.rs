@@ -82,6 +82,7 @@ codes! {
     StoreFull = "store-full", 503, "The store is full";
     StoreUnavailable = "store-unavailable", 503, "The store does not answer";
     Overloaded = "overloaded", 503, "The server has more requests than it can queue";
+    Starting = "starting", 503, "The server is starting";
     ShuttingDown = "shutting-down", 503, "The server is stopping";
 }
 

@@ -9,6 +9,7 @@
 mod gather;
 mod lists;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use fairlane_core::cell::effect::{Evaluation, Grant, Question};
@@ -174,12 +175,8 @@ impl Assembly {
     }
 
     async fn run(&self, subject: Subject, task: Task) -> Result<Value, Unassembled> {
-        match self.gather(&subject, &task, None) {
-            Ok(gathered) if gathered.bytes <= SMALL_BYTES => {
-                return self.0.compute(&subject, &task, &gathered);
-            }
-            Ok(_) | Err(Miss::Store) => {}
-            Err(miss) => return Err(miss.into()),
+        if let Some(result) = contained(|| self.run_here(&subject, &task)) {
+            return result;
         }
         let this = self.clone();
         blocking(move || {
@@ -188,6 +185,17 @@ impl Assembly {
             this.0.compute(&subject, &task, &gathered)
         })
         .await
+    }
+
+    /// The result, if it takes neither waiting nor long.
+    fn run_here(&self, subject: &Subject, task: &Task) -> Option<Result<Value, Unassembled>> {
+        match self.gather(subject, task, None) {
+            Ok(gathered) if gathered.bytes <= SMALL_BYTES => {
+                Some(self.0.compute(subject, task, &gathered))
+            }
+            Ok(_) | Err(Miss::Store) => None,
+            Err(miss) => Some(Err(miss.into())),
+        }
     }
 
     /// Finds what the task's expressions read.
@@ -343,14 +351,21 @@ fn failure(class: &str, message: &str) -> Failure {
     Failure { class: class.into(), message: message.into(), step: None }
 }
 
+/// A panic of the work is its failure: whoever waits for the result gets one.
+fn contained<T>(
+    work: impl FnOnce() -> Option<Result<T, Unassembled>>,
+) -> Option<Result<T, Unassembled>> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Some(Err(broken_off())))
+}
+
+/// What was written to shared memory before a panic stands: lists and payloads, each put there whole.
+fn broken_off() -> Unassembled {
+    tracing::error!("an evaluation was broken off");
+    failed("internal", "the evaluation was broken off")
+}
+
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Unassembled> + Send + 'static,
 ) -> Result<T, Unassembled> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => {
-            tracing::error!(%error, "an evaluation was broken off");
-            Err(failed("internal", "the evaluation was broken off"))
-        }
-    }
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(broken_off()))
 }

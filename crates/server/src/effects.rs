@@ -60,3 +60,76 @@ impl Effects {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::Cache;
+    use crate::reads::Reads;
+    use crate::registry::Registry;
+    use fairlane_core::cell::change::Snapshot;
+    use fairlane_core::cell::effect::Question;
+    use fairlane_core::id::RunId;
+    use fairlane_core::plan::{StepIndex, Workflow};
+    use fairlane_core::row::{Instance, Part, RunKey};
+    use fairlane_core::tenant::Context;
+    use fairlane_store::memory::{Disk, MemoryStore};
+
+    fn workflow() -> Arc<Workflow> {
+        let text = "{\"workflow\":\"w\",\"version\":1,\"steps\":{\"a\":{\"task\":\"t\"}}}";
+        let source =
+            fairlane_workflow::Source { text, format: fairlane_workflow::Format::Json, file: "" };
+        let known = fairlane_workflow::Known::default();
+        Arc::new(fairlane_workflow::parse(&source, &known, &fairlane_workflow::no_files).unwrap())
+    }
+
+    fn context() -> Arc<Context> {
+        Arc::new(Context {
+            version: 1,
+            tenant: "a".parse().unwrap(),
+            org: "o".parse().unwrap(),
+            tier: "t".parse().unwrap(),
+            weight: 1,
+            cap: 1,
+            burst: None,
+            urgent_share_permille: 0,
+            runs_max: 1,
+            sla: None,
+            suspended: false,
+            attributes: Arc::from("{}"),
+        })
+    }
+
+    #[tokio::test]
+    async fn an_evaluation_that_panics_is_answered_by_a_failure() {
+        let reads = Reads::new(&MemoryStore::open(&Disk::default())).unwrap();
+        let registry = Arc::new(Registry::new(&Snapshot::default()));
+        let assembly = Assembly::new(registry, Arc::new(Cache::new(0)), reads);
+        let inbox = Arc::new(Inbox::default());
+        let effects = Effects::new(assembly, inbox.clone(), tokio::runtime::Handle::current());
+        effects.evaluate(Box::new(Evaluation {
+            key: RunKey { tenant: "a".parse().unwrap(), run: RunId(1) },
+            // The workflow has no such step, which the evaluation takes for granted.
+            instance: Instance { step: StepIndex(7), part: Part::Whole },
+            round: 3,
+            workflow: workflow(),
+            context: context(),
+            what: Question::ChildInput,
+        }));
+        let answers = tokio::task::spawn_blocking(move || {
+            let mut messages = Vec::new();
+            let _ = inbox.take(&mut messages, None);
+            messages
+        });
+        match &answers.await.unwrap()[..] {
+            [
+                Message::Note(Input::Evaluated(Evaluated {
+                    round: 3, result: Err(failure), ..
+                })),
+            ] => {
+                assert_eq!(&*failure.class, "internal");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

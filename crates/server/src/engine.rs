@@ -161,6 +161,7 @@ impl Engine {
     /// Why a channel was dropped without an answer.
     pub(crate) fn unavailable(&self) -> Refused {
         match self.health.state() {
+            State::Starting => Refused::new(Code::Starting).retry_after(Span::from_secs(1)),
             State::Stopping => Refused::new(Code::ShuttingDown).retry_after(Span::from_secs(1)),
             State::StoreFull => Refused::new(Code::StoreFull)
                 .detail("what is acknowledged is safe; nothing new is taken until there is room")

@@ -98,7 +98,8 @@ impl Surroundings {
 }
 
 impl Server {
-    /// Opens the store, loads the cell and serves. Must be called inside a tokio runtime.
+    /// Opens the store, loads the cell and serves. Must be called inside a tokio runtime. While the cell is loaded
+    /// probes are answered, and everything else is told to come again.
     ///
     /// # Errors
     /// If the configuration, the store or the address cannot be used.
@@ -128,10 +129,20 @@ impl Server {
             blocking(move || open(config, store, stopping, runtime)).await
         };
         let (shared, owner) = started?;
-        let operator_key = first_key(&shared).await?;
+        // Probes are answered while the cell is loaded, which may take long.
         let listening = tokio::spawn(listen(listener, shared.clone()));
-        tracing::info!(%addr, region = config.region, "serving");
-        Ok(Self { addr, operator_key, stop, shared, listening, owner })
+        shared.engine.health.started().await;
+        let server = Self { addr, operator_key: None, stop, shared, listening, owner };
+        match first_key(&server.shared).await {
+            Ok(operator_key) => {
+                tracing::info!(%addr, region = config.region, "serving");
+                Ok(Self { operator_key, ..server })
+            }
+            Err(error) => {
+                server.stop().await;
+                Err(error)
+            }
+        }
     }
 
     /// The address that it listens on.

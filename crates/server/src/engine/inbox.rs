@@ -31,7 +31,8 @@ struct Waiting {
 pub(crate) struct Committed {
     /// Under which the commit was made: one of an earlier epoch means nothing any more.
     pub(crate) epoch: Epoch,
-    pub(crate) result: Result<(), StoreError>,
+    /// The outer error is a panic of the store.
+    pub(crate) result: std::thread::Result<Result<(), StoreError>>,
     pub(crate) took: Duration,
 }
 

@@ -9,10 +9,11 @@
 //! something does, a second thread commits while this one steps the next turn.
 //!
 //! If a commit fails, nothing is released: the driver and everyone who waits are dropped, and the cell is
-//! loaded again from the store, until that succeeds. An assertion of the cell that does not hold is treated in
-//! the same way: what it had in memory is not to be trusted, what is committed is.
+//! loaded again from the store, until that succeeds. An assertion that does not hold, of the cell while it is
+//! loaded or stepped, or of the store on either thread, is treated in the same way: what was in memory is not to
+//! be trusted, what is committed is. The server is ready only while a loaded cell is stepped.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
@@ -116,21 +117,14 @@ impl Owner {
         loop {
             let (epoch, snapshot) = loaded;
             self.loaded.store(epoch.0, Ordering::Release);
-            let now = self.clock.now();
-            let session = Session {
-                driver: Driver::load(now, epoch.0, snapshot),
-                owner: self,
-                desk: Desk::default(),
-                writes: Vec::new(),
-                epoch,
-                committer,
-                swept: Instant::now(),
-                stopping: false,
-            };
             // Nothing of the session is used after a panic; what it shared is reset from the store.
-            let over = catch_unwind(AssertUnwindSafe(|| session.run()));
+            let over = catch_unwind(AssertUnwindSafe(|| {
+                Session::load(self, epoch, snapshot, committer).run()
+            }));
             let over = over.unwrap_or_else(|_| {
                 tracing::error!("the cell broke an assertion: it is loaded again");
+                // Entered already if the session had begun, and those who waited are told.
+                self.health.enter(State::Broken);
                 Over::Failed(State::Broken)
             });
             match over {
@@ -145,7 +139,8 @@ impl Owner {
 
     fn close(self) {
         // The thread that commits has ended, so this is the only one that has the store.
-        let store = Arc::try_unwrap(self.journal).ok().and_then(|store| store.into_inner().ok());
+        let store = Arc::try_unwrap(self.journal).ok();
+        let store = store.map(|store| store.into_inner().unwrap_or_else(PoisonError::into_inner));
         if let Some(Err(error)) = store.map(Store::close) {
             tracing::error!(%error, "the store was not closed properly; what was committed is safe");
         }
@@ -158,15 +153,19 @@ impl Owner {
                 return None;
             }
             self.reload_wait = (self.reload_wait * 2).min(RELOAD_MAX);
-            match own(&self.journal) {
-                Ok((epoch, snapshot)) => {
-                    tracing::info!(%epoch, "the store answers again: requests are served");
+            match catch_unwind(AssertUnwindSafe(|| own(&self.journal))) {
+                Ok(Ok((epoch, snapshot))) => {
+                    tracing::info!(%epoch, "the store answers again: the cell is loaded");
                     self.registry.reset(&snapshot);
                     self.cache.clear();
-                    self.health.enter(State::Ready);
                     return Some((epoch, snapshot));
                 }
-                Err(error) => state = self.failed(&error),
+                Ok(Err(error)) => state = self.failed(&error),
+                Err(_) => {
+                    tracing::error!("the store broke an assertion: it is read again");
+                    state = State::Broken;
+                    self.health.enter(state);
+                }
             }
         }
     }
@@ -207,6 +206,26 @@ impl Drop for Session<'_> {
     }
 }
 
+impl<'a> Session<'a> {
+    fn load(
+        owner: &'a mut Owner,
+        epoch: Epoch,
+        snapshot: Snapshot,
+        committer: &'a mpsc::SyncSender<(Epoch, Vec<Change>)>,
+    ) -> Self {
+        Self {
+            driver: Driver::load(owner.clock.now(), epoch.0, snapshot),
+            owner,
+            desk: Desk::default(),
+            writes: Vec::new(),
+            epoch,
+            committer,
+            swept: Instant::now(),
+            stopping: false,
+        }
+    }
+}
+
 impl Session<'_> {
     fn run(mut self) -> Over {
         match self.serve() {
@@ -220,13 +239,14 @@ impl Session<'_> {
         let mut messages = Vec::new();
         // What follows from the state that was loaded is due before anything new.
         self.turn()?;
+        self.owner.health.enter(State::Ready);
         loop {
             let until = self.wake_at();
             let committed = self.owner.inbox.take(&mut messages, until);
             if let Some(Committed { result, took, .. }) =
                 committed.filter(|committed| committed.epoch == self.epoch)
             {
-                result?;
+                result.unwrap_or_else(|panic| resume_unwind(panic))?;
                 self.settle(took);
             }
             let now = self.owner.clock.now();
@@ -265,6 +285,7 @@ impl Session<'_> {
                 self.driver.step(now, Input::Exchange(exchange));
             }
             Message::Watch(key, to) => self.desk.watch(key, to),
+            Message::Unwatch(key) => self.desk.unwatch(&key),
             Message::Stop => self.stopping = true,
         }
     }
@@ -285,7 +306,6 @@ impl Session<'_> {
                 sent.expect("the thread that commits runs as long as this one");
             }
         }
-            Message::Unwatch(key) => self.desk.unwatch(&key),
         Ok(())
     }
 
@@ -349,7 +369,8 @@ fn commit_batches(
 ) {
     while let Ok((epoch, changes)) = batches.recv() {
         let started = Instant::now();
-        let result = commit(journal, epoch, &changes);
+        // A panic goes on in the thread that waits for the commit, which knows what to do about it.
+        let result = catch_unwind(AssertUnwindSafe(|| commit(journal, epoch, &changes)));
         inbox.committed(Committed { epoch, result, took: started.elapsed() });
     }
 }

@@ -10,6 +10,7 @@ mod faults;
 mod harness;
 mod isolation;
 mod openapi;
+mod panics;
 mod resources;
 mod restart;
 mod runs;
