@@ -34,7 +34,7 @@ pub struct Workflow {
     pub versions: Vec<u32>,
     /// In an order in which each step comes after those that it waits for.
     pub steps: Vec<WorkflowStep>,
-    /// The definition as its author wrote it.
+    /// The definition as its author wrote it. For a tenant's key: as JSON, without schedules and comments.
     pub source: String,
 }
 

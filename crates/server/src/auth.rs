@@ -96,7 +96,11 @@ impl Identity {
         granted.map(TenantScope::granted).ok_or_else(|| unknown_tenant(tenant))
     }
 
-    /// Workflows are the same for all tenants: whoever submits runs may read them.
+    pub(crate) fn is_operator(&self) -> bool {
+        matches!(self.0.role, Role::Operator)
+    }
+
+    /// Workflows are the same for all tenants, but for their schedules: whoever submits runs may read them.
     pub(crate) fn read_workflows(&self) -> Result<(), Refused> {
         match self.0.role {
             Role::Operator | Role::Tenant { .. } => Ok(()),

@@ -73,6 +73,20 @@ pub fn parse(
     }
 }
 
+/// A definition that was accepted, as JSON and without its schedules, which name tenants and have their inputs;
+/// comments are left out too. `None` if it cannot be read.
+pub fn without_schedules(text: &str) -> Option<String> {
+    let read = |format| match tree::read(text, format, "") {
+        (Some(root), flaws) if flaws.is_empty() => Some(root),
+        _ => None,
+    };
+    let mut root = read(Format::Json).or_else(|| read(Format::Yaml))?;
+    if let Value::Object(fields) = &mut root.value {
+        fields.retain(|field| field.key != "schedules");
+    }
+    serde_json::to_string_pretty(&root).ok()
+}
+
 fn workflow(reader: &mut Reader<'_>, root: &Node) -> Option<Workflow> {
     let fields = reader.object(root, "a workflow", FIELDS, LATER)?;
     let name = reader

@@ -17,7 +17,7 @@ mod scope;
 mod span;
 mod tree;
 
-pub use definition::{Files, Known, Source, inline, no_files, parse};
+pub use definition::{Files, Known, Source, inline, no_files, parse, without_schedules};
 pub use evaluate::{EvalError, Evaluator};
 pub use expr::{Fault, Refs};
 pub use mistake::{Code, MISTAKES_MAX, Mistake};

@@ -10,6 +10,8 @@ mod yaml;
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use serde::{Serialize, Serializer};
+
 use crate::mistake::{Code, Position};
 
 /// Largest source text. A workflow of the most steps that are allowed is a third of it.
@@ -102,6 +104,19 @@ fn resolve(format: Format, source: &str, file: &str) -> Format {
         Format::Json
     } else {
         Format::Yaml
+    }
+}
+
+/// As JSON, in the order of the source.
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.value {
+            Value::Object(entries) => {
+                serializer.collect_map(entries.iter().map(|entry| (&entry.key, &entry.node)))
+            }
+            Value::List(items) => serializer.collect_seq(items),
+            _ => self.to_json().serialize(serializer),
+        }
     }
 }
 

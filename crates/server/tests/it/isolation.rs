@@ -103,3 +103,47 @@ async fn a_tenants_list_holds_its_own_runs() {
     let listed = b.get("/v1/tenants/b/runs").await.ok();
     assert_eq!(listed["items"], json!([]));
 }
+
+#[tokio::test]
+async fn a_tenant_reads_a_workflow_without_what_belongs_to_other_tenants() {
+    let harness = Harness::start().await;
+    harness
+        .operator
+        .put("/v1/tenants/other-bank", json!({ "org": "org", "tier": "standard" }))
+        .await
+        .ok();
+    let text = "
+workflow: nightly
+version: 1
+# As other-bank has asked for.
+schedules:
+  night:
+    tenant: other-bank
+    cron: 30 2 * * *
+    input: { account: secret-17 }
+steps:
+  report:
+    task: report
+";
+    harness.workflow("nightly", text).await;
+    let path = "/v1/workflows/nightly";
+    let a = harness.client(json!({ "role": "tenant", "tenant": "a" })).await;
+    let reply = a.get(path).await;
+    let body = String::from_utf8(reply.body.to_vec()).unwrap();
+    for foreign in ["other-bank", "secret-17", "night:", "30 2"] {
+        assert!(!body.contains(foreign), "{foreign} in {body}");
+    }
+    let shown = reply.ok();
+    let source: serde_json::Value =
+        serde_json::from_str(shown["source"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        source,
+        json!({
+            "workflow": "nightly", "version": 1,
+            "steps": { "report": { "pool": "main", "task": "report" } },
+        })
+    );
+    assert_eq!(shown["steps"][0]["name"], "report");
+    let whole = harness.operator.get(path).await.ok();
+    assert!(whole["source"].as_str().unwrap().contains("secret-17"), "an operator sees all of it");
+}

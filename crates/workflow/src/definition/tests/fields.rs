@@ -282,3 +282,34 @@ fn schemas_are_checked_and_read_from_files_where_there_are_any() {
         w.yaml:4:42: "bad.json" is not JSON: EOF while parsing an object at line 1 column 1; expected a JSON Schema [bad-schema]
         w.yaml:4:88: none.json cannot be read: no such file; expected a schema in place, or a file that can be read [bad-file]"#]].assert_eq(&lines.join("\n"));
 }
+
+#[test]
+fn a_definition_without_its_schedules_names_no_tenant_and_keeps_the_rest() {
+    let yaml = "# for acme\nworkflow: w\nversion: 1\nschedules: { nightly: { tenant: acme, cron: 30 2 * * *, input: { n: 1 } } }\nsteps:\n  b: { task: t, with: { n: '1.50' } }\n  a: { after: [b], task: t, timeout: { attempt: 5s } }\n";
+    expect![[r#"
+        {
+          "workflow": "w",
+          "version": 1,
+          "steps": {
+            "b": {
+              "task": "t",
+              "with": {
+                "n": "1.50"
+              }
+            },
+            "a": {
+              "after": [
+                "b"
+              ],
+              "task": "t",
+              "timeout": {
+                "attempt": "5s"
+              }
+            }
+          }
+        }"#]]
+    .assert_eq(&crate::without_schedules(yaml).unwrap());
+    let flow = "{workflow: w, version: 1, steps: {a: {task: t}}, schedules: {}}";
+    assert!(!crate::without_schedules(flow).unwrap().contains("schedules"), "YAML in braces");
+    assert_eq!(crate::without_schedules("{"), None);
+}
