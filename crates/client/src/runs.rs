@@ -262,7 +262,8 @@ impl Client {
         self.call(Call::post(path.into_string()).json(&body)?).await
     }
 
-    /// Puts a signal into a run's inbox.
+    /// Puts a signal into a run's inbox, under an idempotency key that the client makes up: sent again after a
+    /// lost answer it has no second effect.
     pub async fn signal(
         &self,
         tenant: &str,
@@ -271,7 +272,8 @@ impl Client {
         payload: &(impl Serialize + ?Sized),
     ) -> Result<Commanded, Error> {
         let path = Path::new(&["v1", "tenants", tenant, "runs", run, "signals", name]);
-        self.call(Call::post(path.into_string()).json(payload)?).await
+        let key = self.new_idempotency_key();
+        self.call(Call::post(path.into_string()).json(payload)?.keyed(&key)).await
     }
 
     async fn command(&self, tenant: &str, run: &str, verb: &str) -> Result<Commanded, Error> {

@@ -223,12 +223,13 @@ impl StepState {
     }
 }
 
-/// What a submission under an idempotency key led to.
+/// What an idempotency key stands for: a submission and the run that it led to, or a signal and the run that it
+/// was sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyRow {
     pub tenant: TenantId,
     pub key: Arc<str>,
-    /// SHA-256 of what was submitted.
+    /// SHA-256 of what was asked for.
     pub digest: [u8; 32],
     pub run: RunId,
     pub created: Time,

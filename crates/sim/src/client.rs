@@ -96,7 +96,7 @@ impl Client {
     pub fn signal(&mut self, run: RunKey, name: SignalName) -> Request {
         self.signals += 1;
         let payload = Payload::from(format!("{{\"signal\":{}}}", self.signals).into_bytes());
-        Request::Command(run, Command::Signal { name, payload })
+        Request::Command(run, Command::Signal { name, payload, idempotency: None })
     }
 
     /// Registers a request, so that its answer is known when it comes.

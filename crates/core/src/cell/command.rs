@@ -29,7 +29,14 @@ impl Cell {
             Command::Cancel => Ok(self.cancel(run, turn)),
             Command::Pause => self.pause(run, turn),
             Command::Resume => self.resume(run, turn),
-            Command::Signal { name, payload } => self.signal(run, name, payload, turn),
+            Command::Signal { name, payload, idempotency } => {
+                match idempotency.as_ref().and_then(|given| self.prior(key, given)) {
+                    Some(prior) => prior.map(|_| self.runs.get(run).status),
+                    None => self
+                        .signal(run, name, payload, turn)
+                        .inspect(|_| self.remember(key, idempotency, turn)),
+                }
+            }
         };
         match done {
             Ok(status) => turn.reply(reply, Response::Commanded { status }),

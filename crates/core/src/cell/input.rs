@@ -69,7 +69,7 @@ pub struct Submit {
 #[derive(Clone, Debug)]
 pub struct Idempotency {
     pub key: Arc<str>,
-    /// SHA-256 of what is submitted.
+    /// SHA-256 of what is asked for.
     pub digest: [u8; 32],
     /// What the store knows of the key, read before this input was sent.
     pub prior: Option<(RunId, [u8; 32])>,
@@ -81,7 +81,7 @@ pub enum Command {
     Cancel,
     Pause,
     Resume,
-    Signal { name: SignalName, payload: Payload },
+    Signal { name: SignalName, payload: Payload, idempotency: Option<Idempotency> },
 }
 
 #[derive(Clone, Debug)]

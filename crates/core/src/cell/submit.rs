@@ -56,16 +56,7 @@ impl Cell {
             }
             Ok((tenant, shape)) => {
                 let run = submit.key.run;
-                if let Some(Idempotency { key, digest, .. }) = submit.idempotency {
-                    self.recent.add(self.now, (tenant, key.clone()), run, digest);
-                    turn.write(Change::Idempotency(IdempotencyRow {
-                        tenant: submit.key.tenant.clone(),
-                        key,
-                        digest,
-                        run,
-                        created: self.now,
-                    }));
-                }
+                self.remember(&submit.key, submit.idempotency, turn);
                 // The reply goes first: whoever watches the run must know its id before its first change.
                 turn.reply(reply, Response::Submitted { run, existing: false });
                 self.admit(
@@ -84,8 +75,29 @@ impl Cell {
         }
     }
 
+    /// The request is done: its idempotency key, if it has one, stands for it and the run from now on.
+    pub(crate) fn remember(&mut self, run: &RunKey, given: Option<Idempotency>, turn: &mut Turn) {
+        let (Some(Idempotency { key, digest, .. }), Some(tenant)) =
+            (given, self.directory.tenants.find(&run.tenant))
+        else {
+            return;
+        };
+        self.recent.add(self.now, (tenant, key.clone()), run.run, digest);
+        turn.write(Change::Idempotency(IdempotencyRow {
+            tenant: run.tenant.clone(),
+            key,
+            digest,
+            run: run.run,
+            created: self.now,
+        }));
+    }
+
     /// What the idempotency key led to before: in memory if it was lately, else what the store knew.
-    fn prior(&self, key: &RunKey, given: &Idempotency) -> Option<Result<RunId, Rejection>> {
+    pub(crate) fn prior(
+        &self,
+        key: &RunKey,
+        given: &Idempotency,
+    ) -> Option<Result<RunId, Rejection>> {
         let tenant = self.directory.tenants.find(&key.tenant)?;
         let (run, digest) = self.recent.find(tenant, &given.key).or(given.prior)?;
         Some(if digest == given.digest {

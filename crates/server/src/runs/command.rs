@@ -1,17 +1,23 @@
 //! What a tenant does to a run: cancel, pause, resume, retry, signal.
 
+use std::sync::Arc;
+
 use axum::Json as Answer;
 use axum::extract::{Path, State};
+use axum::http::HeaderMap;
 use fairlane_api::run::{Commanded, Retry as RetryBody};
 use fairlane_api::{Code, Problem};
 use fairlane_core::cell::effect::Response;
-use fairlane_core::cell::input::{Command, Input, Retry};
+use fairlane_core::cell::input::{Command, Idempotency, Input, Retry};
+use fairlane_core::id::{RunId, SignalName};
 use fairlane_core::reject::Rejection;
 use fairlane_core::row::Payload;
+use sha2::{Digest, Sha256};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Named;
+use super::submit::idempotency_key;
 use crate::body::{MediaType, OptionalJson, Raw, check_depth, wrong_media_type};
 use crate::problem::Refused;
 use crate::serve::{Shared, Surroundings};
@@ -81,10 +87,14 @@ async fn retry(
 /// Sends a signal to a run
 ///
 /// The body is the payload, any JSON value; `null` if it is left out. It waits in the run's inbox until a step
-/// takes it.
+/// takes it. With the header `Idempotency-Key` the same signal again is answered like the first and has no
+/// further effect.
 #[utoipa::path(
     post, path = "/v1/tenants/{tenant}/runs/{run}/signals/{signal}", tag = "runs",
-    params(("tenant" = String, Path), ("run" = String, Path), ("signal" = String, Path)),
+    params(
+        ("tenant" = String, Path), ("run" = String, Path), ("signal" = String, Path),
+        ("Idempotency-Key" = Option<String>, Header, description = "At most 200 visible ASCII characters")
+    ),
     request_body(content = Option<serde_json::Value>, content_type = "application/json"),
     responses((status = 200, body = Commanded), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
@@ -92,11 +102,71 @@ async fn signal(
     State(shared): State<Shared>,
     named: Named,
     Path((_, _, signal)): Path<(String, String, String)>,
+    headers: HeaderMap,
     body: Raw,
 ) -> Result<Answer<Commanded>, Refused> {
-    let name = crate::wire::path_name(&signal)?;
+    let name: SignalName = crate::wire::path_name(&signal)?;
     let payload = payload(&shared, &body)?;
-    command(&shared, &named, Command::Signal { name, payload }).await
+    let Some(key) = headers.get("idempotency-key").map(idempotency_key).transpose()? else {
+        return command(&shared, &named, Command::Signal { name, payload, idempotency: None })
+            .await;
+    };
+    let digest = digest(&named, &name, &payload);
+    let prior = prior(&shared, &named, &key).await?;
+    let idempotency = Some(Idempotency { key: key.clone(), digest, prior });
+    let sent = command(&shared, &named, Command::Signal { name, payload, idempotency }).await;
+    match sent {
+        // The run has ended, perhaps by this signal: the cell knows no more of it, and the store does.
+        Err(refused) if refused.0.code() == Some(Code::WrongStatus) => {
+            repeated(&shared, &named, &key, digest).await?.ok_or(refused)
+        }
+        sent => sent,
+    }
+}
+
+/// What the store knows of an idempotency key.
+async fn prior(
+    shared: &Surroundings,
+    named: &Named,
+    key: &Arc<str>,
+) -> Result<Option<(RunId, [u8; 32])>, Refused> {
+    let known = shared.reads.idempotency(&named.scope, vec![Some(key.clone())]).await?;
+    Ok(known.into_iter().flatten().next().map(|row| (row.run, row.digest)))
+}
+
+/// The answer to a signal that an ended run had been sent before; `None` if it had not.
+async fn repeated(
+    shared: &Surroundings,
+    named: &Named,
+    key: &Arc<str>,
+    digest: [u8; 32],
+) -> Result<Option<Answer<Commanded>>, Refused> {
+    match prior(shared, named, key).await? {
+        None => Ok(None),
+        Some((run, other)) if other != digest => Err(Rejection::IdempotencyConflict { run }.into()),
+        Some(_) => {
+            let row = shared.reads.run(&named.scope, named.run).await?;
+            let row = row.ok_or_else(|| named.unknown())?;
+            commanded(named, Response::Commanded { status: row.status }).map(Some)
+        }
+    }
+}
+
+/// What the idempotency key of a signal stands for. A submission's begins with the length of a tenant's id, so
+/// that none is hashed as this is.
+fn digest(named: &Named, signal: &SignalName, payload: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(b"a signal");
+    for part in [
+        named.scope.tenant().as_str().as_bytes(),
+        &named.run.0.to_be_bytes(),
+        signal.as_str().as_bytes(),
+        payload,
+    ] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
 }
 
 fn payload(shared: &Surroundings, body: &Raw) -> Result<Payload, Refused> {

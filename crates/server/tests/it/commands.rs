@@ -124,3 +124,53 @@ steps:
     let reply = harness.operator.send_json(hyper::Method::POST, &format!("{path}/go"), "{").await;
     assert_eq!(reply.refusal().1, "malformed-json");
 }
+
+#[tokio::test]
+async fn a_signal_sent_again_under_its_key_is_answered_alike_and_taken_once() {
+    let harness = Harness::start().await;
+    let text = "
+workflow: twice
+version: 1
+steps:
+  first:
+    wait: { signal: go }
+  second:
+    after: [first]
+    wait: { signal: go }
+";
+    harness.workflow("twice", text).await;
+    let run = harness.submit("twice", json!({})).await;
+    let path = format!("/v1/tenants/a/runs/{run}/signals/go");
+    let send = async |path: &str, key: &str, body: &str| {
+        let mut request = harness.operator.request(hyper::Method::POST, path, body);
+        request.headers_mut().insert("content-type", "application/json".parse().unwrap());
+        request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+        harness.operator.send(request).await
+    };
+    let phase = async |step: usize| harness.run(&run).await["steps"][step]["phase"].clone();
+    let first = send(&path, "k1", "1").await.ok();
+    assert_eq!(send(&path, "k1", "1").await.ok(), first);
+    assert_eq!((phase(0).await, phase(1).await), (json!("done"), json!("listening")));
+    for (path, body) in [(path.as_str(), "2"), (path.replace("/go", "/stop").as_str(), "1")] {
+        let refusal = send(path, "k1", body).await.refusal();
+        assert_eq!(refusal, (409, "idempotency-conflict".into(), String::new()));
+    }
+
+    // The second signal ends the run, which is no reason to answer it otherwise.
+    send(&path, "k2", "2").await.ok();
+    assert_eq!(harness.run(&run).await["run"]["status"], "completed");
+    for key in ["k1", "k2"] {
+        let body = key.trim_start_matches('k');
+        assert_eq!(send(&path, key, body).await.ok()["status"], "completed");
+        assert_eq!(send(&path, key, "3").await.refusal().1, "idempotency-conflict");
+    }
+    assert_eq!(send(&path, "k3", "3").await.refusal().1, "wrong-status");
+
+    // A key of a submission is not one of a signal.
+    let other = harness.submit("twice", json!({})).await;
+    let submission = json!({ "workflow": "twice" }).to_string();
+    assert_eq!(send("/v1/tenants/a/runs", "s", &submission).await.status, 201);
+    let path = format!("/v1/tenants/a/runs/{other}/signals/go");
+    assert_eq!(send(&path, "s", "1").await.refusal().1, "idempotency-conflict");
+    assert_eq!(send(&path, "", "1").await.refusal().1, "malformed-request");
+}

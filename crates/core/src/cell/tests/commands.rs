@@ -120,3 +120,56 @@ fn an_idempotency_key_names_one_run_and_refuses_another_request() {
     );
     desk.pass(Span::from_secs(1_000));
 }
+
+/// A signal under the key `k`.
+fn signal(digest: u8, prior: Option<(RunId, [u8; 32])>) -> Command {
+    let idempotency = Some(Idempotency { key: Arc::from("k"), digest: [digest; 32], prior });
+    Command::Signal { name: name("go"), payload: payload("1"), idempotency }
+}
+
+#[test]
+fn a_signal_that_is_sent_again_under_its_key_has_no_second_effect() {
+    let mut desk = Desk::new(workflow("one", vec![step("only", &[])]));
+    let run = desk.submit("a", "one");
+    for _ in 0..2 {
+        let response = desk.command(&run, signal(1, None));
+        assert!(
+            matches!(response, Response::Commanded { status: RunStatus::Running }),
+            "{response:?}"
+        );
+    }
+    assert_eq!(desk.signals(&run).len(), 1);
+
+    // Later the cell has forgotten the key, and the store knows it.
+    desk.pass(Span::from_secs(1_000));
+    desk.command(&run, signal(1, Some((run.run, [1; 32]))));
+    assert_eq!(desk.signals(&run).len(), 1);
+    desk.command(&run, Command::Cancel);
+}
+
+#[test]
+fn a_key_of_another_signal_is_refused() {
+    let mut desk = Desk::new(workflow("one", vec![step("only", &[])]));
+    let run = desk.submit("a", "one");
+    desk.command(&run, signal(1, None));
+    let other = desk.command(&run, signal(2, None));
+    assert!(
+        matches!(other, Response::Rejected(Rejection::IdempotencyConflict { run: of }) if of == run.run),
+        "{other:?}"
+    );
+    assert_eq!(desk.signals(&run).len(), 1);
+}
+
+#[test]
+fn a_refused_signal_does_not_use_up_its_key() {
+    let mut desk = Desk::new(workflow("one", vec![step("only", &[])]));
+    let run = desk.submit("a", "one");
+    for _ in 0..crate::cell::command::INBOX_MAX {
+        let (name, payload) = (name("go"), payload("1"));
+        desk.command(&run, Command::Signal { name, payload, idempotency: None });
+    }
+    for _ in 0..2 {
+        let refused = desk.command(&run, signal(1, None));
+        assert!(matches!(refused, Response::Rejected(Rejection::InboxFull { .. })), "{refused:?}");
+    }
+}

@@ -140,7 +140,8 @@ fn a_signal_is_kept_until_a_step_listens_and_taken_once() {
         vec![step("first", &[]), kind("approval", &[0], wait.clone()), kind("again", &[1], wait)];
     let mut desk = Desk::new(workflow("loan", steps));
     let run = desk.submit("a", "loan");
-    let signal = || Command::Signal { name: name("approved"), payload: payload("{}") };
+    let signal =
+        || Command::Signal { name: name("approved"), payload: payload("{}"), idempotency: None };
     desk.command(&run, signal());
     assert_eq!(work(&mut desk), "first");
     check(
@@ -151,7 +152,8 @@ fn a_signal_is_kept_until_a_step_listens_and_taken_once() {
             again: Listening Signal { name: "approved", until: None }
         "#]],
     );
-    desk.command(&run, Command::Signal { name: name("other"), payload: payload("{}") });
+    let other = Command::Signal { name: name("other"), payload: payload("{}"), idempotency: None };
+    desk.command(&run, other);
     assert!(desk.explain(&run).contains("again: Listening"));
     desk.command(&run, signal());
     assert!(desk.progress().ends_with("run: Completed\n"));

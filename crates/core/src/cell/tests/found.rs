@@ -54,7 +54,7 @@ fn listener(text: &str, after: &[u16]) -> Step {
 
 fn send(desk: &mut Desk, run: &RunKey) {
     let (name, payload) = (name("go"), payload("1"));
-    desk.command(run, Command::Signal { name, payload });
+    desk.command(run, Command::Signal { name, payload, idempotency: None });
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_retried_run_keeps_the_signals_it_had_not_taken() {
     let run = desk.submit("a", "sig");
     let send_payload = |desk: &mut Desk, text: &str| {
         let (name, payload) = (name("go"), payload(text));
-        desk.command(&run, Command::Signal { name, payload });
+        desk.command(&run, Command::Signal { name, payload, idempotency: None });
     };
     send_payload(&mut desk, "1");
     let grants = desk.lease("w");
