@@ -81,8 +81,25 @@ impl Error {
     pub(crate) fn had_no_effect(&self) -> bool {
         match self {
             Self::Connect { .. } => true,
-            Self::Problem(problem) => problem.status == 503,
+            // A commit that the store did not answer may have been made.
+            Self::Problem(problem) => {
+                problem.status == 503 && problem.code() != Some(Code::StoreUnavailable)
+            }
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_does_not_answer_may_have_taken_the_request() {
+        let problem = |code| Error::Problem(Box::new(Problem::new(code)));
+        assert!(problem(Code::StoreFull).had_no_effect());
+        assert!(problem(Code::Overloaded).had_no_effect());
+        assert!(!problem(Code::StoreUnavailable).had_no_effect());
+        assert!(problem(Code::StoreUnavailable).is_unavailable());
     }
 }
