@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use fairlane_core::cell::change::Snapshot;
 use fairlane_core::cell::input::{Configure, Input};
 use fairlane_core::id::TenantId;
-use fairlane_core::row::Role;
+use fairlane_core::row::{IdempotencyRow, Role};
+use fairlane_core::tenant::TenantScope;
 use fairlane_core::time::Time;
 use fairlane_store::Store;
 use fairlane_store::memory::{Disk, MemoryStore};
@@ -28,6 +29,7 @@ use crate::effects::Effects;
 use crate::engine::Engine;
 use crate::engine::health::State;
 use crate::engine::owner::{Owner, RELOAD_MIN, own};
+use crate::problem::Refused;
 use crate::reads::Reads;
 use crate::registry::Registry;
 use crate::used::UsedKeys;
@@ -87,6 +89,22 @@ impl Surroundings {
     pub(crate) fn now(&self) -> Time {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Time(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// What the store knows of each idempotency key, in their order; asked for only those that it may have. The request
+    /// that is sent with them must name the session in which this was called.
+    pub(crate) async fn idempotency(
+        &self,
+        scope: &TenantScope,
+        keys: Vec<Option<Arc<str>>>,
+    ) -> Result<Vec<Option<IdempotencyRow>>, Refused> {
+        let now = self.now();
+        let may_be_used = |key: &Arc<str>| !self.used_keys.is_new(now, scope, key);
+        let keys: Vec<_> = keys.into_iter().map(|key| key.filter(may_be_used)).collect();
+        if keys.iter().all(Option::is_none) {
+            return Ok(vec![None; keys.len()]);
+        }
+        self.reads.idempotency(scope, keys).await
     }
 
     /// Ends when the server begins to stop.
@@ -253,7 +271,7 @@ async fn first_key(shared: &Shared) -> Result<Option<String>, Error> {
     if keys.iter().any(|key| key.role == Role::Operator) {
         return Ok(None);
     }
-    let failed = |refused: crate::problem::Refused| Error::Key { detail: refused.0.to_string() };
+    let failed = |refused: Refused| Error::Key { detail: refused.0.to_string() };
     let label = "first operator's key";
     let (row, secret) = crate::auth::mint(Role::Operator, label, shared.now()).map_err(failed)?;
     if shared.config.operator_key_file {

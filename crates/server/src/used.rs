@@ -240,7 +240,8 @@ mod tests {
         }
         let acme = scope("acme");
         let later = NOW + KEPT;
-        assert!(!used.is_new(NOW, &acme, "a"));
+        assert!(used.is_new(NOW, &acme, "a"), "every key until then was noted");
+        assert!(!used.is_new(NOW, &acme, "a"), "this one was not");
         assert!(!used.is_new(later - Span::from_secs(1), &acme, "b"));
         let past = later + KEPT;
         assert!(used.is_new(past, &acme, "a"), "all of it is past its retention");

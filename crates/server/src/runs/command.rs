@@ -112,10 +112,13 @@ async fn signal(
             .await;
     };
     let digest = digest(&named, &name, &payload);
+    let session = shared.engine.session();
     let prior = prior(&shared, &named, &key).await?;
     let idempotency = Some(Idempotency { key: key.clone(), digest, prior });
-    let sent = command(&shared, &named, Command::Signal { name, payload, idempotency }).await;
-    match sent {
+    let signal = Command::Signal { name, payload, idempotency };
+    let ask = |reply| Input::Command(reply, named.key(), signal);
+    let response = shared.engine.ask_in(session, ask).await;
+    match answer(&shared, &named, response).await {
         // The run has ended, perhaps by this signal: the cell knows no more of it, and the store does.
         Err(refused) if refused.0.code() == Some(Code::WrongStatus) => {
             repeated(&shared, &named, &key, digest).await?.ok_or(refused)
@@ -130,7 +133,7 @@ async fn prior(
     named: &Named,
     key: &Arc<str>,
 ) -> Result<Option<(RunId, [u8; 32])>, Refused> {
-    let known = shared.reads.idempotency(&named.scope, vec![Some(key.clone())]).await?;
+    let known = shared.idempotency(&named.scope, vec![Some(key.clone())]).await?;
     Ok(known.into_iter().flatten().next().map(|row| (row.run, row.digest)))
 }
 
@@ -192,6 +195,14 @@ async fn command(
     command: Command,
 ) -> Result<Answer<Commanded>, Refused> {
     let response = shared.engine.ask(|reply| Input::Command(reply, named.key(), command)).await;
+    answer(shared, named, response).await
+}
+
+async fn answer(
+    shared: &Surroundings,
+    named: &Named,
+    response: Result<Response, Refused>,
+) -> Result<Answer<Commanded>, Refused> {
     match response {
         Ok(response) => commanded(named, response),
         Err(refused) if refused.0.code() == Some(Code::UnknownRun) => {

@@ -144,23 +144,14 @@ async fn submit_batch(
     Ok(Answer(BatchAnswer { results }))
 }
 
-/// Asks the store what it knows of the idempotency keys that it may have.
+/// What the store knows of the drafts' idempotency keys.
 async fn look_up(
     shared: &Surroundings,
     scope: &TenantScope,
     drafts: &mut [Result<Draft, Refused>],
 ) -> Result<(), Refused> {
-    let now = shared.now();
-    let may_be_used = |draft: &Result<Draft, Refused>| {
-        let key = draft.as_ref().ok()?.key.as_ref()?;
-        (!shared.used_keys.is_new(now, scope, key)).then(|| key.clone())
-    };
-    let keys: Vec<_> = drafts.iter().map(may_be_used).collect();
-    if keys.iter().all(Option::is_none) {
-        return Ok(());
-    }
-    let known = shared.reads.idempotency(scope, keys).await?;
-    for (draft, row) in drafts.iter_mut().zip(known) {
+    let keys = drafts.iter().map(|draft| draft.as_ref().ok()?.key.clone()).collect();
+    for (draft, row) in drafts.iter_mut().zip(shared.idempotency(scope, keys).await?) {
         if let Ok(draft) = draft {
             draft.prior = row.map(|row| (row.run, row.digest));
         }

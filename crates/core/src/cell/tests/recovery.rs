@@ -13,7 +13,7 @@ fn listener(text: &str, after: &[u16]) -> Step {
 
 fn send(desk: &mut Desk, run: &RunKey, json: &str) {
     let (name, payload) = (name("go"), payload(json));
-    desk.command(run, Command::Signal { name, payload });
+    desk.command(run, Command::Signal { name, payload, idempotency: None });
 }
 
 /// A run that has failed at its first step with a signal in its inbox that its second step waits for.
