@@ -21,6 +21,7 @@ use fairlane_core::cell::input::Input;
 use crate::host::Host;
 use crate::rows::Rows;
 use crate::violation::Verdict;
+use crate::worker::Message;
 
 use answered::Answered;
 use declared::Declared;
@@ -38,6 +39,11 @@ pub(crate) struct Checks {
 }
 
 impl Checks {
+    /// A worker's message is at the host's door.
+    pub(crate) fn said(&mut self, message: &Message) {
+        self.once.said(message);
+    }
+
     /// An input is handed to the driver, into the turn of that number.
     pub(crate) fn stepped(&mut self, input: &Input, turn: u64) {
         self.answered.stepped(input, turn);
@@ -82,8 +88,9 @@ impl Checks {
     }
 
     /// A new owner has read the rows.
-    pub(crate) fn reloaded(&mut self) {
+    pub(crate) fn reloaded(&mut self, rows: &Rows) -> Verdict {
         self.answered.forget();
+        self.durability.reloaded(rows)
     }
 
     /// The cell was asked about itself while nothing was under way.

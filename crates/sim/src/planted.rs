@@ -1,5 +1,14 @@
 //! Bugs that the surroundings of the cell can be given, to see that the checkers notice them. A checker that cannot fail
 //! checks nothing.
+//!
+//! The cell itself is never touched. A planted bug changes what reaches it (messages, what a new owner reads) or what it
+//! gives away (changes on their way to the store, effects), as a broken host or store would.
+
+use std::sync::Arc;
+
+use fairlane_core::cell::change::{Change, Snapshot};
+use fairlane_core::row::StepState;
+use fairlane_core::tenant::Context;
 
 /// One bug, in the host or in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,4 +33,41 @@ pub enum Planted {
     WritesSuspended,
     /// The store writes a valve that is tighter than the one the cell keeps to.
     WritesTighterValve,
+}
+
+impl Planted {
+    /// The changes of a turn as a broken store writes them.
+    pub(crate) fn rewrite(self, changes: &mut [Change]) {
+        for change in changes {
+            match (self, change) {
+                (Self::WritesLowerCaps, Change::Tenant(tenant, context)) => {
+                    tenant.cap = Some(1);
+                    *context = Arc::new(Context { cap: 1, burst: None, ..(**context).clone() });
+                }
+                (Self::WritesSuspended, Change::Tenant(tenant, context)) => {
+                    tenant.suspended = true;
+                    *context = Arc::new(Context { suspended: true, ..(**context).clone() });
+                }
+                (Self::WritesTighterValve, Change::Valve(valve)) => {
+                    (valve.runs_soft, valve.runs_hard) = (1, 2);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What a new owner reads from a broken store.
+    pub(crate) fn leave_out(self, snapshot: &mut Snapshot) {
+        match self {
+            Self::ForgetsLeases => {
+                snapshot.steps.retain(|step| !matches!(step.state, StepState::Leased { .. }));
+            }
+            Self::ForgetsRuns => {
+                let Some(lost) = snapshot.runs.pop() else { return };
+                snapshot.steps.retain(|step| step.key != lost.key);
+                snapshot.signals.retain(|signal| signal.key != lost.key);
+            }
+            _ => {}
+        }
+    }
 }

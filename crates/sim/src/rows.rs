@@ -50,6 +50,11 @@ impl Rows {
         self.epoch
     }
 
+    /// A store that had acknowledged more than it kept: these rows are all there is. Who owns them stays.
+    pub(crate) fn fall_back(&mut self, to: Self) {
+        *self = Self { epoch: self.epoch, ..to };
+    }
+
     /// One transaction: all changes or none.
     pub fn commit(&mut self, epoch: u64, changes: &[Change]) -> Result<(), StaleEpoch> {
         if epoch != self.epoch {

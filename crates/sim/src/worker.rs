@@ -18,6 +18,8 @@ use crate::prng::Prng;
 const PATIENCE: Span = Span::from_millis(2_500);
 /// Outcomes that a worker remembers after their receipts, to report them once more.
 const REMEMBERED_MAX: usize = 4;
+/// What every failure of a worker says, and no failure that the cell found itself.
+pub(crate) const FAILURE_MESSAGE: &str = "simulated";
 
 #[derive(Debug)]
 pub struct Worker {
@@ -307,6 +309,6 @@ fn completed(fence: u64, draw: u64) -> Outcome {
 }
 
 fn failed(class: &str, retryable: bool) -> Outcome {
-    let failure = Failure { class: class.into(), message: "simulated".into(), step: None };
+    let failure = Failure { class: class.into(), message: FAILURE_MESSAGE.into(), step: None };
     Outcome::Failed { failure, retryable }
 }

@@ -107,6 +107,7 @@ struct Draws {
     clock: Prng,
     evaluator: Prng,
     probe: Prng,
+    planted: Prng,
 }
 
 #[derive(Debug)]
@@ -177,6 +178,7 @@ impl World {
                 clock: Prng::split(seed, "clock", 0),
                 evaluator: Prng::split(seed, "evaluator", 0),
                 probe: Prng::split(seed, "probe", 0),
+                planted: Prng::split(seed, "planted", 0),
             },
             clients,
             workers,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fairlane_core::cell::change::Change;
-use fairlane_core::cell::effect::{Effect, Exchanged, Progress, Response};
+use fairlane_core::cell::effect::{Effect, Exchanged, Progress, Receipt, Response};
 use fairlane_core::cell::input::Command;
 use fairlane_core::id::{RunId, TenantId};
 use fairlane_core::row::{LeaseId, Payload, RunKey, RunStatus, StepState};
@@ -22,6 +22,8 @@ pub(crate) struct Durability {
     acknowledged: BTreeMap<RunKey, Submission>,
     keys: BTreeMap<(TenantId, Arc<str>), RunId>,
     cancelled: BTreeSet<RunKey>,
+    /// Leases whose outcome a worker was told is recorded, since the last owner came.
+    recorded: BTreeSet<LeaseId>,
     revisions: BTreeMap<RunKey, u64>,
 }
 
@@ -51,10 +53,34 @@ impl Durability {
                 Some(about) => self.replied(response, about, rows),
                 None => Ok(()),
             },
-            Effect::Exchanged(_, answer) => answered(answer, rows),
+            Effect::Exchanged(_, answer) => {
+                let receipts = answer.receipts.iter();
+                let recorded = receipts.filter(|(_, receipt)| *receipt == Receipt::Recorded);
+                self.recorded.extend(recorded.map(|(lease, _)| lease.clone()));
+                answered(answer, rows)
+            }
             Effect::Progress(progress) => self.progressed(progress, rows),
             Effect::Evaluate(_) | Effect::NextTime(_) | Effect::Declared(_) => Ok(()),
         }
+    }
+
+    /// A new owner finds everything that the ones before it acknowledged.
+    pub(crate) fn reloaded(&mut self, rows: &Rows) -> Verdict {
+        for key in self.acknowledged.keys() {
+            holds(rows.runs.contains_key(key), PROMISE, || {
+                format!("{key:?} was acknowledged, and no new owner finds it")
+            })?;
+        }
+        for lease in std::mem::take(&mut self.recorded) {
+            let row = rows.step(&lease.key, lease.instance);
+            let is_lost = row.is_some_and(|row| {
+                row.fence == lease.fence && matches!(row.state, StepState::Leased { .. })
+            });
+            holds(!is_lost, PROMISE, || {
+                format!("the outcome of {lease:?} was acknowledged, and a new owner finds {row:?}")
+            })?;
+        }
+        Ok(())
     }
 
     /// Everything that was acknowledged is there, and has ended as it was said.

@@ -1,9 +1,11 @@
 //! P12, second half: the outcome of a step is recorded exactly once, and it is one that the holder of its lease reported.
 //!
 //! Outputs of the simulated workers name their lease, and signals have payloads of their own, so that every output in
-//! the rows can be traced to what was said.
+//! the rows can be traced to what was said. What workers say is heard at the host's door: a host that passes it on as if
+//! another one had said it cannot hide that.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use fairlane_core::cell::change::Change;
 use fairlane_core::cell::effect::{Effect, Receipt};
@@ -14,13 +16,14 @@ use fairlane_core::row::{Instance, LeaseId, Part, Payload, RunKey, StepRow, Step
 
 use crate::rows::Rows;
 use crate::violation::{Verdict, holds};
+use crate::worker::{FAILURE_MESSAGE, Message};
 
 const PROMISE: &str = "P12 once";
 
 #[derive(Debug, Default)]
 pub(crate) struct Outcomes {
-    /// Outputs that workers have reported: by lease and reporter.
-    reported: BTreeMap<(LeaseId, WorkerName), BTreeSet<Payload>>,
+    /// Outcomes that workers have reported: by lease and reporter.
+    reported: BTreeMap<(LeaseId, WorkerName), BTreeSet<Said>>,
     holders: BTreeMap<LeaseId, WorkerName>,
     /// Leases that came to an end.
     concluded: BTreeSet<LeaseId>,
@@ -31,21 +34,29 @@ pub(crate) struct Outcomes {
     consumed: BTreeMap<Payload, u32>,
 }
 
+/// What came of an attempt, in its worker's words.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Said {
+    Output(Payload),
+    Failure(Arc<str>),
+}
+
 impl Outcomes {
+    pub(crate) fn said(&mut self, message: &Message) {
+        for report in &message.reports {
+            let said = match &report.outcome {
+                Outcome::Heartbeat => continue,
+                Outcome::Completed { output } => Said::Output(output.clone()),
+                Outcome::Failed { failure, .. } => Said::Failure(failure.class.clone()),
+            };
+            let by = (report.lease.clone(), message.name.clone());
+            self.reported.entry(by).or_default().insert(said);
+        }
+    }
+
     pub(crate) fn stepped(&mut self, input: &Input) {
-        match input {
-            Input::Exchange(exchange) => {
-                for report in &exchange.reports {
-                    if let Outcome::Completed { output } = &report.outcome {
-                        let by = (report.lease.clone(), exchange.worker.clone());
-                        self.reported.entry(by).or_default().insert(output.clone());
-                    }
-                }
-            }
-            Input::Command(_, _, Command::Signal { payload, .. }) => {
-                *self.signalled.entry(payload.clone()).or_default() += 1;
-            }
-            _ => {}
+        if let Input::Command(_, _, Command::Signal { payload, .. }) = input {
+            *self.signalled.entry(payload.clone()).or_default() += 1;
         }
     }
 
@@ -64,6 +75,7 @@ impl Outcomes {
                 } else {
                     self.concluded.insert(lease(step));
                 }
+                self.failure(step)?;
                 self.output(step, rows)
             }
             Change::DropStep(key, step) => {
@@ -94,6 +106,20 @@ impl Outcomes {
         Ok(())
     }
 
+    /// A failure of an attempt is in its worker's words too; all others are the cell's own.
+    fn failure(&self, step: &StepRow) -> Verdict {
+        let (StepState::Backoff { failure, .. } | StepState::Failed { failure }) = &step.state
+        else {
+            return Ok(());
+        };
+        // What fails a map is the failure of one of its items.
+        let is_own = failure.step.is_none() && self.holders.contains_key(&lease(step));
+        if !is_own || &*failure.message != FAILURE_MESSAGE {
+            return Ok(());
+        }
+        self.was_reported(step, &Said::Failure(failure.class.clone()))
+    }
+
     fn output(&mut self, step: &StepRow, rows: &Rows) -> Verdict {
         let (StepState::Done, Some(output)) = (&step.state, &step.output) else { return Ok(()) };
         let run = rows.runs.get(&step.key);
@@ -105,18 +131,20 @@ impl Outcomes {
             StepKind::Wait(Wait::Signal(_)) if step.instance.part != Part::Compensation => {
                 self.consume(Some(output.clone()), &step.key, step.instance)
             }
-            StepKind::Task { .. } => self.was_reported(step, output),
-            _ if step.instance.part == Part::Compensation => self.was_reported(step, output),
+            StepKind::Task { .. } => self.was_reported(step, &Said::Output(output.clone())),
+            _ if step.instance.part == Part::Compensation => {
+                self.was_reported(step, &Said::Output(output.clone()))
+            }
             _ => Ok(()),
         }
     }
 
-    fn was_reported(&self, step: &StepRow, output: &Payload) -> Verdict {
+    fn was_reported(&self, step: &StepRow, outcome: &Said) -> Verdict {
         let lease = lease(step);
         let holder = self.holders.get(&lease).cloned();
         let said = holder.and_then(|holder| self.reported.get(&(lease, holder)));
-        holds(said.is_some_and(|said| said.contains(output)), PROMISE, || {
-            format!("{step:?} has an output that the holder of its lease did not report: {said:?}")
+        holds(said.is_some_and(|said| said.contains(outcome)), PROMISE, || {
+            format!("{step:?} ended as the holder of its lease did not report: {said:?}")
         })
     }
 

@@ -97,10 +97,10 @@ impl World {
     }
 
     pub(super) fn commit_ends(&mut self, epoch: u64, turn: u64) -> Verdict {
-        let Some(batch) = self.batches.remove(&(epoch, turn)) else { return Ok(()) };
+        let Some(mut batch) = self.batches.remove(&(epoch, turn)) else { return Ok(()) };
         let is_ours = epoch == self.host.epoch && self.host.driver.is_some();
         if batch.fate != Fate::Refused {
-            self.make_durable(epoch, &batch)?;
+            self.make_durable(epoch, &mut batch)?;
         }
         if !is_ours {
             return Ok(());
@@ -118,11 +118,16 @@ impl World {
         if self.draws.probe.chance(PROBED_PERMILLE) { self.probe() } else { Ok(()) }
     }
 
-    fn make_durable(&mut self, epoch: u64, batch: &Batch) -> Verdict {
+    fn make_durable(&mut self, epoch: u64, batch: &mut Batch) -> Verdict {
         if self.planted == Some(Planted::LosesTail) {
             self.tail = Some(Box::new(self.rows.clone()));
         }
-        if self.rows.commit(epoch, &batch.changes).is_err() {
+        if let Some(planted) = self.planted {
+            planted.rewrite(&mut batch.changes);
+        }
+        let claimed =
+            if self.planted == Some(Planted::IgnoresEpoch) { self.rows.epoch() } else { epoch };
+        if self.rows.commit(claimed, &batch.changes).is_err() {
             self.note("stale", format_args!("epoch {epoch}, turn {}", batch.turn));
             return Ok(());
         }
@@ -190,8 +195,8 @@ impl World {
             match self.draws.crash.below(3) {
                 0 => drop(self.batches.remove(&key)),
                 1 => {
-                    if let Some(batch) = self.batches.remove(&key) {
-                        self.make_durable(epoch, &batch)?;
+                    if let Some(mut batch) = self.batches.remove(&key) {
+                        self.make_durable(epoch, &mut batch)?;
                     }
                 }
                 _ => {}
@@ -215,12 +220,16 @@ impl World {
     pub(super) fn restart(&mut self) -> Verdict {
         let epoch = self.rows.take_over();
         if let (Some(Planted::LosesTail), Some(tail)) = (self.planted, self.tail.take()) {
-            self.rows = *tail;
+            self.rows.fall_back(*tail);
         }
-        let driver = Driver::load(self.clock(), epoch, self.rows.snapshot());
+        let mut snapshot = self.rows.snapshot();
+        if let Some(planted) = self.planted {
+            planted.leave_out(&mut snapshot);
+        }
+        let driver = Driver::load(self.clock(), epoch, snapshot);
         self.note("load", format_args!("epoch {epoch}"));
         self.host.live(epoch, driver);
-        self.checks.reloaded();
+        self.checks.reloaded(&self.rows)?;
         self.pump()?;
         // The operator declares until it stands: a crash may have come in between.
         if self.is_declared() { Ok(()) } else { self.declare_all() }

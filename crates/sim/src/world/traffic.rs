@@ -2,15 +2,16 @@
 
 use fairlane_core::cell::effect::{Evaluation, Exchanged, Response};
 use fairlane_core::cell::input::{AskId, Command, Exchange, Idempotency, Input, Retry, Submit};
-use fairlane_core::row::RunKey;
+use fairlane_core::row::{RunKey, StepState};
 use fairlane_core::time::Span;
 
 use super::{Act, Event, World};
 use crate::client::{Request, Submission};
 use crate::host::{About, Ask, Sender};
 use crate::landscape::millis;
+use crate::planted::Planted;
 use crate::prng::Prng;
-use crate::violation::{Verdict, holds};
+use crate::violation::{Verdict, Violation, holds};
 use crate::worker::{Answer, Heard, Message};
 
 /// Clients wait this long for an answer.
@@ -115,6 +116,8 @@ impl World {
         if self.host.driver.is_none() {
             return Ok(());
         }
+        self.checks.said(&message);
+        let message = self.pass_off(at, message)?;
         let worker = &self.workers[at];
         let Message { number, life, name, want, reports, hold } = message;
         let ask = Ask {
@@ -134,8 +137,57 @@ impl World {
         if hold {
             self.plan(POLL, Event::Input(self.host.epoch, Box::new(Input::Hurry(ask))));
         }
+        if self.planted == Some(Planted::SwallowsAsks) && self.draws.planted.chance(200) {
+            return Ok(());
+        }
         let exchange = Exchange { ask, worker: name, pool, slots, want, reports, hold };
         self.step(Input::Exchange(exchange))
+    }
+
+    /// A host that [`Planted::TrustsReports`] takes reports on leases of others for reports of these others.
+    fn pass_off(&mut self, at: usize, mut message: Message) -> Result<Message, Violation> {
+        if self.planted != Some(Planted::TrustsReports) {
+            return Ok(message);
+        }
+        for mut report in std::mem::take(&mut message.reports) {
+            let row = self.rows.step(&report.lease.key, report.lease.instance);
+            let held = row.and_then(|row| match &row.state {
+                StepState::Leased { worker, pool, .. } => {
+                    Some((row.fence, worker.clone(), pool.clone()))
+                }
+                _ => None,
+            });
+            let Some((fence, worker, pool)) = held.filter(|held| held.1 != message.name) else {
+                message.reports.push(report);
+                continue;
+            };
+            report.lease.fence = fence;
+            let holder = self.workers.iter().find(|holder| holder.name == worker);
+            let slots = holder.map_or(1, |holder| holder.slots);
+            let ask = self.host.open_ask(Ask {
+                at,
+                life: message.life,
+                number: message.number,
+                worker: worker.clone(),
+                pool: pool.clone(),
+                slots,
+                want: 0,
+                stepped: self.now,
+                turn: self.host.turn,
+                over: None,
+            });
+            let (reports, hold) = (vec![report], false);
+            self.step(Input::Exchange(Exchange {
+                ask,
+                worker,
+                pool,
+                slots,
+                want: 0,
+                reports,
+                hold,
+            }))?;
+        }
+        Ok(message)
     }
 
     pub(super) fn worker_hears(&mut self, at: usize, answer: Answer) {

@@ -1,0 +1,86 @@
+//! Every planted bug is found by the checker of the promise that it breaks, in seeds that are clean without it.
+
+use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use fairlane_sim::planted::Planted;
+use fairlane_sim::trace::Detail;
+use fairlane_sim::violation::Violation;
+use fairlane_sim::world::{Scenario, World};
+
+/// A bug is to be found within so many seeds. Not each seed has the faults and the load that show it.
+const SEEDS: u64 = 60;
+
+/// What a seed finds; a cell that panics in broken surroundings defends itself, and shows nothing of the checkers.
+fn found(seed: u64, planted: Option<Planted>) -> Option<Violation> {
+    let mut world = World::new(&Scenario { seed, detail: Detail::Hash, planted });
+    catch_unwind(AssertUnwindSafe(|| world.play().err())).ok().flatten()
+}
+
+#[track_caller]
+fn is_found(planted: Planted, promise: &str) {
+    let mut others = String::new();
+    for seed in 0..SEEDS {
+        match found(seed, Some(planted)) {
+            Some(violation) if violation.promise == promise => {
+                for clean in 0..=seed {
+                    assert_eq!(found(clean, None), None, "seed {clean} without {planted:?}");
+                }
+                return;
+            }
+            Some(other) => writeln!(others, "seed {seed}: {other}").expect("a text takes it"),
+            None => {}
+        }
+    }
+    panic!("no seed finds that {planted:?} breaks {promise}, but:\n{others}");
+}
+
+#[test]
+fn effects_before_their_commit_are_found() {
+    is_found(Planted::ReleasesBeforeCommit, "P12 durability");
+}
+
+#[test]
+fn a_store_that_loses_what_it_acknowledged_is_found() {
+    is_found(Planted::LosesTail, "P12 durability");
+}
+
+#[test]
+fn a_store_that_takes_commits_of_an_old_owner_is_found() {
+    is_found(Planted::IgnoresEpoch, "P12 once");
+}
+
+#[test]
+fn a_host_that_trusts_reports_is_found() {
+    is_found(Planted::TrustsReports, "P12 once");
+}
+
+#[test]
+fn a_store_that_forgets_leases_is_found() {
+    is_found(Planted::ForgetsLeases, "P1 cap");
+}
+
+#[test]
+fn a_store_that_forgets_a_run_is_found() {
+    is_found(Planted::ForgetsRuns, "P4 work conservation");
+}
+
+#[test]
+fn a_host_that_keeps_a_question_to_itself_is_found() {
+    is_found(Planted::SwallowsAsks, "P4 work conservation");
+}
+
+#[test]
+fn caps_that_the_cell_does_not_keep_to_are_found() {
+    is_found(Planted::WritesLowerCaps, "P1 cap");
+}
+
+#[test]
+fn a_suspension_that_the_cell_does_not_keep_to_is_found() {
+    is_found(Planted::WritesSuspended, "P17 live change");
+}
+
+#[test]
+fn a_valve_that_the_cell_does_not_keep_to_is_found() {
+    is_found(Planted::WritesTighterValve, "P16 valve");
+}
