@@ -4,19 +4,25 @@
 //! the effects as they are released; and what workers believe. A module is named for the promise it watches.
 
 mod answered;
+mod contest;
 mod declared;
 pub(crate) mod p01_caps;
+mod p02_share;
+mod p03_no_stored_credit;
 mod p04_work_conservation;
+pub(crate) mod p05_priority;
 mod p06_waiting_holds_nothing;
 mod p12_durability;
 mod p12_outcomes_once;
 mod p16_valve;
 mod p17_live_changes;
 mod ready;
+mod service;
 
 use fairlane_core::cell::change::Change;
 use fairlane_core::cell::effect::{Effect, Response};
 use fairlane_core::cell::input::Input;
+use fairlane_core::time::Time;
 
 use crate::host::Host;
 use crate::rows::Rows;
@@ -24,15 +30,23 @@ use crate::violation::Verdict;
 use crate::worker::Message;
 
 use answered::Answered;
+use contest::Contest;
 use declared::Declared;
-use ready::Moment;
+use ready::{Known, Moment};
 
 /// All checkers, and what they share.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
     declared: Declared,
     answered: Answered,
+    ready: Known,
+    /// Something was committed since shares were judged.
+    is_changed: bool,
+    contest: Contest,
     caps: p01_caps::Caps,
+    shares: p02_share::Shares,
+    credits: p03_no_stored_credit::Credits,
+    dispatches: p05_priority::Dispatches,
     durability: p12_durability::Durability,
     once: p12_outcomes_once::Outcomes,
     valve: p16_valve::Admissions,
@@ -47,14 +61,20 @@ impl Checks {
     /// An input is handed to the driver, into the turn of that number.
     pub(crate) fn stepped(&mut self, input: &Input, turn: u64) {
         self.answered.stepped(input, turn);
+        self.contest.stepped(input);
         self.once.stepped(input);
     }
 
-    /// A turn is durable. The rows are those after it.
-    pub(crate) fn committed(&mut self, changes: &[Change], rows: &Rows) -> Verdict {
+    /// A turn of the owner of that epoch is durable. The rows are those after it.
+    pub(crate) fn committed(&mut self, epoch: u64, changes: &[Change], rows: &Rows) -> Verdict {
+        self.ready.forget();
+        self.is_changed = true;
+        p12_durability::owned(epoch, rows)?;
         for change in changes {
             self.declared.follow(change);
             self.answered.follow(change);
+            self.contest.follow(change);
+            self.dispatches.follow(change);
             p17_live_changes::follow(change, &self.declared, rows)?;
             self.caps.follow(change, &self.declared, rows)?;
             self.once.follow(change, rows)?;
@@ -72,11 +92,24 @@ impl Checks {
         host: &Host,
         rows: &Rows,
     ) -> Verdict {
-        p04_work_conservation::closed(
-            &p04_work_conservation::Close { turn, effects, host, rows },
-            &self.caps,
-            &self.answered,
-        )
+        let moment = Moment { turn, clock: host.closed_clock };
+        let close = p04_work_conservation::Close { turn, effects, host, rows };
+        let asking = p04_work_conservation::asking(&close, &self.caps);
+        let is_contest = std::mem::take(&mut self.is_changed) && self.contest.is_on(&self.declared);
+        if asking.is_empty() && !is_contest {
+            return Ok(());
+        }
+        let ready = self.ready.at(moment, &self.answered, rows);
+        p04_work_conservation::closed(&close, &asking, &self.caps, ready)?;
+        if !is_contest {
+            return Ok(());
+        }
+        let rounds = self.contest.closed(host.closed_clock, &self.declared, ready);
+        for round in &rounds {
+            self.credits.judge(round)?;
+            self.shares.judge(round)?;
+        }
+        Ok(())
     }
 
     /// An effect leaves the host. Everything that it says must be durable.
@@ -88,15 +121,18 @@ impl Checks {
     }
 
     /// A new owner has read the rows.
-    pub(crate) fn reloaded(&mut self, rows: &Rows) -> Verdict {
+    pub(crate) fn reloaded(&mut self, now: Time, rows: &Rows) -> Verdict {
+        self.ready.forget();
         self.answered.forget();
+        self.contest.reloaded(now);
         self.durability.reloaded(rows)
     }
 
     /// The cell was asked about itself while nothing was under way.
-    pub(crate) fn probed(&self, response: &Response, host: &Host, rows: &Rows) -> Verdict {
+    pub(crate) fn probed(&mut self, response: &Response, host: &Host, rows: &Rows) -> Verdict {
         let moment = Moment { turn: host.turn, clock: host.closed_clock };
-        p06_waiting_holds_nothing::probed(response, moment, &self.caps, &self.answered, rows)
+        let ready = self.ready.at(moment, &self.answered, rows);
+        p06_waiting_holds_nothing::probed(response, &self.caps, ready, rows)
     }
 
     /// Healing is over and no run is live.
@@ -104,6 +140,10 @@ impl Checks {
         self.caps.emptied()?;
         self.durability.emptied(rows)?;
         p06_waiting_holds_nothing::emptied(rows)
+    }
+
+    pub(crate) const fn dispatches(&self) -> &p05_priority::Dispatches {
+        &self.dispatches
     }
 
     pub(crate) fn grants(&self) -> u64 {

@@ -11,6 +11,7 @@ use fairlane_core::time::Span;
 
 use crate::plans::SIGNALS;
 use crate::prng::Prng;
+use crate::workload::Workload;
 
 /// A request on its way to the host.
 #[derive(Clone, Debug)]
@@ -36,6 +37,9 @@ pub struct Submission {
 pub struct Client {
     pub tenant: TenantId,
     prng: Prng,
+    workload: Workload,
+    /// Its runs have another lane than the one that was drawn.
+    pub turns_lanes: bool,
     workflows: Vec<WorkflowName>,
     /// Submissions that it still makes.
     budget: u32,
@@ -50,10 +54,17 @@ pub struct Client {
 impl Client {
     pub fn new(seed: u64, number: u64, tenant: TenantId, workflows: Vec<WorkflowName>) -> Self {
         let mut prng = Prng::split(seed, "client", number);
-        let budget = if prng.chance(150) { prng.small(20, 40) } else { prng.small(1, 12) };
+        let workload = Workload::of(seed);
+        let budget = match workload {
+            Workload::Crowded => prng.small(15, 30),
+            Workload::Mixed if prng.chance(150) => prng.small(20, 40),
+            Workload::Mixed => prng.small(1, 12),
+        };
         Self {
             tenant,
             prng,
+            workload,
+            turns_lanes: false,
             workflows,
             budget,
             made: Vec::new(),
@@ -66,13 +77,24 @@ impl Client {
 
     /// Time until it acts again: now and then a burst, else some rest.
     pub fn gap(&mut self) -> Span {
-        let high = if self.prng.chance(400) { 50 } else { 2_000 };
+        let high = match self.workload {
+            Workload::Crowded if self.budget > 0 => 40,
+            Workload::Mixed if self.prng.chance(400) => 50,
+            _ => 2_000,
+        };
         Span::from_millis(self.prng.between(0, high))
     }
 
     /// What it does next, and the number under which it waits for the answer.
     pub fn act(&mut self) -> Option<(u64, Request)> {
         let request = match self.prng.below(100) {
+            what if self.workload == Workload::Crowded => {
+                if what < 90 {
+                    self.submit()?
+                } else {
+                    Request::Submit(self.again()?)
+                }
+            }
             0..45 => self.submit()?,
             45..55 => Request::Submit(self.again()?),
             55..62 => Request::Command(self.run()?, Command::Cancel),
@@ -132,7 +154,10 @@ impl Client {
         self.budget = self.budget.checked_sub(1)?;
         let number = self.made.len();
         let length = self.prng.between(2, 120);
-        let lanes = [Lane::Urgent, Lane::Normal, Lane::Normal, Lane::Background];
+        let mut lanes = [Lane::Urgent, Lane::Normal, Lane::Normal, Lane::Background];
+        if self.turns_lanes {
+            lanes.rotate_left(1);
+        }
         let submission = Submission {
             tenant: self.tenant.clone(),
             workflow: self.prng.pick(&self.workflows).clone(),

@@ -10,6 +10,7 @@ use fairlane_core::tenant::{Burst, Org, Tenant, Tier};
 use fairlane_core::time::Span;
 
 use crate::prng::Prng;
+use crate::workload::Workload;
 
 /// What is declared before the first submission.
 #[derive(Clone, Debug)]
@@ -24,6 +25,9 @@ pub struct Landscape {
 impl Landscape {
     pub fn draw(seed: u64) -> Self {
         let prng = &mut Prng::split(seed, "landscape", 0);
+        if Workload::of(seed) == Workload::Crowded {
+            return Self::crowded(prng);
+        }
         let orgs: Vec<Org> = (0..prng.between(1, 3)).map(|at| org(prng, at)).collect();
         let tiers: Vec<Tier> = (0..prng.between(1, 3)).map(|at| tier(prng, at)).collect();
         let tenants =
@@ -31,6 +35,32 @@ impl Landscape {
         let pools = (0..prng.between(1, 2)).map(|at| pool(prng, at)).collect();
         let valve = valve(prng);
         Self { orgs, tiers, tenants, pools, valve }
+    }
+
+    /// Few slots that several tenants want all the time; no bound but the slots and some caps.
+    fn crowded(prng: &mut Prng) -> Self {
+        let orgs: Vec<Org> = (0..prng.between(1, 2))
+            .map(|at| Org { weight: prng.small(1, 3), cap: None, ..org(prng, at) })
+            .collect();
+        let (cap, urgent_share_permille) = (8, *prng.pick(&[300, 1_000]));
+        let tier =
+            Tier { cap, urgent_share_permille, burst: None, runs_max: 1_000, ..tier(prng, 0) };
+        let tiers = vec![tier];
+        let tenants = (0..prng.between(3, 4))
+            .map(|at| Tenant {
+                weight: Some(prng.small(1, 5)),
+                cap: prng.chance(250).then_some(1),
+                ..tenant(prng, at, &orgs, &tiers)
+            })
+            .collect();
+        let pool = Pool {
+            slots: prng.small(1, 3),
+            policy: if prng.chance(700) { Policy::Fair } else { Policy::Weighted },
+            quantum: millis(prng, 1, 30),
+            long: None,
+            ..pool(prng, 0)
+        };
+        Self { orgs, tiers, tenants, pools: vec![pool], valve: Valve::default() }
     }
 
     /// In an order that the cell accepts: what is referred to comes first.

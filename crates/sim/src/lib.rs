@@ -29,4 +29,5 @@ pub mod rows;
 pub mod trace;
 pub mod violation;
 pub mod worker;
+pub mod workload;
 pub mod world;

@@ -7,10 +7,12 @@ use fairlane_core::time::Span;
 
 use crate::landscape::{Landscape, burst, millis};
 use crate::prng::Prng;
+use crate::workload::Workload;
 
 #[derive(Debug)]
 pub struct Operator {
     prng: Prng,
+    workload: Workload,
     landscape: Landscape,
     /// Some operators never change anything.
     is_busy: bool,
@@ -20,12 +22,13 @@ impl Operator {
     pub fn new(seed: u64, landscape: Landscape) -> Self {
         let mut prng = Prng::split(seed, "operator", 0);
         let is_busy = prng.chance(600);
-        Self { prng, landscape, is_busy }
+        Self { prng, workload: Workload::of(seed), landscape, is_busy }
     }
 
     /// Time until it acts; `None`: never.
     pub fn gap(&mut self) -> Option<Span> {
-        self.is_busy.then(|| millis(&mut self.prng, 200, 5_000))
+        let most = if self.workload == Workload::Crowded { 1_000 } else { 5_000 };
+        self.is_busy.then(|| millis(&mut self.prng, 200, most))
     }
 
     /// A changed declaration.
@@ -33,6 +36,13 @@ impl Operator {
         let prng = &mut self.prng;
         let Landscape { orgs, tiers, tenants, pools, valve } = &mut self.landscape;
         match prng.below(100) {
+            what if self.workload == Workload::Crowded => {
+                if what < 10 {
+                    Configure::Org(Org { cap: None, ..reform_org(prng, orgs) })
+                } else {
+                    Configure::Tenant(reform_tenant(prng, tenants, tiers))
+                }
+            }
             0..20 => Configure::Org(reform_org(prng, orgs)),
             20..35 => Configure::Tier(reform_tier(prng, tiers)),
             35..75 => Configure::Tenant(reform_tenant(prng, tenants, tiers, orgs)),

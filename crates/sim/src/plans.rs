@@ -12,6 +12,7 @@ use fairlane_core::time::Span;
 
 use crate::landscape::{Landscape, millis};
 use crate::prng::Prng;
+use crate::workload::Workload;
 
 /// Longest list that a map takes; the evaluator sometimes gives one more.
 pub const ITEMS_MAX: u32 = 4;
@@ -21,6 +22,9 @@ pub const SIGNALS: [&str; 2] = ["go", "stop"];
 /// The workflows of one simulation. One calls only those before it, so that calls end.
 pub fn draw(seed: u64, landscape: &Landscape) -> Vec<Arc<Workflow>> {
     let prng = &mut Prng::split(seed, "plans", 0);
+    if Workload::of(seed) == Workload::Crowded {
+        return vec![Arc::new(plain(prng, landscape))];
+    }
     let pools: Vec<PoolName> = landscape.pools.iter().map(|pool| pool.name.clone()).collect();
     let mut workflows: Vec<Arc<Workflow>> = Vec::new();
     for at in 0..prng.between(1, 3) {
@@ -43,6 +47,31 @@ pub fn retired(workflow: &Workflow) -> Workflow {
         schedules: Vec::new(),
         ..workflow.clone()
     }
+}
+
+/// One step that is tried once and depends on nothing.
+fn plain(prng: &mut Prng, landscape: &Landscape) -> Workflow {
+    let pools = [landscape.pools[0].name.clone()];
+    let mut plain = workflow(&mut Drawing { prng, pools: &pools, callable: &[] }, 0);
+    let name = plain.steps[0].name.clone();
+    plain.timeout = None;
+    plain.steps = vec![Step {
+        name,
+        kind: StepKind::Task { task: task("work"), pool: pools[0].clone() },
+        after: Vec::new(),
+        when: None,
+        with: Vec::new(),
+        retry: Retry { attempts: 1, ..retry(prng) },
+        timeout: Timeouts { queue: None, attempt: Span::from_secs(2), step: None },
+        optional: false,
+        map: None,
+        compensate: None,
+        tool: None,
+        cost_nano: 0,
+        expected: Span::from_millis(50),
+        output_schema: None,
+    }];
+    plain
 }
 
 struct Drawing<'a> {

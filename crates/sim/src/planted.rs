@@ -7,6 +7,8 @@
 use std::sync::Arc;
 
 use fairlane_core::cell::change::{Change, Snapshot};
+use fairlane_core::cell::input::Configure;
+use fairlane_core::pool::{Policy, Pool};
 use fairlane_core::row::StepState;
 use fairlane_core::tenant::Context;
 
@@ -33,6 +35,12 @@ pub enum Planted {
     WritesSuspended,
     /// The store writes a valve that is tighter than the one the cell keeps to.
     WritesTighterValve,
+    /// The store writes that all weights are equal.
+    WritesEqualWeights,
+    /// The host has its pools serve the oldest run first, and the store writes that they share by weight.
+    QueuesByAge,
+    /// The host raises a tenant's weight when it submits something urgent.
+    SellsUrgency,
 }
 
 impl Planted {
@@ -48,11 +56,27 @@ impl Planted {
                     tenant.suspended = true;
                     *context = Arc::new(Context { suspended: true, ..(**context).clone() });
                 }
+                (Self::WritesEqualWeights, Change::Tenant(tenant, context)) => {
+                    tenant.weight = Some(1);
+                    *context = Arc::new(Context { weight: 1, ..(**context).clone() });
+                }
+                (Self::WritesEqualWeights, Change::Org(org)) => org.weight = 1,
+                (Self::QueuesByAge, Change::Pool(pool)) => pool.policy = Policy::Weighted,
                 (Self::WritesTighterValve, Change::Valve(valve)) => {
                     (valve.runs_soft, valve.runs_hard) = (1, 2);
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// What a broken host makes of a declaration.
+    pub(crate) fn misread(self, declaration: Configure) -> Configure {
+        match (self, declaration) {
+            (Self::QueuesByAge, Configure::Pool(pool)) => {
+                Configure::Pool(Pool { policy: Policy::Fifo, ..pool })
+            }
+            (_, declaration) => declaration,
         }
     }
 
@@ -66,6 +90,9 @@ impl Planted {
                 let Some(lost) = snapshot.runs.pop() else { return };
                 snapshot.steps.retain(|step| step.key != lost.key);
                 snapshot.signals.retain(|signal| signal.key != lost.key);
+            }
+            Self::QueuesByAge => {
+                snapshot.pools.iter_mut().for_each(|pool| pool.policy = Policy::Fifo);
             }
             _ => {}
         }

@@ -13,6 +13,7 @@ use fairlane_core::time::{Span, Time};
 
 use crate::fault::WorkerFaults;
 use crate::prng::Prng;
+use crate::workload::Workload;
 
 /// A worker that has heard nothing for this long asks again.
 const PATIENCE: Span = Span::from_millis(2_500);
@@ -27,6 +28,7 @@ pub struct Worker {
     pub pool: PoolName,
     pub slots: u32,
     pub faults: WorkerFaults,
+    workload: Workload,
     /// Raised by each restart: what was sent to the life before reaches nobody.
     pub life: u32,
     is_alive: bool,
@@ -98,6 +100,7 @@ impl Worker {
             pool,
             slots: prng.small(1, 4),
             faults,
+            workload: Workload::of(seed),
             life: 0,
             is_alive: true,
             prng,
@@ -200,11 +203,7 @@ impl Worker {
 
     /// Draws how long an attempt takes and what comes of it.
     fn effort(&mut self, now: Time, fence: u64) -> (Option<Time>, Outcome) {
-        let service = Span::from_millis(match self.prng.below(10) {
-            0 => self.prng.between(1_000, 6_000),
-            1..4 => self.prng.between(200, 1_500),
-            _ => self.prng.between(1, 300),
-        });
+        let service = self.workload.service(&mut self.prng);
         let ends = (!self.prng.chance(self.faults.hangs)).then(|| now + service);
         let outcome = match self.prng.below(100) {
             0..4 => failed("broken", false),
@@ -241,6 +240,8 @@ impl Worker {
         };
         let mut reports: Vec<Report> = self.outcomes.iter().map(outcome).collect();
         reports.extend(self.work.keys().map(beat));
+        // In the order in which they were given, whatever their runs are called.
+        reports.sort_by_key(|report| report.lease.fence);
         if !self.remembered.is_empty() && self.prng.chance(self.faults.repeats) {
             reports.push(self.prng.pick(&self.remembered).clone());
         }

@@ -32,6 +32,7 @@ use crate::rows::Rows;
 use crate::trace::{Detail, Trace};
 use crate::violation::{Verdict, Violation, holds};
 use crate::worker::{Answer, Heard, Message, Worker};
+use crate::workload::Workload;
 
 /// Virtual time begins here, so that clocks that jump back stay far above zero.
 const START: Time = Time(1_000_000_000_000);
@@ -49,6 +50,13 @@ pub struct Scenario {
     pub planted: Option<Planted>,
 }
 
+impl Scenario {
+    /// The seed as it is, without any bug.
+    pub const fn of(seed: u64, detail: Detail) -> Self {
+        Self { seed, detail, planted: None }
+    }
+}
+
 /// A simulation that went through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -62,6 +70,7 @@ pub struct Outcome {
 
 #[derive(Debug)]
 pub struct World {
+    scenario: Scenario,
     now: Time,
     agenda: Agenda<Event>,
     act: Act,
@@ -81,7 +90,6 @@ pub struct World {
     draws: Draws,
     /// How far the host's clock is behind.
     clock_lag: Span,
-    planted: Option<Planted>,
     pub(crate) checks: Checks,
     trace: Trace,
     events: u64,
@@ -162,6 +170,7 @@ impl World {
             (0..count as u64).map(|at| Prng::split(seed, purpose, at)).collect::<Vec<_>>()
         };
         let mut world = Self {
+            scenario: scenario.clone(),
             now: START,
             agenda: Agenda::default(),
             act: Act::Busy,
@@ -188,7 +197,6 @@ impl World {
             heard: VecDeque::new(),
             faults,
             clock_lag: Span::ZERO,
-            planted: scenario.planted,
             checks: Checks::default(),
             trace: Trace::new(scenario.detail),
             events: 0,
@@ -222,6 +230,24 @@ impl World {
         })
     }
 
+    /// Plays the whole simulation, and then a second one that differs by the lanes of one tenant's runs: P5. Only in a
+    /// crowd are runs so much alike that the two can be compared, and only while the cell is not loaded again: then everyone
+    /// starts level, and who comes first among equals is told by the runs that wait.
+    pub fn play_with_turned_lanes(&mut self) -> Result<Outcome, Violation> {
+        let outcome = self.play()?;
+        let seed = self.scenario.seed;
+        if Workload::of(seed) == Workload::Crowded && outcome.crashes == 0 {
+            let mut turned = Self::new(&Scenario { detail: Detail::Hash, ..self.scenario.clone() });
+            let at = Prng::split(seed, "turned lanes", 0).index(turned.clients.len());
+            let client = &mut turned.clients[at];
+            client.turns_lanes = true;
+            let tenant = client.tenant.clone();
+            turned.play()?;
+            self.checks.dispatches().agree(turned.checks.dispatches(), &tenant)?;
+        }
+        Ok(outcome)
+    }
+
     pub const fn trace(&self) -> &Trace {
         &self.trace
     }
@@ -234,7 +260,7 @@ impl World {
             Event::OperatorActs => self.operator_acts()?,
             Event::WorkerWakes(at) => self.worker_wakes(at),
             Event::WorkerHears(at, answer) => self.worker_hears(at, *answer),
-            Event::Arrives(from, request) => self.arrives(from, *request),
+            Event::Arrives(from, request) => self.arrives(from, *request)?,
             Event::Asks(at, message) => self.asks(at, *message)?,
             Event::Input(epoch, input) => self.input(epoch, *input)?,
             Event::Evaluates(epoch, evaluation) => self.evaluates(epoch, &evaluation)?,

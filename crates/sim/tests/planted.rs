@@ -6,24 +6,38 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use fairlane_sim::planted::Planted;
 use fairlane_sim::trace::Detail;
 use fairlane_sim::violation::Violation;
+use fairlane_sim::workload::Workload;
 use fairlane_sim::world::{Scenario, World};
 
 /// A bug is to be found within so many seeds. Not each seed has the faults and the load that show it.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 200;
 
 /// What a seed finds; a cell that panics in broken surroundings defends itself, and shows nothing of the checkers.
 fn found(seed: u64, planted: Option<Planted>) -> Option<Violation> {
     let mut world = World::new(&Scenario { seed, detail: Detail::Hash, planted });
-    catch_unwind(AssertUnwindSafe(|| world.play().err())).ok().flatten()
+    catch_unwind(AssertUnwindSafe(|| world.play_with_turned_lanes().err())).ok().flatten()
+}
+
+/// Looks in seeds of any kind.
+#[track_caller]
+fn is_found(planted: Planted, promise: &str) {
+    is_found_in(&(0..SEEDS).collect::<Vec<_>>(), planted, promise);
+}
+
+/// Looks where there is enough load to judge shares by.
+#[track_caller]
+fn is_found_in_a_crowd(planted: Planted, promise: &str) {
+    let crowded = (0..16 * SEEDS).filter(|seed| Workload::of(*seed) == Workload::Crowded);
+    is_found_in(&crowded.collect::<Vec<_>>(), planted, promise);
 }
 
 #[track_caller]
-fn is_found(planted: Planted, promise: &str) {
+fn is_found_in(seeds: &[u64], planted: Planted, promise: &str) {
     let mut others = String::new();
-    for seed in 0..SEEDS {
+    for (at, &seed) in seeds.iter().enumerate() {
         match found(seed, Some(planted)) {
             Some(violation) if violation.promise == promise => {
-                for clean in 0..=seed {
+                for &clean in &seeds[..=at] {
                     assert_eq!(found(clean, None), None, "seed {clean} without {planted:?}");
                 }
                 return;
@@ -47,7 +61,7 @@ fn a_store_that_loses_what_it_acknowledged_is_found() {
 
 #[test]
 fn a_store_that_takes_commits_of_an_old_owner_is_found() {
-    is_found(Planted::IgnoresEpoch, "P12 once");
+    is_found(Planted::IgnoresEpoch, "P12 durability");
 }
 
 #[test]
@@ -62,7 +76,7 @@ fn a_store_that_forgets_leases_is_found() {
 
 #[test]
 fn a_store_that_forgets_a_run_is_found() {
-    is_found(Planted::ForgetsRuns, "P4 work conservation");
+    is_found(Planted::ForgetsRuns, "P6 waiting holds nothing");
 }
 
 #[test]
@@ -83,4 +97,19 @@ fn a_suspension_that_the_cell_does_not_keep_to_is_found() {
 #[test]
 fn a_valve_that_the_cell_does_not_keep_to_is_found() {
     is_found(Planted::WritesTighterValve, "P16 valve");
+}
+
+#[test]
+fn weights_that_the_cell_does_not_keep_to_are_found() {
+    is_found_in_a_crowd(Planted::WritesEqualWeights, "P2 share");
+}
+
+#[test]
+fn a_queue_in_which_waiting_earns_a_place_is_found() {
+    is_found_in_a_crowd(Planted::QueuesByAge, "P3 no stored credit");
+}
+
+#[test]
+fn a_priority_that_counts_between_tenants_is_found() {
+    is_found_in_a_crowd(Planted::SellsUrgency, "P5 priority stays at home");
 }

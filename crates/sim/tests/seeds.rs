@@ -121,8 +121,8 @@ fn play(seed: u64) -> Outcome {
 
 /// Plays a seed; a panic of the cell is a failure like any other.
 fn attempt(seed: u64, detail: Detail) -> (Result<Outcome, String>, String) {
-    let mut world = World::new(&Scenario { seed, detail, planted: None });
-    let played = catch_unwind(AssertUnwindSafe(|| world.play()));
+    let mut world = World::new(&Scenario::of(seed, detail));
+    let played = catch_unwind(AssertUnwindSafe(|| world.play_with_turned_lanes()));
     let outcome = match played {
         Ok(outcome) => outcome.map_err(|violation| violation.to_string()),
         Err(panic) => {

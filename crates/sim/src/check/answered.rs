@@ -20,6 +20,8 @@ pub(crate) struct Answered {
     /// Evaluations that were asked for, in all lives of the host.
     rounds: BTreeSet<(RunKey, Instance, u32)>,
     ended: BTreeSet<RunKey>,
+    /// The turns of all answers so far, in order.
+    turns: Vec<u64>,
 }
 
 impl Answered {
@@ -42,6 +44,7 @@ impl Answered {
         {
             let passed = self.passed.entry(answer.key.clone()).or_default();
             passed.entry(answer.instance).or_insert(turn);
+            self.turns.push(turn);
         }
     }
 
@@ -59,6 +62,12 @@ impl Answered {
     pub(crate) fn forget(&mut self) {
         self.asked.clear();
         self.passed.clear();
+        self.turns.clear();
+    }
+
+    /// How many answers there were when that turn was closed.
+    pub(crate) fn until(&self, turn: u64) -> u64 {
+        self.turns.partition_point(|at| *at <= turn) as u64
     }
 
     /// Whether the instance's condition held when that turn was closed.

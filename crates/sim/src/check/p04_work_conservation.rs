@@ -10,9 +10,8 @@ use fairlane_core::cell::input::AskId;
 use fairlane_core::id::PoolName;
 use fairlane_core::pool::Policy;
 
-use super::answered::Answered;
 use super::p01_caps::{Caps, is_long, long_slots};
-use super::ready::{Moment, Ready, ready};
+use super::ready::Ready;
 use crate::host::{Ask, Host};
 use crate::rows::Rows;
 use crate::violation::{Verdict, Violation};
@@ -26,31 +25,33 @@ pub(crate) struct Close<'a> {
     pub(crate) rows: &'a Rows,
 }
 
-pub(crate) fn closed(close: &Close<'_>, caps: &Caps, answered: &Answered) -> Verdict {
-    if close.host.closed_clock <= close.host.throttled {
-        return Ok(());
-    }
-    let mut asking = asking(close, caps);
-    if asking.is_empty() {
-        return Ok(());
-    }
-    let moment = Moment { turn: close.turn, clock: close.host.closed_clock };
-    for step in ready(close.rows, answered, moment) {
-        let Some((ask, room)) = asking.remove(&step.pool) else { continue };
-        if may_run(&step, close.rows, caps) {
+/// For each pool, an exchange that could have been given more.
+pub(crate) type Asking<'a> = BTreeMap<PoolName, (&'a Ask, u32)>;
+
+pub(crate) fn closed(
+    close: &Close<'_>,
+    asking: &Asking<'_>,
+    caps: &Caps,
+    ready: &[Ready],
+) -> Verdict {
+    for step in ready {
+        let Some((ask, room)) = asking.get(&step.pool) else { continue };
+        if may_run(step, close.rows, caps) {
             let facts = format!(
                 "after turn {} {step:?} waits although {ask:?} has room for {room}",
                 close.turn
             );
             return Err(Violation { promise: "P4 work conservation", facts });
         }
-        asking.insert(step.pool, (ask, room));
     }
     Ok(())
 }
 
-/// For each pool, an exchange that could have been given more.
-fn asking<'a>(close: &Close<'a>, caps: &Caps) -> BTreeMap<PoolName, (&'a Ask, u32)> {
+/// Who could have been given more; nobody while the valve keeps slots back.
+pub(crate) fn asking<'a>(close: &Close<'a>, caps: &Caps) -> Asking<'a> {
+    if close.host.closed_clock <= close.host.throttled {
+        return Asking::new();
+    }
     let given: BTreeMap<AskId, u32> = close
         .effects
         .iter()

@@ -8,33 +8,22 @@ use fairlane_core::cell::effect::{
 };
 use fairlane_core::row::{Part, RunRow, RunStatus, StepState};
 
-use super::answered::Answered;
 use super::p01_caps::Caps;
-use super::ready::{Moment, Ready, ready};
+use super::ready::Ready;
 use crate::rows::Rows;
 use crate::violation::{Verdict, holds};
 
 const PROMISE: &str = "P6 waiting holds nothing";
 
 /// Compares an answer with the rows it was given about.
-pub(crate) fn probed(
-    response: &Response,
-    moment: Moment,
-    caps: &Caps,
-    answered: &Answered,
-    rows: &Rows,
-) -> Verdict {
-    let ready = || ready(rows, answered, moment);
+pub(crate) fn probed(response: &Response, caps: &Caps, ready: &[Ready], rows: &Rows) -> Verdict {
     match response {
-        Response::Pools(pools) => {
-            pools.iter().try_for_each(|pool| agrees_pool(pool, caps, &ready()))
-        }
+        Response::Pools(pools) => pools.iter().try_for_each(|pool| agrees_pool(pool, caps, ready)),
         Response::Tenants(tenants) => {
-            let ready = ready();
-            tenants.iter().try_for_each(|tenant| agrees_tenant(tenant, caps, &ready, rows))
+            tenants.iter().try_for_each(|tenant| agrees_tenant(tenant, caps, ready, rows))
         }
         Response::Valve(valve) => agrees_valve(valve, rows),
-        Response::Explained(run) => agrees_run(run, &ready(), rows),
+        Response::Explained(run) => agrees_run(run, ready, rows),
         _ => Ok(()),
     }
 }

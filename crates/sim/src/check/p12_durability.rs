@@ -160,6 +160,13 @@ impl Durability {
     }
 }
 
+/// A new owner has read all that there will ever be of the ones before it.
+pub(crate) fn owned(epoch: u64, rows: &Rows) -> Verdict {
+    holds(epoch == rows.epoch(), PROMISE, || {
+        format!("a turn of epoch {epoch} became durable in epoch {}", rows.epoch())
+    })
+}
+
 fn keeps_signal(key: &RunKey, payload: &Payload, rows: &Rows) -> bool {
     let has = |output: Option<&Payload>| output == Some(payload);
     rows.steps_of(key).any(|step| has(step.output.as_ref()))

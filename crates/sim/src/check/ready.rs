@@ -4,6 +4,8 @@
 //! has no row, one that says `Ready`, or one of a backoff that is over. Items of a map begin in order, so many at a time; compensations one at a
 //! time, the step that was completed last first.
 
+use std::collections::BTreeMap;
+
 use fairlane_core::id::PoolName;
 use fairlane_core::plan::{Step, StepIndex, StepKind, Workflow};
 use fairlane_core::row::{Instance, Part, RunKey, RunRow, RunStatus, StepRow, StepState};
@@ -21,7 +23,7 @@ pub(crate) struct Ready {
 }
 
 /// Where in the cell's life the rows are looked at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
     /// The turn that was closed last.
     pub(crate) turn: u64,
@@ -29,23 +31,63 @@ pub(crate) struct Moment {
     pub(crate) clock: Time,
 }
 
-/// All ready steps as they were at that moment.
-pub(crate) fn ready(rows: &Rows, answered: &Answered, moment: Moment) -> Vec<Ready> {
-    let mut ready = Vec::new();
+/// What was ready when that was asked last, as long as nothing has happened that could change it: most turns change
+/// nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Known(Option<Found>);
+
+#[derive(Debug)]
+struct Found {
+    ready: Vec<Ready>,
+    moment: Moment,
+    /// When the next backoff is over.
+    until: Time,
+    answers: u64,
+}
+
+impl Known {
+    /// The rows are other ones now.
+    pub(crate) fn forget(&mut self) {
+        self.0 = None;
+    }
+
+    /// All ready steps as they were at that moment.
+    pub(crate) fn at(&mut self, moment: Moment, answered: &Answered, rows: &Rows) -> &[Ready] {
+        let answers = answered.until(moment.turn);
+        let still = |found: &Found| {
+            let since = found.moment.clock;
+            found.answers == answers && (since..found.until).contains(&moment.clock)
+        };
+        let known = self.0.take().filter(still);
+        &self.0.insert(known.unwrap_or_else(|| find(moment, answers, answered, rows))).ready
+    }
+}
+
+fn find(moment: Moment, answers: u64, answered: &Answered, rows: &Rows) -> Found {
+    let (mut ready, mut until) = (Vec::new(), Time::MAX);
+    // Runs of one workflow mostly follow each other.
+    let mut known: Option<&Workflow> = None;
     for run in rows.live_runs() {
-        let Some(workflow) = rows.workflow_of(run) else { continue };
-        let view = View { rows, run, workflow, answered, moment };
+        let is_it = |known: &&Workflow| known.name == run.workflow && known.version == run.version;
+        known = known.filter(is_it).or_else(|| rows.workflow_of(run).map(|found| &**found));
+        let Some(workflow) = known else { continue };
+        let view = View { steps: rows.steps.get(&run.key), run, workflow, answered, moment };
         match run.status {
             RunStatus::Running => view.tasks(&mut ready),
             RunStatus::Compensating => ready.extend(view.compensation()),
             _ => {}
         }
+        let backoffs = view.rows().filter_map(|step| match &step.state {
+            StepState::Backoff { until, .. } if *until > moment.clock => Some(*until),
+            _ => None,
+        });
+        until = backoffs.min().map_or(until, |over| until.min(over));
     }
-    ready
+    Found { ready, moment, until, answers }
 }
 
 struct View<'a> {
-    rows: &'a Rows,
+    steps: Option<&'a BTreeMap<Instance, StepRow>>,
     run: &'a RunRow,
     workflow: &'a Workflow,
     answered: &'a Answered,
@@ -93,14 +135,13 @@ impl View<'_> {
     /// The one compensation that is under way, if it waits for a slot.
     fn compensation(&self) -> Option<Ready> {
         let undo = |step| Instance { step, part: Part::Compensation };
-        let rows = self.rows.steps_of(&self.run.key);
-        let open = rows.filter(|row| row.instance.part == Part::Compensation);
+        let open = self.rows().filter(|row| row.instance.part == Part::Compensation);
         let instance = match open.filter(|row| !row.state.is_final()).last() {
             Some(row) if self.is_back(&row.state) => row.instance,
             Some(_) => return None,
             None => {
-                let rows = self.rows.steps_of(&self.run.key);
-                let done = rows
+                let done = self
+                    .rows()
                     .filter(|row| row.instance.part == Part::Whole && row.state == StepState::Done);
                 let left = done.filter(|row| {
                     self.workflow.step(row.instance.step).compensate.is_some()
@@ -128,7 +169,11 @@ impl View<'_> {
     }
 
     fn row(&self, instance: Instance) -> Option<&StepRow> {
-        self.rows.step(&self.run.key, instance)
+        self.steps?.get(&instance)
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &StepRow> {
+        self.steps.into_iter().flat_map(BTreeMap::values)
     }
 
     fn found(&self, instance: Instance, pool: &PoolName) -> Ready {

@@ -47,6 +47,10 @@ impl World {
         if self.host.driver.is_none() {
             return Ok(());
         }
+        let declaration = match self.scenario.planted {
+            Some(planted) => planted.misread(declaration),
+            None => declaration,
+        };
         let reply = self.host.expect_reply(Sender::Operator, About::Configure);
         self.step(Input::Configure(reply, declaration))
     }
@@ -89,7 +93,7 @@ impl World {
         let epoch = self.host.epoch;
         self.batches.insert((epoch, turn), Batch { turn, changes, took, fate });
         self.plan(took, Event::CommitEnds { epoch, turn });
-        if self.planted == Some(Planted::ReleasesBeforeCommit) {
+        if self.scenario.planted == Some(Planted::ReleasesBeforeCommit) {
             let effects = self.host.driver.as_mut().map(Driver::committed).unwrap_or_default();
             return effects.into_iter().try_for_each(|effect| self.release_one(effect));
         }
@@ -119,14 +123,17 @@ impl World {
     }
 
     fn make_durable(&mut self, epoch: u64, batch: &mut Batch) -> Verdict {
-        if self.planted == Some(Planted::LosesTail) {
+        if self.scenario.planted == Some(Planted::LosesTail) {
             self.tail = Some(Box::new(self.rows.clone()));
         }
-        if let Some(planted) = self.planted {
+        if let Some(planted) = self.scenario.planted {
             planted.rewrite(&mut batch.changes);
         }
-        let claimed =
-            if self.planted == Some(Planted::IgnoresEpoch) { self.rows.epoch() } else { epoch };
+        let claimed = if self.scenario.planted == Some(Planted::IgnoresEpoch) {
+            self.rows.epoch()
+        } else {
+            epoch
+        };
         if self.rows.commit(claimed, &batch.changes).is_err() {
             self.note("stale", format_args!("epoch {epoch}, turn {}", batch.turn));
             return Ok(());
@@ -135,7 +142,7 @@ impl World {
         for change in &batch.changes {
             self.note("commit", format_args!("{change:?}"));
         }
-        self.checks.committed(&batch.changes, &self.rows)?;
+        self.checks.committed(epoch, &batch.changes, &self.rows)?;
         let now = self.now;
         for worker in &self.workers {
             p01_caps::believed(worker.believes(now), &worker.name, &self.rows)?;
@@ -219,17 +226,18 @@ impl World {
 
     pub(super) fn restart(&mut self) -> Verdict {
         let epoch = self.rows.take_over();
-        if let (Some(Planted::LosesTail), Some(tail)) = (self.planted, self.tail.take()) {
+        if let (Some(Planted::LosesTail), Some(tail)) = (self.scenario.planted, self.tail.take()) {
             self.rows.fall_back(*tail);
         }
         let mut snapshot = self.rows.snapshot();
-        if let Some(planted) = self.planted {
+        if let Some(planted) = self.scenario.planted {
             planted.leave_out(&mut snapshot);
         }
         let driver = Driver::load(self.clock(), epoch, snapshot);
         self.note("load", format_args!("epoch {epoch}"));
         self.host.live(epoch, driver);
-        self.checks.reloaded(&self.rows)?;
+        self.checks
+            .reloaded(self.host.driver.as_ref().map_or(self.now, Driver::now), &self.rows)?;
         self.pump()?;
         // The operator declares until it stands: a crash may have come in between.
         if self.is_declared() { Ok(()) } else { self.declare_all() }
@@ -253,7 +261,7 @@ impl World {
         }
     }
 
-    /// The clock jumps back, for good.
+    /// The clock jumps back or forward, for good.
     pub(super) fn clock_jumps(&mut self) {
         let Some(gap) = self.faults.clock_gap else { return };
         let draws = &mut self.draws.clock;

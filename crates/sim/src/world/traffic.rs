@@ -1,8 +1,11 @@
 //! Messages between clients, workers, the operator and the host: late, lost, or to somebody who is no more.
 
 use fairlane_core::cell::effect::{Evaluation, Exchanged, Response};
-use fairlane_core::cell::input::{AskId, Command, Exchange, Idempotency, Input, Retry, Submit};
-use fairlane_core::row::{RunKey, StepState};
+use fairlane_core::cell::input::{
+    AskId, Command, Configure, Exchange, Idempotency, Input, Retry, Submit,
+};
+use fairlane_core::row::{Lane, RunKey, StepState};
+use fairlane_core::tenant::Tenant;
 use fairlane_core::time::Span;
 
 use super::{Act, Event, World};
@@ -47,12 +50,15 @@ impl World {
     }
 
     /// A request is at the host, which looks up what the cell does not keep, and then hands it on.
-    pub(super) fn arrives(&mut self, from: Sender, request: Request) {
+    pub(super) fn arrives(&mut self, from: Sender, request: Request) -> Verdict {
         if self.host.driver.is_none() {
-            return;
+            return Ok(());
         }
         let input = match request {
-            Request::Submit(submission) => self.submission(from, submission),
+            Request::Submit(submission) => {
+                self.sell(&submission)?;
+                self.submission(from, submission)
+            }
             Request::Command(key, command) => {
                 let about = About::Command(key.clone(), command.clone());
                 Input::Command(self.host.expect_reply(from, about), key, command)
@@ -66,6 +72,17 @@ impl World {
         let at = if let Sender::Client { at, .. } = from { at } else { 0 };
         let look_up = Span(self.draws.clients[at].between(0, 3_000));
         self.plan(look_up, Event::Input(self.host.epoch, Box::new(input)));
+        Ok(())
+    }
+
+    /// A host that [`Planted::SellsUrgency`] lets a tenant's priorities count between tenants.
+    fn sell(&mut self, submission: &Submission) -> Verdict {
+        let Some(tenant) = self.rows.tenants.get(&submission.tenant) else { return Ok(()) };
+        if self.scenario.planted != Some(Planted::SellsUrgency) {
+            return Ok(());
+        }
+        let weight = Some(if submission.lane == Lane::Urgent { 50 } else { 1 });
+        self.declare(Configure::Tenant(Tenant { weight, ..tenant.clone() }))
     }
 
     fn submission(&mut self, from: Sender, submission: Submission) -> Input {
@@ -137,7 +154,7 @@ impl World {
         if hold {
             self.plan(POLL, Event::Input(self.host.epoch, Box::new(Input::Hurry(ask))));
         }
-        if self.planted == Some(Planted::SwallowsAsks) && self.draws.planted.chance(200) {
+        if self.scenario.planted == Some(Planted::SwallowsAsks) && self.draws.planted.chance(200) {
             return Ok(());
         }
         let exchange = Exchange { ask, worker: name, pool, slots, want, reports, hold };
@@ -146,7 +163,7 @@ impl World {
 
     /// A host that [`Planted::TrustsReports`] takes reports on leases of others for reports of these others.
     fn pass_off(&mut self, at: usize, mut message: Message) -> Result<Message, Violation> {
-        if self.planted != Some(Planted::TrustsReports) {
+        if self.scenario.planted != Some(Planted::TrustsReports) {
             return Ok(message);
         }
         for mut report in std::mem::take(&mut message.reports) {
