@@ -5,6 +5,10 @@ use fairlane_core::time::Span;
 
 use crate::prng::Prng;
 
+/// A submission or a retry may reach a cell that was loaded again after its look-ups were made. Off, as a host that turns
+/// such requests away: the cell would take the idempotency key for a new one.
+pub const LOOK_UPS_OUTLIVE_A_RELOAD: bool = false;
+
 /// Chances in thousandths, and gaps between events.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
@@ -22,8 +26,14 @@ pub struct Faults {
     pub commit_slow: u32,
     /// The host dies between two effects of one turn.
     pub dies_releasing: u32,
-    /// Mean gap between jumps of the clock to an earlier time.
+    /// Mean gap between jumps of the clock.
     pub clock_gap: Option<Span>,
+    /// Of these jumps, those to a later time.
+    pub clock_leaps: u32,
+    /// The cell is lost and loaded again, but the process around it lives.
+    pub reloads: u32,
+    /// What is looked up for a request takes so long that the cell may be loaded again meanwhile.
+    pub looks_up_long: u32,
     pub worker: WorkerFaults,
 }
 
@@ -53,6 +63,9 @@ impl Faults {
             commit_answer_lost: some(2, 30),
             commit_slow: some(2, 50),
             dies_releasing: some(2, 30),
+            clock_leaps: some(100, 500),
+            reloads: some(200, 1_000),
+            looks_up_long: some(20, 200),
             worker: WorkerFaults {
                 dies: some(2, 20),
                 hangs: some(10, 100),

@@ -17,6 +17,8 @@ use crate::prng::Prng;
 pub(crate) struct Host {
     pub(crate) driver: Option<Driver>,
     pub(crate) epoch: u64,
+    /// Number of the process, in which the cell may be loaded several times.
+    pub(crate) process: u64,
     /// Number of the turn that is open, in this life.
     pub(crate) turn: u64,
     /// When the turn in flight was closed.
@@ -75,6 +77,8 @@ pub(crate) struct Ask {
     pub(crate) slots: u32,
     pub(crate) want: u32,
     pub(crate) stepped: Time,
+    /// How far the host's clock had jumped forward by then.
+    pub(crate) lead: Span,
     /// The turn that it came in with.
     pub(crate) turn: u64,
     /// The turn in which a newer exchange, or the end of its long poll, took its want away.
@@ -104,6 +108,7 @@ impl Host {
         Self {
             driver: None,
             epoch: 0,
+            process: 0,
             turn: 0,
             closed: Time::default(),
             closed_clock: Time::default(),
@@ -116,13 +121,20 @@ impl Host {
         }
     }
 
-    /// Everything that is only in memory is gone.
-    pub(crate) fn die(&mut self) {
+    /// The cell is gone, with everything that is only in its memory and everyone who waits for it. What other parts of
+    /// the process are about to hand to it still reaches the next one.
+    pub(crate) fn drop_cell(&mut self) {
         self.driver = None;
         self.replies.clear();
         self.asks.clear();
         self.tick = None;
         self.throttled = Time::default();
+    }
+
+    /// Everything that is only in memory is gone.
+    pub(crate) fn die(&mut self) {
+        self.drop_cell();
+        self.process += 1;
     }
 
     pub(crate) fn live(&mut self, epoch: u64, driver: Driver) {
@@ -137,9 +149,14 @@ impl Host {
         RunId((u128::from(now.as_millis()) << 80) | (0x7 << 76) | (drawn & ((1 << 76) - 1)))
     }
 
-    pub(crate) fn expect_reply(&mut self, from: Sender, about: About) -> ReplyId {
+    /// Names somebody who will wait for a reply.
+    pub(crate) const fn reply_id(&mut self) -> ReplyId {
         self.numbers += 1;
-        let id = ReplyId(self.numbers);
+        ReplyId(self.numbers)
+    }
+
+    pub(crate) fn expect_reply(&mut self, from: Sender, about: About) -> ReplyId {
+        let id = self.reply_id();
         self.replies.insert(id, Pending { from, about });
         id
     }

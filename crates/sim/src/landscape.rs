@@ -118,7 +118,7 @@ fn tenant(prng: &mut Prng, at: u64, orgs: &[Org], tiers: &[Tier]) -> Tenant {
     }
 }
 
-fn pool(prng: &mut Prng, at: u64) -> Pool {
+pub(crate) fn pool(prng: &mut Prng, at: u64) -> Pool {
     let policies = [Policy::Fair, Policy::Fifo, Policy::RoundRobin, Policy::Weighted];
     Pool {
         name: PoolName::parse(&format!("pool-{at}")).expect("a valid name"),

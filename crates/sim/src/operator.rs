@@ -1,11 +1,16 @@
 //! The operator: changes what is declared while everything runs, sometimes to something that is not allowed.
 
+use std::sync::Arc;
+
 use fairlane_core::cell::input::Configure;
+use fairlane_core::id::PoolName;
+use fairlane_core::plan::Workflow;
 use fairlane_core::pool::{Policy, Pool};
 use fairlane_core::tenant::{Org, Tenant, Tier};
 use fairlane_core::time::Span;
 
-use crate::landscape::{Landscape, burst, millis};
+use crate::landscape::{self, Landscape, burst, millis};
+use crate::plans;
 use crate::prng::Prng;
 use crate::workload::Workload;
 
@@ -14,15 +19,18 @@ pub struct Operator {
     prng: Prng,
     workload: Workload,
     landscape: Landscape,
+    plans: Vec<Arc<Workflow>>,
     /// Some operators never change anything.
     is_busy: bool,
+    /// A pool that was not there from the beginning.
+    opened: Option<PoolName>,
 }
 
 impl Operator {
-    pub fn new(seed: u64, landscape: Landscape) -> Self {
+    pub fn new(seed: u64, landscape: Landscape, plans: Vec<Arc<Workflow>>) -> Self {
         let mut prng = Prng::split(seed, "operator", 0);
         let is_busy = prng.chance(600);
-        Self { prng, workload: Workload::of(seed), landscape, is_busy }
+        Self { prng, workload: Workload::of(seed), landscape, plans, is_busy, opened: None }
     }
 
     /// Time until it acts; `None`: never.
@@ -40,13 +48,32 @@ impl Operator {
                 if what < 10 {
                     Configure::Org(Org { cap: None, ..reform_org(prng, orgs) })
                 } else {
-                    Configure::Tenant(reform_tenant(prng, tenants, tiers))
+                    Configure::Tenant(reform_tenant(prng, tenants, tiers, orgs))
+                }
+            }
+            // A new pool, or the next version of a workflow that uses it.
+            what @ 80..90 => {
+                let at = self.plans.iter().find(|plan| plan.schedules.is_empty());
+                match (&self.opened, at) {
+                    (Some(pool), Some(plan)) if what > 83 => {
+                        Configure::Workflow(plans::moved(plan, pool).into())
+                    }
+                    (Some(name), _) => {
+                        let known = pools.iter().find(|pool| pool.name == *name);
+                        Configure::Pool(known.expect("what was opened is known").clone())
+                    }
+                    (None, _) => {
+                        let pool = landscape::pool(prng, pools.len() as u64);
+                        self.opened = Some(pool.name.clone());
+                        pools.push(pool.clone());
+                        Configure::Pool(pool)
+                    }
                 }
             }
             0..20 => Configure::Org(reform_org(prng, orgs)),
             20..35 => Configure::Tier(reform_tier(prng, tiers)),
             35..75 => Configure::Tenant(reform_tenant(prng, tenants, tiers, orgs)),
-            75..90 => Configure::Pool(reform_pool(prng, pools)),
+            75..80 => Configure::Pool(reform_pool(prng, pools)),
             _ => {
                 valve.runs_soft = prng.between(1, 20);
                 valve.runs_hard = valve.runs_soft + prng.between(0, 10);

@@ -49,6 +49,18 @@ pub fn retired(workflow: &Workflow) -> Workflow {
     }
 }
 
+/// The next version of a workflow, with all its tasks in another pool.
+pub(crate) fn moved(workflow: &Workflow, to: &PoolName) -> Workflow {
+    let mut moved =
+        Workflow { version: workflow.version + 1, source: "moved".into(), ..workflow.clone() };
+    for step in &mut moved.steps {
+        if let StepKind::Task { pool, .. } = &mut step.kind {
+            *pool = to.clone();
+        }
+    }
+    moved
+}
+
 /// One step that is tried once and depends on nothing.
 fn plain(prng: &mut Prng, landscape: &Landscape) -> Workflow {
     let pools = [landscape.pools[0].name.clone()];

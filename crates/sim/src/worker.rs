@@ -49,7 +49,7 @@ pub struct Work {
     /// When it would be finished; `None`: never.
     ends: Option<Time>,
     outcome: Outcome,
-    /// The lease is the worker's until then, unless it is renewed.
+    /// The lease is the worker's until then, unless it is renewed or the host's clock jumps forward.
     until: Time,
     deadline: Time,
     lease: Span,
@@ -90,6 +90,8 @@ pub struct Answer {
     pub stepped: Time,
     /// When the grants were given.
     pub closed: Time,
+    /// How far the host's clock had jumped forward when the reports were taken.
+    pub lead: Span,
 }
 
 impl Worker {
@@ -116,7 +118,7 @@ impl Worker {
 
     /// Leases that it works on in good faith.
     pub fn believes(&self, now: Time) -> impl Iterator<Item = &LeaseId> {
-        let is_valid = move |work: &Work| now < work.until.min(work.deadline);
+        let is_valid = move |work: &Work| now < work.until;
         self.work.iter().filter(move |(_, work)| is_valid(work)).map(|(lease, _)| lease)
     }
 
@@ -151,18 +153,30 @@ impl Worker {
         next.max(now + Span::from_millis(1))
     }
 
+    /// The host's clock jumps forward, and every lease ends sooner.
+    pub fn clock_leaps(&mut self, by: Span) {
+        for work in self.work.values_mut() {
+            work.until = work.until - by;
+        }
+    }
+
     /// Takes an answer of the host.
-    pub fn hear(&mut self, now: Time, answer: Answer) {
+    /// `lead` is how far the host's clock has jumped forward so far.
+    pub fn hear(&mut self, now: Time, lead: Span, answer: Answer) {
         let Answer { number, exchanged, stepped, closed, .. } = answer;
+        // By what it jumped since then, leases end sooner.
+        let leapt = Span(lead.0 - answer.lead.0);
+        let stepped = stepped - leapt;
         for (lease, receipt) in exchanged.receipts {
-            self.take_receipt(&lease, &receipt, stepped);
+            self.take_receipt(&lease, &receipt, stepped, lead);
         }
         exchanged.revoked.iter().for_each(|lease| self.stop(lease));
         for grant in exchanged.grants {
             let lease = Span(grant.renew_within.0 * 2);
             let (ends, outcome) = self.effort(now, grant.lease.fence);
             let deadline = grant.deadline;
-            let work = Work { ends, outcome, until: closed + lease, deadline, lease };
+            let until = (closed - leapt + lease).min(deadline - lead);
+            let work = Work { ends, outcome, until, deadline, lease };
             self.work.insert(grant.lease, work);
         }
         if self.open.as_ref().is_some_and(|open| open.message == number) {
@@ -170,7 +184,7 @@ impl Worker {
         }
     }
 
-    fn take_receipt(&mut self, lease: &LeaseId, receipt: &Receipt, stepped: Time) {
+    fn take_receipt(&mut self, lease: &LeaseId, receipt: &Receipt, stepped: Time, lead: Span) {
         match receipt {
             Receipt::Recorded | Receipt::Stale(_) => {
                 self.work.remove(lease);
@@ -182,7 +196,8 @@ impl Worker {
             }
             Receipt::Renewed => {
                 if let Some(work) = self.work.get_mut(lease) {
-                    work.until = work.until.max(stepped + work.lease);
+                    let renewed = (stepped + work.lease).min(work.deadline - lead);
+                    work.until = work.until.max(renewed);
                 }
             }
             Receipt::Revoked => self.stop(lease),

@@ -15,14 +15,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use fairlane_core::cell::effect::{Evaluation, NextTime, Response};
-use fairlane_core::cell::input::{Input, Scheduled};
+use fairlane_core::cell::input::{Input, ReplyId, Scheduled};
 use fairlane_core::time::{Span, Time};
 
 use crate::agenda::Agenda;
 use crate::check::Checks;
 use crate::client::{Client, Request};
 use crate::fault::Faults;
-use crate::host::{Batch, Host, Sender};
+use crate::host::{Batch, Host, Pending, Sender};
 use crate::landscape::Landscape;
 use crate::operator::Operator;
 use crate::plans;
@@ -90,6 +90,8 @@ pub struct World {
     draws: Draws,
     /// How far the host's clock is behind.
     clock_lag: Span,
+    /// How far it has jumped forward, apart from that.
+    clock_lead: Span,
     pub(crate) checks: Checks,
     trace: Trace,
     events: u64,
@@ -135,7 +137,14 @@ enum Event {
     WorkerHears(usize, Box<Answer>),
     Arrives(Sender, Box<Request>),
     Asks(usize, Box<Message>),
-    /// For the driver, if that epoch is still the one that lives.
+    /// A request's look-ups are done, in that process.
+    LooksUp {
+        process: u64,
+        epoch: u64,
+        pending: Box<(ReplyId, Pending)>,
+        input: Box<Input>,
+    },
+    /// For the driver, if that process still lives.
     Input(u64, Box<Input>),
     Evaluates(u64, Box<Evaluation>),
     FindsNextTime(u64, Box<NextTime>),
@@ -191,12 +200,13 @@ impl World {
             },
             clients,
             workers,
-            operator: Operator::new(seed, landscape.clone()),
+            operator: Operator::new(seed, landscape.clone(), plans.clone()),
             landscape,
             plans,
             heard: VecDeque::new(),
             faults,
             clock_lag: Span::ZERO,
+            clock_lead: Span::ZERO,
             checks: Checks::default(),
             trace: Trace::new(scenario.detail),
             events: 0,
@@ -261,13 +271,19 @@ impl World {
             Event::WorkerWakes(at) => self.worker_wakes(at),
             Event::WorkerHears(at, answer) => self.worker_hears(at, *answer),
             Event::Arrives(from, request) => self.arrives(from, *request)?,
+            Event::LooksUp { process, epoch, pending, input } => {
+                if self.may_reach(process, epoch, &input) {
+                    self.host.replies.insert(pending.0, pending.1);
+                    self.step(*input)?;
+                }
+            }
             Event::Asks(at, message) => self.asks(at, *message)?,
-            Event::Input(epoch, input) => self.input(epoch, *input)?,
-            Event::Evaluates(epoch, evaluation) => self.evaluates(epoch, &evaluation)?,
-            Event::FindsNextTime(epoch, asked) => {
+            Event::Input(process, input) => self.input(process, *input)?,
+            Event::Evaluates(process, evaluation) => self.evaluates(process, &evaluation)?,
+            Event::FindsNextTime(process, asked) => {
                 let NextTime { schedule, round, cron, after, .. } = *asked;
                 let next = crate::evaluator::next_time(&cron, after);
-                self.input(epoch, Input::Scheduled(Scheduled { schedule, round, next }))?;
+                self.input(process, Input::Scheduled(Scheduled { schedule, round, next }))?;
             }
             Event::Tick(epoch) => self.tick(epoch)?,
             Event::CommitEnds { epoch, turn } => self.commit_ends(epoch, turn)?,
@@ -286,7 +302,7 @@ impl World {
 
     /// The host's clock.
     fn clock(&self) -> Time {
-        self.now - self.clock_lag
+        self.now + self.clock_lead - self.clock_lag
     }
 
     fn note(&mut self, kind: &str, text: fmt::Arguments<'_>) {

@@ -4,6 +4,7 @@ use fairlane_core::cell::change::Change;
 use fairlane_core::cell::effect::Effect;
 use fairlane_core::cell::input::{Configure, Input};
 use fairlane_core::driver::Driver;
+use fairlane_core::id::PoolName;
 use fairlane_core::time::{Span, Time};
 
 use super::{Event, World};
@@ -11,7 +12,9 @@ use crate::check::p01_caps;
 use crate::host::{About, Batch, Fate, Sender};
 use crate::landscape::millis;
 use crate::planted::Planted;
+use crate::prng::Prng;
 use crate::violation::Verdict;
+use crate::worker::Worker;
 
 /// No valve that is drawn calls a shorter commit slow.
 const SLOW_AT_LEAST: Span = Span::from_millis(20);
@@ -21,9 +24,9 @@ const RECOVERED_AFTER: Span = Span::from_secs(5);
 const PROBED_PERMILLE: u32 = 60;
 
 impl World {
-    /// An input that was meant for one life of the host.
-    pub(super) fn input(&mut self, epoch: u64, input: Input) -> Verdict {
-        if self.host.epoch != epoch || self.host.driver.is_none() {
+    /// An input that comes from the host itself, if it lives.
+    pub(super) fn input(&mut self, process: u64, input: Input) -> Verdict {
+        if self.host.process != process || self.host.driver.is_none() {
             return Ok(());
         }
         self.step(input)
@@ -118,7 +121,9 @@ impl World {
         if let (Some(driver), true) = (&self.host.driver, batch.took > SLOW_AT_LEAST) {
             self.host.throttled = driver.now().max(self.clock()) + RECOVERED_AFTER;
         }
-        self.input(epoch, Input::CommitTook(batch.took))?;
+        if self.host.driver.is_some() {
+            self.step(Input::CommitTook(batch.took))?;
+        }
         if self.draws.probe.chance(PROBED_PERMILLE) { self.probe() } else { Ok(()) }
     }
 
@@ -143,11 +148,24 @@ impl World {
             self.note("commit", format_args!("{change:?}"));
         }
         self.checks.committed(epoch, &batch.changes, &self.rows)?;
+        self.hire();
         let now = self.now;
         for worker in &self.workers {
             p01_caps::believed(worker.believes(now), &worker.name, &self.rows)?;
         }
         Ok(())
+    }
+
+    /// A pool that is new gets a worker.
+    fn hire(&mut self) {
+        let has_worker = |pool: &&PoolName| self.workers.iter().any(|worker| worker.pool == **pool);
+        let Some(pool) = self.rows.pools.keys().find(|pool| !has_worker(pool)).cloned() else {
+            return;
+        };
+        let (seed, at) = (self.scenario.seed, self.workers.len());
+        self.workers.push(Worker::new(seed, at as u64, pool, self.faults.worker));
+        self.draws.workers.push(Prng::split(seed, "network of worker", at as u64));
+        self.plan(Span::from_millis(100), Event::WorkerWakes(at));
     }
 
     /// Releases the effects of a turn one by one, and sometimes dies before the last.
@@ -177,18 +195,20 @@ impl World {
             Effect::Exchanged(ask, exchanged) => self.answer(ask, exchanged)?,
             Effect::Evaluate(evaluation) => {
                 let delay = self.draws.evaluator.between(0, 5_000);
-                self.plan(Span(delay), Event::Evaluates(self.host.epoch, evaluation));
+                self.plan(Span(delay), Event::Evaluates(self.host.process, evaluation));
             }
             Effect::NextTime(asked) => {
                 let delay = Span(self.draws.evaluator.between(0, 5_000));
-                self.plan(delay, Event::FindsNextTime(self.host.epoch, asked));
+                let process = self.host.process;
+                self.plan(delay, Event::FindsNextTime(process, asked));
             }
             Effect::Progress(_) | Effect::Declared(_) => {}
         }
         Ok(())
     }
 
-    /// The process dies. What it had handed to the store is durable already, will never be, or arrives later.
+    /// The cell is lost, and mostly the process with it. What it had handed to the store is durable already, will never
+    /// be, or arrives later.
     pub(super) fn crash(&mut self) -> Verdict {
         if self.host.driver.is_none() {
             return Ok(());
@@ -209,7 +229,11 @@ impl World {
                 _ => {}
             }
         }
-        self.host.die();
+        if self.draws.crash.chance(self.faults.reloads) {
+            self.host.drop_cell();
+        } else {
+            self.host.die();
+        }
         let down = millis(&mut self.draws.crash, 1, 800);
         self.plan(down, Event::Restart);
         Ok(())
@@ -244,17 +268,19 @@ impl World {
     }
 
     pub(super) fn tick(&mut self, epoch: u64) -> Verdict {
-        if self.host.epoch != epoch || self.host.tick != Some(self.now) {
+        let is_ours = self.host.epoch == epoch && self.host.driver.is_some();
+        if !is_ours || self.host.tick != Some(self.now) {
             return Ok(());
         }
         self.host.tick = None;
-        self.input(epoch, Input::Tick)
+        self.step(Input::Tick)
     }
 
     fn plan_tick(&mut self) {
         let Some(driver) = &self.host.driver else { return };
         let Some(wake) = driver.next_wake() else { return };
-        let at = Time(wake.0.saturating_add(self.clock_lag.0)).max(self.now);
+        let at = wake.0.saturating_add(self.clock_lag.0).saturating_sub(self.clock_lead.0);
+        let at = Time(at).max(self.now);
         if self.host.tick.is_none_or(|planned| planned > at) {
             self.host.tick = Some(at);
             self.agenda.plan(at, Event::Tick(self.host.epoch));
@@ -265,10 +291,18 @@ impl World {
     pub(super) fn clock_jumps(&mut self) {
         let Some(gap) = self.faults.clock_gap else { return };
         let draws = &mut self.draws.clock;
-        self.clock_lag = Span(self.clock_lag.0 + draws.between(1_000, 2_000_000));
-        let gap = Span(draws.between(1, gap.0 * 2));
+        if draws.chance(self.faults.clock_leaps) {
+            let most = if draws.chance(200) { 120_000_000 } else { 3_000_000 };
+            let by = Span(draws.between(1_000, most));
+            self.clock_lead = Span(self.clock_lead.0 + by.0);
+            self.workers.iter_mut().for_each(|worker| worker.clock_leaps(by));
+        } else {
+            self.clock_lag = Span(self.clock_lag.0 + draws.between(1_000, 2_000_000));
+        }
+        let gap = Span(self.draws.clock.between(1, gap.0 * 2));
         self.plan(gap, Event::ClockJumps);
-        let lag = self.clock_lag;
-        self.note("clock", format_args!("{lag} behind"));
+        let (lag, lead) = (self.clock_lag, self.clock_lead);
+        self.note("clock", format_args!("{lag} behind, {lead} ahead"));
+        self.plan_tick();
     }
 }

@@ -2,7 +2,7 @@
 
 use fairlane_core::cell::effect::{Evaluation, Exchanged, Response};
 use fairlane_core::cell::input::{
-    AskId, Command, Configure, Exchange, Idempotency, Input, Retry, Submit,
+    AskId, Command, Configure, Exchange, Idempotency, Input, ReplyId, Retry, Submit,
 };
 use fairlane_core::row::{Lane, RunKey, StepState};
 use fairlane_core::tenant::Tenant;
@@ -10,7 +10,8 @@ use fairlane_core::time::Span;
 
 use super::{Act, Event, World};
 use crate::client::{Request, Submission};
-use crate::host::{About, Ask, Sender};
+use crate::fault::LOOK_UPS_OUTLIVE_A_RELOAD;
+use crate::host::{About, Ask, Pending, Sender};
 use crate::landscape::millis;
 use crate::planted::Planted;
 use crate::prng::Prng;
@@ -54,25 +55,40 @@ impl World {
         if self.host.driver.is_none() {
             return Ok(());
         }
-        let input = match request {
+        let reply = self.host.reply_id();
+        let (about, input) = match request {
             Request::Submit(submission) => {
                 self.sell(&submission)?;
-                self.submission(from, submission)
+                (About::Submission(submission.clone()), self.submission(reply, submission))
             }
             Request::Command(key, command) => {
                 let about = About::Command(key.clone(), command.clone());
-                Input::Command(self.host.expect_reply(from, about), key, command)
+                (about, Input::Command(reply, key, command))
             }
             Request::Retry(key, from_step) => {
                 let rows = self.rows.ended_run(&key);
-                let reply = self.host.expect_reply(from, About::Retry(key.clone()));
-                Input::Retry(Box::new(Retry { reply, key, from: from_step, rows }))
+                let about = About::Retry(key.clone());
+                (about, Input::Retry(Box::new(Retry { reply, key, from: from_step, rows })))
             }
         };
         let at = if let Sender::Client { at, .. } = from { at } else { 0 };
-        let look_up = Span(self.draws.clients[at].between(0, 3_000));
-        self.plan(look_up, Event::Input(self.host.epoch, Box::new(input)));
+        let draws = &mut self.draws.clients[at];
+        let look_up = if draws.chance(self.faults.looks_up_long) {
+            millis(draws, 10, 2_000)
+        } else {
+            Span(draws.between(0, 3_000))
+        };
+        let (process, epoch) = (self.host.process, self.host.epoch);
+        let (pending, input) = (Box::new((reply, Pending { from, about })), Box::new(input));
+        self.plan(look_up, Event::LooksUp { process, epoch, pending, input });
         Ok(())
+    }
+
+    /// Whether a request whose look-ups were made in that process and that epoch still reaches the cell.
+    pub(super) const fn may_reach(&self, process: u64, epoch: u64, input: &Input) -> bool {
+        let depends = matches!(input, Input::Submit(_) | Input::Retry(_));
+        let is_late = self.host.epoch != epoch && !LOOK_UPS_OUTLIVE_A_RELOAD;
+        self.host.process == process && self.host.driver.is_some() && !(depends && is_late)
     }
 
     /// A host that [`Planted::SellsUrgency`] lets a tenant's priorities count between tenants.
@@ -85,10 +101,8 @@ impl World {
         self.declare(Configure::Tenant(Tenant { weight, ..tenant.clone() }))
     }
 
-    fn submission(&mut self, from: Sender, submission: Submission) -> Input {
+    fn submission(&mut self, reply: ReplyId, submission: Submission) -> Input {
         let run = self.host.run_id(self.now);
-        let about = About::Submission(submission.clone());
-        let reply = self.host.expect_reply(from, about);
         let Submission { tenant, workflow, lane, input, key, digest } = submission;
         let idempotency = key.map(|key| {
             let known = self.rows.idempotency.get(&(tenant.clone(), key.clone()));
@@ -146,13 +160,14 @@ impl World {
             slots: worker.slots,
             want,
             stepped: self.now,
+            lead: self.clock_lead,
             turn: self.host.turn,
             over: None,
         };
         let (pool, slots) = (worker.pool.clone(), worker.slots);
         let ask = self.host.open_ask(ask);
         if hold {
-            self.plan(POLL, Event::Input(self.host.epoch, Box::new(Input::Hurry(ask))));
+            self.plan(POLL, Event::Input(self.host.process, Box::new(Input::Hurry(ask))));
         }
         if self.scenario.planted == Some(Planted::SwallowsAsks) && self.draws.planted.chance(200) {
             return Ok(());
@@ -190,6 +205,7 @@ impl World {
                 slots,
                 want: 0,
                 stepped: self.now,
+                lead: self.clock_lead,
                 turn: self.host.turn,
                 over: None,
             });
@@ -210,14 +226,14 @@ impl World {
     pub(super) fn worker_hears(&mut self, at: usize, answer: Answer) {
         let worker = &mut self.workers[at];
         if worker.life == answer.life {
-            worker.hear(self.now, answer);
+            worker.hear(self.now, self.clock_lead, answer);
             self.plan(Span(100), Event::WorkerWakes(at));
         }
     }
 
-    pub(super) fn evaluates(&mut self, epoch: u64, evaluation: &Evaluation) -> Verdict {
+    pub(super) fn evaluates(&mut self, process: u64, evaluation: &Evaluation) -> Verdict {
         let answer = crate::evaluator::answer(self.now, evaluation);
-        self.input(epoch, Input::Evaluated(answer))
+        self.input(process, Input::Evaluated(answer))
     }
 
     /// The host answers an exchange.
@@ -236,15 +252,15 @@ impl World {
         let draws = &mut self.draws.workers[asked.at];
         match delivery(draws, self.faults.lost).filter(|_| is_there) {
             Some(delay) => {
-                let Ask { at, life, number, stepped, .. } = asked;
+                let Ask { at, life, number, stepped, lead, .. } = asked;
                 let closed = self.host.closed;
-                let answer = Answer { number, life, exchanged, stepped, closed };
+                let answer = Answer { number, life, exchanged, stepped, closed, lead };
                 self.plan(delay, Event::WorkerHears(at, Box::new(answer)));
             }
             None if !exchanged.grants.is_empty() && draws.chance(self.faults.undelivered) => {
                 let leases = exchanged.grants.into_iter().map(|grant| grant.lease).collect();
                 let input = Input::Undelivered(leases);
-                self.plan(Span::from_millis(1), Event::Input(self.host.epoch, Box::new(input)));
+                self.plan(Span::from_millis(1), Event::Input(self.host.process, Box::new(input)));
             }
             None => {}
         }
