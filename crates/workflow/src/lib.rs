@@ -23,7 +23,7 @@ pub use expr::{Fault, Refs};
 pub use mistake::{Code, MISTAKES_MAX, Mistake};
 pub use schedule::next_fire;
 pub use schema::{SCHEMA_BYTES_MAX, VIOLATIONS_MAX, Violation};
-pub use scope::{Item, Scope, StepResult};
+pub use scope::{Item, STATUSES, Scope, StepResult};
 pub use span::SPAN_MAX;
 pub use tree::{DEPTH_MAX, Format, SOURCE_BYTES_MAX};
 

@@ -41,6 +41,9 @@ pub struct Item<'a> {
     pub index: u32,
 }
 
+/// What `steps.NAME.status` can be. Only a compensation sees a step that was cancelled, or never began.
+pub const STATUSES: [&str; 5] = ["done", "failed", "skipped", "cancelled", "pending"];
+
 const NULL: &[u8] = b"null";
 
 impl<'a> Scope<'a> {

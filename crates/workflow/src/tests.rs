@@ -237,6 +237,9 @@ fn the_reference_names_every_field_code_and_bound() {
             code.as_str()
         );
     }
+    for status in ["done", "failed", "skipped", "cancelled"] {
+        assert!(reference.contains(&format!("`{status}`")), "the status {status} is missing");
+    }
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     for part in [
         "",

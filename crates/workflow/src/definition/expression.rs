@@ -126,16 +126,21 @@ fn check(
     match expr::compile(text) {
         Ok(compiled) => {
             note(reader, node, &compiled, place, uses);
+            report(reader, node, compiled.never);
             Some(())
         }
         Err(wrongs) => {
-            for wrong in wrongs {
-                let at = node.position_in_text(reader.source, wrong.offset);
-                let Wrong { code, message, expected, .. } = wrong;
-                reader.report(Flaw { at, path: node.path.clone(), code, message, expected });
-            }
+            report(reader, node, wrongs);
             None
         }
+    }
+}
+
+fn report(reader: &mut Reader<'_>, node: &Node, wrongs: Vec<Wrong>) {
+    for wrong in wrongs {
+        let at = node.position_in_text(reader.source, wrong.offset);
+        let Wrong { code, message, expected, .. } = wrong;
+        reader.report(Flaw { at, path: node.path.clone(), code, message, expected });
     }
 }
 

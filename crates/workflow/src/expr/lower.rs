@@ -11,6 +11,7 @@ use fairlane_core::id::StepName;
 use super::term::{Compiled, Function, Loop, LoopKind, Operator, Source, Spot, Term};
 use super::{DEPTH_MAX, LOOPS_MAX, PATTERN_BYTES_MAX, Refs, TERMS_MAX, Wrong};
 use crate::mistake::{Code, nearest};
+use crate::scope::STATUSES;
 use crate::tree::quote;
 
 /// What an expression may begin with, for messages.
@@ -31,6 +32,7 @@ pub(super) fn compile(text: &str) -> Result<Compiled, Vec<Wrong>> {
         places: &places,
         text,
         wrongs: Vec::new(),
+        never: Vec::new(),
         variables: Vec::new(),
         steps: Vec::new(),
         statuses: BTreeSet::new(),
@@ -85,6 +87,7 @@ struct Lowering<'t> {
     places: &'t cel::common::ast::SourceInfo,
     text: &'t str,
     wrongs: Vec<Wrong>,
+    never: Vec<Wrong>,
     /// Variables of the enclosing loops.
     variables: Vec<String>,
     steps: Vec<StepName>,
@@ -102,7 +105,7 @@ impl Lowering<'_> {
             statuses: self.statuses.into_iter().collect(),
             ..self.refs
         };
-        Compiled { term, steps: self.steps, refs, spots: self.spots }
+        Compiled { term, steps: self.steps, refs, spots: self.spots, never: self.never }
     }
 
     fn term(&mut self, tree: &IdedExpr, depth: usize) -> Term {
@@ -312,11 +315,53 @@ impl Lowering<'_> {
             ("matches", Some(of), [pattern]) => self.matches(of, pattern, depth),
             ("matches", None, [of, pattern]) => self.matches(of, pattern, depth),
             (name, None, [a, b]) if operator(name).is_some() => {
-                let pair = Box::new(self.pair(a, b, depth));
-                operator(name).map_or(Term::Null, |operator| Term::Binary(operator, pair))
+                let pair = self.pair(a, b, depth);
+                operator(name).map_or(Term::Null, |operator| {
+                    self.check_status(operator, [a, b], &pair);
+                    Term::Binary(operator, Box::new(pair))
+                })
             }
             _ => self.function(tree, call, depth),
         }
+    }
+
+    /// Notes a comparison of a status with a text that no status is.
+    fn check_status(&mut self, operator: Operator, trees: [&IdedExpr; 2], pair: &[Term; 2]) {
+        match (operator, pair) {
+            (
+                Operator::Equal | Operator::NotEqual,
+                [Term::Root(Source::Status(_)), Term::Text(text)],
+            ) => self.check_word(trees[1], text),
+            (
+                Operator::Equal | Operator::NotEqual,
+                [Term::Text(text), Term::Root(Source::Status(_))],
+            ) => self.check_word(trees[0], text),
+            (Operator::In, [Term::Root(Source::Status(_)), Term::List(items)]) => {
+                let Expr::List(list) = &trees[1].expr else { return };
+                for (tree, item) in list.elements.iter().zip(items) {
+                    if let Term::Text(text) = item {
+                        self.check_word(tree, text);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn check_word(&mut self, tree: &IdedExpr, text: &str) {
+        if STATUSES.contains(&text) {
+            return;
+        }
+        let expected = match nearest(text, STATUSES) {
+            Some(meant) => format!("{meant} (did you mean that?)"),
+            None => format!("one of {}", STATUSES.join(", ")),
+        };
+        self.never.push(Wrong {
+            offset: self.offset(tree),
+            code: Code::OutOfRange,
+            message: format!("the status of a step is never {}", quote(text)),
+            expected,
+        });
     }
 
     fn pair(&mut self, a: &IdedExpr, b: &IdedExpr, depth: usize) -> [Term; 2] {

@@ -2,7 +2,7 @@
 
 use fairlane_core::id::StepName;
 
-use super::Refs;
+use super::{Refs, Wrong};
 
 /// An expression that has been parsed, checked and found within the caps.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub(crate) struct Compiled {
     pub(crate) refs: Refs,
     /// Where it reads what is not there for every expression.
     pub(crate) spots: Vec<Spot>,
+    /// Comparisons that can never hold. They can be computed, so that only the reader of definitions minds.
+    pub(crate) never: Vec<Wrong>,
 }
 
 /// A place where an expression reads a step, or the item of a `map`.

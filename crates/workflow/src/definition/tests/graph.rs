@@ -56,6 +56,18 @@ fn compensation_reads_every_step_and_a_map_its_item() {
 }
 
 #[test]
+fn a_status_is_compared_only_with_words_that_a_status_can_be() {
+    check_steps(
+        "  a: { task: t, optional: true }\n  b:\n    task: t\n    after: a\n    when: steps.a.status == 'completed'\n    with:\n      x: \"'dnoe' != steps.a.status\"\n      y: steps.a.status in ['done', 'gone']\n      z: steps.a.status in ['failed', 'skipped', 'cancelled']\n",
+        &expect![[r#"
+            w.yaml:8:29: the status of a step is never "completed"; expected one of done, failed, skipped, cancelled, pending [out-of-range]
+            w.yaml:10:11: the status of a step is never "dnoe"; expected done (did you mean that?) [out-of-range]
+            w.yaml:11:37: the status of a step is never "gone"; expected done (did you mean that?) [out-of-range]
+        "#]],
+    );
+}
+
+#[test]
 fn a_plan_of_ten_thousand_steps_is_refused_without_reading_it() {
     let mut text = "workflow: w\nversion: 1\nsteps:\n".to_owned();
     for at in 0..10_000 {
