@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use fairlane_core::cell::effect::{Evaluation, Grant, Question};
 use fairlane_core::cell::input::Value;
-use fairlane_core::plan::{Expr, StepIndex, Workflow};
+use fairlane_core::plan::{Expr, StepIndex, StepKind, Workflow};
 use fairlane_core::row::{Failure, Instance, LeaseId, Part, Payload, RunKey};
 use fairlane_core::tenant::Context;
 use fairlane_workflow::{EvalError, Evaluator, Refs, Violation};
@@ -101,9 +101,33 @@ impl Assembly {
             Question::When(when) => Task::When(when.clone()),
             Question::Over(over) => Task::Over(over.clone()),
             Question::Until(until) => Task::Until(until.clone()),
-            Question::ChildInput => Task::With,
+            Question::ChildInput => return self.child_input(subject).await,
         };
         self.run(subject, task).await
+    }
+
+    /// The input of a called run, which must fit the schema of its workflow as a submitted one must.
+    async fn child_input(&self, subject: Subject) -> Result<Value, Unassembled> {
+        let called = match &subject.workflow.step(subject.instance.step).kind {
+            StepKind::Call { workflow, version } => self.0.registry.workflow(workflow, *version),
+            StepKind::Task { .. } | StepKind::Wait(_) => None,
+        };
+        let value = self.run(subject, Task::With).await?;
+        // A workflow that is not there is refused by the cell.
+        let Some(called) = called else { return Ok(value) };
+        let (Some(schema), Value::Input(input)) = (&called.input_schema, &value) else {
+            return Ok(value);
+        };
+        let checked = self.check(schema.clone(), input.clone()).await;
+        match checked.map_err(|_| failed("internal", "the check of the input was broken off"))? {
+            Ok(()) => Ok(value),
+            Err(violations) => {
+                let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
+                let (name, all) = (&called.name, all.join("; "));
+                let message = format!("the input breaks the schema of `{name}`: {all}");
+                Err(failed("input-invalid", &message))
+            }
+        }
     }
 
     /// Whether an output fits its step's schema; the text says what is wrong.

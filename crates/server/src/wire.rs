@@ -183,7 +183,11 @@ fn waiting_out(waiting: &Waiting) -> api::view::Waiting {
             ..with(On::Steps, format!("the end of {}", list(steps)))
         },
         Waiting::Evaluation => with(On::Evaluation, "the value of its expression".to_owned()),
-        Waiting::Gate(refusal) => gate(refusal),
+        Waiting::Gate { refusal, until } => {
+            let waits = gate(refusal);
+            let until = until.map(timestamp);
+            api::view::Waiting { until: waits.until.or(until), ..waits }
+        }
         Waiting::Worker { worker, until } => api::view::Waiting {
             until: Some(timestamp(*until)),
             worker: Some(worker.to_string()),

@@ -220,9 +220,11 @@ impl Cell {
             RunStatus::Completed => State::Done,
             _ if is_abandoned => State::Cancelled,
             status => {
-                let because = ended.failure.as_deref().map_or("", |failure| &failure.message);
-                let message =
-                    format!("the child run {} ended as {status:?}: {because}", ended.key.run);
+                let how = if status == RunStatus::Cancelled { "was cancelled" } else { "failed" };
+                let because = ended.failure.as_deref().map_or(String::new(), |failure| {
+                    format!(": {}: {}", failure.class, failure.message)
+                });
+                let message = format!("the child run {} {how}{because}", ended.key.run);
                 State::Failed(Box::new(fail(class::CHILD_FAILED, &message)))
             }
         };

@@ -210,7 +210,10 @@ pub enum Phase {
 pub enum Waiting {
     Steps(Vec<StepName>),
     Evaluation,
-    Gate(Refusal),
+    Gate {
+        refusal: Refusal,
+        until: Option<Time>,
+    },
     Worker {
         worker: WorkerName,
         until: Time,

@@ -101,7 +101,12 @@ impl Cell {
             State::Evaluating(_) => Waiting::Evaluation,
             State::InLine(bytes) => return Some(self.in_line(at, *bytes)),
             State::Ready { queued: false } => Waiting::Resume,
-            State::Ready { queued: true } => Waiting::Gate(self.refusal(at, waits)),
+            State::Ready { queued: true } => {
+                let is_undo = node.instance.part == Part::Compensation;
+                let bound = if is_undo { None } else { run.step(at.node).timeout.queue };
+                let until = bound.map(|bound| node.since + bound);
+                Waiting::Gate { refusal: self.refusal(at, waits), until }
+            }
             State::Leased(lease) => {
                 Waiting::Worker { worker: lease.worker.clone(), until: lease.deadline }
             }

@@ -275,3 +275,34 @@ async fn a_wait_until_a_time_that_has_passed_ends_at_once() {
     let answer = submit_and_wait(&harness, "wait", json!({ "at": "2020-01-01T00:00:00Z" })).await;
     assert_eq!(answer["output"], json!({ "pause": null }), "{answer}");
 }
+
+#[tokio::test]
+async fn a_call_whose_input_breaks_the_child_s_schema_fails_with_the_place() {
+    let harness = Harness::start().await;
+    let child = "
+workflow: typed
+version: 1
+input:
+  schema: { type: object, properties: { n: { type: integer, minimum: 1 }, s: { type: string } } }
+steps:
+  one:
+    task: t
+";
+    let parent = "
+workflow: parent
+version: 1
+steps:
+  child:
+    call: { workflow: typed }
+    with: { n: input.n, s: input.s }
+";
+    harness.workflow("typed", child).await;
+    harness.workflow("parent", parent).await;
+    let answer = submit_and_wait(&harness, "parent", json!({ "n": 0, "s": 7 })).await;
+    assert_eq!(answer["status"], "failed", "{answer}");
+    assert_eq!(answer["failure"]["class"], "input-invalid");
+    let message = answer["failure"]["message"].as_str().unwrap();
+    assert!(message.contains("/n: ") && message.contains("/s: "), "{message}");
+    let children = harness.operator.get("/v1/tenants/a/runs?workflow=typed").await.ok();
+    assert_eq!(children["items"], json!([]), "no child was begun");
+}

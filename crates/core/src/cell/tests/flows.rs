@@ -193,7 +193,17 @@ fn a_called_workflow_runs_for_the_same_tenant_and_its_end_is_the_steps() {
     desk.evaluate(Ok(Value::Input(payload("{}"))));
     let grants = desk.lease("w");
     desk.fail("w", &grants[0].lease, false);
-    assert!(desk.progress().contains("run: Failed child-failed"));
+    let seen = desk.progress();
+    assert!(seen.contains("run: Failed child-failed the child run "), "{seen}");
+    assert!(seen.contains(" failed: boom: it broke"), "{seen}");
+
+    desk.submit("a", "parent");
+    desk.evaluate(Ok(Value::Input(payload("{}"))));
+    let grants = desk.lease("w");
+    desk.command(&grants[0].lease.key, Command::Cancel);
+    desk.complete("w", &ids(&grants));
+    let seen = desk.progress();
+    assert!(seen.contains(" was cancelled\n"), "{seen}");
 }
 
 #[test]

@@ -66,7 +66,10 @@ fn a_full_queue_of_one_tenant_is_refused_with_a_time_to_come_back() {
 fn a_wait_for_a_slot_a_step_and_a_run_end_at_their_bounds() {
     let queue = Timeouts { queue: Some(Span::from_secs(3)), ..Timeouts::default() };
     let mut desk = desk_of(queue);
-    desk.submit("a", "one");
+    let run = desk.submit("a", "one");
+    let begun = desk.now;
+    let said = desk.explain(&run);
+    assert!(said.contains(&format!("until: Some({:?})", begun + Span::from_secs(3))), "{said}");
     desk.pass(Span::from_secs(3));
     assert!(desk.progress().ends_with("run: Failed queue-timeout no slot was given within 3s\n"));
 
