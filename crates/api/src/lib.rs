@@ -16,6 +16,7 @@ pub mod resource;
 pub mod run;
 pub mod time;
 pub mod view;
+pub mod words;
 pub mod worker;
 pub mod workflow;
 

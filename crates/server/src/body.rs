@@ -1,4 +1,8 @@
 //! Reading requests: bounded bodies, JSON with the place of each mistake, queries, media types.
+//!
+//! - `strict` takes no list for an object.
+
+mod strict;
 
 use std::time::Duration;
 
@@ -7,7 +11,7 @@ use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
-use fairlane_api::Code;
+use fairlane_api::{Code, words};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -15,6 +19,7 @@ use serde_path_to_error::Segment;
 
 use crate::problem::{Refused, pointer_segment};
 use crate::serve::Shared;
+use strict::Strict;
 
 /// Deepest nesting of arrays and objects in a body. Expressions and schema checks recurse over payloads; this
 /// is far above what people write and far below what a stack holds.
@@ -91,7 +96,7 @@ impl<T: DeserializeOwned> FromRequestParts<Shared> for Params<T> {
         match Query::try_from_uri(&parts.uri) {
             Ok(Query(params)) => Ok(Self(params)),
             Err(rejection) => {
-                Err(Refused::new(Code::MalformedRequest).detail(rejection.body_text()))
+                Err(Refused::new(Code::MalformedRequest).detail(query(&rejection.body_text())))
             }
         }
     }
@@ -105,33 +110,53 @@ pub(crate) fn wrong_media_type(expected: &str) -> Refused {
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
     check_depth(bytes)?;
     // The second reading keeps track of the path and is slower; only a wrong body is read twice.
-    serde_json::from_slice(bytes).map_err(|_| explain::<T>(bytes))
+    read_json(bytes).map_err(|_| explain::<T>(bytes))
+}
+
+fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = T::deserialize(Strict(&mut deserializer))?;
+    deserializer.end()?;
+    Ok(value)
 }
 
 fn explain<T: DeserializeOwned>(bytes: &[u8]) -> Refused {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let result = serde_path_to_error::deserialize::<_, T>(&mut deserializer);
-    let Err(error) = result else {
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
+    let Err(cause) = T::deserialize(Strict(tracked)) else {
         return match deserializer.end() {
             Err(error) => Refused::new(Code::MalformedJson).detail(error.to_string()),
             Ok(()) => Refused::internal(&"a body failed to parse once and not twice"),
         };
     };
-    let cause = error.inner();
     if cause.classify() != Category::Data {
         return Refused::new(Code::MalformedJson).detail(cause.to_string());
     }
     let message = cause.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();
-    let pointer = pointer(error.path());
+    let pointer = pointer(&track.path());
     match message.split_once(", expected ") {
         Some((found, expected)) if found.starts_with("unknown field") => {
             Refused::new(Code::UnknownField).detail(found).at(pointer).expected(expected)
         }
-        Some((found, expected)) => {
-            Refused::new(Code::InvalidValue).detail(found).at(pointer).expected(expected)
-        }
+        Some((found, expected)) => Refused::new(Code::InvalidValue)
+            .detail(words::found(found))
+            .at(pointer)
+            .expected(words::expected(expected)),
         None => Refused::new(Code::InvalidValue).detail(message).at(pointer),
+    }
+}
+
+/// What is wrong with a query, from what its reader says: `...: limit: invalid digit found in string`.
+fn query(message: &str) -> String {
+    let message = message.trim_start_matches("Failed to deserialize query string: ");
+    match message.split_once(": ") {
+        Some((name, cause)) if cause.starts_with("invalid digit") => {
+            format!("the parameter `{name}` is not a whole number")
+        }
+        Some((name, cause)) => format!("the parameter `{name}` is wrong: {}", words::found(cause)),
+        None => words::found(message),
     }
 }
 

@@ -17,6 +17,7 @@ mod dry_run;
 mod effects;
 mod engine;
 mod events;
+mod head;
 mod keys;
 pub mod openapi;
 mod page;

@@ -29,6 +29,7 @@ use crate::effects::Effects;
 use crate::engine::Engine;
 use crate::engine::health::State;
 use crate::engine::owner::{Owner, RELOAD_MIN, own};
+use crate::head;
 use crate::problem::Refused;
 use crate::reads::Reads;
 use crate::registry::Registry;
@@ -36,8 +37,6 @@ use crate::used::UsedKeys;
 
 /// Name of the file that an operator's first key is written to.
 pub const OPERATOR_KEY_FILE: &str = "operator.key";
-/// The request line and headers of one request.
-const HEADER_BYTES_MAX: usize = 64 << 10;
 /// A connection on which no complete request head arrives for this long is closed.
 const HEADER_TIME_MAX: Duration = Duration::from_mins(1);
 
@@ -300,7 +299,8 @@ fn write_secret(path: &Path, secret: &str) -> std::io::Result<()> {
 
 /// Accepts connections until the server stops, then waits for those that are open.
 async fn listen(listener: TcpListener, shared: Shared) {
-    let router = crate::openapi::router(shared.clone());
+    let check = axum::middleware::from_fn(head::check);
+    let router = crate::openapi::router(shared.clone()).layer(check);
     let max = u32::try_from(shared.config.connections_max).unwrap_or(u32::MAX);
     let room = Arc::new(Semaphore::new(max as usize));
     loop {
@@ -335,7 +335,7 @@ async fn serve(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME_MAX)
-        .max_buf_size(HEADER_BYTES_MAX)
+        .max_buf_size(head::READ_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

@@ -9,6 +9,8 @@ use fairlane_api::resource::{self as wire, Applied, OrgSpec, TenantSpec, TierSpe
 use fairlane_api::{Code, Problem};
 use fairlane_core::cell::effect::Response;
 use fairlane_core::cell::input::{Configure, Input};
+use fairlane_core::id::TenantId;
+use fairlane_core::plan::Workflow;
 use fairlane_core::tenant::{Context, Org, Tenant, Tier};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -20,6 +22,7 @@ use crate::body::{Json, Params};
 use crate::page::{Paging, page};
 use crate::problem::Refused;
 use crate::problem::rejection::unknown_tenant;
+use crate::registry::Registry;
 use crate::serve::Shared;
 use crate::wire::{burst, burst_out, json, name, path_name, sla, sla_out};
 
@@ -48,13 +51,34 @@ pub(crate) async fn configure(
     resource: Configure,
     DryRun { dry_run }: DryRun,
 ) -> Result<Applied, Refused> {
+    let workflow = match &resource {
+        Configure::Workflow(workflow) => Some(workflow.clone()),
+        _ => None,
+    };
+    let placed = |refused: Refused| match &workflow {
+        Some(workflow) if refused.0.code() == Some(Code::UnknownTenant) => {
+            at_schedule(refused, workflow, &shared.registry)
+        }
+        _ => refused,
+    };
     if dry_run {
-        crate::dry_run::check(&shared.registry, &resource)?;
+        crate::dry_run::check(&shared.registry, &resource).map_err(placed)?;
         return Ok(Applied { changed: false, dry_run });
     }
-    match shared.engine.ask(|reply| Input::Configure(reply, resource)).await? {
+    match shared.engine.ask(|reply| Input::Configure(reply, resource)).await.map_err(placed)? {
         Response::Configured { changed } => Ok(Applied { changed, dry_run }),
         other => Err(Refused::internal(&format!("a declaration was answered by {other:?}"))),
+    }
+}
+
+/// The refusal of a workflow for the tenant of a schedule, with the place of the name.
+fn at_schedule(refused: Refused, workflow: &Workflow, registry: &Registry) -> Refused {
+    let unknown = |tenant: &TenantId| registry.context(tenant).is_none();
+    match workflow.schedules.iter().find(|schedule| unknown(&schedule.tenant)) {
+        Some(schedule) => refused
+            .at(format!("/schedules/{}/tenant", schedule.name))
+            .expected("a tenant that is declared"),
+        None => refused,
     }
 }
 
@@ -128,7 +152,7 @@ async fn put_tier(
         burst: spec.burst.map(burst),
         urgent_share_permille: spec.urgent_share_permille,
         runs_max: spec.runs_max,
-        sla: spec.sla.map(sla),
+        sla: spec.sla.map(sla).transpose()?,
     };
     configure(&shared, Configure::Tier(tier), dry_run).await.map(Answer)
 }
@@ -186,7 +210,7 @@ async fn put_tenant(
         weight: spec.weight,
         cap: spec.cap,
         burst: spec.burst.map(burst),
-        sla: spec.sla.map(sla),
+        sla: spec.sla.map(sla).transpose()?,
         suspended: spec.suspended,
         attributes: attributes(spec.attributes)?,
     };

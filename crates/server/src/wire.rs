@@ -17,6 +17,9 @@ use serde_json::value::RawValue;
 
 use crate::problem::Refused;
 
+/// As long as the longest duration of a workflow: 3,660 days.
+const LATENCY_MS_MAX: u64 = 3_660 * 24 * 60 * 60 * 1_000;
+
 /// Checks a name of the request body.
 pub(crate) fn name<T>(text: &str, pointer: &str) -> Result<T, Refused>
 where
@@ -48,6 +51,18 @@ pub(crate) fn at_most(value: u64, max: u64, pointer: &str) -> Result<(), Refused
         .detail(format!("the value is {value}"))
         .at(pointer)
         .expected(format!("at most {max}")))
+}
+
+/// A number of the request that has a smallest and a largest value.
+fn between(value: u64, [min, max]: [u64; 2], pointer: &str) -> Result<(), Refused> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(Refused::new(Code::OutOfRange)
+        .detail(format!("the value is {value}"))
+        .at(pointer)
+        .expected(format!("{min} to {max}"))
+        .facts(&serde_json::json!({ "value": value, "min": min, "max": max })))
 }
 
 /// A text that is known to be JSON.
@@ -150,8 +165,12 @@ pub(crate) const fn burst_out(burst: Burst) -> api::resource::Burst {
     api::resource::Burst { extra_slots: burst.extra_slots, credit_ms: millis(burst.credit) }
 }
 
-pub(crate) fn sla(sla: api::resource::Sla) -> Sla {
-    Sla { percentile_permille: sla.percentile_permille, latency: Span::from_millis(sla.latency_ms) }
+/// Checks a target; one that every run meets, or none can, is a slip.
+pub(crate) fn sla(sla: api::resource::Sla) -> Result<Sla, Refused> {
+    between(sla.percentile_permille.into(), [1, 1_000], "/sla/percentile_permille")?;
+    between(sla.latency_ms, [1, LATENCY_MS_MAX], "/sla/latency_ms")?;
+    let latency = Span::from_millis(sla.latency_ms);
+    Ok(Sla { percentile_permille: sla.percentile_permille, latency })
 }
 
 pub(crate) const fn sla_out(sla: Sla) -> api::resource::Sla {

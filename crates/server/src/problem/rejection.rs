@@ -106,10 +106,20 @@ impl From<Rejection> for Refused {
 
 /// The fields of the rejection, as an object.
 fn facts(rejection: &Rejection) -> Option<serde_json::Value> {
-    match serde_json::to_value(rejection).ok()? {
-        serde_json::Value::Object(fields) => fields.into_iter().next().map(|(_, facts)| facts),
-        _ => None,
+    let serde_json::Value::Object(fields) = serde_json::to_value(rejection).ok()? else {
+        return None;
+    };
+    fields.into_iter().next().map(|(_, facts)| with_units(facts))
+}
+
+/// Spans are microseconds inside; on the wire they are milliseconds, and say so.
+fn with_units(mut facts: serde_json::Value) -> serde_json::Value {
+    if let Some(fields) = facts.as_object_mut()
+        && let Some(micros) = fields.remove("retry_after").and_then(|span| span.as_u64())
+    {
+        fields.insert("retry_after_ms".to_owned(), micros.div_ceil(1_000).into());
     }
+    facts
 }
 
 /// Missing, or not the caller's: the same answer.

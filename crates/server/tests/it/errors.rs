@@ -180,6 +180,7 @@ async fn a_tenant_has_a_bound_on_live_runs_and_the_platform_too() {
     assert_eq!(reply.refusal().1, "tenant-queue-full");
     assert_eq!(reply.status, 429);
     assert_eq!(reply.problem()["facts"]["max"], 2);
+    assert_eq!(reply.problem()["facts"]["retry_after_ms"], reply.problem()["retry_after_ms"]);
 
     let valve = json!({ "runs_soft": 1, "runs_hard": 2, "bytes_soft": 1000, "bytes_hard": 2000 });
     harness.operator.put("/v1/platform/valve", valve).await.ok();
@@ -210,5 +211,101 @@ async fn an_idempotency_key_means_one_request() {
     for key in ["", "a b", long.as_str()] {
         let reply = send(key, json!({ "workflow": "pair" })).await;
         assert_eq!(reply.refusal().1, "malformed-request", "{key:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_not_taken_for_an_object() {
+    let harness = Harness::start().await;
+    let rows = [
+        (Method::POST, "/v1/tenants/a/runs", r#"["pair",1,"urgent",{}]"#, ""),
+        (Method::PUT, "/v1/orgs/x", "[5,7]", ""),
+        (Method::PUT, "/v1/tiers/x", r#"{"weight":1,"cap":1,"sla":[950,100]}"#, "/sla"),
+        (
+            Method::POST,
+            "/v1/worker/exchange",
+            r#"{"worker":"w","pool":"main","slots":1,"report":[["l"]]}"#,
+            "/report/0",
+        ),
+    ];
+    for (method, path, body, pointer) in rows {
+        let reply = harness.operator.send_json(method, path, body).await;
+        assert_eq!(reply.refusal(), (422, "invalid-value".into(), pointer.into()), "{body}");
+        assert_eq!(reply.problem()["expected"], "an object", "{body}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_in_words_of_the_api() {
+    let harness = Harness::start().await;
+    let operator = &harness.operator;
+    let whole = "a whole number from 0 to 4294967295";
+    for (path, body, expected) in [
+        ("/v1/orgs/x", r#"{"weight":"x"}"#, whole),
+        ("/v1/orgs/x", r#"{"weight":-1}"#, whole),
+        ("/v1/orgs/x", "7", "an object"),
+        ("/v1/tenants/c", r#"{"org":7}"#, "a text"),
+    ] {
+        let reply = operator.send_json(Method::PUT, path, body).await;
+        assert_eq!(reply.problem()["expected"], expected, "{body}");
+    }
+    let reply = operator.get("/v1/orgs?limit=x").await;
+    assert_eq!(reply.refusal(), (400, "malformed-request".into(), String::new()));
+    assert_eq!(reply.problem()["detail"], "the parameter `limit` is not a whole number");
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_utf_8_is_malformed() {
+    let harness = Harness::start().await;
+    for path in ["/v1/tenants/a/runs/%FF", "/v1/tenants/%ff", "/v1/orgs/%C3%28", "/%FF"] {
+        let reply = harness.operator.get(path).await;
+        assert_eq!(reply.refusal(), (400, "malformed-request".into(), String::new()), "{path}");
+    }
+    assert_eq!(harness.operator.get("/v1/orgs/%C3%A4").await.status, 404);
+}
+
+#[tokio::test]
+async fn headers_beyond_their_bound_are_refused_with_a_problem() {
+    let harness = Harness::start().await;
+    let send = async |bytes: usize| {
+        let mut request = harness.operator.request(Method::GET, "/v1/orgs", "");
+        request.headers_mut().insert("x-large", "x".repeat(bytes).parse().unwrap());
+        harness.operator.send(request).await
+    };
+    assert_eq!(send(60_000).await.status, 200);
+    for bytes in [66_000, 120_000] {
+        let reply = send(bytes).await;
+        assert_eq!(reply.refusal(), (431, "malformed-request".into(), String::new()), "{bytes}");
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_cannot_be_met_or_missed_is_refused() {
+    let harness = Harness::start().await;
+    for (sla, pointer) in [
+        (json!({ "percentile_permille": 950, "latency_ms": 0 }), "/sla/latency_ms"),
+        (json!({ "percentile_permille": 0, "latency_ms": 5 }), "/sla/percentile_permille"),
+        (json!({ "percentile_permille": 1_001, "latency_ms": 5 }), "/sla/percentile_permille"),
+    ] {
+        for (path, mut body) in [
+            ("/v1/tiers/x", json!({ "weight": 1, "cap": 1 })),
+            ("/v1/tenants/a", json!({ "org": "org", "tier": "standard" })),
+        ] {
+            body["sla"] = sla.clone();
+            let reply = harness.operator.put(path, body).await;
+            assert_eq!(reply.refusal(), (422, "out-of-range".into(), pointer.into()), "{sla}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_schedule_for_a_tenant_that_is_not_there_is_refused_with_the_place() {
+    let harness = Harness::start().await;
+    let text = "workflow: w\nversion: 1\nsteps: { one: { task: t, pool: main } }\nschedules:\n  \
+        daily: { tenant: a, cron: 0 6 * * * }\n  nightly: { tenant: nil, cron: 0 2 * * * }\n";
+    for path in ["/v1/workflows/w", "/v1/workflows/w?dry_run=true"] {
+        let reply = harness.operator.put_yaml(path, text).await;
+        let place = "/schedules/nightly/tenant".to_owned();
+        assert_eq!(reply.refusal(), (422, "unknown-tenant".into(), place), "{path}");
     }
 }
