@@ -22,7 +22,7 @@ use crate::mistake::{self, Mistake};
 use crate::printer::Printer;
 use crate::target::Target;
 use references::Names;
-use resource::{Declaration, Kind};
+use resource::{Declaration, Kind, MISTAKES_MAX};
 use set::Set;
 
 /// Requests under way at once.
@@ -109,17 +109,28 @@ async fn check(
     set: &Set,
     mut mistakes: Vec<Mistake>,
 ) -> anyhow::Result<()> {
-    match refusals(client, printer, set).await {
+    let mut doubts = Vec::new();
+    match refusals(client, printer, set, &mut doubts).await {
         Ok(refusals) => mistakes.extend(refusals),
         // What the files have is worth saying before that the server cannot be asked.
         Err(_) if !mistakes.is_empty() => {}
         Err(error) => return Err(error),
     }
-    mistake::report(printer, mistakes)
+    mistake::report(printer, mistakes)?;
+    for doubt in doubts {
+        printer.note(&doubt);
+    }
+    Ok(())
 }
 
-async fn refusals(client: &Client, printer: Printer, set: &Set) -> anyhow::Result<Vec<Mistake>> {
+async fn refusals(
+    client: &Client,
+    printer: Printer,
+    set: &Set,
+    doubts: &mut Vec<String>,
+) -> anyhow::Result<Vec<Mistake>> {
     let names = Names::read(client, set).await?;
+    doubts.extend(set.all().flat_map(|declaration| names.doubts(declaration)));
     let bar = printer.bar(set.len() as u64, "checking");
     let mut mistakes: Vec<Mistake> =
         set.all().flat_map(|declaration| names.missing(declaration)).collect();
@@ -127,13 +138,29 @@ async fn refusals(client: &Client, printer: Printer, set: &Set) -> anyhow::Resul
         match answer {
             Ok(_) => {}
             Err(Error::Problem(problem)) if is_mistake(&problem) => {
-                mistakes.extend(set.refused(&declaration, &problem));
+                mistakes.extend(Set::refused(&declaration, &problem));
+                mistakes.extend(further(client, &declaration, &problem).await);
             }
             Err(error) => return Err(error.into()),
         }
     }
     bar.finish_and_clear();
     Ok(mistakes)
+}
+
+/// What else the server would refuse: it says one thing at a time, so it is asked again without that.
+async fn further(client: &Client, declaration: &Declaration, first: &Problem) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    let mut mended: Vec<String> = first.pointer.iter().cloned().collect();
+    while (1..MISTAKES_MAX).contains(&mended.len())
+        && let Some(rest) = declaration.mended(&mended)
+        && let Err(Error::Problem(problem)) = rest.put(client, Write::Check).await
+        && let Some(pointer) = problem.pointer.clone().filter(|pointer| !mended.contains(pointer))
+    {
+        mistakes.extend(Set::refused(declaration, &problem));
+        mended.push(pointer);
+    }
+    mistakes
 }
 
 /// Declares all of it, what others refer to first.

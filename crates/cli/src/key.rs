@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use fairlane_api::key::{self, NewKey, Role};
+use fairlane_client::Client;
 use serde_json::json;
 
 use crate::table::Table;
@@ -57,6 +58,9 @@ impl Key {
         let (client, printer) = (target.client()?, target.printer());
         match self.verb {
             Verb::Create(create) => {
+                for pool in unknown_pools(&client, &create.role).await? {
+                    printer.note(&format!("No pool is named `{pool}` yet."));
+                }
                 let created = client.create_key(&create.into_new()).await?;
                 printer.data(&created, |created| created.secret.clone())?;
                 printer.note("This key is not stored and cannot be shown again.");
@@ -69,6 +73,17 @@ impl Key {
             }
         }
     }
+}
+
+/// A key may come before its pools; more often the name is a slip.
+async fn unknown_pools(client: &Client, role: &For) -> anyhow::Result<Vec<String>> {
+    let For::Worker { pools } = role else { return Ok(Vec::new()) };
+    if pools.is_empty() {
+        return Ok(Vec::new());
+    }
+    let known = client.pools().await?;
+    let is_unknown = |pool: &&String| known.iter().all(|known| known.name != **pool);
+    Ok(pools.iter().filter(is_unknown).cloned().collect())
 }
 
 impl Create {

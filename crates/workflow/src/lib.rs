@@ -15,12 +15,12 @@ mod schedule;
 mod schema;
 mod scope;
 mod span;
-mod tree;
+pub mod tree;
 
 pub use definition::{Files, Known, Source, inline, no_files, parse, without_schedules};
 pub use evaluate::{EvalError, Evaluator};
 pub use expr::{Fault, Refs};
-pub use mistake::{Code, MISTAKES_MAX, Mistake};
+pub use mistake::{Code, MISTAKES_MAX, Mistake, Position};
 pub use schedule::next_fire;
 pub use schema::{SCHEMA_BYTES_MAX, VIOLATIONS_MAX, Violation};
 pub use scope::{Item, STATUSES, Scope, StepResult};

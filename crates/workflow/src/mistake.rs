@@ -107,9 +107,9 @@ impl Serialize for Code {
 
 /// A place in a file, both numbers from 1; columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Position {
-    pub(crate) line: u32,
-    pub(crate) column: u32,
+pub struct Position {
+    pub line: u32,
+    pub column: u32,
 }
 
 impl Position {

@@ -9,10 +9,11 @@ mod yaml;
 
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use crate::mistake::{Code, Position};
+use crate::mistake::{Code, MISTAKES_MAX, Mistake, Position};
 
 /// Largest source text. A workflow of the most steps that are allowed is a third of it.
 pub const SOURCE_BYTES_MAX: usize = 1024 * 1024;
@@ -31,17 +32,17 @@ pub enum Format {
 
 /// A value and where it stands.
 #[derive(Debug)]
-pub(crate) struct Node {
-    pub(crate) at: Position,
+pub struct Node {
+    pub at: Position,
     /// JSON pointer.
-    pub(crate) path: String,
+    pub path: String,
     /// Bytes of the source that the value takes, for texts; else empty.
     pub(crate) range: Range<usize>,
-    pub(crate) value: Value,
+    pub value: Value,
 }
 
 #[derive(Debug)]
-pub(crate) enum Value {
+pub enum Value {
     Null,
     Bool(bool),
     /// As JSON writes it; finite.
@@ -52,10 +53,11 @@ pub(crate) enum Value {
 }
 
 #[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) key: String,
-    pub(crate) at: Position,
-    pub(crate) node: Node,
+pub struct Entry {
+    pub key: String,
+    /// Where the key stands.
+    pub at: Position,
+    pub node: Node,
 }
 
 /// Something wrong with the text itself.
@@ -80,6 +82,26 @@ pub(crate) fn read(source: &str, format: Format, file: &str) -> (Option<Node>, V
         };
         return (None, vec![flaw]);
     }
+    read_text(source, format, file)
+}
+
+/// The tree of a text of any size that need not be a workflow, and all mistakes of the text itself.
+pub fn read_any(source: &str, format: Format, file: &str) -> (Option<Node>, Vec<Mistake>) {
+    let (root, flaws) = read_text(source, format, file);
+    let file: Arc<str> = Arc::from(file);
+    let mistakes = flaws.into_iter().take(MISTAKES_MAX).map(|flaw| Mistake {
+        file: file.clone(),
+        line: flaw.at.line,
+        column: flaw.at.column,
+        path: flaw.path,
+        code: flaw.code,
+        message: flaw.message,
+        expected: flaw.expected,
+    });
+    (root, mistakes.collect())
+}
+
+fn read_text(source: &str, format: Format, file: &str) -> (Option<Node>, Vec<Flaw>) {
     let mut flaws = Vec::new();
     let outcome = match resolve(format, source, file) {
         Format::Json => json::read(source, &mut flaws),

@@ -5,11 +5,9 @@ use std::path::Path;
 
 use anyhow::Context;
 use fairlane_core::id::PoolName;
-use fairlane_core::plan::Workflow;
-use fairlane_workflow::{Format, Known, Source, no_files, parse};
-use serde_json::Value;
+use fairlane_core::plan::{StepKind, Workflow};
+use fairlane_workflow::{Format, Known, Source, inline, no_files, parse};
 
-use super::located;
 use crate::mistake::Mistake;
 
 /// A definition without mistakes.
@@ -20,14 +18,16 @@ pub(crate) struct Definition {
     /// How many steps it has.
     pub(crate) steps: usize,
     pub(super) file: String,
-    /// What is sent. The author's text, unless it names files: their content then stands in it, since the
+    /// What is sent: the author's text, with the content of the files that it names in their place, since the
     /// server reads no files.
     pub(super) text: String,
     pub(super) format: Format,
     /// What the author wrote.
     original: String,
-    /// Tenants of its schedules.
-    pub(super) tenants: BTreeSet<String>,
+    /// Its schedules, each with its tenant.
+    pub(super) schedules: Vec<(String, String)>,
+    /// The steps that call other workflows, and which.
+    pub(super) calls: Vec<(String, String)>,
 }
 
 impl Definition {
@@ -49,17 +49,26 @@ impl Definition {
                 .map_err(|error| format!("the file {name:?} cannot be read: {error}"))
         };
         let workflow = read(&file, text, &Known::default(), &files)?;
-        let tenants = workflow.schedules.iter().map(|schedule| schedule.tenant.to_string());
-        let (sent, format) =
-            self_contained(&file, text, &files).map_err(|mistake| vec![mistake])?;
+        let schedules = workflow.schedules.iter();
+        let schedules =
+            schedules.map(|schedule| (schedule.name.to_string(), schedule.tenant.to_string()));
+        let calls = workflow.steps.iter().filter_map(|step| match &step.kind {
+            StepKind::Call { workflow, .. } => Some((step.name.to_string(), workflow.to_string())),
+            StepKind::Task { .. } | StepKind::Wait(_) => None,
+        });
+        let source = Source { text, format: Format::Auto, file: &file };
+        let sent = inline(&source, &files).map_err(from_reader)?;
+        let is_json = Path::new(&file).extension().is_some_and(|ending| ending == "json")
+            || text.trim_start().starts_with('{');
         Ok(Self {
             name: workflow.name.to_string(),
             version: workflow.version,
             steps: workflow.steps.len(),
-            tenants: tenants.collect(),
+            schedules: schedules.collect(),
+            calls: calls.collect(),
             file,
             text: sent,
-            format,
+            format: if is_json { Format::Json } else { Format::Yaml },
             original: text.to_owned(),
         })
     }
@@ -86,55 +95,15 @@ fn read(
     files: &fairlane_workflow::Files<'_>,
 ) -> Result<Workflow, Vec<Mistake>> {
     let source = Source { text, format: Format::Auto, file };
-    parse(&source, known, files)
-        .map_err(|mistakes| mistakes.into_iter().map(Mistake::from).collect())
+    parse(&source, known, files).map_err(from_reader)
 }
 
-/// The definition with the schemas in it that it names by file.
-fn self_contained(
-    file: &str,
-    text: &str,
-    files: &impl Fn(&str) -> Result<String, String>,
-) -> Result<(String, Format), Mistake> {
-    let is_json = Path::new(file).extension().is_some_and(|ending| ending == "json")
-        || text.trim_start().starts_with('{');
-    let written = if is_json { Format::Json } else { Format::Yaml };
-    let mut value = located::read(file, text)?.to_json();
-    let mut inlined = false;
-    for schema in schemas(&mut value) {
-        let Some(name) = schema.as_str() else { continue };
-        // It was read a moment ago; one that is gone since stays a name, which the server refuses.
-        if let Some(content) = files(name).ok().and_then(|text| serde_json::from_str(&text).ok()) {
-            *schema = content;
-            inlined = true;
-        }
-    }
-    if inlined { Ok((value.to_string(), Format::Json)) } else { Ok((text.to_owned(), written)) }
-}
-
-/// The places where the format has a schema.
-fn schemas(definition: &mut Value) -> Vec<&mut Value> {
-    let Some(fields) = definition.as_object_mut() else { return Vec::new() };
-    let mut found = Vec::new();
-    for (field, value) in fields {
-        match field.as_str() {
-            "input" => found.extend(value.get_mut("schema")),
-            "steps" => {
-                let steps = value.as_object_mut().into_iter().flatten();
-                found.extend(
-                    steps.filter_map(|(_, step)| step.get_mut("output")?.get_mut("schema")),
-                );
-            }
-            _ => {}
-        }
-    }
-    found
+fn from_reader(mistakes: Vec<fairlane_workflow::Mistake>) -> Vec<Mistake> {
+    mistakes.into_iter().map(Mistake::from).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -145,9 +114,8 @@ mod tests {
         let text = "workflow: loan\nversion: 1\ninput: { schema: loan.schema.json }\n\
             steps:\n  verify: { task: verify }\n";
         let definition = Definition::parse(&path, text).unwrap();
-        assert_eq!(definition.format, Format::Json);
-        let sent: Value = serde_json::from_str(&definition.text).unwrap();
-        assert_eq!(sent["input"]["schema"], json!({ "type": "object" }));
+        assert_eq!(definition.format, Format::Yaml);
+        assert_eq!(definition.text, text.replace("loan.schema.json", r#"{"type":"object"}"#));
     }
 
     #[test]

@@ -1,11 +1,9 @@
 //! A YAML or JSON file as a tree whose values know their places, so that a mistake can be shown where it is.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use fairlane_workflow::{Format, Position, tree};
 use serde_json::Value;
-use serde_saphyr::{Location, Spanned};
 
 use crate::mistake::Mistake;
 
@@ -34,22 +32,36 @@ pub(super) struct Entry {
     pub(super) value: Located,
 }
 
-/// Reads a file. The error is the first mistake of its syntax: what follows one means nothing.
-pub(super) fn read(file: &str, text: &str) -> Result<Located, Mistake> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-        let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or_default().to_owned();
-        let (line, column) = error.location().map_or((1, 1), |location| place(&location));
-        Mistake {
-            file: file.to_owned(),
-            line,
-            column,
-            message,
-            expected: Some("YAML or JSON".to_owned()),
-            code: "syntax".to_owned(),
-        }
-    })
+/// Reads a file: the tree, unless the text makes none, and everything that is wrong with the text itself.
+pub(super) fn read(file: &str, text: &str) -> (Option<Located>, Vec<Mistake>) {
+    let (root, mistakes) = tree::read_any(text, Format::Auto, file);
+    (root.map(Located::from), mistakes.into_iter().map(Mistake::from).collect())
+}
+
+impl From<tree::Node> for Located {
+    fn from(node: tree::Node) -> Self {
+        let content = match node.value {
+            tree::Value::List(items) => Content::List(items.into_iter().map(Self::from).collect()),
+            tree::Value::Object(entries) => {
+                let entry = |entry: tree::Entry| {
+                    (entry.key, Entry { at: place(entry.at), value: Self::from(entry.node) })
+                };
+                Content::Object(entries.into_iter().map(entry).collect())
+            }
+            tree::Value::Null => Content::Scalar(Value::Null),
+            tree::Value::Bool(value) => Content::Scalar(value.into()),
+            tree::Value::Text(text) => Content::Scalar(text.into()),
+            // The reader keeps only numbers that JSON has.
+            tree::Value::Number(text) => {
+                Content::Scalar(serde_json::from_str(&text).unwrap_or(Value::Null))
+            }
+        };
+        Self { at: place(node.at), content }
+    }
+}
+
+const fn place(at: Position) -> Place {
+    (at.line, at.column)
 }
 
 impl Located {
@@ -102,88 +114,6 @@ impl Located {
     }
 }
 
-fn place(location: &Location) -> Place {
-    let number = |value: u64| u32::try_from(value).unwrap_or(u32::MAX).max(1);
-    (number(location.line()), number(location.column()))
-}
-
-impl<'de> Deserialize<'de> for Located {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Spanned { value: content, referenced, .. } =
-            Spanned::<Content>::deserialize(deserializer)?;
-        Ok(Self { at: place(&referenced), content })
-    }
-}
-
-impl<'de> Deserialize<'de> for Content {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ContentVisitor)
-    }
-}
-
-struct ContentVisitor;
-
-impl<'de> Visitor<'de> for ContentVisitor {
-    type Value = Content;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value that JSON can say")
-    }
-
-    fn visit_unit<E>(self) -> Result<Content, E> {
-        Ok(Content::Scalar(Value::Null))
-    }
-
-    fn visit_none<E>(self) -> Result<Content, E> {
-        Ok(Content::Scalar(Value::Null))
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Content, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Content, E> {
-        Ok(Content::Scalar(value.into()))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Content, E> {
-        Ok(Content::Scalar(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Content, E> {
-        Ok(Content::Scalar(value.into()))
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Content, E> {
-        let number =
-            serde_json::Number::from_f64(value).ok_or_else(|| E::custom("not a finite number"))?;
-        Ok(Content::Scalar(Value::Number(number)))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Content, E> {
-        Ok(Content::Scalar(value.into()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Content, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Content::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Content, A::Error> {
-        let mut object = BTreeMap::new();
-        while let Some(key) = entries.next_key::<Spanned<String>>()? {
-            let entry = Entry { at: place(&key.referenced), value: entries.next_value()? };
-            if object.insert(key.value.clone(), entry).is_some() {
-                return Err(A::Error::custom(format!("`{}` is given twice", key.value)));
-            }
-        }
-        Ok(Content::Object(object))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -193,19 +123,25 @@ mod tests {
     const FILE: &str =
         "tiers:\n  free:\n    weight: 1\n    cap: 3 # slots\npools: {a/b: {slots: [1, \"2\"]}}\n";
 
+    fn good(text: &str) -> Located {
+        let (root, mistakes) = read("f", text);
+        assert_eq!(mistakes, []);
+        root.unwrap()
+    }
+
     #[test]
     fn values_are_what_json_would_call_them() {
-        let located = read("f", FILE).unwrap();
+        let located = good(FILE);
         let value = json!({
             "tiers": { "free": { "weight": 1, "cap": 3 } }, "pools": { "a/b": { "slots": [1, "2"] } }
         });
         assert_eq!(located.to_json(), value);
-        assert_eq!(read("f", &value.to_string()).unwrap().to_json(), value);
+        assert_eq!(good(&value.to_string()).to_json(), value);
     }
 
     #[test]
     fn every_value_and_key_knows_its_place() {
-        let located = read("f", FILE).unwrap();
+        let located = good(FILE);
         for (pointer, value, key) in [
             ("/tiers/free/cap", (4, 10), (4, 5)),
             ("/tiers/free", (3, 5), (2, 3)),
@@ -218,9 +154,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_yaml_is_said_with_its_place() {
-        let mistake = read("f", "tiers:\n  a: [1\nb: 2\n").unwrap_err();
-        assert_eq!((mistake.code.as_str(), mistake.line), ("syntax", 3));
-        assert!(read("f", "a: 1\na: 2\n").is_err(), "a key twice");
+    fn what_is_wrong_with_the_text_is_said_with_its_place() {
+        let (root, mistakes) = read("f", "tiers:\n  a: [1\nb: 2\n");
+        assert!(root.is_none());
+        assert_eq!((mistakes[0].code.as_str(), mistakes[0].line), ("syntax", 3));
+        let (root, mistakes) = read("f", "a: 1\na: 2\n");
+        assert_eq!(root.unwrap().to_json(), json!({ "a": 1 }));
+        assert_eq!((mistakes[0].code.as_str(), mistakes[0].line), ("duplicate", 2));
     }
 }

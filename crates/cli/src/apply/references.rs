@@ -14,6 +14,8 @@ pub(super) struct Names {
     orgs: BTreeSet<String>,
     tiers: BTreeSet<String>,
     pools: BTreeSet<String>,
+    tenants: BTreeSet<String>,
+    workflows: BTreeSet<String>,
 }
 
 impl Names {
@@ -28,12 +30,21 @@ impl Names {
         if set.has_any(Kind::Workflow) {
             names.pools = client.pools().await?.into_iter().map(|pool| pool.name).collect();
         }
+        if set.definitions().any(|definition| !definition.schedules.is_empty()) {
+            names.tenants = client.tenants().await?.into_iter().map(|tenant| tenant.id).collect();
+        }
+        if set.definitions().any(|definition| !definition.calls.is_empty()) {
+            let workflows = client.workflows().await?.into_iter();
+            names.workflows = workflows.map(|workflow| workflow.name).collect();
+        }
         for (kind, name) in set.names() {
             match kind {
                 Kind::Org => names.orgs.insert(name.to_owned()),
                 Kind::Tier => names.tiers.insert(name.to_owned()),
                 Kind::Pool => names.pools.insert(name.to_owned()),
-                Kind::Valve | Kind::Tenant | Kind::Workflow => false,
+                Kind::Tenant => names.tenants.insert(name.to_owned()),
+                Kind::Workflow => names.workflows.insert(name.to_owned()),
+                Kind::Valve => false,
             };
         }
         Ok(names)
@@ -58,8 +69,34 @@ impl Names {
                 }
                 mistakes
             }
-            Spec::Workflow(definition) => definition.check_pools(&self.pools),
+            Spec::Workflow(definition) => {
+                let mut mistakes = definition.check_pools(&self.pools);
+                for (schedule, tenant) in &definition.schedules {
+                    if !self.tenants.contains(tenant) {
+                        let pointer = format!("/schedules/{schedule}/tenant");
+                        mistakes.push(mistake(&pointer, "unknown-tenant", "tenant", tenant));
+                    }
+                }
+                mistakes
+            }
             Spec::Org(_) | Spec::Tier(_) | Spec::Pool(_) | Spec::Valve(_) => Vec::new(),
         }
+    }
+
+    /// What a declaration refers to and may still come to be.
+    pub(super) fn doubts(&self, declaration: &Declaration) -> Vec<String> {
+        let Spec::Workflow(definition) = &declaration.spec else { return Vec::new() };
+        let unknown =
+            definition.calls.iter().filter(|(_, called)| !self.workflows.contains(called));
+        let doubt = |(step, called): &(String, String)| {
+            let origin = &declaration.origin;
+            let (line, column) = origin.place(&format!("/steps/{step}/call/workflow"));
+            format!(
+                "{}:{line}:{column}: no workflow is named `{called}` yet; \
+                 a run that comes to this step fails until there is one",
+                origin.file
+            )
+        };
+        unknown.map(doubt).collect()
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use fairlane_api::Problem;
 use fairlane_api::resource::{OrgSpec, PoolSpec, TenantSpec, TierSpec, ValveSpec};
+use fairlane_api::{Problem, words};
 use fairlane_client::{self as client, Client, Error, Write};
 use fairlane_core::id::{OrgId, PoolName, TenantId, TierName};
 use fairlane_workflow::Format;
@@ -15,7 +15,7 @@ use super::located::{Located, Place};
 use crate::mistake::Mistake;
 
 /// Mistakes that are looked for in one declaration.
-const MISTAKES_MAX: usize = 20;
+pub(super) const MISTAKES_MAX: usize = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
@@ -65,6 +65,8 @@ pub(super) enum Spec {
 pub(super) struct Declaration {
     pub(super) name: String,
     pub(super) spec: Spec,
+    /// What the spec was read from; of a workflow nothing.
+    pub(super) value: Value,
     pub(super) origin: Origin,
 }
 
@@ -112,11 +114,27 @@ impl Declaration {
 
     /// What the server refused, where it stands in the file.
     pub(super) fn mistakes(&self, problem: &Problem) -> Vec<Mistake> {
-        if let Spec::Workflow(definition) = &self.spec {
+        if let Spec::Workflow(definition) = &self.spec
+            && !problem.mistakes.is_empty()
+        {
             return Mistake::in_workflow(&definition.file, problem);
         }
         let pointer = problem.pointer.as_deref().unwrap_or_default();
         vec![Mistake::refused(&self.origin.file, self.origin.place(pointer), problem)]
+    }
+}
+
+impl Declaration {
+    /// The same with other numbers in these places, for the server to find what else is wrong.
+    pub(super) fn mended(&self, pointers: &[String]) -> Option<Self> {
+        let mut value = self.value.clone();
+        for pointer in pointers {
+            let wrong = value.pointer_mut(pointer).filter(|wrong| wrong.is_number())?;
+            *wrong = Value::from(1);
+        }
+        let (read, mistakes) = read(self.kind(), &self.name, value, &self.origin);
+        let (spec, value) = read.filter(|_| mistakes.is_empty())?;
+        Some(Self { name: self.name.clone(), spec, value, origin: self.origin.clone() })
     }
 }
 
@@ -147,26 +165,28 @@ impl Origin {
     }
 }
 
-/// Reads a declaration, or finds everything that is wrong with it.
+/// Reads a declaration: all that is wrong with it, and what is left of it without that, if it can stand so.
 pub(super) fn read(
     kind: Kind,
     name: &str,
     value: Value,
     origin: &Origin,
-) -> Result<Spec, Vec<Mistake>> {
+) -> (Option<(Spec, Value)>, Vec<Mistake>) {
     if let Some(mistake) = wrong_name(kind, name, origin) {
-        return Err(vec![mistake]);
+        return (None, vec![mistake]);
     }
     // Nothing behind the name is a declaration that leaves all to the defaults.
     let value = if value.is_null() { Value::Object(serde_json::Map::new()) } else { value };
-    match kind {
-        Kind::Org => spec(value, origin).map(Spec::Org),
-        Kind::Tier => spec(value, origin).map(Spec::Tier),
-        Kind::Pool => spec(value, origin).map(Spec::Pool),
-        Kind::Valve => spec(value, origin).map(Spec::Valve),
-        Kind::Tenant => spec(value, origin).map(Spec::Tenant),
-        Kind::Workflow => Err(Vec::new()),
-    }
+    let mut reading = Reading { value, mistakes: Vec::new(), taken: Vec::new(), made: Vec::new() };
+    let spec = match kind {
+        Kind::Org => reading.spec(origin).map(Spec::Org),
+        Kind::Tier => reading.spec(origin).map(Spec::Tier),
+        Kind::Pool => reading.spec(origin).map(Spec::Pool),
+        Kind::Valve => reading.spec(origin).map(Spec::Valve),
+        Kind::Tenant => reading.spec(origin).map(Spec::Tenant),
+        Kind::Workflow => None,
+    };
+    (spec.map(|spec| (spec, reading.value)), reading.mistakes)
 }
 
 fn wrong_name(kind: Kind, name: &str, origin: &Origin) -> Option<Mistake> {
@@ -182,30 +202,66 @@ fn wrong_name(kind: Kind, name: &str, origin: &Origin) -> Option<Mistake> {
     Some(origin.mistake(origin.key_place(""), "bad-name", message, expected))
 }
 
-/// Takes out what is wrong, one after the other, to find what else is.
-fn spec<T: DeserializeOwned>(mut value: Value, origin: &Origin) -> Result<T, Vec<Mistake>> {
-    let mut mistakes = Vec::new();
-    while mistakes.len() < MISTAKES_MAX {
-        let error = match parse::<T>(&value) {
-            Ok(spec) if mistakes.is_empty() => return Ok(spec),
-            Ok(_) => break,
-            Err(error) => error,
-        };
-        let is_missing = error.code == "missing-field";
-        let taken_out = take_out(&mut value, &error.pointer);
-        // A field that was taken out before is missing now: that is no news.
-        if !is_missing || mistakes.is_empty() {
-            let at = match error.code {
-                "unknown-field" => origin.key_place(&error.pointer),
-                _ => origin.place(&error.pointer),
-            };
-            mistakes.push(origin.mistake(at, error.code, error.message, error.expected));
+/// Takes out what is wrong and fills in what is missing, one after the other, to find what else is.
+struct Reading {
+    value: Value,
+    mistakes: Vec<Mistake>,
+    /// Pointers to what was taken out. It is missing then: that is no news.
+    taken: Vec<String>,
+    /// Pointers to what was filled in.
+    made: Vec<String>,
+}
+
+impl Reading {
+    fn spec<T: DeserializeOwned>(&mut self, origin: &Origin) -> Option<T> {
+        if !self.value.is_object() {
+            let found = if self.value.is_array() { "a list" } else { "a single value" };
+            let expected = Some("an object".to_owned());
+            let message = format!("this is {found}");
+            self.mistakes.push(origin.mistake(
+                origin.place(""),
+                "invalid-value",
+                message,
+                expected,
+            ));
+            return None;
         }
-        if is_missing || !taken_out {
-            break;
+        while self.mistakes.len() < MISTAKES_MAX {
+            match parse::<T>(&self.value) {
+                Ok(spec) => return self.made.is_empty().then_some(spec),
+                Err(wrong) => self.mend(wrong, origin)?,
+            }
         }
+        None
     }
-    Err(mistakes)
+
+    /// Makes the value right in one place; `None` if that cannot be done.
+    fn mend(&mut self, wrong: Wrong, origin: &Origin) -> Option<()> {
+        let Wrong { pointer, code, message, expected } = wrong;
+        if let Some(field) = message.strip_prefix("missing field `") {
+            let missing = format!("{pointer}/{}", escape(field.trim_end_matches('`')));
+            if !self.taken.contains(&missing) {
+                self.mistakes.push(origin.mistake(origin.place(&pointer), code, message, expected));
+            }
+            put(&mut self.value, &missing, Value::from(1))?;
+            self.made.push(missing);
+            return Some(());
+        }
+        if self.made.contains(&pointer) {
+            // Not a number, then.
+            let made = self.value.pointer_mut(&pointer).filter(|made| made.is_number())?;
+            *made = Value::from("x");
+            return Some(());
+        }
+        let at = match code {
+            "unknown-field" => origin.key_place(&pointer),
+            _ => origin.place(&pointer),
+        };
+        self.mistakes.push(origin.mistake(at, code, message, expected));
+        let taken_out = take_out(&mut self.value, &pointer);
+        self.taken.push(pointer);
+        taken_out.then_some(())
+    }
 }
 
 struct Wrong {
@@ -238,7 +294,8 @@ fn parse<T: DeserializeOwned>(value: &Value) -> Result<T, Wrong> {
         {
             pointer = format!("{pointer}/{field}");
         }
-        Wrong { pointer, code, message: found.to_owned(), expected }
+        let expected = expected.map(|expected| words::expected(&expected));
+        Wrong { pointer, code, message: words::found(found), expected }
     })
 }
 
@@ -257,6 +314,14 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
 
 pub(super) fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
+}
+
+/// Adds a value at the pointer, if there is an object to add it to.
+fn put(value: &mut Value, pointer: &str, new: Value) -> Option<()> {
+    let (parent, key) = pointer.rsplit_once('/')?;
+    let fields = value.pointer_mut(parent)?.as_object_mut()?;
+    fields.insert(key.replace("~1", "/").replace("~0", "~"), new);
+    Some(())
 }
 
 /// Removes the value at the pointer. False: it is the whole.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use fairlane_api::{Code, Problem};
+use serde_json::Value;
 
 use super::Definition;
 use super::located::{self, Located};
@@ -17,7 +18,8 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Set {
-    /// By kind and name; of a workflow also by version.
+    /// By kind and name; of a workflow also by version. One with mistakes is here as far as it can be read, so
+    /// that the server can be asked about the rest of it.
     declarations: BTreeMap<(Kind, String, u32), Arc<Declaration>>,
     /// Also of declarations that have mistakes: what refers to them has none.
     names: BTreeSet<(Kind, String)>,
@@ -57,19 +59,22 @@ impl Set {
         self.names.iter().map(|(kind, name)| (*kind, name.as_str()))
     }
 
+    pub(super) fn definitions(&self) -> impl Iterator<Item = &Definition> {
+        self.all().filter_map(|declaration| match &declaration.spec {
+            Spec::Workflow(definition) => Some(definition),
+            _ => None,
+        })
+    }
+
     pub(super) fn has_any(&self, kind: Kind) -> bool {
         self.declarations.values().any(|declaration| declaration.kind() == kind)
     }
 
     /// What a refusal of the server says about the files, beyond the names that are checked for the whole set.
-    pub(super) fn refused(&self, declaration: &Declaration, problem: &Problem) -> Vec<Mistake> {
+    pub(super) fn refused(declaration: &Declaration, problem: &Problem) -> Vec<Mistake> {
         match (&declaration.spec, problem.code()) {
-            (Spec::Tenant(_), Some(Code::UnknownOrg | Code::UnknownTier)) => Vec::new(),
-            (Spec::Workflow(definition), Some(Code::UnknownTenant))
-                if definition.tenants.iter().any(|tenant| self.has(Kind::Tenant, tenant)) =>
-            {
-                Vec::new()
-            }
+            (Spec::Tenant(_), Some(Code::UnknownOrg | Code::UnknownTier))
+            | (Spec::Workflow(_), Some(Code::UnknownTenant)) => Vec::new(),
             (Spec::Workflow(_), Some(Code::InvalidWorkflow)) => {
                 let mut mistakes = declaration.mistakes(problem);
                 mistakes.retain(|mistake| mistake.code != "unknown-pool");
@@ -77,10 +82,6 @@ impl Set {
             }
             _ => declaration.mistakes(problem),
         }
-    }
-
-    fn has(&self, kind: Kind, name: &str) -> bool {
-        self.names().any(|known| known == (kind, name))
     }
 
     fn read_file(&mut self, path: &Path, from: From) -> anyhow::Result<()> {
@@ -92,19 +93,21 @@ impl Set {
         );
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
         let file = name.to_string();
-        let root = match located::read(&file, &text) {
-            Ok(root) => root,
-            Err(mistake) => {
-                self.mistakes.push(mistake);
-                return Ok(());
-            }
+        let (root, mistakes) = located::read(&file, &text);
+        let Some(root) = root else {
+            self.mistakes.extend(mistakes);
+            return Ok(());
         };
         let is_json = path.extension().is_some_and(|ending| ending == "json");
         match content(&root) {
+            // The reader of workflows finds the mistakes of the text again.
             Holds::Workflow => self.workflow(path, &text, root),
             // A schema, most likely, that a workflow beside it names.
             Holds::Other if is_json && from == From::Folder => {}
-            Holds::Resources | Holds::Other => self.resources(&file, root),
+            Holds::Resources | Holds::Other => {
+                self.mistakes.extend(mistakes);
+                self.resources(&file, root);
+            }
         }
         Ok(())
     }
@@ -116,7 +119,9 @@ impl Set {
                 let file = Arc::from(definition.file.as_str());
                 let origin = Origin { file, root: Arc::new(root), pointer: String::new() };
                 let name = definition.name.clone();
-                self.insert(key, Declaration { name, spec: Spec::Workflow(definition), origin });
+                self.names.insert((Kind::Workflow, name.clone()));
+                let (spec, value) = (Spec::Workflow(definition), Value::Null);
+                self.insert(key, Declaration { name, spec, value, origin });
             }
             Err(mistakes) => self.mistakes.extend(mistakes),
         }
@@ -160,12 +165,11 @@ impl Set {
 
     fn declare(&mut self, kind: Kind, name: &str, value: &Located, origin: Origin) {
         self.names.insert((kind, name.to_owned()));
-        match resource::read(kind, name, value.to_json(), &origin) {
-            Ok(spec) => {
-                let declaration = Declaration { name: name.to_owned(), spec, origin };
-                self.insert((kind, name.to_owned(), 0), declaration);
-            }
-            Err(mistakes) => self.mistakes.extend(mistakes),
+        let (read, mistakes) = resource::read(kind, name, value.to_json(), &origin);
+        self.mistakes.extend(mistakes);
+        if let Some((spec, value)) = read {
+            let declaration = Declaration { name: name.to_owned(), spec, value, origin };
+            self.insert((kind, name.to_owned(), 0), declaration);
         }
     }
 
@@ -279,13 +283,15 @@ mod tests {
         expect![[r#"
             a.yaml:2:3: the name "North" has 'N' at byte 0; allowed are a-z 0-9 - _; expected 1 to 64 of a-z 0-9 - _ [bad-name]
             a.yaml:3:12: unknown field `wieght`; expected `weight` or `cap` [unknown-field]
-            a.yaml:3:28: invalid type: string "many"; expected u32 [invalid-value]
+            a.yaml:3:28: this is the text "many"; expected a whole number from 0 to 4294967295 [invalid-value]
             a.yaml:5:9: missing field `org` [missing-field]
             a.yaml:6:1: there is no section `polls`; expected orgs, tiers, pools, tenants, valve, or a workflow [unknown-field]
             b.yaml:3:8: `pools` is no object; expected an object with an entry for each name [wrong-type]
+            b.yaml:4:8: missing field `bytes_hard` [missing-field]
+            b.yaml:4:8: missing field `bytes_soft` [missing-field]
             b.yaml:4:8: missing field `runs_hard` [missing-field]
             c.yaml:2:3: tier free is declared twice, first in b.yaml, line 2; expected one declaration [duplicate]
-            d.yaml:1:8: unclosed bracket '['; expected YAML or JSON [syntax]
+            d.yaml:1:8: this is not YAML: unclosed bracket '['; expected YAML 1.2 [syntax]
             loan.yaml:4:25: there is no step "b"; expected a (did you mean that?) [unknown-step]
         "#]].assert_eq(&mistakes);
     }

@@ -149,7 +149,7 @@ async fn a_version_that_exists_with_other_content_is_a_mistake_in_the_file() {
     expect![[r#"
         exit code 1
         --- stderr
-        one.yaml:1:1: version 1 of `one` exists with other content; expected a new version number: versions never change [version-exists]
+        one.yaml:2:10: version 1 of `one` exists with other content; expected a new version number: versions never change [version-exists]
         error: 1 mistake
     "#]].assert_eq(&said.show(&[]));
 }
@@ -180,4 +180,114 @@ async fn a_folder_without_files_is_code_5() {
         error: the folder empty has no .yaml, .yml or .json file
     "#]]
     .assert_eq(&said.show(&[]));
+}
+
+#[tokio::test]
+async fn apply_finds_what_check_finds() {
+    let harness = Harness::start().await;
+    let binary = Binary::of(&harness);
+    let deep = "[".repeat(65);
+    for (file, text) in [
+        ("twice.yaml", "workflow: w\nversion: 0\nsteps:\n  a: { task: x, task: y, pol: z }\n"),
+        ("anchor.yaml", "workflow: w\nversion: 1\nsteps:\n  a: &x { task: x }\n  b: *x\n"),
+        ("two.yaml", "workflow: w\nversion: 1\nsteps: { a: { task: x } }\n---\na: 1\n"),
+        ("deep.yaml", deep.as_str()),
+        ("cut.json", "{\"workflow\": "),
+    ] {
+        binary.write(file, text);
+        let checked = binary.run(&["workflow", "check", file]).await;
+        let applied = binary.run(&["apply", "-f", file]).await;
+        assert_eq!((checked.code, applied.code), (1, 1), "{file}");
+        assert_eq!(checked.stderr, applied.stderr, "{file}");
+    }
+    binary.write("twice.yaml", "orgs:\n  a: { weight: 1, weight: 2, wieght: 3 }\norgs: {}\n");
+    let said = binary.run(&["apply", "-f", "twice.yaml"]).await;
+    expect![[r#"
+        exit code 1
+        --- stderr
+        twice.yaml:2:19: "weight" is given twice, first on line 2; expected each key once [duplicate]
+        twice.yaml:2:30: unknown field `wieght`; expected `weight` or `cap` [unknown-field]
+        twice.yaml:3:1: "orgs" is given twice, first on line 1; expected each key once [duplicate]
+        error: 3 mistakes
+    "#]]
+    .assert_eq(&said.show(&[]));
+}
+
+#[tokio::test]
+async fn all_that_is_wrong_with_one_declaration_is_shown() {
+    let harness = Harness::start().await;
+    let binary = Binary::of(&harness);
+    binary.write(
+        "a.yaml",
+        "orgs:\n  o: { weight: 0, bogus: 1 }\n  p: [5, 7]\nvalve: { bytes_soft: many }\n\
+         tiers:\n  t: { weight: 0, cap: 0, sla: { percentile_permille: 1001, latency_ms: 1 } }\n",
+    );
+    let said = binary.run(&["apply", "-f", "a.yaml"]).await;
+    expect![[r#"
+        exit code 1
+        --- stderr
+        a.yaml:2:16: the value is 0; expected 1 to 1000000 [out-of-range]
+        a.yaml:2:19: unknown field `bogus`; expected `weight` or `cap` [unknown-field]
+        a.yaml:3:6: this is a list; expected an object [invalid-value]
+        a.yaml:4:8: missing field `bytes_hard` [missing-field]
+        a.yaml:4:8: missing field `runs_hard` [missing-field]
+        a.yaml:4:8: missing field `runs_soft` [missing-field]
+        a.yaml:4:22: this is the text "many"; expected a whole number from 0 to 18446744073709551615 [invalid-value]
+        a.yaml:6:16: the value is 0; expected 1 to 1000000 [out-of-range]
+        a.yaml:6:24: the value is 0; expected 1 to 1000000 [out-of-range]
+        a.yaml:6:55: the value is 1001; expected 1 to 1000 [out-of-range]
+        error: 10 mistakes
+    "#]]
+    .assert_eq(&said.show(&[]));
+}
+
+#[tokio::test]
+async fn a_schedule_for_a_tenant_that_is_nowhere_is_a_mistake_with_its_place() {
+    let harness = Harness::start().await;
+    let binary = Binary::of(&harness);
+    let text = "workflow: w\nversion: 1\nsteps: { a: { task: x } }\nschedules:\n  \
+        day: { tenant: acme, cron: 0 6 * * * }\n  night: { tenant: none, cron: 0 2 * * * }\n";
+    binary.write("w.yaml", text);
+    let said = binary.run(&["apply", "-f", "w.yaml"]).await;
+    expect![[r#"
+        exit code 1
+        --- stderr
+        w.yaml:6:20: no tenant is named `none`; expected tenant in the files or on the server [unknown-tenant]
+        error: 1 mistake
+    "#]]
+    .assert_eq(&said.show(&[]));
+    binary.write("t.yaml", "tenants:\n  none: { org: org, tier: standard }\n");
+    binary.ok(&["apply", "-f", "w.yaml", "-f", "t.yaml"]).await;
+}
+
+#[tokio::test]
+async fn what_is_likely_a_slip_is_said_and_done() {
+    let harness = Harness::start().await;
+    let binary = Binary::of(&harness);
+    binary.write(
+        "w.yaml",
+        "workflow: w\nversion: 1\nsteps:\n  a: { call: { workflow: one, version: 9 } }\n  \
+         b: { call: { workflow: nil } }\n  c: { call: { workflow: w } }\n",
+    );
+    let said = binary.run(&["apply", "-f", "w.yaml"]).await;
+    expect![[r#"
+        exit code 0
+        --- stdout
+        workflow w changed
+        --- stderr
+        w.yaml:5:26: no workflow is named `nil` yet; a run that comes to this step fails until there is one
+    "#]]
+    .assert_eq(&said.show(&[]));
+    let said = binary.run(&["key", "create", "worker", "--pool", "nil"]).await;
+    assert_eq!(said.code, 0);
+    assert!(said.stderr.starts_with("No pool is named `nil` yet.\n"), "{}", said.stderr);
+}
+
+#[tokio::test]
+async fn a_definition_with_a_schema_file_is_kept_as_it_was_written() {
+    let harness = Harness::start().await;
+    let binary = with_platform(&harness);
+    binary.ok(&["apply", "-f", "platform"]).await;
+    let source = binary.ok(&["workflow", "get", "loan", "--source"]).await;
+    assert_eq!(source, LOAN.replace("loan.schema.json", r#"{"type":"object"}"#));
 }
