@@ -1,5 +1,6 @@
 //! `fairlane dev`: a server for development in this process, ready to be used at once.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -78,7 +79,8 @@ impl Dev {
             return Ok(signals::stop().await?);
         }
         let worker = worker::Worker::new(Client::new(url, &worker_key)?, POOL);
-        let worker = crate::worker::with_sample_task(worker, Duration::from_millis(10));
+        let worker =
+            crate::worker::with_sample_task(worker, Duration::from_millis(10), BTreeMap::new());
         let mut stopped = Ok(());
         worker.run_until(async { stopped = signals::stop().await }).await?;
         Ok(stopped?)
@@ -119,10 +121,13 @@ fn write_key(file: &Path, secret: &str) -> std::io::Result<()> {
     writeln!(options.open(file)?, "{secret}")
 }
 
-/// A tenant to try things with: the first there is, or a new one.
+/// A tenant to try things with: `dev`, else the first there is, else a new one.
 async fn first_tenant(client: &Client) -> anyhow::Result<String> {
-    if let Some(tenant) = client.tenants().await?.into_iter().next() {
-        return Ok(tenant.id);
+    let mut tenants: Vec<String> =
+        client.tenants().await?.into_iter().map(|tenant| tenant.id).collect();
+    if !tenants.is_empty() {
+        let at = tenants.iter().position(|tenant| tenant == TENANT).unwrap_or_default();
+        return Ok(tenants.swap_remove(at));
     }
     let org = serde_json::from_value(json!({}))?;
     let tier = serde_json::from_value(json!({ "weight": 1, "cap": 100 }))?;

@@ -18,7 +18,7 @@ pub(crate) struct Explain {
 impl Explain {
     pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
         let OneRun { run, of } = &self.run;
-        let detail = target.client()?.explain(&of.tenant, run).await?;
+        let detail = target.client()?.explain(of.tenant()?, run).await?;
         target.printer().data(&detail, |detail| explain(detail, text::now()))
     }
 }

@@ -33,7 +33,7 @@ mod workflow;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use printer::Printer;
 use target::Target;
@@ -131,7 +131,8 @@ impl Command {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = grammar(Cli::command()).try_get_matches();
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return printer::usage(&error),
     };
@@ -140,6 +141,15 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(printer, &error),
     }
+}
+
+/// A negative number after an option is its value, which may be wrong, and not an option that there is not.
+fn grammar(command: clap::Command) -> clap::Command {
+    let takes_numbers = |arg: clap::Arg| {
+        let is_option = arg.get_long().is_some() && arg.get_action().takes_values();
+        if is_option { arg.allow_negative_numbers(true) } else { arg }
+    };
+    command.mut_args(takes_numbers).mut_subcommands(grammar)
 }
 
 fn start(cli: Cli) -> anyhow::Result<()> {

@@ -42,7 +42,7 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
         let client = target.client()?;
-        let tenant = self.of.tenant.clone();
+        let tenant = self.of.tenant()?.to_owned();
         let wait = self.wait;
         let submitted = client.submit(&tenant, self.into_submit()?).await?;
         if !wait {

@@ -46,7 +46,7 @@ impl List {
         while runs.len() < wanted {
             let left = u32::try_from(wanted - runs.len()).unwrap_or(PAGE);
             filter.limit = Some(left.min(PAGE));
-            let page = client.runs(&self.of.tenant, &filter).await?;
+            let page = client.runs(self.of.tenant()?, &filter).await?;
             runs.extend(page.items);
             filter.cursor = page.next;
             if filter.cursor.is_none() {
@@ -93,11 +93,11 @@ impl Get {
         let client = target.client()?;
         let OneRun { run, of } = &self.run;
         if self.output {
-            let output = client.run_output(&of.tenant, run).await?;
+            let output = client.run_output(of.tenant()?, run).await?;
             let output: serde_json::Value = serde_json::from_str(output.get())?;
             return target.printer().data(&output, |output| format!("{output:#}"));
         }
-        let detail = client.run(&of.tenant, run).await?;
+        let detail = client.run(of.tenant()?, run).await?;
         target.printer().data(&detail, show)
     }
 }
@@ -153,7 +153,7 @@ pub(crate) struct Cancel {
 impl Cancel {
     pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
         let OneRun { run, of } = &self.run;
-        told(target.printer(), &target.client()?.cancel(&of.tenant, run).await?)
+        told(target.printer(), &target.client()?.cancel(of.tenant()?, run).await?)
     }
 }
 
@@ -167,7 +167,7 @@ pub(crate) struct Pause {
 impl Pause {
     pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
         let OneRun { run, of } = &self.run;
-        told(target.printer(), &target.client()?.pause(&of.tenant, run).await?)
+        told(target.printer(), &target.client()?.pause(of.tenant()?, run).await?)
     }
 }
 
@@ -181,7 +181,7 @@ pub(crate) struct Resume {
 impl Resume {
     pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
         let OneRun { run, of } = &self.run;
-        told(target.printer(), &target.client()?.resume(&of.tenant, run).await?)
+        told(target.printer(), &target.client()?.resume(of.tenant()?, run).await?)
     }
 }
 
@@ -199,7 +199,7 @@ impl Retry {
     pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
         let OneRun { run, of } = &self.run;
         let client = target.client()?;
-        told(target.printer(), &client.retry_run(&of.tenant, run, self.from.as_deref()).await?)
+        told(target.printer(), &client.retry_run(of.tenant()?, run, self.from.as_deref()).await?)
     }
 }
 
@@ -220,7 +220,7 @@ impl Signal {
         let payload = input::json("--payload", &self.payload)?;
         let OneRun { run, of } = &self.run;
         let client = target.client()?;
-        told(target.printer(), &client.signal(&of.tenant, run, &self.name, &payload).await?)
+        told(target.printer(), &client.signal(of.tenant()?, run, &self.name, &payload).await?)
     }
 }
 

@@ -38,7 +38,8 @@ impl Serve {
         let config = Config::load(self.config.as_deref(), |name| std::env::var(name).ok())?;
         if self.check {
             printer.note("the configuration has no mistakes");
-            return Ok(());
+            let document = json!({ "mistakes": [] });
+            return printer.data(&document, |_| String::new());
         }
         match self.log_format {
             LogFormat::Text => log::text("info"),

@@ -53,7 +53,15 @@ impl Target {
 pub(crate) struct ForTenant {
     /// The tenant
     #[arg(long, short, env = "FAIRLANE_TENANT")]
-    pub(crate) tenant: String,
+    tenant: Option<String>,
+}
+
+impl ForTenant {
+    pub(crate) fn tenant(&self) -> anyhow::Result<&str> {
+        self.tenant.as_deref().filter(|tenant| !tenant.is_empty()).ok_or_else(|| {
+            Usage("a tenant is needed: --tenant or FAIRLANE_TENANT".to_owned()).into()
+        })
+    }
 }
 
 /// One run of a tenant.

@@ -2,12 +2,15 @@
 
 mod screen;
 
+use std::io::IsTerminal as _;
+
 use clap::{Args, ValueEnum};
 use fairlane_api::platform::Readings;
 use fairlane_api::resource::{Pool, Valve};
 use fairlane_client::Client;
 use serde::Serialize;
 
+use crate::exit::Usage;
 use crate::table::Table;
 use crate::target::Target;
 use crate::text;
@@ -53,6 +56,18 @@ impl Sort {
         }
     }
 
+    /// Where its column is.
+    const fn column(self) -> usize {
+        match self {
+            Self::Tenant => 0,
+            Self::Slots => 2,
+            Self::Waiting => 5,
+            Self::Runs => 6,
+            Self::P95 => 8,
+            Self::Debt => 9,
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Slots => "slots",
@@ -85,6 +100,11 @@ impl Top {
     pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
         let (client, printer) = (target.client()?, target.printer());
         if !self.once && !printer.is_json() {
+            if !std::io::stdout().is_terminal() {
+                let message =
+                    "the live table needs a terminal; `fairlane top --once` prints the table";
+                return Err(Usage(message.to_owned()).into());
+            }
             return screen::show(&client, &self).await;
         }
         let mut look = Look::take(&client).await?;
@@ -115,21 +135,32 @@ impl Look {
         self.tenants.iter().map(|tenant| u64::from(tenant.slots)).sum()
     }
 
-    /// The platform in one line.
+    /// The platform in one line: the valve, then the pools.
     fn summary(&self) -> String {
-        let mut parts: Vec<String> = self
-            .pools
-            .iter()
-            .map(|pool| {
-                let Pool { name, in_flight, slots, waiting, workers, .. } = pool;
-                format!(
-                    "pool {name}: {in_flight}/{slots} slots, {waiting} waiting, {workers} workers"
-                )
-            })
-            .collect();
+        self.summary_within(usize::MAX)
+    }
+
+    /// The same with as many pools as there is room for, and how many more there are.
+    fn summary_within(&self, width: usize) -> String {
+        const BETWEEN: &str = "  |  ";
         let valve = if self.valve.open { "open" } else { "closed" };
-        parts.push(format!("valve {valve}, {} live runs", self.valve.live_runs));
-        parts.join("  |  ")
+        let mut line = format!("valve {valve}, {} live runs", self.valve.live_runs);
+        for (at, pool) in self.pools.iter().enumerate() {
+            let Pool { name, in_flight, slots, waiting, workers, .. } = pool;
+            let this = format!(
+                "{BETWEEN}pool {name}: {in_flight}/{slots} slots, {waiting} waiting, {workers} workers"
+            );
+            let behind = match self.pools.len() - at - 1 {
+                0 => String::new(),
+                left => format!("{BETWEEN}{left} more pools"),
+            };
+            if line.chars().count() + this.chars().count() + behind.chars().count() > width {
+                line.push_str(&format!("{BETWEEN}{} more pools", self.pools.len() - at));
+                break;
+            }
+            line.push_str(&this);
+        }
+        line
     }
 }
 
@@ -225,7 +256,7 @@ mod tests {
         "]]
         .assert_eq(&table(&look));
         expect![
-            "pool default: 24/100 slots, 4979 waiting, 2 workers  |  valve open, 5003 live runs"
+            "valve open, 5003 live runs  |  pool default: 24/100 slots, 4979 waiting, 2 workers"
         ]
         .assert_eq(&look.summary());
     }

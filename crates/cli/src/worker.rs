@@ -1,5 +1,6 @@
 //! `fairlane worker`: a worker for trying things out. It executes any task by waiting.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
@@ -7,8 +8,9 @@ use fairlane_client::worker::{self, Context, TaskError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::log;
+use crate::exit::Usage;
 use crate::target::Target;
+use crate::{input, log};
 
 /// Run a sample worker that executes any task by waiting
 ///
@@ -25,6 +27,9 @@ pub(crate) struct Worker {
     /// How long a step takes whose input does not say
     #[arg(long, value_name = "MS", default_value_t = 10)]
     sleep_ms: u64,
+    /// Outputs by the name of the task, a JSON object: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON")]
+    outputs: Option<String>,
     /// Its name; made up if not given
     #[arg(long)]
     name: Option<String>,
@@ -41,6 +46,10 @@ struct Simulated {
 impl Worker {
     pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
         let (client, printer) = (target.client()?, target.printer());
+        let outputs = match &self.outputs {
+            Some(text) => outputs(text)?,
+            None => Outputs::new(),
+        };
         log::text("warn");
         printer.note(&format!(
             "taking steps of pool {} from {} with {} slots; ctrl-c finishes what runs and ends",
@@ -52,17 +61,38 @@ impl Worker {
         if let Some(name) = self.name {
             worker = worker.name(name);
         }
-        with_sample_task(worker, Duration::from_millis(self.sleep_ms)).run().await?;
+        with_sample_task(worker, Duration::from_millis(self.sleep_ms), outputs).run().await?;
         Ok(())
     }
 }
 
-/// Gives the worker a task for every name: it waits, and says so.
-pub(crate) fn with_sample_task(worker: worker::Worker, sleep: Duration) -> worker::Worker {
-    worker.fallback(move |context, input| simulate(context, input, sleep))
+/// What tasks put out, by their names.
+type Outputs = BTreeMap<String, Value>;
+
+fn outputs(text: &str) -> anyhow::Result<Outputs> {
+    let text = input::json("--outputs", text)?;
+    let wrong = |_| Usage("--outputs is not an object of outputs by task".to_owned());
+    Ok(serde_json::from_str(text.get()).map_err(wrong)?)
 }
 
-async fn simulate(context: Context, input: Value, sleep: Duration) -> Result<Value, TaskError> {
+/// Gives the worker a task for every name: it waits, and says so, unless it was told what to put out.
+pub(crate) fn with_sample_task(
+    worker: worker::Worker,
+    sleep: Duration,
+    outputs: Outputs,
+) -> worker::Worker {
+    worker.fallback(move |context, input| {
+        let output = outputs.get(context.task()).cloned();
+        simulate(context, input, sleep, output)
+    })
+}
+
+async fn simulate(
+    context: Context,
+    input: Value,
+    sleep: Duration,
+    output: Option<Value>,
+) -> Result<Value, TaskError> {
     let simulated =
         if input.is_object() { Simulated::deserialize(input)? } else { Simulated::default() };
     let sleep = simulated.sleep_ms.map_or(sleep, Duration::from_millis);
@@ -70,9 +100,9 @@ async fn simulate(context: Context, input: Value, sleep: Duration) -> Result<Val
     match simulated.fail {
         Value::Null | Value::Bool(false) => {
             let slept_ms = u64::try_from(sleep.as_millis()).unwrap_or(u64::MAX);
-            Ok(
-                json!({ "task": context.task(), "attempt": context.attempt(), "slept_ms": slept_ms }),
-            )
+            Ok(output.unwrap_or_else(|| {
+                json!({ "task": context.task(), "attempt": context.attempt(), "slept_ms": slept_ms })
+            }))
         }
         Value::String(class) => Err(TaskError::retryable(class, "the input asked for it")),
         _ => Err(TaskError::retryable("simulated", "the input asked for it")),

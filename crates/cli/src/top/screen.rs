@@ -108,20 +108,36 @@ impl Screen {
         let [head, body, foot] =
             Layout::vertical([Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)])
                 .areas(frame.area());
-        frame.render_widget(Line::from(self.look.summary()), head);
+        let summary = self.look.summary_within(usize::from(head.width));
+        frame.render_widget(Line::from(summary), head);
         let held = self.look.slots_held();
+        let titles = self.titles();
         let rows: Vec<[String; TITLES.len()]> =
             self.look.tenants.iter().map(|tenant| cells(tenant, held)).collect();
-        let widths = widths(&rows);
-        let titles = TITLES.map(|title| cell(title, title.trim_start_matches('>').to_owned()));
-        let lines = rows.into_iter().map(|row| {
-            Row::new(TITLES.into_iter().zip(row).map(|(title, text)| cell(title, text)))
-        });
-        let table = Table::new(lines, widths)
-            .header(Row::new(titles).style(Style::new().add_modifier(Modifier::BOLD)))
+        let columns = columns(&titles, &rows, usize::from(body.width));
+        let row = |texts: &[String; TITLES.len()]| {
+            Row::new(columns.iter().map(|(at, width)| cell(*at, shorten(&texts[*at], *width))))
+        };
+        let lines: Vec<Row<'_>> = rows.iter().map(row).collect();
+        let widths = columns.iter().map(|(_, width)| *width);
+        let widths = widths.map(|width| u16::try_from(width).unwrap_or(u16::MAX));
+        let table = Table::new(lines, widths.map(Constraint::Length))
+            .column_spacing(1)
+            .header(row(&titles).style(Style::new().add_modifier(Modifier::BOLD)))
             .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
         frame.render_stateful_widget(table, body, &mut self.state);
         frame.render_widget(Line::from(self.foot()), foot);
+    }
+
+    /// The titles, with a mark at the column that decides the order.
+    fn titles(&self) -> [String; TITLES.len()] {
+        let mut titles = TITLES.map(|title| title.trim_start_matches('>').to_owned());
+        titles[self.sort.column()].push(if self.sort == Sort::Tenant {
+            '\u{25b2}'
+        } else {
+            '\u{25bc}'
+        });
+        titles
     }
 
     fn foot(&self) -> String {
@@ -136,19 +152,61 @@ impl Screen {
 }
 
 /// Numbers stand to the right.
-fn cell(title: &str, text: String) -> Cell<'static> {
+fn cell(column: usize, text: String) -> Cell<'static> {
     let line = Line::from(text);
-    Cell::from(if title.starts_with('>') { line.right_aligned() } else { line })
+    Cell::from(if TITLES[column].starts_with('>') { line.right_aligned() } else { line })
 }
 
-/// Each column as wide as it needs to be.
-fn widths(rows: &[[String; TITLES.len()]]) -> Vec<Constraint> {
-    let width = |(at, title): (usize, &&str)| {
-        let title = title.trim_start_matches('>').len();
-        let longest = rows.iter().map(|row| row[at].chars().count()).max().unwrap_or_default();
-        Constraint::Length(u16::try_from(longest.max(title)).unwrap_or(u16::MAX))
+/// The columns of names, which may be shortened to so many characters.
+const NAMES: [(usize, usize); 2] = [(0, 12), (1, 6)];
+/// The columns that go first where there is no room: what is said elsewhere, or follows from others.
+const SPARE: [usize; 7] = [1, 7, 10, 4, 6, 3, 2];
+
+/// The columns that are shown and how wide each is. Names are shortened, numbers never: a column whose numbers
+/// have no room is left out.
+fn columns(
+    titles: &[String; TITLES.len()],
+    rows: &[[String; TITLES.len()]],
+    width: usize,
+) -> Vec<(usize, usize)> {
+    let needed = |at: usize| {
+        let cells = rows.iter().map(|row| row[at].chars().count());
+        cells.chain([titles[at].chars().count()]).max().unwrap_or_default()
     };
-    TITLES.iter().enumerate().map(width).collect()
+    let mut columns: Vec<(usize, usize)> =
+        (0..TITLES.len()).map(|column| (column, needed(column))).collect();
+    let total = |columns: &[(usize, usize)]| {
+        columns.iter().map(|(_, width)| width + 1).sum::<usize>().saturating_sub(1)
+    };
+    for (name, least) in NAMES {
+        let excess = total(&columns).saturating_sub(width);
+        let own = &mut columns[name].1;
+        *own = own.saturating_sub(excess).max(least.min(*own));
+    }
+    for spare in SPARE {
+        if total(&columns) <= width {
+            break;
+        }
+        columns.retain(|(column, _)| *column != spare);
+    }
+    // What a column has left free goes to the names again.
+    let free = width.saturating_sub(total(&columns));
+    if let Some((0, own)) = columns.first_mut() {
+        *own = (*own + free).min(needed(0));
+    }
+    columns
+}
+
+/// The text without its middle, if it is too long: names that begin alike often end differently.
+fn shorten(text: &str, width: usize) -> String {
+    let count = text.chars().count();
+    if count <= width {
+        return text.to_owned();
+    }
+    let kept = width.saturating_sub(1);
+    let (head, tail) = (kept.div_ceil(2), kept / 2);
+    let begin = text.chars().take(head);
+    begin.chain(['\u{2026}']).chain(text.chars().skip(count - tail)).collect()
 }
 
 #[cfg(test)]
@@ -160,10 +218,14 @@ mod tests {
     use super::*;
 
     fn drawn(screen: &mut Screen) -> String {
-        let mut terminal = Terminal::new(TestBackend::new(90, 5)).unwrap();
+        drawn_at(screen, 90)
+    }
+
+    fn drawn_at(screen: &mut Screen, width: u16) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(width, 5)).unwrap();
         terminal.draw(|frame| screen.draw(frame)).unwrap();
         let buffer = terminal.backend().buffer();
-        let line = |y| (0..90).map(|x| buffer[(x, y)].symbol()).collect::<String>();
+        let line = |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
         (0..5).map(|y| format!("{}\n", line(y).trim_end())).collect()
     }
 
@@ -171,8 +233,8 @@ mod tests {
     fn the_screen_shows_the_platform_the_tenants_and_the_keys() {
         let mut screen = Screen::new(super::super::tests::look(), Sort::Slots);
         expect![[r#"
-            pool default: 24/100 slots, 4979 waiting, 2 workers  |  valve open, 5003 live runs
-            TENANT TIER       SLOTS CAP  SHARE WAITING RUNS   P50   P95  DEBT LATE
+            valve open, 5003 live runs  |  pool default: 24/100 slots, 4979 waiting, 2 workers
+            TENANT TIER      SLOTS▼ CAP  SHARE WAITING RUNS   P50   P95  DEBT LATE
             bank-7 standard 21 (+1)  20 87.5 %    4979 5000 52 ms 61 ms 1.5 s    0
             bank-1 standard       3  20 12.5 %       0    3 52 ms 61 ms     -    0
             2 tenants by slots  |  q ends, s sorts by the next column, arrows scroll
@@ -180,6 +242,40 @@ mod tests {
         .assert_eq(&drawn(&mut screen));
         screen.update(Err(anyhow::anyhow!("cannot connect")));
         assert!(drawn(&mut screen).contains("not up to date: cannot connect"));
+    }
+
+    #[test]
+    fn names_are_shortened_and_numbers_never() {
+        let mut look = super::super::tests::look();
+        for (tenant, number) in look.tenants.iter_mut().zip(17..) {
+            tenant.tenant = format!("a-rather-long-institution-name-{number:03}");
+            tenant.latency.as_mut().unwrap().p95_us = 60_000_000;
+            tenant.debt_us = 12_000_000;
+        }
+        let pool = look.pools[0].clone();
+        for name in ["gpu", "slow", "other"] {
+            let mut more = pool.clone();
+            more.name = name.to_owned();
+            look.pools.push(more);
+        }
+        let mut screen = Screen::new(look, Sort::Debt);
+        for width in [120, 80, 60] {
+            let text = drawn_at(&mut screen, width);
+            assert!(text.starts_with("valve open, 5003 live runs  |  "), "{width}:\n{text}");
+            assert!(text.lines().next().unwrap().contains(" more pools"), "{width}:\n{text}");
+            for part in ["1 min 0 s", "12.0 s", "SLOTS", "WAITING", "DEBT", "4979", "-017", "-018"]
+            {
+                assert!(text.contains(part), "{part} at {width}:\n{text}");
+            }
+        }
+        expect![[r#"
+            valve open, 5003 live runs  |  4 more pools
+            TENANT       TIER      SLOTS CAP  SHARE WAITING RUNS   P50       P95  DEBT▼ LATE
+            a-rath…e-017 sta…ard       3  20 12.5 %       0    3 52 ms 1 min 0 s 12.0 s    0
+            a-rath…e-018 sta…ard 21 (+1)  20 87.5 %    4979 5000 52 ms 1 min 0 s 12.0 s    0
+            2 tenants by debt  |  q ends, s sorts by the next column, arrows scroll
+        "#]]
+        .assert_eq(&drawn_at(&mut screen, 80));
     }
 
     #[test]

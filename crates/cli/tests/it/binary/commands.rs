@@ -233,7 +233,7 @@ async fn top_prints_a_table_once() {
     expect![[r#"
         exit code 0
         --- stdout
-        pool default: 0/100 slots, 0 waiting, 0 workers  |  valve open, 0 live runs
+        valve open, 0 live runs  |  pool default: 0/100 slots, 0 waiting, 0 workers
 
         TENANT  TIER      SLOTS  CAP  SHARE  WAITING  RUNS  P50  P95  DEBT  LATE
         acme    standard      0  100  0.0 %        0     0    -    -     -     0
@@ -266,4 +266,31 @@ steps:
     harness.until(&id, is_leased).await;
     assert!(worker.terminate().await.success(), "it drained");
     assert_eq!(harness.output(&id).await["work"]["slept_ms"], 300);
+}
+
+/// A file of the repository.
+fn example(path: &str) -> String {
+    format!("{}/../../examples/{path}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[tokio::test]
+async fn the_examples_are_declared_and_run_to_their_end_on_the_sample_worker() {
+    let harness = Harness::start().await;
+    let binary = Binary::of(&harness);
+    binary.ok(&["apply", "-f", &example("loan"), "-f", &example("workflows")]).await;
+    let outputs = format!("@{}", example("outputs.json"));
+    let worker = binary.start(&["worker", "--sleep-ms", "0", "--outputs", &outputs]);
+    for workflow in [
+        "loan-application",
+        "check-documents",
+        "open-account",
+        "book-trip",
+        "hello",
+        "nightly-report",
+    ] {
+        let input = format!("@{}", example(&format!("inputs/{workflow}.json")));
+        let said = binary.run(&["run", workflow, "--input", &input, "--wait"]).await;
+        assert_eq!(said.code, 0, "{workflow}: {}", said.stderr);
+    }
+    assert!(worker.terminate().await.success());
 }

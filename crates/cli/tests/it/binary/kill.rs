@@ -43,9 +43,11 @@ async fn a_development_server_is_ready_keeps_its_keys_and_stops_on_sigterm() {
     assert_eq!(first.tenant, "dev");
     let there = Binary::at(&first.url, &first.key);
     there.ok(&["run", "hello", "--tenant", "dev", "--wait"]).await;
+    there.ok(&["tenant", "put", "acme", "--org", "dev", "--tier", "dev"]).await;
     assert!(first.process.terminate().await.success());
     let second = dev(&binary, &["--listen", "127.0.0.1:0"]).await;
     assert_eq!((second.key, second.worker_key), (first.key, first.worker_key));
+    assert_eq!(second.tenant, "dev", "the one that it was given, whatever else there is");
     assert!(second.process.terminate().await.success());
 }
 
@@ -69,6 +71,9 @@ async fn a_wrong_configuration_is_said_and_nothing_starts() {
     let said = binary.run(&["serve", "--check", "--config", "fairlane.toml"]).await;
     assert_eq!(said.code, 5);
     assert!(said.stderr.contains("unknown field `lisen`"), "{}", said.stderr);
+    binary.write("good.toml", "listen = \"127.0.0.1:0\"\n");
+    let checked = binary.json(&["serve", "--check", "--config", "good.toml"]).await;
+    assert_eq!(checked["mistakes"], json!([]));
     let said = binary.run(&["serve", "--check", "--config", "none.toml"]).await;
     assert!(said.code == 5 && said.stderr.contains("none.toml"), "{}", said.stderr);
 }

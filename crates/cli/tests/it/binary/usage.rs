@@ -152,3 +152,45 @@ async fn completions_are_made_for_every_shell() {
         assert!(script.contains("fairlane") && script.contains("explain"), "{shell}");
     }
 }
+
+#[tokio::test]
+async fn a_command_about_runs_without_a_tenant_says_how_to_name_one() {
+    let binary = Binary::alone();
+    for arguments in
+        [&["runs", "--key", "k"][..], &["get", "r", "--key", "k"], &["run", "w", "--key", "k"]]
+    {
+        let said = binary.run(arguments).await;
+        expect![[r#"
+            exit code 2
+            --- stderr
+            error: a tenant is needed: --tenant or FAIRLANE_TENANT
+        "#]]
+        .assert_eq(&said.show(&[]));
+    }
+}
+
+#[tokio::test]
+async fn a_negative_number_is_a_wrong_value_and_no_unknown_option() {
+    let binary = Binary::alone();
+    for arguments in [
+        &["tenant", "set", "t", "--cap", "-1"][..],
+        &["tenant", "put", "t", "--org", "o", "--tier", "t", "--weight", "-1"],
+        &["pool", "put", "p", "--slots", "-1"],
+        &["worker", "--slots", "-1"],
+    ] {
+        let said = binary.run(arguments).await;
+        assert_eq!(said.code, 2);
+        assert!(said.stderr.contains("invalid value '-1'"), "{arguments:?}: {}", said.stderr);
+    }
+}
+
+#[tokio::test]
+async fn top_without_a_terminal_points_to_once() {
+    let said = Binary::at("http://127.0.0.1:1", "fl_x").run(&["top"]).await;
+    expect![[r#"
+        exit code 2
+        --- stderr
+        error: the live table needs a terminal; `fairlane top --once` prints the table
+    "#]]
+    .assert_eq(&said.show(&[]));
+}
