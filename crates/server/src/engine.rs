@@ -37,7 +37,7 @@ pub(crate) enum Message {
     /// An input that nobody waits for.
     Note(Input),
     Ask(ReplyId, Input, oneshot::Sender<Response>),
-    /// The same for an input with rows that were read in this session.
+    /// The same for an input with rows that were read in that session of the cell.
     AskIn(u64, ReplyId, Input, oneshot::Sender<Response>),
     /// A submission, whose idempotency key was looked up in `session`. With `until_end` the answer waits for the end
     /// of the run.

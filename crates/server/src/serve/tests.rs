@@ -35,7 +35,7 @@ async fn what_was_read_before_the_cell_was_loaded_again_is_not_acted_upon() {
     let retry = |reply| Input::Retry(Box::new(Retry { reply, key: key(), from: None, rows: None }));
     let now = engine.session();
 
-    // The cell answers in this session, though only to refuse what is not declared.
+    // The cell answers under this name, though only to refuse what is not declared.
     assert!(engine.submit(submit(), now, false).unwrap().await.is_ok());
     assert_eq!(engine.ask_in(now, retry).await.unwrap_err().status(), 404);
 
