@@ -108,9 +108,12 @@ impl Assembly {
 
     /// The input of a called run, which must fit the schema of its workflow as a submitted one must.
     async fn child_input(&self, subject: Subject) -> Result<Value, Unassembled> {
-        let called = match &subject.workflow.step(subject.instance.step).kind {
-            StepKind::Call { workflow, version } => self.0.registry.workflow(workflow, *version),
-            StepKind::Task { .. } | StepKind::Wait(_) => None,
+        let step = subject.workflow.steps.get(usize::from(subject.instance.step.0));
+        let called = match step.map(|step| &step.kind) {
+            Some(StepKind::Call { workflow, version }) => {
+                self.0.registry.workflow(workflow, *version)
+            }
+            Some(StepKind::Task { .. } | StepKind::Wait(_)) | None => None,
         };
         let value = self.run(subject, Task::With).await?;
         // A workflow that is not there is refused by the cell.

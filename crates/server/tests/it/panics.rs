@@ -91,9 +91,16 @@ async fn until_ready(harness: &Harness) {
 
 /// All runs that were acknowledged are there, and can be worked on.
 async fn check(harness: &Harness, runs: usize) {
-    let page = harness.operator.get("/v1/tenants/a/runs?limit=1000").await.ok();
-    assert_eq!(page["items"].as_array().unwrap().len(), runs);
-    harness.worker("w").echo(runs * 2).await;
+    let (mut found, mut cursor) = (0, String::new());
+    loop {
+        let path = format!("/v1/tenants/a/runs?limit=1000{cursor}");
+        let page = harness.operator.get(&path).await.ok();
+        found += page["items"].as_array().unwrap().len();
+        let Some(next) = page["next"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(found, runs);
+    harness.worker("w").echo(2).await;
 }
 
 #[tokio::test]
