@@ -142,10 +142,7 @@ steps:
     let run = harness.submit("twice", json!({})).await;
     let path = format!("/v1/tenants/a/runs/{run}/signals/go");
     let send = async |path: &str, key: &str, body: &str| {
-        let mut request = harness.operator.request(hyper::Method::POST, path, body);
-        request.headers_mut().insert("content-type", "application/json".parse().unwrap());
-        request.headers_mut().insert("idempotency-key", key.parse().unwrap());
-        harness.operator.send(request).await
+        harness.operator.post_keyed(path, key, body).await
     };
     let phase = async |step: usize| harness.run(&run).await["steps"][step]["phase"].clone();
     let first = send(&path, "k1", "1").await.ok();

@@ -194,10 +194,7 @@ async fn an_idempotency_key_means_one_request() {
     let harness = Harness::start().await;
     let client = &harness.operator;
     let send = async |key: &str, body: Value| {
-        let mut request = client.request(Method::POST, "/v1/tenants/a/runs", &body.to_string());
-        request.headers_mut().insert("content-type", "application/json".parse().unwrap());
-        request.headers_mut().insert("idempotency-key", key.parse().unwrap());
-        client.send(request).await
+        client.post_keyed("/v1/tenants/a/runs", key, &body.to_string()).await
     };
     let first = send("k1", json!({ "workflow": "pair", "input": { "n": 1 } })).await;
     let again = send("k1", json!({ "workflow": "pair", "input": { "n": 1 } })).await;

@@ -3,7 +3,6 @@
 use fairlane_store::faulty::{Fault, Faults, FaultyStore};
 use fairlane_store::memory::{Disk, MemoryStore};
 use fairlane_store::{Error, Store};
-use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Harness, Reply};
@@ -19,10 +18,7 @@ async fn start(disk: &Disk, faults: impl IntoIterator<Item = (u64, Fault)>) -> H
 
 async fn submit(harness: &Harness, key: &str) -> Reply {
     let body = json!({ "workflow": "pair", "input": { "n": 1 } }).to_string();
-    let mut request = harness.operator.request(Method::POST, "/v1/tenants/a/runs", &body);
-    request.headers_mut().insert("content-type", "application/json".parse().unwrap());
-    request.headers_mut().insert("idempotency-key", key.parse().unwrap());
-    harness.operator.send(request).await
+    harness.operator.post_keyed("/v1/tenants/a/runs", key, &body).await
 }
 
 /// Submits under new keys until a submission is refused; gives that key, the answer, and the runs before it.

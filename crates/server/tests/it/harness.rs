@@ -172,6 +172,14 @@ impl Client {
         self.send_json(Method::POST, path, &body.to_string()).await
     }
 
+    /// Sends a body under an idempotency key.
+    pub(crate) async fn post_keyed(&self, path: &str, key: &str, body: &str) -> Reply {
+        let mut request = self.request(Method::POST, path, body);
+        request.headers_mut().insert("content-type", "application/json".parse().unwrap());
+        request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+        self.send(request).await
+    }
+
     pub(crate) async fn post_empty(&self, path: &str) -> Reply {
         self.send(self.request(Method::POST, path, "")).await
     }

@@ -42,11 +42,8 @@ async fn an_idempotency_key_still_means_one_run_after_a_restart() {
     harness.declare().await;
     let submit = async |harness: &Harness, key: &str| {
         let body = json!({ "workflow": "pair", "input": { "n": 1 } }).to_string();
-        let path = "/v1/tenants/a/runs";
-        let mut request = harness.operator.request(hyper::Method::POST, path, &body);
-        request.headers_mut().insert("content-type", "application/json".parse().unwrap());
-        request.headers_mut().insert("idempotency-key", key.parse().unwrap());
-        harness.operator.send(request).await.ok()["run"].clone()
+        let reply = harness.operator.post_keyed("/v1/tenants/a/runs", key, &body).await;
+        reply.ok()["run"].clone()
     };
     let run = submit(&harness, "k").await;
     assert_ne!(submit(&harness, "other").await, run);

@@ -43,11 +43,7 @@ async fn a_submission_that_exists_can_be_waited_for_too() {
     let harness = Harness::start().await;
     let body = json!({ "workflow": "pair", "input": { "n": 1 } }).to_string();
     let send = async |query: &str| {
-        let path = format!("/v1/tenants/a/runs{query}");
-        let mut request = harness.operator.request(hyper::Method::POST, &path, &body);
-        request.headers_mut().insert("content-type", "application/json".parse().unwrap());
-        request.headers_mut().insert("idempotency-key", "k".parse().unwrap());
-        harness.operator.send(request).await
+        harness.operator.post_keyed(&format!("/v1/tenants/a/runs{query}"), "k", &body).await
     };
     let run = send("").await.ok()["run"].clone();
     let worker = harness.worker("w");
