@@ -42,7 +42,8 @@
 //! share is above its cap gets ahead of V by using its one slot, and below it when the stair comes. Raised to V each time
 //! that it leaves its cap it would lose its slot to everyone whose tag is equal, at the end of each of its steps, and
 //! never hold what its cap allows (a tenant of weight 20 and cap 1 among 90 of weight 1 held its slot for 1 % of the
-//! time). L is within the bound below, and nothing accumulates beyond it: the time at the cap earns nothing.
+//! time). Nothing accumulates beyond L: the time at the cap earns nothing. A flow that comes meanwhile comes at V, and so
+//! may find the capped one L behind it, which is a step of any of the level's flows, for that one's weight.
 //!
 //! # The bound
 //!
@@ -64,7 +65,8 @@
 //! the bound of SFQ(D), with the longest step for the packet size, and what charging ahead adds. `c` is the step's
 //! timeout, which is why every step has one.
 //!
-//! *Capped flows.* A flow at its cap is in no order and costs nobody anything. A step of an idle tenant waits at most for
+//! *Capped flows.* Between one that leaves its cap and comes back, and one that waits meanwhile, the bound is larger by L.
+//! A flow at its cap is in no order and costs nobody anything. A step of an idle tenant waits at most for
 //! the next release of a slot, and for those whose tag is `V` too and who came before.
 //!
 //! # Cost

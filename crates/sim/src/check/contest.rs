@@ -212,6 +212,20 @@ impl Round {
         (slots + 1) * (c_one * w_other + c_other * w_one) + 2 * slots * ahead * (w_one + w_other)
     }
 
+    /// What a flow that its cap kept away may be behind the others of its level when it comes back, and make up for before
+    /// one that came meanwhile has its turn: the longest step of any of them for its weight, with what it was charged ahead.
+    /// Multiplied with both weights, as the bound is.
+    pub(crate) fn lag(&self, one: &Entrant, other: &Entrant) -> i128 {
+        let weights = i128::from(one.weight) * i128::from(other.weight);
+        let siblings =
+            self.entrants.iter().filter(|sibling| sibling.flow.parent() == one.flow.parent());
+        let lags = siblings.map(|sibling| {
+            let step = i128::from(sibling.used.longest.0) + i128::from(self.ahead.0);
+            step * weights / i128::from(sibling.weight) + 1
+        });
+        lags.max().unwrap_or_default()
+    }
+
     /// Each two flows of one level, in both orders.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (&Entrant, &Entrant)> {
         self.entrants.iter().flat_map(move |one| {

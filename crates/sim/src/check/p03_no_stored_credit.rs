@@ -1,5 +1,6 @@
 //! P3: a flow that comes back (from idleness, a pause or its cap) gets no more than one that has waited all the time, for
-//! their weights and beyond the bound of `core::scheduler`, however often it goes and comes.
+//! their weights and beyond the bound of `core::scheduler`, however often it goes and comes. That bound holds between flows
+//! that were there all the time; one that its cap kept away may come back behind by a step, and has that on top.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +40,8 @@ impl Credits {
             }
             pair.was_away |= !one.stands;
             let Some(least) = pair.least.filter(|_| pair.was_away) else { continue };
-            let (apart, bound) = (lead - least, round.bound(one, waits));
+            let bound = round.bound(one, waits) + round.lag(one, waits);
+            let apart = lead - least;
             holds(apart <= bound, PROMISE, || facts(round, (one, waits), apart, bound))?;
         }
         Ok(())
