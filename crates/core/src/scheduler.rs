@@ -65,7 +65,8 @@
 //! the bound of SFQ(D), with the longest step for the packet size, and what charging ahead adds. `c` is the step's
 //! timeout, which is why every step has one.
 //!
-//! *Capped flows.* Between one that leaves its cap and comes back, and one that waits meanwhile, the bound is larger by L.
+//! *Capped flows.* (2) does not hold for one that comes back from its cap: it may be L behind. Between it and any other
+//! that waits then, or while it comes and goes, the bound is larger by L.
 //! A flow at its cap is in no order and costs nobody anything. A step of an idle tenant waits at most for
 //! the next release of a slot, and for those whose tag is `V` too and who came before.
 //!

@@ -77,6 +77,8 @@ pub(crate) struct Entrant {
     /// The flow's number, in all pools.
     pub(crate) number: u32,
     pub(crate) weight: u32,
+    /// Its cap, or that of a tenant in it, can keep it away from a slot that is free.
+    pub(crate) is_capped: bool,
     pub(crate) used: Used,
     pub(crate) stands: bool,
     /// It has stood all the time since the last close.
@@ -216,6 +218,9 @@ impl Round {
     /// one that came meanwhile has its turn: the longest step of any of them for its weight, with what it was charged ahead.
     /// Multiplied with both weights, as the bound is.
     pub(crate) fn lag(&self, one: &Entrant, other: &Entrant) -> i128 {
+        if !one.is_capped && !other.is_capped {
+            return 0;
+        }
         let weights = i128::from(one.weight) * i128::from(other.weight);
         let siblings =
             self.entrants.iter().filter(|sibling| sibling.flow.parent() == one.flow.parent());
@@ -273,7 +278,7 @@ fn entrants(
 ) -> Vec<Entrant> {
     let has_caps = pool.policy == Policy::Fair;
     let mut entrants = Vec::new();
-    let mut orgs: BTreeMap<&OrgId, (Used, bool)> = BTreeMap::new();
+    let mut orgs: BTreeMap<&OrgId, (Used, bool, bool)> = BTreeMap::new();
     for (tenant, context) in &declared.contexts {
         let used = used.get(tenant).copied().unwrap_or_default();
         let cap = if has_caps { context.cap } else { u32::MAX };
@@ -283,21 +288,28 @@ fn entrants(
         let org = orgs.entry(&context.org).or_default();
         org.0.join(used);
         org.1 |= stands;
+        let is_capped = cap <= pool.slots;
+        org.2 |= is_capped;
         let flow = Flow::Tenant(context.org.clone(), tenant.clone());
-        entrants.push(Entrant::new(flow, context.weight, used, stands));
+        entrants.push(Entrant::new(flow, context.weight, used, stands).with_cap(is_capped));
     }
-    for (org, (used, stands)) in orgs {
+    for (org, (used, stands, is_capped)) in orgs {
         let Some(declared) = declared.orgs.get(org) else { continue };
         let cap = declared.cap.filter(|_| has_caps).unwrap_or(u32::MAX);
         let stands = stands && used.held < cap;
-        entrants.push(Entrant::new(Flow::Org(org.clone()), declared.weight, used, stands));
+        let entrant = Entrant::new(Flow::Org(org.clone()), declared.weight, used, stands);
+        entrants.push(entrant.with_cap(is_capped || cap <= pool.slots));
     }
     entrants
 }
 
 impl Entrant {
     const fn new(flow: Flow, weight: u32, used: Used, stands: bool) -> Self {
-        let (stayed, is_present, is_new) = (false, false, true);
-        Self { flow, number: 0, weight, used, stands, stayed, is_present, is_new }
+        let (is_capped, stayed, is_present, is_new) = (false, false, false, true);
+        Self { flow, number: 0, weight, is_capped, used, stands, stayed, is_present, is_new }
+    }
+
+    fn with_cap(self, is_capped: bool) -> Self {
+        Self { is_capped, ..self }
     }
 }

@@ -29,7 +29,9 @@ impl Shares {
             } else {
                 (*least, *most) = (lead, lead);
             }
-            let (apart, bound) = (*most - *least, round.bound(one, other));
+            let apart = *most - *least;
+            // Either may have come back from its cap behind the other.
+            let bound = round.bound(one, other) + round.lag(one, other);
             holds(apart <= bound, PROMISE, || facts(round, (one, other), apart, bound))?;
         }
         Ok(())
