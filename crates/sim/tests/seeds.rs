@@ -82,8 +82,10 @@ fn many_seeds() {
 }
 
 /// A range that no run of this test had before, unless `FAIRLANE_BASE` names it.
-/// Without the second play in which lanes are turned: in about one of three thousand crowded seeds it differs from the
-/// first by more than the lanes (5002117 and 5058021 do), so that it is asked of the fixed seeds only.
+/// Without the second play in which lanes are turned, which is asked of the fixed seeds only. It can tell a tie from a
+/// difference no better than the cell does: where leases of two tenants are lost in the same microsecond, the run that came
+/// first is queued first, and which of a tenant's runs holds the lease depends on its lanes. If the two tenants' tags are
+/// equal then, that is who goes first (seeds 5002117 and 5058021; about one of three thousand crowded ones).
 fn play_fresh() {
     let base = std::env::var("FAIRLANE_BASE").map_or_else(
         // Far below the largest number, and rather short to write.
