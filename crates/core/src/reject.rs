@@ -87,6 +87,11 @@ pub enum Rejection {
         status: RunStatus,
         needs: &'static str,
     },
+    /// All steps of the run are done or skipped, and the retry names none to begin at.
+    NothingToRetry {
+        run: RunId,
+        status: RunStatus,
+    },
     InboxFull {
         pending: u32,
         max: u32,

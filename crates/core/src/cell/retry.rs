@@ -81,11 +81,7 @@ impl Cell {
             None => unfinished(&shape, &steps),
         };
         if from.is_empty() {
-            return Err(Rejection::WrongStatus {
-                run: key.run,
-                status: row.status,
-                needs: "failed or cancelled, or name a step",
-            });
+            return Err(Rejection::NothingToRetry { run: key.run, status: row.status });
         }
         // It comes in anew, and counts like any run: ended runs are not a way past the bounds.
         let entrant = Entrant {

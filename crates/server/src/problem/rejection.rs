@@ -89,6 +89,14 @@ impl From<Rejection> for Refused {
                 refused(Code::WrongStatus, format!("run {run} is {}", status_name(*status)))
                     .expected(*needs)
             }
+            Rejection::NothingToRetry { run, status } => refused(
+                Code::WrongStatus,
+                format!(
+                    "run {run} is {}, and all its steps are done or skipped: none is left to retry",
+                    status_name(*status)
+                ),
+            )
+            .expected("in `from`, the step to run again with all that follow it"),
             Rejection::InboxFull { pending, max } => refused(
                 Code::InboxFull,
                 format!("{pending} signals wait to be taken, at most {max} may"),

@@ -125,6 +125,21 @@ fn a_retry_with_rows_of_an_earlier_life_is_refused() {
 }
 
 #[test]
+fn a_retry_of_a_cancelled_run_whose_steps_are_all_done_says_that_none_is_left() {
+    let mut desk = Desk::new(workflow("one", vec![step("only", &[])]));
+    let run = desk.submit("a", "one");
+    let grants = desk.lease("w");
+    desk.command(&run, Command::Cancel);
+    assert_eq!(desk.complete("w", &ids(&grants)), "Recorded");
+    let rows = desk.rows(&run);
+    let status = RunStatus::Cancelled;
+    assert_eq!(rows.0.status, status);
+    let answer = desk.retry(&rows);
+    let Response::Rejected(refused) = answer else { panic!("{answer:?}") };
+    assert_eq!(refused, Rejection::NothingToRetry { run: run.run, status });
+}
+
+#[test]
 fn an_answer_to_an_earlier_life_of_a_run_is_none_to_its_retry() {
     let manual = Step { when: Some(Expr("x".into())), ..step("manual", &[]) };
     let mut desk = Desk::new(workflow("one", vec![manual]));
