@@ -1,6 +1,7 @@
 //! Submissions. The input is checked against the workflow's schema before the cell hears of it, so the version
 //! that it was checked for is the one that runs.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,9 @@ use fairlane_core::id::RunId;
 use fairlane_core::plan::Workflow;
 use fairlane_core::row::{Payload, RunKey, RunRow, RunStatus};
 use fairlane_core::tenant::TenantScope;
-use serde::Deserialize;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 use utoipa::IntoParams;
@@ -25,7 +28,7 @@ use utoipa_axum::routes;
 
 use crate::assembly::Unassembled;
 use crate::auth::Scoped;
-use crate::body::{Json, Params};
+use crate::body::{self, Json, Params};
 use crate::engine::Engine;
 use crate::engine::desk::Outcome;
 use crate::problem::Refused;
@@ -112,23 +115,15 @@ async fn submit_run(
 async fn submit_batch(
     State(shared): State<Shared>,
     Scoped(scope): Scoped,
-    Json(body): Json<Batch>,
+    Json(body): Json<UnreadBatch>,
 ) -> Result<Answer<BatchAnswer>, Refused> {
-    if body.runs.len() > BATCH_MAX {
+    if body.runs.count > BATCH_MAX {
         let refused = Refused::new(Code::TooMany).at("/runs");
         return Err(refused.expected(format!("at most {BATCH_MAX} runs")));
     }
-    let mut drafts = Vec::with_capacity(body.runs.len());
-    for (at, entry) in body.runs.into_iter().enumerate() {
-        let wire::BatchEntry { workflow, version, lane, input, idempotency_key } = entry;
-        let key = idempotency_key
-            .as_deref()
-            .map(|text| checked_key(text).map_err(|refused| refused.at("/idempotency_key")));
-        let body = Submission { workflow, version, lane, input };
-        let draft = match key.transpose() {
-            Ok(key) => Draft::check(&shared, &scope, body, key).await,
-            Err(refused) => Err(refused),
-        };
+    let mut drafts = Vec::with_capacity(body.runs.count);
+    for (at, entry) in body.runs.kept.into_iter().enumerate() {
+        let draft = Draft::of_entry(&shared, &scope, &entry).await;
         drafts.push(draft.map_err(|refused| refused.below(&format!("/runs/{at}"))));
     }
     let session = shared.engine.session();
@@ -142,6 +137,48 @@ async fn submit_batch(
         results.push(batch_result(&shared.engine, at, outcome).await);
     }
     Ok(Answer(BatchAnswer { results }))
+}
+
+/// A [`Batch`] whose entries are not read yet, so that a mistake in one is its own result.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UnreadBatch {
+    runs: Unread,
+}
+
+/// The entries of a batch. Those past the bound are counted only, so that they hold no memory.
+#[derive(Debug, Default)]
+struct Unread {
+    kept: Vec<Box<RawValue>>,
+    count: usize,
+}
+
+impl<'de> Deserialize<'de> for Unread {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Unread;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a sequence")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Unread, A::Error> {
+                let mut unread = Unread::default();
+                while unread.count < BATCH_MAX
+                    && let Some(entry) = entries.next_element()?
+                {
+                    unread.kept.push(entry);
+                    unread.count += 1;
+                }
+                while entries.next_element::<IgnoredAny>()?.is_some() {
+                    unread.count += 1;
+                }
+                Ok(unread)
+            }
+        }
+        deserializer.deserialize_seq(Entries)
+    }
 }
 
 /// What the store knows of the drafts' idempotency keys.
@@ -171,6 +208,18 @@ struct Draft {
 }
 
 impl Draft {
+    async fn of_entry(
+        shared: &Surroundings,
+        scope: &TenantScope,
+        entry: &RawValue,
+    ) -> Result<Self, Refused> {
+        let entry: wire::BatchEntry = body::parse(entry.get().as_bytes())?;
+        let wire::BatchEntry { workflow, version, lane, input, idempotency_key } = entry;
+        let key = idempotency_key.as_deref().map(checked_key).transpose();
+        let key = key.map_err(|refused| refused.at("/idempotency_key"))?;
+        Self::check(shared, scope, Submission { workflow, version, lane, input }, key).await
+    }
+
     async fn check(
         shared: &Surroundings,
         scope: &TenantScope,
@@ -345,7 +394,7 @@ pub(super) async fn output(
     match shared.assembly.run_output(key, workflow).await {
         Ok(output) => {
             let text = std::str::from_utf8(&output).unwrap_or("null");
-            Ok(serde_json::value::RawValue::from_string(text.to_owned()).unwrap_or_else(|_| null()))
+            Ok(RawValue::from_string(text.to_owned()).unwrap_or_else(|_| null()))
         }
         Err(Unassembled::Failed(failure)) => {
             Err(Refused::new(Code::NoOutput).detail(failure.message.to_string()))

@@ -69,6 +69,9 @@ async fn a_batch_gives_each_submission_its_own_result() {
         { "workflow": "pair", "input": { "n": 1 }, "idempotency_key": "k" },
         { "workflow": "pair", "idempotency_key": "" },
         { "workflow": "P" },
+        { "workflow": "pair", "inputs": {} },
+        { "workflow": "pair", "version": "one" },
+        7,
     ]});
     let answer = harness.operator.post("/v1/tenants/a/runs:batch", body).await.ok();
     let results = answer["results"].as_array().unwrap();
@@ -85,7 +88,11 @@ async fn a_batch_gives_each_submission_its_own_result() {
         (200, "", ""),
         (400, "malformed-request", "/runs/4/idempotency_key"),
         (422, "invalid-name", "/runs/5/workflow"),
+        (422, "unknown-field", "/runs/6/inputs"),
+        (422, "invalid-value", "/runs/7/version"),
+        (422, "invalid-value", "/runs/8"),
     ];
+    assert_eq!(rows.len(), expected.len());
     for (at, (row, (status, code, pointer))) in rows.iter().zip(expected).enumerate() {
         assert_eq!(*row, (status, code.to_owned(), pointer.to_owned()), "{at}");
     }
@@ -93,6 +100,8 @@ async fn a_batch_gives_each_submission_its_own_result() {
     let many = json!({ "runs": vec![json!({ "workflow": "pair" }); 1_001] });
     let reply = harness.operator.post("/v1/tenants/a/runs:batch", many).await;
     assert_eq!(reply.refusal(), (422, "too-many".into(), "/runs".into()));
+    let reply = harness.operator.post("/v1/tenants/a/runs:batch", json!({ "runs": {} })).await;
+    assert_eq!(reply.refusal(), (422, "invalid-value".into(), "/runs".into()));
 }
 
 #[tokio::test]
