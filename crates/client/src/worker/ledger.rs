@@ -46,6 +46,8 @@ pub(super) struct Orders {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) flight: u64,
+    /// Leases that the worker can hold; those it still has, while it drains.
+    pub(super) slots: u32,
     pub(super) want: u32,
     /// Keep the exchange open as a long poll.
     pub(super) hold: bool,
@@ -65,6 +67,8 @@ pub(super) struct Ledger {
     heard: Option<Instant>,
     next_flight: u64,
     draining: bool,
+    /// The server was told of slots, and not yet that there are none any more.
+    offered: bool,
     /// The last exchange failed: one at a time until the server answers again.
     recovering: bool,
     /// Bounds on the outcomes of one exchange; lowered when the server finds one too large.
@@ -80,6 +84,7 @@ struct Held {
 #[derive(Debug)]
 struct Flight {
     id: u64,
+    slots: u32,
     want: u32,
     sent: Instant,
     outcomes: Vec<Report>,
@@ -98,6 +103,7 @@ impl Ledger {
             heard: None,
             next_flight: 0,
             draining: false,
+            offered: false,
             recovering: false,
             batch_bytes: BATCH_BYTES_MAX,
         }
@@ -115,9 +121,8 @@ impl Ledger {
 
     /// Nothing is left to do or to say. Exchanges that cannot bring a lease may still be under way.
     pub(super) fn is_drained(&self) -> bool {
-        self.draining
-            && self.held.is_empty()
-            && self.outbox.is_empty()
+        self.is_done()
+            && !self.offered
             && self.flights.iter().all(|flight| flight.want == 0 && flight.outcomes.is_empty())
     }
 
@@ -143,7 +148,8 @@ impl Ledger {
                 // What was asked for is not wanted any more, or more is.
                 Some(asked) => asked < want || (self.draining && asked > 0),
                 None => want > 0 || self.listen_at().is_some_and(|at| at <= now),
-            };
+            }
+            || self.must_take_leave();
         due.then(|| self.take_off(now, want))
     }
 
@@ -161,6 +167,7 @@ impl Ledger {
         let mut orders = Orders::default();
         let Some(flight) = self.land(flight) else { return orders };
         self.recovering = false;
+        self.offered &= flight.slots > 0;
         self.heard = Some(now);
         self.batch_bytes = (self.batch_bytes * 2).min(BATCH_BYTES_MAX);
         let mut outcomes: BTreeMap<String, Report> =
@@ -193,6 +200,8 @@ impl Ledger {
     pub(super) fn failed(&mut self, flight: u64) {
         let Some(flight) = self.land(flight) else { return };
         self.recovering = true;
+        // A server that is away is not waited for just to take leave of it.
+        self.offered = false;
         if flight.renews {
             // Look again at once for what is to be renewed.
             self.next_sweep = Some(flight.sent);
@@ -236,11 +245,13 @@ impl Ledger {
         reports.extend(beats.into_iter().map(Report::heartbeat));
         let id = self.next_flight;
         self.next_flight += 1;
-        self.flights.push(Flight { id, want, sent: now, outcomes, renews });
+        let slots = if self.draining { self.holds() } else { self.slots };
+        self.offered |= slots > 0;
+        self.flights.push(Flight { id, slots, want, sent: now, outcomes, renews });
         // Not kept open if something is left over for the next one, or if it is the last.
         let last = self.draining && self.held.is_empty();
         let hold = !last && self.outbox.is_empty() && self.beats.is_empty();
-        Plan { flight: id, want, hold, reports }
+        Plan { flight: id, slots, want, hold, reports }
     }
 
     fn land(&mut self, flight: u64) -> Option<Flight> {
@@ -286,7 +297,20 @@ impl Ledger {
         if self.draining {
             return 0;
         }
-        self.slots.saturating_sub(u32::try_from(self.held.len()).unwrap_or(u32::MAX))
+        self.slots.saturating_sub(self.holds())
+    }
+
+    fn holds(&self) -> u32 {
+        u32::try_from(self.held.len()).unwrap_or(u32::MAX)
+    }
+
+    fn is_done(&self) -> bool {
+        self.draining && self.held.is_empty() && self.outbox.is_empty()
+    }
+
+    /// Whether the last exchange is to be sent, by which the server forgets the worker.
+    fn must_take_leave(&self) -> bool {
+        self.is_done() && self.offered && self.flights.iter().all(|flight| flight.slots > 0)
     }
 }
 

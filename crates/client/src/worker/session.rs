@@ -116,7 +116,7 @@ impl Session {
         let exchange = Exchange {
             worker: self.setup.name.clone(),
             pool: self.setup.pool.clone(),
-            slots: self.setup.slots,
+            slots: plan.slots,
             want: plan.want,
             wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
             report: plan.reports,

@@ -141,14 +141,23 @@ impl Cell {
     fn answer(&mut self, pool: usize, turn: &mut Turn) {
         let state = &mut self.pools[pool];
         let mut waiting = VecDeque::with_capacity(state.asks.len());
+        let mut leaving = Vec::new();
         for mut ask in state.asks.drain(..) {
             let worker = state.workers.get_mut(&ask.worker).expect("a worker that asks is known");
             ask.answer.revoked.append(&mut worker.revoked);
             if ask.hold && ask.answer.grants.is_empty() && ask.answer.revoked.is_empty() {
                 waiting.push_back(ask);
             } else {
+                if worker.slots == 0 && worker.held == 0 {
+                    leaving.push(ask.worker);
+                }
                 turn.cause(Effect::Exchanged(ask.id, ask.answer));
             }
+        }
+        // One that offers nothing and holds nothing has gone; whoever asks must be known.
+        leaving.retain(|gone| waiting.iter().all(|ask| ask.worker != *gone));
+        for gone in leaving {
+            state.workers.remove(&gone);
         }
         state.asks = waiting;
     }

@@ -80,6 +80,18 @@ async fn a_run_is_listed_shown_explained_and_commanded() {
 }
 
 #[tokio::test]
+async fn a_worker_that_drained_is_counted_no_more() {
+    let harness = Harness::start().await;
+    let worker = worker(&harness);
+    let id = harness.submit(1).await;
+    harness.ended(&id).await;
+    assert_eq!(harness.client.pool("default").await.unwrap().workers, 1);
+    worker.drain().await.unwrap();
+    let pool = harness.client.pool("default").await.unwrap();
+    assert_eq!((pool.workers, pool.offered), (0, 0));
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_refused_with_code_3_and_a_hint() {
     let harness = Harness::start().await;
     let binary = Binary::of(&harness);

@@ -184,13 +184,14 @@ fn draining_withdraws_the_poll_takes_what_it_still_brings_and_reports_all() {
     let poll = desk.due();
     desk.ledger.drain();
     let withdrawal = desk.due();
-    assert_eq!((withdrawal.want, withdrawal.hold), (0, true));
+    assert_eq!((withdrawal.slots, withdrawal.want, withdrawal.hold), (1, 0, true));
     desk.answer(&poll, &[], &["late"]);
     assert!(!desk.ledger.is_drained());
     desk.finish("a");
     desk.finish("late");
     let last = desk.due();
     assert_eq!((reported(&last), last.want, last.hold), (vec!["a", "late"], 0, false));
+    assert_eq!(last.slots, 0, "it offers nothing any more");
     assert!(!desk.ledger.is_drained(), "not accepted yet");
     desk.answer(&last, &[("a", Receipt::Recorded), ("late", Receipt::Recorded)], &[]);
     assert!(desk.ledger.is_drained());
@@ -203,11 +204,37 @@ fn an_idle_worker_drains_only_when_its_poll_can_bring_no_lease_any_more() {
     desk.ledger.drain();
     assert!(!desk.ledger.is_drained());
     let withdrawal = desk.due();
-    assert!(!withdrawal.hold);
+    assert_eq!((withdrawal.slots, withdrawal.hold), (0, false));
     desk.answer(&withdrawal, &[], &[]);
     assert!(!desk.ledger.is_drained(), "the poll may have been answered with a lease");
     desk.answer(&poll, &[], &[]);
     assert!(desk.ledger.is_drained());
+}
+
+#[test]
+fn an_idle_worker_s_last_word_is_heard_before_it_ends() {
+    let mut desk = Desk::new(2);
+    let poll = desk.due();
+    desk.ledger.drain();
+    let leave = desk.due();
+    desk.answer(&poll, &[], &[]);
+    assert!(!desk.ledger.is_drained(), "the server still counts its slots");
+    assert!(desk.next().is_none(), "once is enough");
+    desk.answer(&leave, &[], &[]);
+    assert!(desk.ledger.is_drained());
+}
+
+#[test]
+fn a_worker_between_two_polls_takes_leave_as_well() {
+    let mut desk = Desk::new(2);
+    let poll = desk.due();
+    desk.answer(&poll, &[], &[]);
+    desk.ledger.drain();
+    assert!(!desk.ledger.is_drained());
+    let leave = desk.due();
+    assert_eq!((leave.slots, leave.want, leave.hold), (0, 0, false));
+    desk.ledger.failed(leave.flight);
+    assert!(desk.ledger.is_drained(), "a server that is away is not waited for");
 }
 
 #[test]

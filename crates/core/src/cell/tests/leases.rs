@@ -2,7 +2,8 @@
 
 use super::desk::{ids, tasks};
 use super::{Desk, step, workflow};
-use crate::cell::input::{Input, Outcome};
+use crate::cell::effect::Response;
+use crate::cell::input::{AskId, Exchange, Input, Outcome, Query, Report};
 use crate::plan::{Retry, Step, Timeouts};
 use crate::row::LeaseId;
 use crate::time::Span;
@@ -118,4 +119,43 @@ fn a_worker_is_given_no_more_than_it_can_hold() {
     assert_eq!(desk.exchange("w", 3, Vec::new()).grants.len(), 3);
     assert_eq!(desk.exchange("w", 10, Vec::new()).grants.len(), 1);
     assert_eq!(desk.exchange("w", 10, Vec::new()).grants.len(), 0);
+}
+
+/// Exchanges of the worker `w` that offer so many slots and report these as done.
+fn offer(desk: &mut Desk, slots: u32, done: Vec<LeaseId>) {
+    let report = |lease| {
+        let outcome = Outcome::Completed { output: super::desk::payload("1") };
+        Report { lease, outcome }
+    };
+    desk.input(Input::Exchange(Exchange {
+        ask: AskId(1_000_000),
+        worker: "w".parse().unwrap(),
+        pool: "default".parse().unwrap(),
+        slots,
+        want: 0,
+        reports: done.into_iter().map(report).collect(),
+        hold: false,
+    }));
+}
+
+/// Workers of the pool, and the slots that they offer.
+fn offered(desk: &mut Desk) -> (u32, u32) {
+    match desk.ask(|reply| Input::Query(reply, Query::Pools)) {
+        Response::Pools(pools) => (pools[0].workers, pools[0].offered),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_worker_that_offers_nothing_is_forgotten_when_it_holds_nothing() {
+    let mut desk = one_step(1);
+    desk.submit("a", "one");
+    let grants = desk.lease("w");
+    assert_eq!(offered(&mut desk), (1, 10));
+    offer(&mut desk, 0, Vec::new());
+    assert_eq!(offered(&mut desk), (1, 0), "it still holds a lease");
+    offer(&mut desk, 0, ids(&grants));
+    assert_eq!(offered(&mut desk), (0, 0));
+    assert!(desk.lease("w").is_empty());
+    assert_eq!(offered(&mut desk), (1, 10), "it has come back");
 }
