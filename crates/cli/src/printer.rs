@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::exit;
@@ -69,6 +69,9 @@ impl Printer {
         }
         if !self.json {
             self.note(&format!("error: {text}"));
+            for further in further(error) {
+                self.note(&format!("  also: {further}"));
+            }
             if let Some(hint) = hint(error) {
                 self.note(&format!("  hint: {hint}"));
             }
@@ -120,6 +123,29 @@ fn sentence(error: &anyhow::Error) -> String {
         }
     }
     text
+}
+
+/// What else is wrong with a value that breaks its schema: the sentence has the first mistake only.
+fn further(error: &anyhow::Error) -> Vec<String> {
+    #[derive(Default, Deserialize)]
+    struct Facts {
+        #[serde(default)]
+        violations: Vec<Violation>,
+    }
+    #[derive(Deserialize)]
+    struct Violation {
+        pointer: String,
+        message: String,
+    }
+    let problem = error.chain().find_map(|cause| {
+        cause.downcast_ref::<fairlane_client::Error>().and_then(fairlane_client::Error::problem)
+    });
+    let facts = problem.and_then(|problem| problem.facts.as_ref());
+    let facts: Facts =
+        facts.and_then(|facts| serde_json::from_str(facts.get()).ok()).unwrap_or_default();
+    let rest = facts.violations.into_iter().skip(1);
+    rest.map(|violation| format!("{} (at /input{})", violation.message, violation.pointer))
+        .collect()
 }
 
 /// What to try next.

@@ -80,6 +80,25 @@ async fn a_run_is_listed_shown_explained_and_commanded() {
 }
 
 #[tokio::test]
+async fn an_input_that_breaks_its_schema_has_all_its_mistakes_said() {
+    let harness = Harness::start().await;
+    let text = "
+workflow: strict
+version: 1
+input: { schema: { type: object, properties: { a: { type: integer }, b: { type: string } } } }
+steps: { work: { task: work } }
+";
+    harness.workflow("strict", text).await;
+    let said = Binary::of(&harness).run(&["run", "strict", "-i", r#"{"a": "x", "b": 1}"#]).await;
+    expect![[r#"
+        exit code 3
+        --- stderr
+        error: The input does not match the workflow's schema: "x" is not of type "integer" (at /input/a) [invalid-input]
+          also: 1 is not of type "string" (at /input/b)
+    "#]].assert_eq(&said.show(&[]));
+}
+
+#[tokio::test]
 async fn a_worker_that_drained_is_counted_no_more() {
     let harness = Harness::start().await;
     let worker = worker(&harness);
