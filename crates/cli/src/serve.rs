@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use fairlane_server::config::Error as ConfigError;
 use fairlane_server::{Config, Server};
 use serde_json::json;
 
+use crate::exit::Negative;
 use crate::target::Target;
 use crate::{log, signals};
 
@@ -35,7 +37,8 @@ enum LogFormat {
 impl Serve {
     pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
         let printer = target.printer();
-        let config = Config::load(self.config.as_deref(), |name| std::env::var(name).ok())?;
+        let config = Config::load(self.config.as_deref(), |name| std::env::var(name).ok());
+        let config = config.map_err(|error| self.said(error))?;
         if self.check {
             printer.note("the configuration has no mistakes");
             let document = json!({ "mistakes": [] });
@@ -63,5 +66,13 @@ impl Serve {
             _ = signals::stop() => return Err(crate::exit::Interrupted.into()),
         }
         Ok(stopped?)
+    }
+    /// Whoever asks for a check has the answer if there is a mistake; a file that cannot be read is another thing.
+    fn said(&self, error: ConfigError) -> anyhow::Error {
+        match error {
+            ConfigError::Read { .. } => error.into(),
+            mistake if self.check => Negative(mistake.to_string()).into(),
+            mistake => mistake.into(),
+        }
     }
 }
