@@ -6,8 +6,10 @@
 mod apply;
 mod bench;
 mod completions;
+mod decisions;
 mod demo;
 mod dev;
+mod events;
 mod exit;
 mod explain;
 mod input;
@@ -64,6 +66,7 @@ enum Command {
     Runs(runs::List),
     Get(runs::Get),
     Explain(explain::Explain),
+    Events(events::Events),
     Cancel(runs::Cancel),
     Pause(runs::Pause),
     Resume(runs::Resume),
@@ -73,6 +76,7 @@ enum Command {
     Workflow(workflow::Workflow),
     Pool(pool::Pool),
     Key(key::Key),
+    Decisions(decisions::Decisions),
     Top(top::Top),
     Worker(worker::Worker),
     Replay(replay::Replay),
@@ -110,6 +114,7 @@ impl Command {
             Self::Runs(command) => command.execute(target).await,
             Self::Get(command) => command.execute(target).await,
             Self::Explain(command) => command.execute(target).await,
+            Self::Events(command) => command.execute(target).await,
             Self::Cancel(command) => command.execute(target).await,
             Self::Pause(command) => command.execute(target).await,
             Self::Resume(command) => command.execute(target).await,
@@ -119,6 +124,7 @@ impl Command {
             Self::Workflow(command) => command.execute(target).await,
             Self::Pool(command) => command.execute(target).await,
             Self::Key(command) => command.execute(target).await,
+            Self::Decisions(command) => command.execute(target).await,
             Self::Top(command) => command.execute(target).await,
             Self::Worker(command) => command.execute(target).await,
             Self::Replay(command) => command.execute(target).await,

@@ -38,6 +38,16 @@ impl Printer {
         self.text(&people(value))
     }
 
+    /// One of many answers that come one after the other: on a line of its own, as JSON too.
+    pub(crate) fn line<T: Serialize + ?Sized>(
+        self,
+        value: &T,
+        people: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        let line = if self.json { serde_json::to_string(value)? } else { people(value) };
+        self.text(&line)
+    }
+
     /// Text for stdout as it is, with a line end if it has none. Nothing if it is empty.
     #[expect(clippy::unused_self, reason = "whoever prints has a printer")]
     pub(crate) fn text(self, text: &str) -> anyhow::Result<()> {

@@ -117,10 +117,10 @@ async fn report(
 
 /// The steps that are neither pending nor over.
 #[derive(Debug, Default)]
-struct UnderWay(BTreeMap<(String, Part), Phase>);
+pub(crate) struct UnderWay(BTreeMap<(String, Part), Phase>);
 
 impl UnderWay {
-    fn follow(&mut self, event: &RunEvent) {
+    pub(crate) fn follow(&mut self, event: &RunEvent) {
         match event {
             RunEvent::Snapshot(detail) => {
                 self.0.clear();
@@ -149,7 +149,7 @@ impl UnderWay {
         }
     }
 
-    fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         const SHOWN: usize = 4;
         let mut words: Vec<String> = self
             .0

@@ -72,7 +72,7 @@ impl Client {
         self.list(&["v1", "platform", "tenants"]).await
     }
 
-    /// One page of the decision log, newest first: about one tenant, or about the platform and all tenants.
+    /// One page of the decision log, newest first: about one tenant, or about the platform.
     /// `cursor` is `next` of the page before.
     pub async fn decisions(
         &self,

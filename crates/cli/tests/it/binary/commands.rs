@@ -80,6 +80,59 @@ async fn a_run_is_listed_shown_explained_and_commanded() {
 }
 
 #[tokio::test]
+async fn a_run_is_followed_to_its_end_line_by_line() {
+    let harness = Harness::start().await;
+    let binary = Binary::of(&harness);
+    let id = binary.ok(&["run", "one", "-i", r#"{"n": 0}"#]).await;
+    let id = id.trim();
+    let mut follower = binary.start(&["events", id]);
+    let mut lines = vec![follower.line().await];
+    let worker = worker(&harness);
+    lines.push(follower.line().await);
+    while !lines.last().unwrap().contains("failed  zero") {
+        lines.push(follower.line().await);
+    }
+    worker.drain().await.unwrap();
+    expect![[r#"
+        1  running  work: ready
+        2  running  work: leased
+        3  running  work: failed
+        4  failed  zero in work: cannot divide"#]]
+    .assert_eq(&lines.join("\n"));
+    let said = binary.run(&["events", id, "--json"]).await;
+    assert_eq!((said.code, said.stdout.lines().count()), (0, 1), "{}", said.stdout);
+    let event: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(event["snapshot"]["run"]["status"], "failed");
+    let said = binary.run(&["events", "0190"]).await;
+    assert_eq!(said.code, 3, "{}", said.stderr);
+}
+
+#[tokio::test]
+async fn decisions_are_listed_newest_first_page_by_page() {
+    let harness = Harness::start().await;
+    let binary = Binary::of(&harness);
+    binary.ok(&["tenant", "set", TENANT, "--cap", "1"]).await;
+    for _ in 0..2 {
+        let runs = [harness.submit(1).await, harness.submit(2).await];
+        let worker = worker(&harness);
+        for run in runs {
+            harness.ended(&run).await;
+        }
+        worker.drain().await.unwrap();
+    }
+    let all = binary.json(&["decisions", "--tenant", TENANT]).await;
+    let all = all["items"].as_array().unwrap();
+    let first = ["decisions", "--tenant", TENANT, "--limit", "1"];
+    let said = binary.run(&first).await;
+    assert!(said.stdout.starts_with("AT  "), "{}", said.stdout);
+    assert!(said.stdout.contains(r#"  acme    cap-reached  {"cap":1,"#), "{}", said.stdout);
+    let cursor = said.stderr.trim().strip_prefix("There are older ones: --cursor ").unwrap();
+    let rest = binary.json(&["decisions", "--tenant", TENANT, "--cursor", cursor]).await;
+    assert_eq!(rest["items"].as_array().unwrap()[..], all[1..]);
+    assert_eq!(binary.ok(&["decisions"]).await, "AT  TENANT  CODE  FACTS\n", "the platform's own");
+}
+
+#[tokio::test]
 async fn an_input_that_breaks_its_schema_has_all_its_mistakes_said() {
     let harness = Harness::start().await;
     let text = "

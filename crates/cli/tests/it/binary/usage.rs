@@ -111,6 +111,7 @@ async fn the_help_names_all_commands_and_exit_codes() {
           runs         List a tenant's runs, newest first
           get          Show a run with its steps, or its output
           explain      Explain what a run waits for: the gate, since when, and what would let it through
+          events       Follow what happens to a run until it ends
           cancel       Cancel a run, its children, and the steps that workers hold
           pause        Pause a run: nothing new is dispatched, and what runs, ends
           resume       Resume a paused run
@@ -120,6 +121,7 @@ async fn the_help_names_all_commands_and_exit_codes() {
           workflow     List and show workflows, and check definitions
           pool         List, show and declare pools of worker slots
           key          Make, list and revoke API keys
+          decisions    List the decision log, newest first: a tenant's, or the platform's own
           top          Watch tenants: slots, cap, share, waiting, p95, debt
           worker       Run a sample worker that executes any task by waiting
           replay       Replay real arrivals with simulated work and compare policies
