@@ -36,14 +36,22 @@
 //!
 //! # Coming back from the cap
 //!
-//! A flow that only its cap kept away comes back at `max(S, V - L)`, where L is the longest step that the level has seen
+//! A flow that only its cap kept away comes back at `max(S, V - L)`, where L is the highest stair that the level has seen
 //! of late, in tags, and what the flow in front is charged ahead. Its work never ceased to wait, and its own slot has
-//! just become free. Virtual time does not rise evenly but by stairs as high as a step: between two of them a flow whose
-//! share is above its cap gets ahead of V by using its one slot, and below it when the stair comes. Raised to V each time
-//! that it leaves its cap it would lose its slot to everyone whose tag is equal, at the end of each of its steps, and
-//! never hold what its cap allows (a tenant of weight 20 and cap 1 among 90 of weight 1 held its slot for 1 % of the
-//! time). Nothing accumulates beyond L: the time at the cap earns nothing. A flow that comes meanwhile comes at V, and so
-//! may find the capped one L behind it, which is a step of any of the level's flows, for that one's weight.
+//! just become free. Virtual time does not rise evenly but by stairs, as high as a step times the slots that its flow
+//! holds: between two of them a flow whose share is above its cap gets ahead of V by using its one slot, and below it when
+//! the stair comes. Raised to V each time that it leaves its cap it would lose its slot to everyone whose tag is equal, at
+//! the end of each of its steps, and never hold what its cap allows (a tenant of weight 20 and cap 1 among 90 of weight 1
+//! held its slot for 1 % of the time). Nothing accumulates beyond L: the time at the cap earns nothing, and when the cap is
+//! raised the flow comes back at V. A flow that comes meanwhile comes at V, and so may find the capped one L behind it.
+//!
+//! Inside an organisation that is not enough. While a capped tenant is at its cap, the organisation's turns go to the
+//! others in it; their steps go on when the capped one's has ended, and keep the organisation ahead, so that its slot goes
+//! to another organisation. What it loses there it can never make up for: its cap does not let it. So an organisation
+//! whose next step is of a tenant that came back from its cap and is behind V (it is due more than its cap) is *lent* its
+//! turn: it goes by `max(V, S - L)`, with the L of its own level, after all whose tag is equal. The turn is charged like any
+//! other, and V does not follow it. It is paid back by the others in the organisation, who wait until its own tag is the
+//! smallest. A cap that is not below the pool's slots never keeps anybody away, and counts as none.
 //!
 //! # The bound
 //!
@@ -65,10 +73,14 @@
 //! the bound of SFQ(D), with the longest step for the packet size, and what charging ahead adds. `c` is the step's
 //! timeout, which is why every step has one.
 //!
-//! *Capped flows.* (2) does not hold for one that comes back from its cap: it may be L behind. Between it and any other
-//! that waits then, or while it comes and goes, the bound is larger by L.
-//! A flow at its cap is in no order and costs nobody anything. A step of an idle tenant waits at most for
-//! the next release of a slot, and for those whose tag is `V` too and who came before.
+//! *Capped flows.* (2) does not hold for one that comes back from its cap: it may be L behind, and one above it L ahead.
+//! Between it and any other that waits then, or while it comes and goes, the bound is larger by `L <= D (c + a) / w`, the
+//! largest of the level. A flow at its cap is in no order and costs nobody anything. A step of an idle tenant waits at most
+//! for the next release of a slot, and for those whose tag is `V` too and who came before.
+//!
+//! From below the bound is one of flows that are eligible throughout, which a capped flow is not: where slots are whole
+//! and its share is about its cap, it loses what it cannot make up for. Measured over thousands of random trees it has at
+//! least 7/8 of its share by water-filling; where its share is well above its cap, 99 %.
 //!
 //! # Cost
 //!
@@ -174,7 +186,7 @@ impl Scheduler {
             dispatchable: None,
             long_in_flight: 0,
             waiting: 0,
-            tree: Tree::new(running::ahead(&config), config.policy.is_by_age()),
+            tree: Tree::new(running::ahead(&config), config.slots, config.policy.is_by_age()),
             orgs: Vec::new(),
             tenants: Vec::new(),
             active: Slab::default(),
@@ -414,7 +426,7 @@ impl Scheduler {
             let (age, ticket) = oldest.expect("an open tenant has a step to give").step.rank();
             self.tree.set_age(flow, age, ticket.0);
         }
-        self.tree.flows[flow].cap = cap;
+        self.tree.set_cap(flow, cap);
         self.tree.refresh(flow, open);
         let active = self.active_of(tenant);
         let holds = self.tree.flows[flow].in_flight;
@@ -447,7 +459,7 @@ impl Scheduler {
             let level = self.tree.levels.insert(Level::resumed(node.clock));
             let flow = Flow::org(org, node.start, node.config.weight, level);
             node.flow = self.tree.insert(ROOT, flow);
-            self.tree.flows[node.flow].cap = node.config.cap_in(self.config.policy);
+            self.tree.set_cap(node.flow, node.config.cap_in(self.config.policy));
         }
         node.flow
     }

@@ -16,8 +16,11 @@ use super::slab::{NONE, Slab};
 /// division is below a millionth of a microsecond for any weight.
 const SCALE: u128 = 1 << 20;
 
-/// The longest step is forgotten once virtual time has gone this many times as far without another one.
-const LONGEST_FADES: u128 = 8;
+/// The highest stair is forgotten once virtual time has gone this many times as far without another one.
+const STAIR_FADES: u128 = 8;
+
+/// Stands for the order of activation of a flow that goes before its turn: it loses all ties.
+const AFTER_ALL: u64 = u64::MAX;
 
 /// Normalised service: slot-microseconds times [`SCALE`] over weight.
 pub(super) type Tag = u128;
@@ -50,6 +53,10 @@ pub(super) struct Flow {
     pub(super) stands: [bool; 2],
     /// Its cap, or that of a flow below it, is all that keeps it from being chosen.
     pub(super) is_full: bool,
+    /// It came back from its cap when it last turned eligible.
+    is_back: bool,
+    /// The tag that it goes by instead of its own, for the sake of a flow below it that came back from its cap.
+    lent: Option<Tag>,
 }
 
 /// A node that chooses among flows.
@@ -72,8 +79,8 @@ pub(super) struct Clock {
     pub(super) virtual_time: Tag,
     /// The highest start tag that any flow ever had: where V goes when nobody is eligible.
     pub(super) start_max: Tag,
-    /// The longest step of late, in tags: the height of the stairs by which V rises.
-    longest: Tag,
+    /// The height of the stairs by which V rose of late: a step, times the slots that its flow held, in tags.
+    stair: Tag,
 }
 
 #[derive(Debug)]
@@ -86,6 +93,8 @@ pub(super) struct Tree {
     is_by_age: bool,
     /// How far ahead of its use a running step is charged.
     pub(super) ahead: Span,
+    /// Slots of the pool. A cap that is not below them keeps nobody away.
+    pub(super) slots: u32,
 }
 
 fn normalise(used: Span, weight: u32) -> Tag {
@@ -112,7 +121,7 @@ impl Flow {
 }
 
 impl Clock {
-    pub(super) const NEW: Self = Self { virtual_time: 0, start_max: 0, longest: 0 };
+    pub(super) const NEW: Self = Self { virtual_time: 0, start_max: 0, stair: 0 };
 
     /// Where a tag goes when its flow's weight changes: what it is ahead or behind in slot time stays.
     pub(super) fn reweighed(&self, start: Tag, before: u32, after: u32) -> Tag {
@@ -128,7 +137,7 @@ impl Clock {
     fn reach(&mut self, tag: Tag) {
         let gone = tag.saturating_sub(self.virtual_time);
         self.virtual_time += gone;
-        self.longest = self.longest.saturating_sub(gone / LONGEST_FADES);
+        self.stair = self.stair.saturating_sub(gone / STAIR_FADES);
     }
 }
 
@@ -140,7 +149,7 @@ impl Level {
 }
 
 impl Tree {
-    pub(super) fn new(ahead: Span, is_by_age: bool) -> Self {
+    pub(super) fn new(ahead: Span, slots: u32, is_by_age: bool) -> Self {
         let mut tree = Self {
             flows: Slab::default(),
             levels: Slab::default(),
@@ -148,6 +157,7 @@ impl Tree {
             activations: 0,
             is_by_age,
             ahead,
+            slots,
         };
         let level = tree.levels.insert(Level::default());
         let root = Flow { parent: NONE, level, owner: NONE, weight: 1, ..Flow::default() };
@@ -219,8 +229,11 @@ impl Tree {
         while at != ROOT {
             at = self.flows[at].parent;
             let level = self.flows[at].level;
-            let reached = self.frontier(level, order).expect("one of its flows was chosen");
-            self.levels[level].clock.reach(reached);
+            let first = self.levels[level].orders[order].first();
+            if first.expect("one of its flows was chosen").activated != AFTER_ALL {
+                let reached = self.frontier(level, order).expect("one of its flows was chosen");
+                self.levels[level].clock.reach(reached);
+            }
             if order == SHORT {
                 self.lift_held_back(level);
             }
@@ -242,10 +255,10 @@ impl Tree {
     pub(super) fn note_step(&mut self, leaf: u32, used: Span) {
         let mut at = leaf;
         while at != ROOT {
-            let (weight, parent) = (self.flows[at].weight, self.flows[at].parent);
+            let Flow { weight, parent, in_flight: slots, .. } = self.flows[at];
             let level = self.children_of(parent);
             let clock = &mut self.levels[level].clock;
-            clock.longest = clock.longest.max(normalise(used, weight));
+            clock.stair = clock.stair.max(normalise(used, weight) * Tag::from(slots));
             at = parent;
         }
     }
@@ -264,6 +277,21 @@ impl Tree {
         }
     }
 
+    /// Sets how many slots a flow may hold. What a cap kept away until now has earned nothing when it is raised.
+    pub(super) fn set_cap(&mut self, at: u32, cap: u32) {
+        let flow = &mut self.flows[at];
+        let is_raised = std::mem::replace(&mut flow.cap, cap) < cap;
+        let mut at = at;
+        while is_raised && at != ROOT && std::mem::take(&mut self.flows[at].is_full) {
+            at = self.flows[at].parent;
+            let level = self.flows[at].level;
+            self.levels[level].full -= 1;
+            if self.levels[level].full > 0 || !self.has_room(at) {
+                return;
+            }
+        }
+    }
+
     /// Takes a charge back. The orders follow with the next `refresh`.
     pub(super) fn refund(&mut self, leaf: u32, unused: Span) {
         self.each_on_path(leaf, |flow| {
@@ -277,7 +305,7 @@ impl Tree {
         let (mut at, mut open) = (leaf, open);
         while at != ROOT {
             let flow = &self.flows[at];
-            let has_room = flow.in_flight < flow.cap;
+            let has_room = self.has_room(at);
             let (parent, flow_level) = (flow.parent, Some(flow.level).filter(|at| *at != NONE));
             self.stand(at, open.map(|open| open && has_room));
             let has_full_below = flow_level.is_some_and(|level| self.levels[level].full > 0);
@@ -367,6 +395,11 @@ impl Tree {
         self.levels[self.children_of(parent)].clock
     }
 
+    pub(super) fn has_room(&self, at: u32) -> bool {
+        let Flow { cap, in_flight, .. } = self.flows[at];
+        in_flight < cap || cap >= self.slots
+    }
+
     fn children_of(&self, parent: u32) -> u32 {
         let level = self.flows[parent].level;
         assert!(level != NONE, "flow {parent} has no children");
@@ -384,16 +417,39 @@ impl Tree {
     pub(super) fn key_of(&self, at: u32) -> Key {
         let flow = &self.flows[at];
         let tag = flow.start.saturating_sub(normalise(flow.credit, flow.weight));
-        Key { tag, activated: flow.activated, flow: at }
+        match flow.lent {
+            Some(lent) if lent < tag => Key { tag: lent, activated: AFTER_ALL, flow: at },
+            _ => Key { tag, activated: flow.activated, flow: at },
+        }
+    }
+
+    /// What a flow may go by whose next one came back from its cap and is behind its siblings: it is due more than its
+    /// cap lets it have, and the slot that it does not get now it can never make up for. It was a sibling that brought
+    /// the flow ahead, with steps that go on. So it goes before its turn, by no more than a stair, after all whose turn it
+    /// is.
+    fn lent_to(&self, at: u32) -> Option<Tag> {
+        let flow = &self.flows[at];
+        if flow.level == NONE {
+            return None;
+        }
+        let level = &self.levels[flow.level];
+        let first = &self.flows[level.orders[ANY].first()?.flow];
+        let is_owed = first.is_back && first.start < level.clock.virtual_time;
+        if !is_owed || (flow.stands[SHORT] && !first.stands[SHORT]) {
+            return None;
+        }
+        let clock = &self.levels[self.children_of(flow.parent)].clock;
+        Some(flow.start.saturating_sub(clock.stair).max(clock.virtual_time))
     }
 
     fn stand(&mut self, at: u32, stands: [bool; 2]) {
         if stands[ANY] && !self.flows[at].is_eligible() && !self.is_by_age {
             self.activate(at);
         }
+        let before = std::mem::replace(&mut self.flows[at].stands, stands);
+        self.flows[at].lent = if self.is_by_age { None } else { self.lent_to(at) };
         let key = self.key_of(at);
         let level = self.children_of(self.flows[at].parent);
-        let before = std::mem::replace(&mut self.flows[at].stands, stands);
         for order in [ANY, SHORT] {
             let (heap, seats) = (&mut self.levels[level].orders[order], &mut self.seats[order]);
             match (before[order], stands[order]) {
@@ -406,12 +462,13 @@ impl Tree {
     }
 
     /// A flow that turns eligible starts no earlier than the level's virtual time: whatever kept it away (nothing to
-    /// do, a pause, a gate) has earned it nothing. One that only its cap kept away may be as much behind as the longest
-    /// step: see the module's documentation.
+    /// do, a pause, a gate) has earned it nothing. One that only its cap kept away may be a stair behind: see the
+    /// module's documentation.
     fn activate(&mut self, at: u32) {
         let level = self.children_of(self.flows[at].parent);
         let reached = self.frontier(level, ANY).unwrap_or(self.levels[level].clock.start_max);
-        let may_lag = if self.flows[at].is_full { self.may_lag(level, ANY) } else { 0 };
+        let is_back = self.flows[at].is_full;
+        let may_lag = if is_back { self.may_lag(level, ANY) } else { 0 };
         let clock = &mut self.levels[level].clock;
         clock.reach(reached);
         let flow = &mut self.flows[at];
@@ -419,17 +476,18 @@ impl Tree {
         clock.start_max = clock.start_max.max(flow.start);
         self.activations += 1;
         flow.activated = self.activations;
+        flow.is_back = is_back;
     }
 
-    /// How far a flow may be behind that was kept away although it had work: the stairs by which virtual time rises,
-    /// which are as high as the longest step, and what the flow that virtual time follows is charged ahead of its use.
+    /// How far a flow may be behind that was kept away although it had work: a stair by which virtual time rises, and
+    /// what the flow that virtual time follows is charged ahead of its use.
     fn may_lag(&self, level: u32, order: usize) -> Tag {
         let level = &self.levels[level];
         let ahead = level.orders[order].first().map_or(0, |first| {
             let first = &self.flows[first.flow];
             normalise(self.ahead, first.weight) * Tag::from(first.in_flight)
         });
-        level.clock.longest + ahead
+        level.clock.stair + ahead
     }
 
     /// How far the level has come: the smallest start tag in the order. Where a bursting flow goes before its turn, that

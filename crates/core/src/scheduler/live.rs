@@ -27,6 +27,18 @@ impl Scheduler {
         if before.long != config.long {
             self.reshelve(now);
         }
+        if before.slots != config.slots {
+            self.resize();
+        }
+    }
+
+    /// Which caps are below the pool's slots has changed.
+    fn resize(&mut self) {
+        self.tree.slots = self.config.slots;
+        let active: Vec<TenantIx> = self.tenants_active().collect();
+        for tenant in active {
+            self.update(tenant);
+        }
     }
 
     /// How far ahead steps are charged has changed. What runs is charged as if it had never been another length, so that
@@ -61,7 +73,7 @@ impl Scheduler {
             self.orgs[at].start = clock.reweighed(start, before.weight, config.weight);
         } else {
             self.tree.reweigh(flow, config.weight);
-            self.tree.flows[flow].cap = config.cap_in(self.config.policy);
+            self.tree.set_cap(flow, config.cap_in(self.config.policy));
             self.tree.refresh_above(flow);
         }
     }
@@ -155,7 +167,8 @@ impl Scheduler {
             running.push(step.entry);
         }
         self.running.line_up();
-        self.tree = Tree::new(running::ahead(&self.config), self.config.policy.is_by_age());
+        let PoolConfig { slots, policy, .. } = self.config;
+        self.tree = Tree::new(running::ahead(&self.config), slots, policy.is_by_age());
         for org in &mut self.orgs {
             (org.start, org.clock, org.flow) = (0, Clock::default(), NONE);
         }

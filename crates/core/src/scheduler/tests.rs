@@ -8,6 +8,7 @@ mod cost;
 mod credit;
 mod invariants;
 mod lanes;
+mod phases;
 mod policies;
 mod pool;
 mod random;

@@ -214,8 +214,8 @@ impl Round {
         (slots + 1) * (c_one * w_other + c_other * w_one) + 2 * slots * ahead * (w_one + w_other)
     }
 
-    /// What a flow that its cap kept away may be behind the others of its level when it comes back, and make up for before
-    /// one that came meanwhile has its turn: the longest step of any of them for its weight, with what it was charged ahead.
+    /// What a flow that its cap kept away may be behind the others of its level when it comes back, or one above it be
+    /// ahead for its sake: the longest step of any of them for its weight, with what it was charged ahead, on every slot.
     /// Multiplied with both weights, as the bound is.
     pub(crate) fn lag(&self, one: &Entrant, other: &Entrant) -> i128 {
         if !one.is_capped && !other.is_capped {
@@ -226,7 +226,7 @@ impl Round {
             self.entrants.iter().filter(|sibling| sibling.flow.parent() == one.flow.parent());
         let lags = siblings.map(|sibling| {
             let step = i128::from(sibling.used.longest.0) + i128::from(self.ahead.0);
-            step * weights / i128::from(sibling.weight) + 1
+            i128::from(self.slots) * step * weights / i128::from(sibling.weight) + 1
         });
         lags.max().unwrap_or_default()
     }
@@ -288,7 +288,7 @@ fn entrants(
         let org = orgs.entry(&context.org).or_default();
         org.0.join(used);
         org.1 |= stands;
-        let is_capped = cap <= pool.slots;
+        let is_capped = cap < pool.slots;
         org.2 |= is_capped;
         let flow = Flow::Tenant(context.org.clone(), tenant.clone());
         entrants.push(Entrant::new(flow, context.weight, used, stands).with_cap(is_capped));
@@ -298,7 +298,7 @@ fn entrants(
         let cap = declared.cap.filter(|_| has_caps).unwrap_or(u32::MAX);
         let stands = stands && used.held < cap;
         let entrant = Entrant::new(Flow::Org(org.clone()), declared.weight, used, stands);
-        entrants.push(entrant.with_cap(is_capped || cap <= pool.slots));
+        entrants.push(entrant.with_cap(is_capped || cap < pool.slots));
     }
     entrants
 }

@@ -1,6 +1,6 @@
 //! P3: a flow that comes back (from idleness, a pause or its cap) gets no more than one that has waited all the time, for
 //! their weights and beyond the bound of `core::scheduler`, however often it goes and comes. That bound holds between flows
-//! that were there all the time; one that its cap kept away may come back behind by a step, and has that on top.
+//! that were there all the time; one that its cap kept away may come back behind by a stair, and has that on top.
 
 use std::collections::BTreeMap;
 

@@ -17,7 +17,7 @@ impl Scheduler {
             assert_eq!(flow.cap, self.cap_of(&config, active.burst));
             assert!(flow.credit == Span::ZERO || active.burst == BurstState::Bursting);
             let open = active.open();
-            let may = !config.paused && flow.in_flight < flow.cap;
+            let may = !config.paused && self.tree.has_room(active.flow);
             assert_eq!(flow.stands[ANY], may && open[ANY], "tenant {}", flow.owner);
             let is_short = self.config.bounds_long() && may && open[SHORT];
             assert_eq!(flow.stands[SHORT], is_short, "tenant {}", flow.owner);
@@ -29,7 +29,7 @@ impl Scheduler {
                 children.entry(ROOT).or_default().push(node.flow);
             }
             let orders = &self.tree.levels[flow.level].orders;
-            let may = flow.in_flight < flow.cap;
+            let may = self.tree.has_room(node.flow);
             for order in [ANY, SHORT] {
                 assert_eq!(flow.stands[order], may && !orders[order].is_empty());
             }

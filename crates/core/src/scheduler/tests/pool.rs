@@ -3,7 +3,7 @@
 //! It keeps its own account of who held which slot for how long, and never asks the queue for it.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use crate::id::mix;
 use crate::scheduler::*;
@@ -149,6 +149,17 @@ impl Pool {
     pub(super) fn saturate(&mut self, at: Time, work: Work, depth: u32) {
         for _ in 0..depth {
             self.arrive(at, work, Some(work));
+        }
+    }
+
+    /// The tenant wants nothing any more: what waits is withdrawn, what runs ends in its own time.
+    pub(super) fn leave(&mut self, tenant: u32) {
+        let started: BTreeSet<u64> = self.starts.iter().map(|start| start.ticket).collect();
+        for step in self.steps.iter_mut().filter(|step| step.entry.tenant.0 == tenant) {
+            step.source = None;
+            if !started.contains(&step.entry.ticket.0) {
+                self.scheduler.withdraw(self.now, &step.entry);
+            }
         }
     }
 
