@@ -41,6 +41,8 @@ struct Queue {
     ahead: Span,
     waiting: Vec<Ready>,
     flows: BTreeMap<Flow, Last>,
+    /// The longest step of each organisation, be its tenant still there or not: what it was charged stays with it.
+    longest: BTreeMap<OrgId, Span>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,6 +132,7 @@ impl Contest {
             (queue.is_void, queue.slots, queue.ahead) = (false, 0, Span::ZERO);
             queue.flows.clear();
             queue.waiting.clear();
+            queue.longest.clear();
         }
     }
 
@@ -170,6 +173,11 @@ impl Contest {
                     Flow::Org(org) => broken_orgs.contains(org),
                     Flow::Tenant(_, tenant) => broken.contains(tenant),
                 };
+                if let Flow::Org(org) = &entrant.flow {
+                    let longest = queue.longest.entry(org.clone()).or_default();
+                    *longest = (*longest).max(entrant.used.longest);
+                    entrant.used.longest = *longest;
+                }
                 entrant.number = last.number;
                 entrant.is_new = last.weight != entrant.weight;
                 entrant.stayed = last.stands && entrant.stands && !is_broken && !entrant.is_new;
