@@ -423,9 +423,9 @@ impl Tree {
         }
     }
 
-    /// What a flow may go by whose next one came back from its cap and is behind its siblings: it is due more than its
-    /// cap lets it have, and the slot that it does not get now it can never make up for. It was a sibling that brought
-    /// the flow ahead, with steps that go on. So it goes before its turn, by no more than a stair, after all whose turn it
+    /// What a flow may go by whose next one came back from its cap and is behind its siblings, if it has any: it is due
+    /// more than its cap lets it have, and the slot that it does not get now it can never make up for. It was a sibling
+    /// that brought the flow ahead, with steps that go on. So it goes before its turn, by no more than a stair, after all whose turn it
     /// is.
     fn lent_to(&self, at: u32) -> Option<Tag> {
         let flow = &self.flows[at];
@@ -435,7 +435,7 @@ impl Tree {
         let level = &self.levels[flow.level];
         let first = &self.flows[level.orders[ANY].first()?.flow];
         let is_owed = first.is_back && first.start < level.clock.virtual_time;
-        if !is_owed || (flow.stands[SHORT] && !first.stands[SHORT]) {
+        if level.flows < 2 || !is_owed || (flow.stands[SHORT] && !first.stands[SHORT]) {
             return None;
         }
         let clock = &self.levels[self.children_of(flow.parent)].clock;
