@@ -79,8 +79,9 @@
 //! for the next release of a slot, and for those whose tag is `V` too and who came before.
 //!
 //! From below the bound is one of flows that are eligible throughout, which a capped flow is not: slots are whole, and
-//! what it loses while it waits for the next release it cannot make up for. Measured over thousands of random trees one
-//! with siblings has at least 4/5 of its share by water-filling, and nearly always 9/10.
+//! what it loses while it waits for the next release it cannot make up for, which counts most if its steps are much
+//! shorter than those of others. Measured over thousands of random trees one with siblings has at least half of its share
+//! by water-filling, and nearly always 4/5.
 //!
 //! # Cost
 //!

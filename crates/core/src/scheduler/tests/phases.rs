@@ -17,7 +17,7 @@ const PHASE: Span = Span::from_secs(20);
 /// What flows that their caps bind may lose, and their siblings win, beyond the bound: one of so many parts of what is
 /// due to them.
 const PART_OF_ORG: u128 = 50;
-const PART_OF_TENANT: u128 = 5;
+const PART_OF_TENANT: u128 = 2;
 
 #[derive(Clone, Debug)]
 struct Member {
