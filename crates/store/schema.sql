@@ -60,7 +60,7 @@ CREATE TABLE runs (
   schedule TEXT,
   revision INTEGER NOT NULL,
   input_bytes INTEGER NOT NULL,
-  input BLOB,
+  input BLOB, money TEXT,
   PRIMARY KEY (tenant, run)
 ) STRICT, WITHOUT ROWID;
 
@@ -124,6 +124,30 @@ CREATE TABLE decisions (
   code TEXT NOT NULL,
   facts TEXT NOT NULL,
   PRIMARY KEY (tenant, sequence)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tools (tool TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE budget_classes (class TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE uses (
+  tenant TEXT NOT NULL,
+  tool TEXT NOT NULL,
+  rule TEXT NOT NULL,
+  used TEXT NOT NULL,
+  PRIMARY KEY (tenant, tool, rule)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE accounts (
+  tenant TEXT NOT NULL,
+  org TEXT NOT NULL,
+  every TEXT NOT NULL,
+  start INTEGER NOT NULL,
+  posted INTEGER NOT NULL,
+  uncertain INTEGER NOT NULL,
+  topped_up INTEGER NOT NULL,
+  forgiven INTEGER NOT NULL,
+  PRIMARY KEY (tenant, org, every, start)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX idempotency_by_age ON idempotency (created);

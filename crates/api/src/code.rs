@@ -44,18 +44,24 @@ codes! {
     /// The path, the query or a header cannot be read.
     MalformedRequest = "malformed-request", 400, "The request cannot be read";
     Unauthenticated = "unauthenticated", 401, "A valid API key is needed";
+    /// An account has too little left to admit the run; `facts` say which.
+    BudgetExhausted = "budget-exhausted", 402, "There is not enough money left";
     Forbidden = "forbidden", 403, "The API key does not allow this";
     TenantSuspended = "tenant-suspended", 403, "The tenant is suspended";
     UnknownPath = "unknown-path", 404, "There is nothing at this path";
     UnknownTenant = "unknown-tenant", 404, "There is no such tenant";
     UnknownOrg = "unknown-org", 404, "There is no such organisation";
     UnknownTier = "unknown-tier", 404, "There is no such tier";
+    UnknownTool = "unknown-tool", 404, "There is no such tool";
+    UnknownBudgetClass = "unknown-budget-class", 404, "There is no such budget class";
     UnknownPool = "unknown-pool", 404, "There is no such pool";
     UnknownWorkflow = "unknown-workflow", 404, "There is no such workflow or version";
     /// Missing, or another tenant's: the answers are the same.
     UnknownRun = "unknown-run", 404, "There is no such run";
     UnknownStep = "unknown-step", 404, "The workflow has no such step";
     UnknownKey = "unknown-key", 404, "There is no such key";
+    /// Its owner exists, and has no budget for such periods.
+    NoAccount = "no-account", 404, "There is no such account";
     NoOutput = "no-output", 404, "The run has no output";
     MethodNotAllowed = "method-not-allowed", 405, "The path does not support this method";
     VersionExists = "version-exists", 409, "This version exists with other content";

@@ -115,6 +115,8 @@ pub enum WaitingOn {
     Items,
     /// The run is paused.
     Resume,
+    /// The run is paused, since a step of it could not be paid for.
+    Money,
 }
 
 /// A check before dispatch, in the order in which they are tried.

@@ -22,9 +22,12 @@ mod evaluated;
 mod exchange;
 mod explain;
 mod finish;
+mod gates;
 pub mod input;
+mod ladder;
 mod live;
 mod load;
+mod quotas;
 mod reading;
 mod recent;
 mod retry;
@@ -39,6 +42,8 @@ mod tests;
 
 use std::collections::VecDeque;
 
+use crate::ledger::Ledger;
+use crate::limiter::Limiter;
 use crate::row::RunKey;
 use crate::time::Time;
 
@@ -66,6 +71,8 @@ pub struct Cell {
     timers: Timers,
     schedules: Schedules,
     queue: Queue,
+    limiter: Limiter,
+    ledger: Ledger,
     lines: Lines,
     recent: Recent,
     reopened: Reopened,
@@ -121,16 +128,14 @@ impl Cell {
     /// Ends a turn: dispatches what can be dispatched and answers exchanges. Call it after the last input and
     /// before the commit.
     pub fn close(&mut self, turn: &mut Turn) {
-        for pool in 0..self.pools.len() {
-            self.dispatch(pool, turn);
-        }
+        self.dispatch_all(turn);
         self.log_valve(turn);
     }
 
     /// When the next `Tick` is due, if nothing else comes first.
     pub fn next_wake(&self) -> Option<Time> {
         let pools = self.pools.iter().filter_map(|pool| pool.scheduler.next_tick());
-        self.timers.next().into_iter().chain(pools).min()
+        self.timers.next().into_iter().chain(pools).chain(self.next_gate_wake()).min()
     }
 
     fn catch_up(&mut self, turn: &mut Turn) {
@@ -147,6 +152,7 @@ impl Cell {
         for pool in &mut self.pools {
             pool.scheduler.tick(self.now);
         }
+        self.wake_gates();
         while let Some(Timer { due, kind, at }) = self.timers.pop(self.now) {
             match kind {
                 Kind::Run => self.run_overdue(at.run, turn),

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::PoolName;
+use crate::id::{PoolName, ToolName};
+use crate::money::Nano;
 use crate::time::Time;
 
 /// A check before dispatch, in the order in which they are tried.
@@ -36,8 +37,8 @@ pub enum Verdict {
         refusal: Refusal,
         wake: WakeKey,
     },
-    /// No wait would help: the step fails with this.
-    Deny(Refusal),
+    /// This step alone cannot go on: it leaves the queue, and its run's policy says what becomes of it.
+    Aside(Refusal),
 }
 
 /// Why a gate did not let a step through.
@@ -49,9 +50,16 @@ pub enum Refusal {
     /// A policy forbids it.
     Policy { policy: Arc<str> },
     /// An account cannot hold the estimate.
-    Budget { account: Arc<str>, need_nano: u64, left_nano: u64 },
-    /// A quota is used up until it turns.
-    Limit { limit: Arc<str>, used: u64, of: u64, opens: Option<Time> },
+    Budget { account: Account, need: Nano, left: Nano, opens: Option<Time> },
+    /// A quota is used up until it turns, or others of the same provider come first.
+    Limit {
+        tool: ToolName,
+        holder: LimitHolder,
+        rule: Arc<str>,
+        used: u64,
+        of: u64,
+        opens: Option<Time>,
+    },
     /// No worker of the pool is asking for work.
     NoWorker { pool: PoolName },
     /// The pool's scheduler has not chosen it yet.
@@ -69,4 +77,24 @@ impl Refusal {
             Self::NoWorker { .. } | Self::Slot(_) => Gate::Slot,
         }
     }
+}
+
+/// Whose limit it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitHolder {
+    /// The tenant's own quota.
+    Tenant,
+    /// What all tenants share.
+    Provider,
+}
+
+/// An account of the ledger, as refusals name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Account {
+    Run,
+    TenantDay,
+    TenantMonth,
+    OrgMonth,
 }

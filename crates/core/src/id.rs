@@ -107,6 +107,8 @@ names! {
     TaskName: "a-z A-Z 0-9 - _ . : /", is_free;
     /// A tool of the catalog.
     ToolName: "a-z A-Z 0-9 - _ . : /", is_free;
+    /// A budget class: a named set of quotas and budgets.
+    ClassName: "a-z 0-9 - _", is_id;
     /// A signal sent to a run.
     SignalName: "a-z A-Z 0-9 - _ . : /", is_free;
     /// A worker process, as it names itself.

@@ -7,12 +7,17 @@
 //! no environment; no decision uses floats or iterates over a hash-ordered map. It never fails: a refusal is
 //! a value.
 
+pub mod calendar;
 pub mod cell;
 pub mod driver;
 pub mod gate;
 pub mod id;
+pub mod ledger;
+pub mod limiter;
+pub mod money;
 pub mod plan;
 pub mod pool;
+pub mod quota;
 pub mod reject;
 pub mod row;
 pub mod scheduler;

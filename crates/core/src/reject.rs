@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::id::{OrgId, PoolName, RunId, StepName, TenantId, TierName, WorkflowName};
-use crate::row::RunStatus;
-use crate::time::Span;
+use crate::calendar::Calendar;
+use crate::gate::Account;
+use crate::id::{ClassName, OrgId, PoolName, RunId, StepName, TenantId, TierName, WorkflowName};
+use crate::money::Nano;
+use crate::row::{Owner, RunStatus};
+use crate::time::{Span, Time};
 
 /// A request that the cell will not do. Expected, and part of the answer; never an error of the program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,7 +38,23 @@ pub enum Rejection {
     UnknownStep {
         step: StepName,
     },
+    UnknownClass {
+        class: ClassName,
+    },
     UnknownKey,
+    /// The owner has no budget for such periods.
+    NoAccount {
+        owner: Owner,
+        every: Calendar,
+    },
+    /// There is not enough money left to admit the run. `account` says whose.
+    BudgetExhausted {
+        account: Account,
+        need: Nano,
+        left: Nano,
+        /// When the account's next period begins.
+        opens: Option<Time>,
+    },
     /// A number outside its range; `field` is a JSON pointer into the request.
     OutOfRange {
         field: &'static str,

@@ -9,8 +9,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{KeyId, PoolName, RunId, SignalName, StepName, TenantId, WorkerName, WorkflowName};
+use crate::calendar::Calendar;
+use crate::id::{
+    KeyId, OrgId, PoolName, RunId, SignalName, StepName, TenantId, ToolName, WorkerName,
+    WorkflowName,
+};
+use crate::money::Nano;
 use crate::plan::StepIndex;
+use crate::quota::Rung;
 use crate::time::Time;
 
 /// Bytes of a JSON value: an input, an output or a signal's payload. Moved, not parsed.
@@ -141,7 +147,88 @@ pub struct RunRow {
     pub revision: u64,
     /// Size of the input, which is what the valve counts.
     pub input_bytes: u32,
+    /// Its own account.
+    pub money: RunMoney,
     pub input: Option<Payload>,
+}
+
+/// The account of a run. What is held follows from the leases of its steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunMoney {
+    /// What it may spend, top-ups included; `None`: no bound of its own.
+    pub limit: Option<Nano>,
+    /// Part of the limit that is kept back.
+    pub reserve: Nano,
+    pub posted: Nano,
+    /// Part of `posted` that nobody has confirmed.
+    pub uncertain: Nano,
+    /// The run is paused because a step could not be paid for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halt: Option<Halt>,
+}
+
+/// A step of a run could not be paid for, and the run is paused until somebody decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Halt {
+    /// What the ladder of the tenant's class came to: `Escalate` or `Pause`.
+    pub rung: Rung,
+    pub step: StepIndex,
+    pub need: Nano,
+    pub left: Nano,
+    pub since: Time,
+}
+
+/// Money that is set aside for one attempt of a step, at every level at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    pub amount: Nano,
+    /// Where the periods begin that it belongs to, whenever it is settled; `None`: no account at that level.
+    pub tenant_day: Option<Time>,
+    pub tenant_month: Option<Time>,
+    pub org_month: Option<(OrgId, Time)>,
+}
+
+/// How much of a rule of a tool is used: by a tenant, or by all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UseRow {
+    pub tool: ToolName,
+    /// `None`: the provider's own limit.
+    pub tenant: Option<TenantId>,
+    /// [`crate::quota::Rule::label`].
+    pub rule: Arc<str>,
+    pub used: Used,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Used {
+    /// Units in the window that begins then.
+    Window { start: Time, units: u64 },
+    /// When the bucket is full again: the theoretical arrival time of GCRA.
+    Bucket { full: Time },
+}
+
+/// An account of a tenant or an organisation in one period. What is held follows from the leases of steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountRow {
+    pub owner: Owner,
+    /// A day or a month.
+    pub every: Calendar,
+    pub start: Time,
+    pub posted: Nano,
+    /// Part of `posted` that nobody has confirmed.
+    pub uncertain: Nano,
+    /// Added to the budget for this period.
+    pub topped_up: Nano,
+    /// Debt that was let off.
+    pub forgiven: Nano,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    Org(OrgId),
+    Tenant(TenantId),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,6 +268,9 @@ pub enum StepState {
         worker: WorkerName,
         pool: PoolName,
         until: Time,
+        /// What is held for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hold: Option<Box<Hold>>,
     },
     /// Waits for its next attempt.
     Backoff {

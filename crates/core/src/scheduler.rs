@@ -235,7 +235,7 @@ impl Scheduler {
         gate: &mut dyn FnMut(Offer) -> GateAnswer,
     ) -> Option<Dispatch> {
         self.charge_running(now);
-        // Each round dispatches or parks a class, so there are at most as many rounds as classes.
+        // Each round dispatches, parks a class or takes a step out, so there are at most as many rounds as steps.
         while self.in_flight() < self.dispatchable() {
             let order = if self.is_long_full() { SHORT } else { ANY };
             let leaf = self.tree.first(order)?;
@@ -248,6 +248,7 @@ impl Scheduler {
                     self.backlog.park(now, &mut self.active[place], head.class, wake);
                     self.update(tenant);
                 }
+                GateAnswer::Aside => self.set_aside(tenant, &head),
                 GateAnswer::Pass => {
                     self.tree.choose(leaf, order);
                     self.start(now, tenant, &head);
@@ -342,6 +343,14 @@ impl Scheduler {
         });
         let head = self.backlog.head(self.active_of(tenant), now, is_short, rule);
         head.expect("a tenant that can be chosen has a step to give")
+    }
+
+    /// Takes a step out that was offered and cannot go on by itself.
+    fn set_aside(&mut self, tenant: TenantIx, head: &Head) {
+        let place = self.tenant(tenant).active;
+        self.backlog.take_out(&mut self.active[place], head);
+        self.waiting -= 1;
+        self.update(tenant);
     }
 
     fn start(&mut self, now: Time, tenant: TenantIx, head: &Head) {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{OrgId, TenantId, TierName};
+use crate::id::{ClassName, OrgId, TenantId, TierName};
+use crate::quota::OrgBudget;
 use crate::time::Span;
 
 /// Largest weight: with `u32` weights and spans of years, normalised service stays far inside `u128`.
@@ -21,6 +22,9 @@ pub struct Org {
     pub weight: u32,
     /// Most slots that its tenants may hold together, per pool.
     pub cap: Option<u32>,
+    /// What its tenants may spend together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<OrgBudget>,
 }
 
 /// A named set of defaults for tenants.
@@ -36,6 +40,9 @@ pub struct Tier {
     /// Most runs of one tenant that may be live at once, at each depth of calls; further ones are refused, children wait.
     pub runs_max: u32,
     pub sla: Option<Sla>,
+    /// Quotas and budgets of its tenants; `None`: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_class: Option<ClassName>,
 }
 
 /// Permission to exceed the cap, paid back by waiting.
@@ -64,6 +71,8 @@ pub struct Tenant {
     pub cap: Option<u32>,
     pub burst: Option<Burst>,
     pub sla: Option<Sla>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_class: Option<ClassName>,
     /// A suspended tenant's steps are not dispatched and its new runs are refused.
     pub suspended: bool,
     /// A JSON object, readable by expressions as `tenant.attributes`.
@@ -84,6 +93,8 @@ pub struct Context {
     pub urgent_share_permille: u32,
     pub runs_max: u32,
     pub sla: Option<Sla>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_class: Option<ClassName>,
     pub suspended: bool,
     pub attributes: Arc<str>,
 }
@@ -102,6 +113,7 @@ impl Context {
             urgent_share_permille: tier.urgent_share_permille,
             runs_max: tier.runs_max,
             sla: tenant.sla.or(tier.sla),
+            budget_class: tenant.budget_class.clone().or_else(|| tier.budget_class.clone()),
             suspended: tenant.suspended,
             attributes: tenant.attributes.clone(),
         }

@@ -36,6 +36,9 @@ fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
         | Configure::Tier(_)
         | Configure::Pool(_)
         | Configure::Valve(_)
+        | Configure::Tool(_)
+        | Configure::Class(_)
+        | Configure::Account(_)
         | Configure::DropKey(_) => {}
         Configure::Tenant(tenant) => {
             snapshot.orgs.extend(registry.org(&tenant.org));
@@ -88,6 +91,7 @@ fn declared(context: &Context) -> Tenant {
         cap: Some(context.cap),
         burst: context.burst,
         sla: context.sla,
+        budget_class: context.budget_class.clone(),
         suspended: context.suspended,
         attributes: context.attributes.clone(),
     }

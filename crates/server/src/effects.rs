@@ -95,6 +95,7 @@ mod tests {
             urgent_share_permille: 0,
             runs_max: 1,
             sla: None,
+            budget_class: None,
             suspended: false,
             attributes: Arc::from("{}"),
         })

@@ -10,9 +10,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use fairlane_core::cell::change::Snapshot;
 use fairlane_core::cell::effect::Declared;
 use fairlane_core::cell::input::Configure;
-use fairlane_core::id::{KeyId, OrgId, PoolName, TenantId, TierName, WorkflowName};
+use fairlane_core::id::{
+    ClassName, KeyId, OrgId, PoolName, TenantId, TierName, ToolName, WorkflowName,
+};
 use fairlane_core::plan::Workflow;
 use fairlane_core::pool::{Pool, Valve};
+use fairlane_core::quota::{BudgetClass, Tool};
 use fairlane_core::row::KeyRow;
 use fairlane_core::tenant::{Context, Org, Tier};
 
@@ -28,6 +31,8 @@ struct Declarations {
     pools: BTreeMap<PoolName, Pool>,
     valve: Valve,
     workflows: BTreeMap<WorkflowName, BTreeMap<u32, Arc<Workflow>>>,
+    tools: BTreeMap<ToolName, Tool>,
+    classes: BTreeMap<ClassName, BudgetClass>,
     keys: BTreeMap<KeyId, Arc<KeyRow>>,
 }
 
@@ -53,6 +58,9 @@ impl Registry {
                 Configure::Pool(pool) => drop(all.pools.insert(pool.name.clone(), pool)),
                 Configure::Valve(valve) => all.valve = valve,
                 Configure::Workflow(workflow) => all.version(workflow),
+                Configure::Tool(tool) => drop(all.tools.insert(tool.name.clone(), tool)),
+                Configure::Class(class) => drop(all.classes.insert(class.name.clone(), class)),
+                Configure::Account(_) => {}
                 Configure::Key(key) => drop(all.keys.insert(key.id.clone(), Arc::new(key))),
                 Configure::DropKey(id) => drop(all.keys.remove(&id)),
             },
@@ -81,6 +89,22 @@ impl Registry {
 
     pub(crate) fn tiers(&self, after: Option<&TierName>, limit: usize) -> Vec<Tier> {
         page(&self.read().tiers, after, limit, |_, tier| tier.clone())
+    }
+
+    pub(crate) fn tool(&self, name: &ToolName) -> Option<Tool> {
+        self.read().tools.get(name).cloned()
+    }
+
+    pub(crate) fn tools(&self, after: Option<&ToolName>, limit: usize) -> Vec<Tool> {
+        page(&self.read().tools, after, limit, |_, tool| tool.clone())
+    }
+
+    pub(crate) fn class(&self, name: &ClassName) -> Option<BudgetClass> {
+        self.read().classes.get(name).cloned()
+    }
+
+    pub(crate) fn classes(&self, after: Option<&ClassName>, limit: usize) -> Vec<BudgetClass> {
+        page(&self.read().classes, after, limit, |_, class| class.clone())
     }
 
     pub(crate) fn context(&self, tenant: &TenantId) -> Option<Arc<Context>> {
@@ -142,6 +166,9 @@ impl Declarations {
         all.orgs.extend(snapshot.orgs.iter().map(|org| (org.id.clone(), org.clone())));
         all.tiers.extend(snapshot.tiers.iter().map(|tier| (tier.name.clone(), tier.clone())));
         all.pools.extend(snapshot.pools.iter().map(|pool| (pool.name.clone(), pool.clone())));
+        all.tools.extend(snapshot.tools.iter().map(|tool| (tool.name.clone(), tool.clone())));
+        all.classes
+            .extend(snapshot.classes.iter().map(|class| (class.name.clone(), class.clone())));
         all.keys.extend(snapshot.keys.iter().map(|key| (key.id.clone(), Arc::new(key.clone()))));
         snapshot.contexts.iter().cloned().for_each(|context| all.newer(context));
         snapshot.workflows.iter().cloned().for_each(|workflow| all.version(workflow));

@@ -95,7 +95,7 @@ async fn put_org(
     Params(dry_run): Params<DryRun>,
     Json(spec): Json<OrgSpec>,
 ) -> Result<Answer<Applied>, Refused> {
-    let org = Org { id: path_name(&org)?, weight: spec.weight, cap: spec.cap };
+    let org = Org { id: path_name(&org)?, weight: spec.weight, cap: spec.cap, budget: None };
     configure(&shared, Configure::Org(org), dry_run).await.map(Answer)
 }
 
@@ -153,6 +153,7 @@ async fn put_tier(
         urgent_share_permille: spec.urgent_share_permille,
         runs_max: spec.runs_max,
         sla: spec.sla.map(sla).transpose()?,
+        budget_class: None,
     };
     configure(&shared, Configure::Tier(tier), dry_run).await.map(Answer)
 }
@@ -211,6 +212,7 @@ async fn put_tenant(
         cap: spec.cap,
         burst: spec.burst.map(burst),
         sla: spec.sla.map(sla).transpose()?,
+        budget_class: None,
         suspended: spec.suspended,
         attributes: attributes(spec.attributes)?,
     };

@@ -6,10 +6,11 @@ use std::str::FromStr;
 use fairlane_api as api;
 use fairlane_api::{Code, Timestamp};
 use fairlane_core::cell::effect::{Phase, StepView, Waiting};
-use fairlane_core::gate::{Gate, Refusal};
-use fairlane_core::id::StepName;
+use fairlane_core::gate::{Account, Gate, LimitHolder, Refusal};
+use fairlane_core::id::{StepName, ToolName};
+use fairlane_core::quota::Rung;
 use fairlane_core::reject::Rejection;
-use fairlane_core::row::{Failure, Lane, Part, RunStatus};
+use fairlane_core::row::{Failure, Halt, Lane, Part, RunStatus};
 use fairlane_core::scheduler::Wait;
 use fairlane_core::tenant::{Burst, Sla};
 use fairlane_core::time::{Span, Time};
@@ -236,6 +237,7 @@ fn waiting_out(waiting: &Waiting) -> api::view::Waiting {
             items: Some(*of),
             ..with(On::Items, format!("the end of its items, of which {done} of {of} are done"))
         },
+        Waiting::Money(halt) => with(On::Money, halted(halt)),
         Waiting::Resume => with(On::Resume, "the run to be resumed".to_owned()),
     }
 }
@@ -265,12 +267,13 @@ fn gate(refusal: &Refusal) -> api::view::Waiting {
             format!("{needs}: none of {candidates} candidates is allowed and healthy")
         }
         Refusal::Policy { policy } => format!("a change of policy `{policy}`"),
-        Refusal::Budget { account, need_nano, left_nano } => {
-            format!("{need_nano} nano-units on account `{account}`, which has {left_nano} left")
-        }
-        Refusal::Limit { limit, used, of, opens } => {
+        Refusal::Budget { account, need, left, opens } => {
             waits.until = opens.map(timestamp);
-            format!("room under limit `{limit}`, of which {used} of {of} are used")
+            format!("{need} of {}, which has {left} left", account_words(*account))
+        }
+        Refusal::Limit { tool, holder, rule, used, of, opens } => {
+            waits.until = opens.map(timestamp);
+            limit(tool, *holder, &used_words(rule, *used, *of))
         }
         Refusal::NoWorker { pool } => {
             waits.pool = Some(pool.to_string());
@@ -279,6 +282,46 @@ fn gate(refusal: &Refusal) -> api::view::Waiting {
         Refusal::Slot(wait) => slot(wait),
     };
     waits
+}
+
+/// What a step needs whose tool is limited. Of a limit that all share it says how much is used, and not by whom.
+fn limit(tool: &ToolName, holder: LimitHolder, used: &str) -> String {
+    match holder {
+        LimitHolder::Tenant => format!("room in the tenant's own quota of tool `{tool}`: {used}"),
+        LimitHolder::Provider => {
+            format!("room in the limit of tool `{tool}` that all tenants share: {used}")
+        }
+    }
+}
+
+fn used_words(rule: &str, used: u64, of: u64) -> String {
+    match rule.split_once('@') {
+        None => format!("{used} of {of} calls are under way"),
+        Some(("bucket", _)) => format!("{used} of the {of} units that it gives at once are used"),
+        Some((every, zone)) => format!("{used} of {of} units of the {every} in {zone} are used"),
+    }
+}
+
+/// An account, as sentences name it.
+pub(crate) const fn account_words(account: Account) -> &'static str {
+    match account {
+        Account::Run => "the run's budget",
+        Account::TenantDay => "the tenant's budget for the day",
+        Account::TenantMonth => "the tenant's budget for the month",
+        Account::OrgMonth => "the organisation's budget for the month",
+    }
+}
+
+/// What a run needs that is paused, since a step of it could not be paid for.
+fn halted(halt: &Halt) -> String {
+    let Halt { need, left, .. } = halt;
+    let short = format!("{need} of the run's budget, which has {left} left");
+    match halt.rung {
+        Rung::Escalate => format!("{short}: an operator is to decide"),
+        Rung::Pause | Rung::SkipOptional | Rung::Fail => {
+            format!("{short}: a larger budget, or the run to be resumed or cancelled")
+        }
+    }
 }
 
 /// What a step in a pool's queue needs. It says nothing of other tenants, as who asks is one tenant.

@@ -128,7 +128,8 @@ impl Asker {
 
     /// The step cannot get its input: the attempt has failed without having reached the worker.
     fn fail(&self, engine: &Engine, lease: LeaseId, failure: Failure) -> Result<(), Refused> {
-        let report = Report { lease, outcome: Outcome::Failed { failure, retryable: false } };
+        let report =
+            Report { lease, outcome: Outcome::Failed { failure, retryable: false, cost: None } };
         // Nobody waits for the receipt.
         drop(engine.exchange(Exchange {
             ask: engine.ask_id(),
@@ -182,15 +183,15 @@ async fn completion(
     if output.len() > max {
         let message = format!("the output has {} bytes, at most {max} are allowed", output.len());
         let failure = reported("output-too-large", &message);
-        let outcome = Outcome::Failed { failure, retryable: false };
+        let outcome = Outcome::Failed { failure, retryable: false, cost: None };
         return Ok((outcome, Some(Reason::OutputTooLarge)));
     }
     let output = Payload::from(output.as_bytes());
     Ok(match shared.assembly.check_output(lease, &output).await? {
-        Ok(()) => (Outcome::Completed { output }, None),
+        Ok(()) => (Outcome::Completed { output, cost: None }, None),
         Err(message) => {
             let failure = reported("output-invalid", &message);
-            (Outcome::Failed { failure, retryable: true }, Some(Reason::OutputInvalid))
+            (Outcome::Failed { failure, retryable: true, cost: None }, Some(Reason::OutputInvalid))
         }
     })
 }
@@ -198,7 +199,8 @@ async fn completion(
 fn failure(failed: &wire::Failed) -> Outcome {
     let class = if failed.class.is_empty() { "failed" } else { &failed.class };
     let class = cut(class, CLASS_BYTES_MAX);
-    Outcome::Failed { failure: reported(class, &failed.message), retryable: failed.retryable }
+    let failure = reported(class, &failed.message);
+    Outcome::Failed { failure, retryable: failed.retryable, cost: None }
 }
 
 fn reported(class: &str, message: &str) -> Failure {

@@ -12,6 +12,8 @@ mod p03_no_stored_credit;
 mod p04_work_conservation;
 pub(crate) mod p05_priority;
 mod p06_waiting_holds_nothing;
+mod p07_quotas;
+mod p08_money;
 mod p12_durability;
 mod p12_outcomes_once;
 mod p16_valve;
@@ -49,6 +51,7 @@ pub(crate) struct Checks {
     dispatches: p05_priority::Dispatches,
     durability: p12_durability::Durability,
     once: p12_outcomes_once::Outcomes,
+    quotas: p07_quotas::Quotas,
     valve: p16_valve::Admissions,
 }
 
@@ -62,6 +65,7 @@ impl Checks {
     pub(crate) fn stepped(&mut self, input: &Input, turn: u64) {
         self.answered.stepped(input, turn);
         self.contest.stepped(input);
+        self.quotas.stepped(input);
         self.once.stepped(input);
     }
 
@@ -78,10 +82,11 @@ impl Checks {
             p17_live_changes::follow(change, &self.declared, rows)?;
             self.caps.follow(change, &self.declared, rows)?;
             self.once.follow(change, rows)?;
+            self.quotas.follow(change, rows)?;
             self.valve.follow(change, &self.declared)?;
             self.durability.follow(change)?;
         }
-        Ok(())
+        p08_money::committed(changes, rows)
     }
 
     /// A turn is durable and its owner lives to release its effects.
@@ -139,6 +144,7 @@ impl Checks {
     pub(crate) fn emptied(&self, rows: &Rows) -> Verdict {
         self.caps.emptied()?;
         self.durability.emptied(rows)?;
+        p08_money::emptied(rows)?;
         p06_waiting_holds_nothing::emptied(rows)
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fairlane_core::cell::effect::Response;
 use fairlane_core::cell::input::Command;
 use fairlane_core::id::{RunId, SignalName, StepName, TenantId, WorkflowName};
+use fairlane_core::money::Nano;
 use fairlane_core::row::{Lane, Payload, RunKey};
 use fairlane_core::time::Span;
 
@@ -57,8 +58,8 @@ impl Client {
         let workload = Workload::of(seed);
         let budget = match workload {
             Workload::Crowded => prng.small(15, 30),
-            Workload::Mixed if prng.chance(150) => prng.small(20, 40),
-            Workload::Mixed => prng.small(1, 12),
+            Workload::Mixed | Workload::Paid if prng.chance(150) => prng.small(20, 40),
+            Workload::Mixed | Workload::Paid => prng.small(1, 12),
         };
         Self {
             tenant,
@@ -79,7 +80,7 @@ impl Client {
     pub fn gap(&mut self) -> Span {
         let high = match self.workload {
             Workload::Crowded if self.budget > 0 => 40,
-            Workload::Mixed if self.prng.chance(400) => 50,
+            Workload::Mixed | Workload::Paid if self.prng.chance(400) => 50,
             _ => 2_000,
         };
         Span::from_millis(self.prng.between(0, high))
@@ -98,6 +99,10 @@ impl Client {
             0..45 => self.submit()?,
             45..55 => Request::Submit(self.again()?),
             55..62 => Request::Command(self.run()?, Command::Cancel),
+            62..69 if self.workload == Workload::Paid && self.prng.chance(500) => {
+                let limit = Nano::from_cents(self.prng.between(0, 200));
+                Request::Command(self.run()?, Command::Budget { limit })
+            }
             62..69 => Request::Command(self.run()?, Command::Pause),
             69..79 => Request::Command(self.run()?, Command::Resume),
             79..90 => {

@@ -3,12 +3,18 @@
 //! Sizes are kept at a handful, because a bug that needs three tenants and two slots is found far sooner with
 //! three tenants and two slots than with hundreds.
 
+use std::collections::BTreeMap;
+
+use fairlane_core::calendar::{Calendar, Zone};
 use fairlane_core::cell::input::Configure;
-use fairlane_core::id::{OrgId, PoolName, TenantId, TierName};
+use fairlane_core::id::{ClassName, OrgId, PoolName, TenantId, TierName};
+use fairlane_core::money::Nano;
 use fairlane_core::pool::{LongSteps, Policy, Pool, Valve};
+use fairlane_core::quota::{Budget, BudgetClass, OrgBudget, Rule, Rung, Tool};
 use fairlane_core::tenant::{Burst, Org, Tenant, Tier};
 use fairlane_core::time::Span;
 
+use crate::plans;
 use crate::prng::Prng;
 use crate::workload::Workload;
 
@@ -20,6 +26,8 @@ pub struct Landscape {
     pub tenants: Vec<Tenant>,
     pub pools: Vec<Pool>,
     pub valve: Valve,
+    pub tools: Vec<Tool>,
+    pub classes: Vec<BudgetClass>,
 }
 
 impl Landscape {
@@ -28,13 +36,28 @@ impl Landscape {
         if Workload::of(seed) == Workload::Crowded {
             return Self::crowded(prng);
         }
-        let orgs: Vec<Org> = (0..prng.between(1, 3)).map(|at| org(prng, at)).collect();
-        let tiers: Vec<Tier> = (0..prng.between(1, 3)).map(|at| tier(prng, at)).collect();
+        let mut orgs: Vec<Org> = (0..prng.between(1, 3)).map(|at| org(prng, at)).collect();
+        let mut tiers: Vec<Tier> = (0..prng.between(1, 3)).map(|at| tier(prng, at)).collect();
         let tenants =
             (0..prng.between(1, 5)).map(|at| tenant(prng, at, &orgs, &tiers)).collect::<Vec<_>>();
         let pools = (0..prng.between(1, 2)).map(|at| pool(prng, at)).collect();
         let valve = valve(prng);
-        Self { orgs, tiers, tenants, pools, valve }
+        let (mut tools, mut classes) = (Vec::new(), Vec::new());
+        if Workload::of(seed) == Workload::Paid {
+            let prng = &mut Prng::split(seed, "quotas", 0);
+            tools = (0..2).map(|at| tool(prng, at)).collect();
+            classes = (0..prng.between(1, 2)).map(|at| class(prng, at)).collect();
+            for org in &mut orgs {
+                org.budget = prng.chance(400).then(|| OrgBudget {
+                    month: Nano::from_cents(prng.between(0, 400)),
+                    time_zone: Zone::UTC,
+                });
+            }
+            for tier in &mut tiers {
+                tier.budget_class = prng.chance(800).then(|| prng.pick(&classes).name.clone());
+            }
+        }
+        Self { orgs, tiers, tenants, pools, valve, tools, classes }
     }
 
     /// Few slots that several tenants want all the time; no bound but the slots and some caps.
@@ -60,7 +83,8 @@ impl Landscape {
             long: None,
             ..pool(prng, 0)
         };
-        Self { orgs, tiers, tenants, pools: vec![pool], valve: Valve::default() }
+        let (tools, classes) = (Vec::new(), Vec::new());
+        Self { orgs, tiers, tenants, pools: vec![pool], valve: Valve::default(), tools, classes }
     }
 
     /// In an order that the cell accepts: what is referred to comes first.
@@ -70,7 +94,51 @@ impl Landscape {
         let tenants = self.tenants.iter().cloned().map(Configure::Tenant);
         let pools = self.pools.iter().cloned().map(Configure::Pool);
         let valve = std::iter::once(Configure::Valve(self.valve.clone()));
-        orgs.chain(tiers).chain(tenants).chain(pools).chain(valve)
+        let tools = self.tools.iter().cloned().map(Configure::Tool);
+        let classes = self.classes.iter().cloned().map(Configure::Class);
+        tools.chain(classes).chain(orgs).chain(tiers).chain(tenants).chain(pools).chain(valve)
+    }
+}
+
+/// A tool with a provider that takes only so much.
+pub(crate) fn tool(prng: &mut Prng, at: u64) -> Tool {
+    let limits = if prng.chance(600) { vec![rule(prng, 20)] } else { Vec::new() };
+    Tool { name: plans::tool(at), limits }
+}
+
+pub(crate) fn class(prng: &mut Prng, at: u64) -> BudgetClass {
+    let mut quotas = BTreeMap::new();
+    for at in 0..2 {
+        let mut rules: Vec<Rule> = (0..prng.below(3)).map(|_| rule(prng, 8)).collect();
+        rules.dedup_by_key(|rule| rule.label());
+        quotas.insert(plans::tool(at), rules);
+    }
+    let mut amount =
+        |permille, most| prng.chance(permille).then(|| Nano::from_cents(prng.between(0, most)));
+    let (run, day, month) = (amount(500, 60), amount(400, 200), amount(400, 300));
+    let reserve = Nano(run.map_or(0, |run| run.0 / *prng.pick(&[1, 5, 10])));
+    let rungs = [Rung::SkipOptional, Rung::Escalate, Rung::Pause, Rung::Fail];
+    let short = (0..prng.below(3)).map(|_| *prng.pick(&rungs)).collect();
+    BudgetClass {
+        name: ClassName::parse(&format!("class-{at}")).expect("a valid name"),
+        quotas,
+        budget: Budget { run, reserve, day, month, time_zone: Zone::UTC, short },
+    }
+}
+
+fn rule(prng: &mut Prng, most: u64) -> Rule {
+    match prng.below(3) {
+        0 => Rule::Window {
+            units: prng.between(1, most),
+            every: *prng.pick(&[Calendar::Minute, Calendar::Hour]),
+            time_zone: Zone::UTC,
+        },
+        1 => Rule::Bucket {
+            units: prng.between(1, most),
+            per: millis(prng, 100, 5_000),
+            burst: prng.between(1, 5),
+        },
+        _ => Rule::Concurrent { calls: prng.small(1, 3) },
     }
 }
 
@@ -89,6 +157,7 @@ fn org(prng: &mut Prng, at: u64) -> Org {
         id: OrgId::parse(&format!("org-{at}")).expect("a valid name"),
         weight: prng.small(1, 10),
         cap: prng.chance(400).then(|| prng.small(1, 6)),
+        budget: None,
     }
 }
 
@@ -101,6 +170,7 @@ fn tier(prng: &mut Prng, at: u64) -> Tier {
         urgent_share_permille: *prng.pick(&[0, 300, 1_000]),
         runs_max: *prng.pick(&[2, 8, 1_000]),
         sla: None,
+        budget_class: None,
     }
 }
 
@@ -113,6 +183,7 @@ fn tenant(prng: &mut Prng, at: u64, orgs: &[Org], tiers: &[Tier]) -> Tenant {
         cap: prng.chance(500).then(|| prng.small(1, 4)),
         burst: None,
         sla: None,
+        budget_class: None,
         suspended: false,
         attributes: "{}".into(),
     }

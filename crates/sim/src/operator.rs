@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use fairlane_core::cell::input::Configure;
+use fairlane_core::calendar::Calendar;
+use fairlane_core::cell::input::{Configure, SetAccount};
 use fairlane_core::id::PoolName;
+use fairlane_core::money::Nano;
 use fairlane_core::plan::Workflow;
 use fairlane_core::pool::{Policy, Pool};
+use fairlane_core::row::Owner;
 use fairlane_core::tenant::{Org, Tenant, Tier};
 use fairlane_core::time::Span;
 
@@ -42,8 +45,21 @@ impl Operator {
     /// A changed declaration.
     pub fn act(&mut self) -> Configure {
         let prng = &mut self.prng;
-        let Landscape { orgs, tiers, tenants, pools, valve } = &mut self.landscape;
+        let Landscape { orgs, tiers, tenants, pools, valve, tools, classes } = &mut self.landscape;
         match prng.below(100) {
+            what @ 0..40 if self.workload == Workload::Paid => match what {
+                0..12 => Configure::Account(account(prng, tenants, orgs)),
+                12..26 => {
+                    let at = prng.index(classes.len());
+                    classes[at] = landscape::class(prng, at as u64);
+                    Configure::Class(classes[at].clone())
+                }
+                _ => {
+                    let at = prng.index(tools.len());
+                    tools[at] = landscape::tool(prng, at as u64);
+                    Configure::Tool(tools[at].clone())
+                }
+            },
             what if self.workload == Workload::Crowded => {
                 if what < 10 {
                     Configure::Org(Org { cap: None, ..reform_org(prng, orgs) })
@@ -81,6 +97,17 @@ impl Operator {
             }
         }
     }
+}
+
+/// A top-up, or debt let off.
+fn account(prng: &mut Prng, tenants: &[Tenant], orgs: &[Org]) -> SetAccount {
+    let owner = match prng.below(3) {
+        0 => Owner::Org(prng.pick(orgs).id.clone()),
+        _ => Owner::Tenant(prng.pick(tenants).id.clone()),
+    };
+    let every = *prng.pick(&[Calendar::Day, Calendar::Month]);
+    let mut amount = || Nano::from_cents(prng.between(0, 50));
+    SetAccount { owner, every, topped_up: amount(), forgiven: amount() }
 }
 
 fn reform_org(prng: &mut Prng, orgs: &mut [Org]) -> Org {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use fairlane_core::id::{PoolName, SignalName, StepName, TaskName, ToolName, WorkflowName};
+use fairlane_core::money::Nano;
 use fairlane_core::plan::{
     Compensation, Expr, Map, Overlap, Retry, Schedule, Step, StepIndex, StepKind, Timeouts, Wait,
     Workflow,
@@ -34,6 +35,10 @@ pub fn draw(seed: u64, landscape: &Landscape) -> Vec<Arc<Workflow>> {
         if prng.chance(100) {
             workflow.schedules.push(schedule(prng, landscape));
         }
+        if Workload::of(seed) == Workload::Paid {
+            let prng = &mut Prng::split(seed, "prices", at);
+            workflow.steps.iter_mut().for_each(|step| price(prng, step));
+        }
         workflows.push(Arc::new(workflow));
     }
     workflows
@@ -59,6 +64,18 @@ pub(crate) fn moved(workflow: &Workflow, to: &PoolName) -> Workflow {
         }
     }
     moved
+}
+
+/// Most steps cost something, and call a tool.
+fn price(prng: &mut Prng, step: &mut Step) {
+    if matches!(step.kind, StepKind::Task { .. }) {
+        step.cost_nano = Nano::from_cents(*prng.pick(&[0, 1, 5, 10, 20])).0;
+        step.tool = prng.chance(700).then(|| tool(prng.below(2)));
+    }
+}
+
+pub(crate) fn tool(at: u64) -> ToolName {
+    ToolName::parse(&format!("tool-{at}")).expect("a valid name")
 }
 
 /// One step that is tried once and depends on nothing.
@@ -129,10 +146,7 @@ fn step(drawing: &mut Drawing<'_>, at: u16) -> Step {
             retry: retry(prng),
             attempt_timeout: millis(prng, 500, 5_000),
         }),
-        tool: prng.chance(300).then(|| {
-            let name = format!("tool-{}", prng.below(2));
-            ToolName::parse(&name).expect("a valid name")
-        }),
+        tool: prng.chance(300).then(|| tool(prng.below(2))),
         cost_nano: 0,
         expected: millis(prng, 50, 2_000),
         output_schema: None,

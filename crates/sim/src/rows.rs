@@ -6,14 +6,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use fairlane_core::calendar::Calendar;
 use fairlane_core::cell::change::{Change, EndedRun, Snapshot};
-use fairlane_core::id::{KeyId, OrgId, PoolName, StepName, TenantId, TierName, WorkflowName};
+use fairlane_core::id::{
+    ClassName, KeyId, OrgId, PoolName, StepName, TenantId, TierName, ToolName, WorkflowName,
+};
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::pool::{Pool, Valve};
+use fairlane_core::quota::{BudgetClass, Tool};
 use fairlane_core::row::{
-    IdempotencyRow, Instance, KeyRow, Payload, RunKey, RunRow, ScheduleRow, SignalRow, StepRow,
+    AccountRow, IdempotencyRow, Instance, KeyRow, Owner, Payload, RunKey, RunRow, ScheduleRow,
+    SignalRow, StepRow, UseRow,
 };
 use fairlane_core::tenant::{Context, Org, Tenant, Tier};
+use fairlane_core::time::Time;
 
 /// A commit came from an owner that is one no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +35,10 @@ pub struct Rows {
     pub pools: BTreeMap<PoolName, Pool>,
     pub valve: Option<Valve>,
     pub workflows: BTreeMap<(WorkflowName, u32), Arc<Workflow>>,
+    pub tools: BTreeMap<ToolName, Tool>,
+    pub classes: BTreeMap<ClassName, BudgetClass>,
+    pub uses: BTreeMap<(Option<TenantId>, ToolName, Arc<str>), UseRow>,
+    pub accounts: BTreeMap<(Owner, Calendar, Time), AccountRow>,
     pub keys: BTreeMap<KeyId, KeyRow>,
     pub runs: BTreeMap<RunKey, RunRow>,
     pub steps: BTreeMap<RunKey, BTreeMap<Instance, StepRow>>,
@@ -86,6 +96,10 @@ impl Rows {
             pools: self.pools.values().cloned().collect(),
             valve: self.valve.clone(),
             workflows: self.workflows.values().cloned().collect(),
+            tools: self.tools.values().cloned().collect(),
+            classes: self.classes.values().cloned().collect(),
+            uses: self.uses.values().cloned().collect(),
+            accounts: self.accounts.values().cloned().collect(),
             keys: self.keys.values().cloned().collect(),
             schedules: self.schedules.values().cloned().collect(),
             runs,
@@ -138,6 +152,15 @@ impl Rows {
             Change::Workflow(workflow) => {
                 let key = (workflow.name.clone(), workflow.version);
                 self.workflows.insert(key, workflow.clone());
+            }
+            Change::Tool(tool) => drop(self.tools.insert(tool.name.clone(), tool.clone())),
+            Change::Class(class) => drop(self.classes.insert(class.name.clone(), class.clone())),
+            Change::Use(row) => {
+                let key = (row.tenant.clone(), row.tool.clone(), row.rule.clone());
+                self.uses.insert(key, row.clone());
+            }
+            Change::Account(row) => {
+                self.accounts.insert((row.owner.clone(), row.every, row.start), row.clone());
             }
             Change::Key(key) => drop(self.keys.insert(key.id.clone(), key.clone())),
             Change::DropKey(key) => drop(self.keys.remove(key)),

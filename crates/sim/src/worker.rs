@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use fairlane_core::cell::effect::{Exchanged, Receipt};
 use fairlane_core::cell::input::{Outcome, Report};
 use fairlane_core::id::{PoolName, WorkerName};
+use fairlane_core::money::Nano;
 use fairlane_core::row::{Failure, LeaseId, Payload};
 use fairlane_core::time::{Span, Time};
 
@@ -223,7 +224,7 @@ impl Worker {
         let outcome = match self.prng.below(100) {
             0..4 => failed("broken", false),
             4..16 => failed("flaky", true),
-            _ => completed(fence, self.prng.next()),
+            _ => completed(fence, self.prng.next(), self.workload),
         };
         (ends, outcome)
     }
@@ -290,7 +291,7 @@ impl Worker {
             _ if worker == self.name => Outcome::Heartbeat,
             0 => Outcome::Heartbeat,
             1 => failed("forged", self.prng.chance(500)),
-            _ => completed(lease.fence, self.prng.next()),
+            _ => completed(lease.fence, self.prng.next(), self.workload),
         };
         Report { lease, outcome }
     }
@@ -320,11 +321,16 @@ fn name(number: u64, life: u32) -> WorkerName {
 }
 
 /// The output names its lease and a draw, so that each outcome can be told from every other one.
-fn completed(fence: u64, draw: u64) -> Outcome {
-    Outcome::Completed { output: Payload::from(format!("[{fence},{draw}]").into_bytes()) }
+fn completed(fence: u64, draw: u64, workload: Workload) -> Outcome {
+    let cost = match (workload, draw % 20) {
+        (Workload::Paid, cost @ 0..8) => Some(Nano::from_cents(cost)),
+        (Workload::Paid, 8) => Some(Nano::from_cents(40)),
+        _ => None,
+    };
+    Outcome::Completed { output: Payload::from(format!("[{fence},{draw}]").into_bytes()), cost }
 }
 
 fn failed(class: &str, retryable: bool) -> Outcome {
     let failure = Failure { class: class.into(), message: FAILURE_MESSAGE.into(), step: None };
-    Outcome::Failed { failure, retryable }
+    Outcome::Failed { failure, retryable, cost: None }
 }

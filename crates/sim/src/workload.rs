@@ -1,4 +1,5 @@
-//! What kind of load a seed plays. Most mix everything; every sixteenth crowds one pool and leaves the rest away.
+//! What kind of load a seed plays. Most mix everything; every sixteenth crowds one pool and leaves the rest away, and
+//! another sixteenth mixes everything where calls are limited and money is short.
 
 use fairlane_core::time::Span;
 
@@ -11,20 +12,26 @@ pub enum Workload {
     /// Many short steps that are alike wait for few slots, so that who gets how much can be judged. Clients submit and do
     /// nothing else, and runs of a tenant differ by nothing but their lanes.
     Crowded,
+    /// Mixed, with limits on tools and budgets that do not suffice.
+    Paid,
 }
 
 impl Workload {
     pub const fn of(seed: u64) -> Self {
-        if seed % 16 == 5 { Self::Crowded } else { Self::Mixed }
+        match seed % 16 {
+            5 => Self::Crowded,
+            9 => Self::Paid,
+            _ => Self::Mixed,
+        }
     }
 
     /// How long an attempt takes.
     pub(crate) fn service(self, prng: &mut Prng) -> Span {
         let millis = match (self, prng.below(10)) {
             (Self::Crowded, _) => prng.between(5, 60),
-            (Self::Mixed, 0) => prng.between(1_000, 6_000),
-            (Self::Mixed, 1..4) => prng.between(200, 1_500),
-            (Self::Mixed, _) => prng.between(1, 300),
+            (Self::Mixed | Self::Paid, 0) => prng.between(1_000, 6_000),
+            (Self::Mixed | Self::Paid, 1..4) => prng.between(200, 1_500),
+            (Self::Mixed | Self::Paid, _) => prng.between(1, 300),
         };
         Span::from_millis(millis)
     }

@@ -132,6 +132,7 @@ fn change(tenants: &[TenantId], number: u64, stage: u64) -> Change {
             schedule: None,
             revision: stage,
             input_bytes: 100,
+            money: fairlane_core::row::RunMoney::default(),
             input: if ended { None } else { payload() },
         }));
     }
@@ -140,6 +141,7 @@ fn change(tenants: &[TenantId], number: u64, stage: u64) -> Change {
         worker: "worker-1".parse().expect("a valid name"),
         pool: "default".parse().expect("a valid name"),
         until: at,
+        hold: None,
     };
     Change::Step(Box::new(StepRow {
         key,

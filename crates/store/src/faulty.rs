@@ -124,7 +124,7 @@ mod tests {
 
     /// Commits an organisation of that name.
     fn commit(store: &mut impl Store, epoch: Epoch, name: &str) -> Result<(), Error> {
-        let org = Org { id: name.parse().unwrap(), weight: 1, cap: None };
+        let org = Org { id: name.parse().unwrap(), weight: 1, cap: None, budget: None };
         store.commit(epoch, &[Change::Org(org)])
     }
 

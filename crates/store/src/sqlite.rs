@@ -5,6 +5,7 @@
 //!
 //! Beside `<region>.db` stand SQLite's own `-wal` and `-shm`, and `<region>.lock`, which keeps a second server off.
 
+mod accounts;
 mod cells;
 mod checkpoint;
 mod codec;
@@ -22,6 +23,7 @@ mod signals;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod uses;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -164,6 +166,10 @@ fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
         pools: resources::pools(connection)?,
         valve: resources::valve(connection)?,
         workflows: resources::workflows(connection)?,
+        tools: resources::tools(connection)?,
+        classes: resources::classes(connection)?,
+        uses: uses::all(connection)?,
+        accounts: accounts::recent(connection)?,
         keys: resources::keys(connection)?,
         schedules: schedules::all(connection)?,
         runs,
@@ -181,6 +187,10 @@ fn apply(tx: &Connection, change: &Change) -> Result<(), Fault> {
         Change::Pool(pool) => resources::put_pool(tx, pool),
         Change::Valve(valve) => resources::put_valve(tx, valve),
         Change::Workflow(workflow) => resources::put_workflow(tx, workflow),
+        Change::Tool(tool) => resources::put_tool(tx, tool),
+        Change::Class(class) => resources::put_class(tx, class),
+        Change::Use(row) => uses::put(tx, row),
+        Change::Account(row) => accounts::put(tx, row),
         Change::Key(key) => resources::put_key(tx, key),
         Change::DropKey(key) => resources::delete_key(tx, key),
         Change::Run(row) => runs::put(tx, row),

@@ -13,6 +13,10 @@ pub const IDEMPOTENCY_RETENTION: Span = Span::from_secs(24 * 60 * 60);
 /// Most rows that one [`Store::sweep`] deletes: about a millisecond of the committing thread.
 pub const SWEEP_MAX: u32 = 1_000;
 
+/// [`Store::load`] leaves out accounts of periods that began longer than this before the newest period of their owner:
+/// none of them is under way, and no hold is as old.
+pub(crate) const ACCOUNTS_LOADED: Span = Span::from_secs(62 * 24 * 60 * 60);
+
 /// Ownership of a cell, numbered: each claim is one higher than the last. A write under any but the newest changes
 /// nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

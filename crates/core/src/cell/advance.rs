@@ -23,6 +23,7 @@ pub(crate) mod class {
     pub(crate) const MAP_TOO_LONG: &str = "map-too-long";
     pub(crate) const CHILD_FAILED: &str = "child-failed";
     pub(crate) const CHILD_REFUSED: &str = "child-refused";
+    pub(crate) const BUDGET_EXHAUSTED: &str = "budget-exhausted";
     pub(crate) const POOL_UNKNOWN: &str = "pool-unknown";
 }
 
@@ -211,7 +212,7 @@ impl Cell {
         self.set(at, state);
         let run = self.runs.get_mut(at.run);
         run.revision += 1;
-        if let Some(mut row) = run.step_row(at.node, &self.directory.pools.names) {
+        if let Some(mut row) = run.step_row(at.node, &self.directory) {
             row.output = output;
             turn.write(Change::Step(Box::new(row)));
         }

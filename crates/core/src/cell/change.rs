@@ -5,8 +5,10 @@ use std::sync::Arc;
 use crate::id::{KeyId, TenantId};
 use crate::plan::{StepIndex, Workflow};
 use crate::pool::{Pool, Valve};
+use crate::quota::{BudgetClass, Tool};
 use crate::row::{
-    DecisionRow, IdempotencyRow, Instance, KeyRow, RunKey, RunRow, ScheduleRow, SignalRow, StepRow,
+    AccountRow, DecisionRow, IdempotencyRow, Instance, KeyRow, RunKey, RunRow, ScheduleRow,
+    SignalRow, StepRow, UseRow,
 };
 use crate::tenant::{Context, Org, Tenant, Tier};
 
@@ -20,6 +22,11 @@ pub enum Change {
     Pool(Pool),
     Valve(Valve),
     Workflow(Arc<Workflow>),
+    Tool(Tool),
+    Class(BudgetClass),
+    /// How much of a tool's rule is used.
+    Use(UseRow),
+    Account(AccountRow),
     Key(KeyRow),
     DropKey(KeyId),
 
@@ -52,6 +59,11 @@ pub struct Snapshot {
     pub pools: Vec<Pool>,
     pub valve: Option<Valve>,
     pub workflows: Vec<Arc<Workflow>>,
+    pub tools: Vec<Tool>,
+    pub classes: Vec<BudgetClass>,
+    pub uses: Vec<UseRow>,
+    /// Of periods of the last 62 days.
+    pub accounts: Vec<AccountRow>,
     pub keys: Vec<KeyRow>,
     pub schedules: Vec<ScheduleRow>,
     /// Runs that have not ended, oldest first (by `created`, then id), `input` left out.

@@ -29,6 +29,7 @@ impl Cell {
             Command::Cancel => Ok(self.cancel(run, turn)),
             Command::Pause => self.pause(run, turn),
             Command::Resume => self.resume(run, turn),
+            Command::Budget { limit } => self.set_run_budget(run, limit, turn),
             Command::Signal { name, payload, idempotency } => {
                 match idempotency.as_ref().and_then(|given| self.prior(key, given)) {
                     Some(prior) => prior.map(|_| self.runs.get(run).status),
@@ -64,15 +65,19 @@ impl Cell {
                 return Err(Rejection::WrongStatus { run: live.key.run, status, needs: "running" });
             }
         }
-        live.status = RunStatus::Paused;
+        self.pause_now(run, turn);
+        Ok(RunStatus::Paused)
+    }
+
+    pub(crate) fn pause_now(&mut self, run: u32, turn: &mut Turn) {
+        self.runs.get_mut(run).status = RunStatus::Paused;
         for at in self.ready_nodes(run, true) {
             self.withdraw(at);
         }
         self.write_run(run, turn);
-        Ok(RunStatus::Paused)
     }
 
-    fn resume(&mut self, run: u32, turn: &mut Turn) -> Result<RunStatus, Rejection> {
+    pub(crate) fn resume(&mut self, run: u32, turn: &mut Turn) -> Result<RunStatus, Rejection> {
         let live = self.runs.get_mut(run);
         match live.status {
             RunStatus::Running => return Ok(RunStatus::Running),
@@ -82,6 +87,7 @@ impl Cell {
             }
         }
         live.status = RunStatus::Running;
+        live.halt = None;
         self.write_run(run, turn);
         for at in self.ready_nodes(run, false) {
             self.make_ready(at, turn);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::id::ClassName;
+use crate::money::Nano;
 use crate::plan::{StepKind, Workflow};
 use crate::pool::{Pool, SLOTS_MAX, Valve};
 use crate::reject::Rejection;
@@ -14,6 +16,7 @@ use super::change::Change;
 use super::dispatch::PoolState;
 use super::effect::{Declared, Effect, Response};
 use super::input::{Configure, ReplyId};
+use super::quotas::money;
 use super::{Cell, Turn};
 
 /// Bounds on how much can be declared in one cell.
@@ -46,6 +49,9 @@ impl Cell {
             Configure::Pool(pool) => self.declare_pool(&pool, turn),
             Configure::Valve(valve) => self.declare_valve(&valve, turn),
             Configure::Workflow(workflow) => self.declare_workflow(&workflow, turn),
+            Configure::Tool(tool) => self.declare_tool(tool, turn),
+            Configure::Class(class) => self.declare_class(class, turn),
+            Configure::Account(account) => self.set_account(&account),
             Configure::Key(key) => self.declare_key(key, turn),
             Configure::DropKey(key) => {
                 self.directory.keys.remove(&key).ok_or(Rejection::UnknownKey)?;
@@ -63,6 +69,8 @@ impl Cell {
     fn declare_org(&mut self, org: Org, turn: &mut Turn) -> Result<bool, Rejection> {
         range("/weight", org.weight, 1, WEIGHT_MAX)?;
         range("/cap", org.cap.unwrap_or(1), 1, CAP_MAX)?;
+        let month = org.budget.as_ref().map_or(Nano::ZERO, |budget| budget.month);
+        money("/budget/month", month)?;
         let known = self.directory.orgs.find(&org.id);
         if known.is_some_and(|at| *self.directory.orgs.get(at) == org) {
             return Ok(false);
@@ -79,6 +87,7 @@ impl Cell {
         for pool in &mut self.pools {
             pool.scheduler.set_org(self.now, at, config);
         }
+        self.set_org_terms(at);
     }
 
     fn declare_tier(&mut self, tier: Tier, turn: &mut Turn) -> Result<bool, Rejection> {
@@ -87,6 +96,7 @@ impl Cell {
         range("/urgent_share_permille", tier.urgent_share_permille, 0, 1_000)?;
         range("/runs_max", tier.runs_max, 1, u32::MAX)?;
         range("/burst/extra_slots", tier.burst.map_or(1, |burst| burst.extra_slots), 1, CAP_MAX)?;
+        self.known_class(tier.budget_class.as_ref())?;
         if self.directory.tiers.get(&tier.name) == Some(&tier) {
             return Ok(false);
         }
@@ -126,6 +136,7 @@ impl Cell {
         if !self.directory.tiers.contains_key(&tenant.tier) {
             return Err(Rejection::UnknownTier { tier: tenant.tier });
         }
+        self.known_class(tenant.budget_class.as_ref())?;
         let known =
             self.directory.tenants.find(&tenant.id).map(|at| self.directory.tenants.get(at));
         if known.is_some_and(|entry| entry.declared == tenant) {
@@ -134,6 +145,13 @@ impl Cell {
         full("tenants", known.is_none(), self.directory.tenants.len(), TENANTS_MAX)?;
         self.renew_tenant(tenant, turn);
         Ok(true)
+    }
+
+    fn known_class(&self, class: Option<&ClassName>) -> Result<(), Rejection> {
+        match class.filter(|class| !self.directory.classes.contains_key(*class)) {
+            Some(class) => Err(Rejection::UnknownClass { class: class.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// Mints the tenant's next context version and puts it in force.
@@ -159,6 +177,7 @@ impl Cell {
         for pool in &mut self.pools {
             pool.scheduler.set_tenant(self.now, at, config);
         }
+        self.set_terms(at);
     }
 
     fn declare_pool(&mut self, pool: &Pool, turn: &mut Turn) -> Result<bool, Rejection> {
@@ -320,11 +339,16 @@ fn range(field: &'static str, value: u32, min: u32, max: u32) -> Result<(), Reje
     wide(field, u64::from(value), u64::from(min), u64::from(max))
 }
 
-fn span(field: &'static str, value: Span, min: Span, max: Span) -> Result<(), Rejection> {
+pub(crate) fn span(
+    field: &'static str,
+    value: Span,
+    min: Span,
+    max: Span,
+) -> Result<(), Rejection> {
     wide(field, value.0, min.0, max.0)
 }
 
-fn wide(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), Rejection> {
+pub(crate) fn wide(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), Rejection> {
     if (min..=max).contains(&value) {
         Ok(())
     } else {
@@ -332,6 +356,11 @@ fn wide(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), Rejec
     }
 }
 
-fn full(what: &'static str, is_new: bool, count: usize, max: usize) -> Result<(), Rejection> {
+pub(crate) fn full(
+    what: &'static str,
+    is_new: bool,
+    count: usize,
+    max: usize,
+) -> Result<(), Rejection> {
     if is_new && count >= max { Err(Rejection::TooMany { what, max: max as u64 }) } else { Ok(()) }
 }

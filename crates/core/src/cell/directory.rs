@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::id::{KeyId, OrgId, PoolName, TenantId, TierName, ToolName, WorkflowName};
+use crate::calendar::Calendar;
+use crate::id::{ClassName, KeyId, OrgId, PoolName, TenantId, TierName, ToolName, WorkflowName};
+use crate::ledger::{self, Held, RunAccount};
 use crate::plan::Workflow;
 use crate::pool::{Pool, Valve};
-use crate::row::KeyRow;
+use crate::quota::{BudgetClass, Tool};
+use crate::row::{Hold, KeyRow, Owner};
 use crate::scheduler::{OrgIx, TenantIx};
 use crate::tenant::{Context, Org, Tenant, Tier};
 use crate::time::Time;
@@ -25,7 +28,13 @@ pub(crate) struct Directory {
     pub(crate) keys: BTreeMap<KeyId, KeyRow>,
     /// Versions of each workflow; the last one is the newest.
     pub(crate) workflows: BTreeMap<WorkflowName, BTreeMap<u32, Arc<Shape>>>,
-    tools: BTreeMap<ToolName, u32>,
+    pub(crate) tools: BTreeMap<ToolName, Tool>,
+    pub(crate) classes: BTreeMap<ClassName, BudgetClass>,
+    /// Tools that steps name, declared or not, by number.
+    tool_names: Vec<ToolName>,
+    tool_numbers: BTreeMap<ToolName, u32>,
+    /// Gate classes: steps of one tool and one cost meet the same gates.
+    gates: BTreeMap<(Option<u32>, u64), u64>,
 }
 
 #[derive(Debug, Default)]
@@ -89,6 +98,27 @@ impl Orgs {
 
     pub(crate) fn indexed(&self) -> impl Iterator<Item = (OrgIx, &Org)> {
         (0..).map(OrgIx).zip(&self.list)
+    }
+
+    /// A hold as it is stored.
+    pub(crate) fn hold(&self, held: &Held) -> Hold {
+        Hold {
+            amount: held.amount,
+            tenant_day: held.tenant_day,
+            tenant_month: held.tenant_month,
+            org_month: held.org_month.map(|(org, start)| (self.get(OrgIx(org)).id.clone(), start)),
+        }
+    }
+
+    /// A stored hold; organisations are never removed.
+    pub(crate) fn held(&self, hold: &Hold) -> Held {
+        let org = |(org, start): &(OrgId, Time)| Some((self.find(org)?.0, *start));
+        Held {
+            amount: hold.amount,
+            tenant_day: hold.tenant_day,
+            tenant_month: hold.tenant_month,
+            org_month: hold.org_month.as_ref().and_then(org),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -225,14 +255,72 @@ impl Directory {
     }
 
     /// The gate class of steps that call this tool: they would meet the same gates.
-    pub(crate) fn class(&mut self, tool: Option<&ToolName>) -> u64 {
-        let Some(tool) = tool else { return 0 };
-        let next = u32::try_from(self.tools.len() + 1).expect("tools are bounded by workflows");
-        if let Some(&known) = self.tools.get(tool) {
-            return u64::from(known);
+    pub(crate) fn class(&mut self, tool: Option<&ToolName>, cost_nano: u64) -> u64 {
+        if tool.is_none() && cost_nano == 0 {
+            return 0;
         }
-        self.tools.insert(tool.clone(), next);
-        u64::from(next)
+        let tool = tool.map(|tool| self.number_tool(tool));
+        let next = self.gates.len() as u64 + 1;
+        *self.gates.entry((tool, cost_nano)).or_insert(next)
+    }
+
+    /// The budget class in force for tenants of that context.
+    pub(crate) fn budget_class(&self, context: &Context) -> Option<&BudgetClass> {
+        self.classes.get(context.budget_class.as_ref()?)
+    }
+
+    /// The account that a run begins with.
+    pub(crate) fn run_account(&self, context: &Context) -> RunAccount {
+        self.budget_class(context).map_or_else(RunAccount::default, |class| RunAccount {
+            limit: class.budget.run,
+            reserve: class.budget.reserve,
+            ..RunAccount::default()
+        })
+    }
+
+    pub(crate) fn tool_number(&self, tool: &ToolName) -> Option<u32> {
+        self.tool_numbers.get(tool).copied()
+    }
+
+    /// The number that stands for the tool, given now if it has none.
+    pub(crate) fn number_tool(&mut self, tool: &ToolName) -> u32 {
+        if let Some(&known) = self.tool_numbers.get(tool) {
+            return known;
+        }
+        let next = u32::try_from(self.tool_names.len()).expect("tools are bounded by workflows");
+        self.tool_numbers.insert(tool.clone(), next);
+        self.tool_names.push(tool.clone());
+        next
+    }
+
+    pub(crate) fn tool_name(&self, number: u32) -> &ToolName {
+        &self.tool_names[number as usize]
+    }
+
+    /// Whose account it is, and of which periods.
+    pub(crate) fn owner_of(&self, key: ledger::Key) -> (Owner, Calendar) {
+        let tenant = |at| Owner::Tenant(self.tenants.get(TenantIx(at)).declared.id.clone());
+        match key {
+            ledger::Key::TenantDay(at) => (tenant(at), Calendar::Day),
+            ledger::Key::TenantMonth(at) => (tenant(at), Calendar::Month),
+            ledger::Key::OrgMonth(at) => {
+                (Owner::Org(self.orgs.get(OrgIx(at)).id.clone()), Calendar::Month)
+            }
+        }
+    }
+
+    /// The account, if its owner is declared and has periods of that kind.
+    pub(crate) fn account(&self, owner: &Owner, every: Calendar) -> Option<ledger::Key> {
+        match (owner, every) {
+            (Owner::Tenant(id), Calendar::Day) => {
+                Some(ledger::Key::TenantDay(self.tenants.find(id)?.0))
+            }
+            (Owner::Tenant(id), Calendar::Month) => {
+                Some(ledger::Key::TenantMonth(self.tenants.find(id)?.0))
+            }
+            (Owner::Org(id), Calendar::Month) => Some(ledger::Key::OrgMonth(self.orgs.find(id)?.0)),
+            _ => None,
+        }
     }
 
     /// Counts a run that has ended, and takes its pin away.

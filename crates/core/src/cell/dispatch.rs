@@ -1,11 +1,11 @@
 //! Slots to steps: the queue of each pool, the workers that ask, and the leases between them.
 //!
-//! Dispatch happens when a turn closes, so that all inputs of the turn compete. The gates stand here in their
-//! order; those before the slot let everything pass until limits, budgets and policy give them something to say.
+//! Dispatch happens when a turn closes, so that all inputs of the turn compete. A step that is next passes the gates
+//! first; see the module of that name.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::gate::Verdict;
+use crate::gate::{Refusal, Verdict};
 use crate::id::{PoolName, TaskName, WorkerName};
 use crate::plan::StepKind;
 use crate::pool::Pool;
@@ -15,8 +15,9 @@ use crate::time::{Span, Time};
 
 use super::advance::{class, fail};
 use super::effect::{Effect, Exchanged, Grant};
+use super::gates::Spent;
 use super::input::AskId;
-use super::live::{At, Lease, Run, State};
+use super::live::{At, Lease, Passed, Run, State};
 use super::timer::Kind;
 use super::{Cell, Turn};
 
@@ -39,6 +40,14 @@ pub(crate) struct Worker {
     pub(crate) seen: Time,
     /// Leases that it must be told to stop.
     pub(crate) revoked: Vec<LeaseId>,
+}
+
+/// What came of offering a slot.
+struct Offered {
+    /// The step that takes it, with what it was given at the gates.
+    chosen: Option<(At, Passed)>,
+    /// Those that cannot go on by themselves.
+    aside: Vec<(At, Refusal)>,
 }
 
 /// An exchange that is not answered yet.
@@ -73,35 +82,51 @@ impl PoolState {
 }
 
 impl Cell {
-    /// Gives slots to steps while there are both and a worker asks; then answers what is to be answered.
+    /// Gives slots to steps while there are both and a worker asks.
     pub(crate) fn dispatch(&mut self, pool: usize, turn: &mut Turn) {
-        'asks: while let Some((ask, room)) = self.pools[pool].next_ask() {
-            for _ in 0..room {
-                let Some(ticket) = self.select(pool) else { break 'asks };
-                self.lease(pool, ask, At::from_ticket(ticket.0), turn);
+        while let Some((ask, _)) = self.pools[pool].next_ask() {
+            let Offered { chosen, aside } = self.offer(pool);
+            let is_over = chosen.is_none() && aside.is_empty();
+            if let Some((at, passed)) = chosen {
+                self.lease((pool, ask), at, passed, turn);
+            }
+            // What becomes of these can pause or end runs, so that the lease comes first.
+            self.set_aside(&aside, turn);
+            if is_over {
+                return;
             }
         }
-        self.log_decisions(pool, turn);
-        self.answer(pool, turn);
     }
 
-    /// The next step that passes all gates, in the order that the pool's policy gives.
-    fn select(&mut self, pool: usize) -> Option<Ticket> {
-        let state = &mut self.pools[pool];
-        let runs = &self.runs;
-        let dispatched = state.scheduler.next(self.now, &mut |offer| {
+    /// The step that passes, and those that were taken out of the queue before it was found.
+    fn offer(&mut self, pool: usize) -> Offered {
+        let now = self.now;
+        let mut passed = None;
+        let mut aside = Vec::new();
+        let (pools, mut gates) = self.gates();
+        let dispatched = pools[pool].scheduler.next(now, &mut |offer| {
             let at = At::from_ticket(offer.ticket.0);
-            match gates(runs.get(at.run), at.node) {
-                Verdict::Pass => GateAnswer::Pass,
-                Verdict::Park { wake, .. } => GateAnswer::Park(wake.0),
-                // Denied for good: it is dispatched no more, and fails when the turn goes on.
-                Verdict::Deny(_) => GateAnswer::Park(u64::MAX),
+            match gates.pass(at) {
+                Ok(given) => {
+                    passed = Some(given);
+                    GateAnswer::Pass
+                }
+                Err(Verdict::Park { wake, .. }) => GateAnswer::Park(wake.0),
+                Err(Verdict::Pass) => unreachable!("a step that passes is no refusal"),
+                Err(Verdict::Aside(refusal)) => {
+                    aside.push((at, refusal));
+                    GateAnswer::Aside
+                }
             }
-        })?;
-        Some(dispatched.ticket)
+        });
+        let chosen = dispatched.map(|dispatch| {
+            let passed = passed.expect("who is given a slot has passed the gates");
+            (At::from_ticket(dispatch.ticket.0), passed)
+        });
+        Offered { chosen, aside }
     }
 
-    fn lease(&mut self, pool: usize, ask: usize, at: At, turn: &mut Turn) {
+    fn lease(&mut self, (pool, ask): (usize, usize), at: At, passed: Passed, turn: &mut Turn) {
         let now = self.now;
         let lease_time = self.directory.pools.list[pool].lease;
         self.clear_queue_timer(at);
@@ -117,8 +142,16 @@ impl Cell {
         let node = run.node_mut(at.node);
         node.attempt += 1;
         node.fence = self.fence;
-        let lease =
-            Lease { worker: worker.clone(), pool, started: now, until, deadline, revoked: false };
+        let worker_name = worker.clone();
+        let lease = Lease {
+            worker: worker_name,
+            pool,
+            started: now,
+            until,
+            deadline,
+            revoked: false,
+            passed,
+        };
         self.timers.set(until, Kind::Lease, at);
         self.move_to(at, State::Leased(Box::new(lease)), None, turn);
         let run = self.runs.get(at.run);
@@ -138,7 +171,7 @@ impl Cell {
     }
 
     /// Answers the asks that have something to be told, or do not want to wait.
-    fn answer(&mut self, pool: usize, turn: &mut Turn) {
+    pub(crate) fn answer(&mut self, pool: usize, turn: &mut Turn) {
         let state = &mut self.pools[pool];
         let mut waiting = VecDeque::with_capacity(state.asks.len());
         let mut leaving = Vec::new();
@@ -204,12 +237,10 @@ impl Cell {
     pub(crate) fn entry(&mut self, at: At) -> Entry {
         let run = self.runs.get(at.run);
         let step = run.step(at.node);
-        let tool = if run.node(at.node).instance.part == Part::Compensation {
-            None
-        } else {
-            step.tool.as_ref()
-        };
-        let class = self.directory.class(tool);
+        let is_undo = run.node(at.node).instance.part == Part::Compensation;
+        let tool = step.tool.as_ref().filter(|_| !is_undo);
+        let cost_nano = if is_undo { 0 } else { step.cost_nano };
+        let class = self.directory.class(tool, cost_nano);
         Entry {
             tenant: run.tenant,
             lane: lane(run.lane),
@@ -220,8 +251,9 @@ impl Cell {
         }
     }
 
-    /// The node's lease is over, whatever came of it: the slot is free and the worker has room again.
-    pub(crate) fn give_back(&mut self, at: At) {
+    /// The node's lease is over: the slot is free, the worker has room again, and what it cost is settled.
+    pub(crate) fn give_back(&mut self, at: At, cost: Spent, turn: &mut Turn) {
+        self.settle(at, cost, turn);
         let node = self.runs.get(at.run).node(at.node);
         let State::Leased(lease) = &node.state else { return };
         self.timers.clear(lease.until, Kind::Lease, at);
@@ -283,11 +315,6 @@ fn overdue(run: &Run, node: u32) -> Option<Time> {
     let at = run.node(node);
     let bound = run.step(node).timeout.step.filter(|_| at.instance.part == Part::Whole)?;
     Some(at.ready + bound)
-}
-
-/// Route, policy, budget and limit, in this order. The slot is the scheduler's.
-const fn gates(_run: &Run, _node: u32) -> Verdict {
-    Verdict::Pass
 }
 
 const fn lane(lane: crate::row::Lane) -> crate::scheduler::Lane {

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::cell::input::{AskId, Configure, ReplyId, ScheduleKey};
-use crate::gate::Refusal;
+use crate::gate::{Account, Refusal};
 use crate::id::{
     OrgId, PoolName, RunId, SignalName, StepName, TaskName, TenantId, TierName, WorkerName,
 };
+use crate::money::Nano;
 use crate::plan::{Expr, Workflow};
 use crate::pool::Policy;
 use crate::reject::Rejection;
-use crate::row::{Failure, Instance, LeaseId, RunKey, RunStatus};
+use crate::row::{Failure, Halt, Instance, LeaseId, RunKey, RunStatus};
 use crate::tenant::Context;
 use crate::time::{Span, Time};
 
@@ -157,7 +158,28 @@ pub enum Response {
     Tenants(Vec<TenantView>),
     Pools(Vec<PoolView>),
     Valve(ValveView),
+    Accounts(Vec<AccountView>),
     Rejected(Rejection),
+}
+
+/// An account in the period that is under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountView {
+    pub account: Account,
+    pub start: Time,
+    pub end: Time,
+    /// `None`: it is counted and bounds nothing.
+    pub budget: Option<Nano>,
+    pub posted: Nano,
+    /// Part of `posted` that nobody has confirmed.
+    pub uncertain: Nano,
+    pub held: Nano,
+    pub topped_up: Nano,
+    pub forgiven: Nano,
+    pub debt: Nano,
+    pub available: Option<Nano>,
+    /// What will have been posted at the end of the period if it goes on as it did so far.
+    pub forecast: Nano,
 }
 
 /// A live run as the cell sees it.
@@ -168,7 +190,18 @@ pub struct RunView {
     pub revision: u64,
     pub created: Time,
     pub deadline: Option<Time>,
+    pub money: MoneyView,
     pub steps: Vec<StepView>,
+}
+
+/// The account of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct MoneyView {
+    pub limit: Option<Nano>,
+    pub reserve: Nano,
+    pub posted: Nano,
+    pub uncertain: Nano,
+    pub held: Nano,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -239,6 +272,8 @@ pub enum Waiting {
         of: u32,
     },
     Resume,
+    /// The run is paused, since a step of it could not be paid for.
+    Money(Halt),
 }
 
 /// One tenant's numbers over all pools.

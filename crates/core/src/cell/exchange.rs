@@ -4,12 +4,14 @@
 //! its instance holds now, from the worker that holds it.
 
 use crate::id::{PoolName, WorkerName};
+use crate::money::Nano;
 use crate::row::{Failure, LeaseId, Part, Payload};
 use crate::time::Time;
 
 use super::advance::{backoff, class, fail};
 use super::dispatch::{Ask, Worker};
 use super::effect::{Effect, Exchanged, Receipt, Stale};
+use super::gates::Spent;
 use super::input::{AskId, Exchange, Outcome, Report};
 use super::live::{At, State};
 use super::timer::Kind;
@@ -79,8 +81,9 @@ impl Cell {
             let State::Leased(held) = &self.runs.get(at.run).node(at.node).state else { continue };
             let (pool, worker, until, revoked) =
                 (held.pool, held.worker.clone(), held.until, held.revoked);
+            self.release(at);
             if revoked {
-                self.give_back(at);
+                self.give_back(at, Spent::Lost, turn);
                 self.end(at, State::Cancelled, None, turn);
                 continue;
             }
@@ -114,12 +117,12 @@ impl Cell {
         let revoked = lease.revoked;
         match report.outcome {
             Outcome::Heartbeat => self.renew(at),
-            Outcome::Completed { output } => {
-                self.complete(at, output, turn);
+            Outcome::Completed { output, cost } => {
+                self.complete(at, output, cost, turn);
                 Receipt::Recorded
             }
-            Outcome::Failed { failure, retryable } => {
-                self.give_back(at);
+            Outcome::Failed { failure, retryable, cost } => {
+                self.give_back(at, Spent::Said(cost), turn);
                 if revoked {
                     self.end(at, State::Cancelled, None, turn);
                 } else {
@@ -130,8 +133,8 @@ impl Cell {
         }
     }
 
-    fn complete(&mut self, at: At, output: Payload, turn: &mut Turn) {
-        self.give_back(at);
+    fn complete(&mut self, at: At, output: Payload, cost: Option<Nano>, turn: &mut Turn) {
+        self.give_back(at, Spent::Said(cost), turn);
         self.end(at, State::Done, Some(output), turn);
     }
 
@@ -200,7 +203,7 @@ impl Cell {
     pub(crate) fn lease_overdue(&mut self, at: At, turn: &mut Turn) {
         let State::Leased(lease) = &self.runs.get(at.run).node(at.node).state else { return };
         let (deadline, started, revoked) = (lease.deadline, lease.started, lease.revoked);
-        self.give_back(at);
+        self.give_back(at, Spent::Lost, turn);
         if revoked {
             self.end(at, State::Cancelled, None, turn);
         } else if self.now >= deadline {

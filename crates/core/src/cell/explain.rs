@@ -11,7 +11,7 @@ use crate::time::Span;
 
 use super::Cell;
 use super::Turn;
-use super::effect::{PoolView, Response, RunView, StepView, TenantView, Waiting};
+use super::effect::{MoneyView, PoolView, Response, RunView, StepView, TenantView, Waiting};
 use super::input::{Query, ReplyId};
 use super::live::{At, Node, Run, State};
 
@@ -51,6 +51,7 @@ impl Cell {
             Query::Pools => {
                 Response::Pools((0..self.pools.len()).map(|pool| self.pool_view(pool)).collect())
             }
+            Query::Accounts(owner) => self.accounts(owner),
             Query::Valve => Response::Valve(self.queue.view(&self.directory.valve)),
         };
         turn.reply(reply, response);
@@ -70,6 +71,13 @@ impl Cell {
             revision: live.revision,
             created: live.created,
             deadline: live.deadline,
+            money: MoneyView {
+                limit: live.money.limit,
+                reserve: live.money.reserve,
+                posted: live.money.posted,
+                uncertain: live.money.uncertain,
+                held: live.money.held,
+            },
             steps,
         }
     }
@@ -100,7 +108,10 @@ impl Cell {
             State::Pending => return pending(run, node),
             State::Evaluating(_) => Waiting::Evaluation,
             State::InLine(bytes) => return Some(self.in_line(at, *bytes)),
-            State::Ready { queued: false } => Waiting::Resume,
+            State::Ready { queued: false } => match run.halt {
+                Some(halt) => Waiting::Money(halt),
+                None => Waiting::Resume,
+            },
             State::Ready { queued: true } => {
                 let is_undo = node.instance.part == Part::Compensation;
                 let bound = if is_undo { None } else { run.step(at.node).timeout.queue };
@@ -131,6 +142,9 @@ impl Cell {
 
     /// Why a queued step has no slot now.
     fn refusal(&mut self, at: At, waits: &mut PoolWaits) -> Refusal {
+        if let Some(refusal) = self.gate_refusal(at) {
+            return refusal;
+        }
         let entry = self.entry(at);
         let pool = self.pool_of(at);
         let state = &self.pools[pool];

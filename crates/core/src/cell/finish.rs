@@ -1,13 +1,14 @@
 //! How runs end: completed, or abandoned (failed, cancelled, overdue), with slots awaited and compensation run
 //! in between.
 
-use crate::gate::WakeKey;
+use crate::money::Nano;
 use crate::row::{Failure, Part, RunKey, RunStatus};
 use crate::time::Time;
 
 use super::advance::{class, fail};
 use super::change::Change;
 use super::effect::{Effect, Progress};
+use super::gates::Spent;
 use super::live::{At, State};
 use super::timer::Kind;
 use super::{Cell, Later, Turn};
@@ -87,6 +88,7 @@ impl Cell {
         let now = self.now;
         let mut live = self.runs.remove(run);
         assert!(live.held == 0, "run {} ends with {} nodes held", live.key.run, live.held);
+        assert!(live.money.held == Nano::ZERO, "run {} ends with money held", live.key.run);
         live.status = status;
         live.outcome = None;
         live.revision += 1;
@@ -148,7 +150,7 @@ impl Cell {
         if matches!(self.runs.get(at.run).node(at.node).state, State::Ready { queued: true }) {
             self.withdraw(at);
         }
-        self.give_back(at);
+        self.give_back(at, Spent::Lost, turn);
         self.end(at, State::Failed(Box::new(failure)), None, turn);
     }
 
@@ -157,13 +159,5 @@ impl Cell {
         let failure = fail(class::QUEUE_TIMEOUT, &format!("no slot was given within {bound}"));
         self.withdraw(at);
         self.end(at, State::Failed(Box::new(failure)), None, turn);
-    }
-
-    /// Lets parked classes of all pools try again, at most `most` of them.
-    #[expect(dead_code, reason = "the gates of limits and budgets wake classes")]
-    pub(crate) fn wake(&mut self, key: WakeKey, most: u32) {
-        for pool in &mut self.pools {
-            pool.scheduler.wake(self.now, key.0, most);
-        }
     }
 }

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::calendar::Calendar;
 use crate::id::{KeyId, PoolName, RunId, SignalName, StepName, TenantId, WorkerName, WorkflowName};
+use crate::money::Nano;
 use crate::plan::Workflow;
 use crate::pool::{Pool, Valve};
-use crate::row::{Failure, Instance, KeyRow, Lane, LeaseId, Payload, RunKey};
+use crate::quota::{BudgetClass, Tool};
+use crate::row::{Failure, Instance, KeyRow, Lane, LeaseId, Owner, Payload, RunKey};
 use crate::tenant::{Org, Tenant, Tier};
 use crate::time::{Span, Time};
 
@@ -50,8 +53,21 @@ pub enum Configure {
     Pool(Pool),
     Valve(Valve),
     Workflow(Arc<Workflow>),
+    Tool(Tool),
+    Class(BudgetClass),
+    Account(SetAccount),
     Key(KeyRow),
     DropKey(KeyId),
+}
+
+/// Changes an account in the period that is under way: what it has on top of its budget, and what of its debt is let off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAccount {
+    pub owner: Owner,
+    /// A day or a month.
+    pub every: Calendar,
+    pub topped_up: Nano,
+    pub forgiven: Nano,
 }
 
 #[derive(Clone, Debug)]
@@ -81,7 +97,15 @@ pub enum Command {
     Cancel,
     Pause,
     Resume,
-    Signal { name: SignalName, payload: Payload, idempotency: Option<Idempotency> },
+    Signal {
+        name: SignalName,
+        payload: Payload,
+        idempotency: Option<Idempotency>,
+    },
+    /// Sets what the run may spend in all.
+    Budget {
+        limit: Nano,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -120,12 +144,15 @@ pub struct Report {
 pub enum Outcome {
     /// Still at work: renew the lease.
     Heartbeat,
+    /// `cost`: what it really cost, if that is not what was held for it.
     Completed {
         output: Payload,
+        cost: Option<Nano>,
     },
     Failed {
         failure: Failure,
         retryable: bool,
+        cost: Option<Nano>,
     },
 }
 
@@ -173,6 +200,8 @@ pub enum Query {
     },
     Pools,
     Valve,
+    /// The accounts of a tenant or an organisation, in the periods under way.
+    Accounts(Owner),
 }
 
 /// Names a schedule.

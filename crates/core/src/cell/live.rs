@@ -9,13 +9,18 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::id::{RunId, SignalName, StepName, WorkerName};
+use crate::ledger::{Held, RunAccount};
+use crate::limiter::Taken;
+use crate::money::Nano;
 use crate::plan::{Step, StepIndex, Workflow};
 use crate::row::{
-    Failure, Instance, Lane, Parent, Part, Payload, RunKey, RunRow, RunStatus, StepRow, StepState,
+    Failure, Halt, Instance, Lane, Parent, Part, Payload, RunKey, RunMoney, RunRow, RunStatus,
+    StepRow, StepState,
 };
 use crate::tenant::Context;
 use crate::time::Time;
 
+use super::directory::Directory;
 use super::effect::Phase;
 
 /// A workflow version with what the cell derives from it once.
@@ -24,6 +29,8 @@ pub(crate) struct Shape {
     pub(crate) workflow: Arc<Workflow>,
     /// For each step, the steps that wait for it.
     pub(crate) dependents: Vec<Box<[StepIndex]>>,
+    /// What a run costs that takes the cheapest way through the plan: one attempt of each step that it cannot leave out.
+    pub(crate) least_cost: Nano,
 }
 
 impl Shape {
@@ -34,7 +41,11 @@ impl Shape {
                 dependents[usize::from(before.0)].push(index);
             }
         }
-        Self { workflow, dependents: dependents.into_iter().map(Vec::into_boxed_slice).collect() }
+        let is_bound = |step: &&Step| step.when.is_none() && step.map.is_none() && !step.optional;
+        let costs = workflow.steps.iter().filter(is_bound).map(|step| Nano(step.cost_nano));
+        let least_cost = costs.fold(Nano::ZERO, Nano::plus);
+        let dependents = dependents.into_iter().map(Vec::into_boxed_slice).collect();
+        Self { workflow, dependents, least_cost }
     }
 }
 
@@ -74,6 +85,8 @@ pub(crate) struct Run {
     pub(crate) schedule: Option<StepName>,
     pub(crate) revision: u64,
     pub(crate) input_bytes: u32,
+    pub(crate) money: RunAccount,
+    pub(crate) halt: Option<Halt>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) open: u32,
     pub(crate) held: u32,
@@ -139,6 +152,15 @@ pub(crate) struct Lease {
     pub(crate) until: Time,
     pub(crate) deadline: Time,
     pub(crate) revoked: bool,
+    /// What the gates took for it.
+    pub(crate) passed: Passed,
+}
+
+/// What a step was given at the gates: money held for it, and units of its tool's limits.
+#[derive(Debug, Default)]
+pub(crate) struct Passed {
+    pub(crate) held: Option<Box<Held>>,
+    pub(crate) taken: Option<Box<Taken>>,
 }
 
 #[derive(Debug)]
@@ -257,20 +279,28 @@ impl Run {
             schedule: self.schedule.clone(),
             revision: self.revision,
             input_bytes: self.input_bytes,
+            money: RunMoney {
+                limit: self.money.limit,
+                reserve: self.money.reserve,
+                posted: self.money.posted,
+                uncertain: self.money.uncertain,
+                halt: self.halt,
+            },
             input,
         }
     }
 
     /// The stored form of a node, `None` for states that follow from other rows.
-    pub(crate) fn step_row(&self, node: u32, pools: &[crate::id::PoolName]) -> Option<StepRow> {
+    pub(crate) fn step_row(&self, node: u32, directory: &Directory) -> Option<StepRow> {
         let node = self.node(node);
         let state = match &node.state {
             State::Pending | State::Evaluating(_) | State::InLine(_) => return None,
             State::Ready { .. } => StepState::Ready,
             State::Leased(lease) => StepState::Leased {
                 worker: lease.worker.clone(),
-                pool: pools[lease.pool].clone(),
+                pool: directory.pools.names[lease.pool].clone(),
                 until: lease.deadline,
+                hold: lease.passed.held.as_deref().map(|held| Box::new(directory.orgs.hold(held))),
             },
             State::Backoff(wait) => StepState::Backoff { until: wait.0, failure: wait.1.clone() },
             State::Sleeping(until) => StepState::Sleeping { until: *until },

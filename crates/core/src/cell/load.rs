@@ -6,7 +6,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::row::{Instance, Part, RunKey, RunRow, SignalRow, StepRow, StepState};
+use crate::ledger::{AccountState, Ledger, RunAccount};
+use crate::limiter::Limiter;
+use crate::money::Nano;
+use crate::row::{
+    AccountRow, Instance, Part, RunKey, RunRow, SignalRow, StepRow, StepState, UseRow,
+};
 use crate::tenant::{Context, Tenant};
 use crate::time::Time;
 
@@ -40,6 +45,8 @@ impl Cell {
             decisions: snapshot.decisions,
             evaluations: first_evaluation(epoch),
             lines: super::call::Lines::default(),
+            limiter: Limiter::default(),
+            ledger: Ledger::default(),
             later: VecDeque::new(),
         };
         let Snapshot {
@@ -54,9 +61,14 @@ impl Cell {
             schedules,
             ..
         } = snapshot;
+        cell.directory.classes =
+            snapshot.classes.into_iter().map(|class| (class.name.clone(), class)).collect();
         cell.directory.valve = valve.unwrap_or_default();
         cell.directory.tiers = tiers.into_iter().map(|tier| (tier.name.clone(), tier)).collect();
         cell.directory.keys = keys.into_iter().map(|key| (key.id.clone(), key)).collect();
+        for tool in snapshot.tools {
+            cell.put_tool(tool);
+        }
         for pool in pools {
             cell.put_pool(&pool);
         }
@@ -64,6 +76,12 @@ impl Cell {
             cell.put_org(org);
         }
         cell.load_tenants(tenants, &contexts);
+        for row in snapshot.uses {
+            cell.restore_use(&row);
+        }
+        for row in snapshot.accounts {
+            cell.restore_account(&row);
+        }
         for workflow in workflows {
             cell.directory.put_workflow(workflow);
         }
@@ -81,6 +99,25 @@ impl Cell {
         }
         cell.catch_up(turn);
         cell
+    }
+
+    fn restore_use(&mut self, row: &UseRow) {
+        let tenant = match &row.tenant {
+            None => None,
+            Some(id) => match self.directory.tenants.find(id) {
+                Some(tenant) => Some(tenant.0),
+                None => return,
+            },
+        };
+        let tool = self.directory.number_tool(&row.tool);
+        self.limiter.restore(tool, tenant, &row.rule, row.used);
+    }
+
+    fn restore_account(&mut self, row: &AccountRow) {
+        let Some(key) = self.directory.account(&row.owner, row.every) else { return };
+        let AccountRow { start, posted, uncertain, topped_up, forgiven, .. } = *row;
+        let state = AccountState { posted, uncertain, topped_up, forgiven };
+        self.ledger.restore(key, start, state);
     }
 
     /// Tenants with the newest of their contexts; of the others, those come with the runs that are pinned to them.
@@ -148,6 +185,14 @@ impl Cell {
             schedule: row.schedule,
             revision: row.revision.max(revision),
             input_bytes: row.input_bytes,
+            money: RunAccount {
+                limit: row.money.limit,
+                reserve: row.money.reserve,
+                posted: row.money.posted,
+                uncertain: row.money.uncertain,
+                held: Nano::ZERO,
+            },
+            halt: row.money.halt,
             open: u32::try_from(nodes.len()).expect("steps are bounded"),
             nodes,
             held: 0,
@@ -196,11 +241,12 @@ impl Cell {
     fn restored_state(&mut self, at: At, stored: StepState) -> State {
         match stored {
             StepState::Ready => State::Ready { queued: false },
-            StepState::Leased { worker, pool, until } => {
+            StepState::Leased { worker, pool, until, hold } => {
                 let Some(pool) = self.directory.pools.find(&pool) else {
                     return State::Ready { queued: false };
                 };
                 let lease_time = self.directory.pools.list[pool].lease;
+                let passed = self.resume_passed(at, hold.as_deref());
                 State::Leased(Box::new(Lease {
                     worker,
                     pool,
@@ -208,6 +254,7 @@ impl Cell {
                     until: until.min(self.now + lease_time),
                     deadline: until,
                     revoked: false,
+                    passed,
                 }))
             }
             StepState::Backoff { until, failure } => State::Backoff(Box::new((until, failure))),

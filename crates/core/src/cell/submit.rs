@@ -125,6 +125,7 @@ impl Cell {
         }
         let bytes = submit.input.len() as u64;
         self.let_in(tenant, &Entrant { level: 0, lane: submit.lane, bytes })?;
+        self.can_pay(tenant, shape.least_cost)?;
         Ok((tenant, shape.clone()))
     }
 
@@ -153,6 +154,7 @@ impl Cell {
         let input_bytes = u32::try_from(input.len()).unwrap_or(u32::MAX);
         let level = super::live::level(parent.as_ref());
         self.queue.enter(tenant, context.weight, level, u64::from(input_bytes));
+        let money = self.directory.run_account(self.directory.tenants.get(tenant).context());
         self.ages += 1;
         let deadline = shape.workflow.timeout.map(|bound| now + bound);
         let nodes = fresh_nodes(&shape, now);
@@ -172,6 +174,8 @@ impl Cell {
             schedule,
             revision: 1,
             input_bytes,
+            money,
+            halt: None,
             nodes,
             open,
             held: 0,

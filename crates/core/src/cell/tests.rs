@@ -8,9 +8,12 @@ mod flows;
 mod found;
 mod leases;
 mod limits;
+mod money;
 mod moves;
 mod orphans;
 mod places;
+mod quota;
 mod recovery;
+mod timeline;
 
 pub(crate) use desk::{Desk, step, workflow};

@@ -121,6 +121,8 @@ pub enum GateAnswer {
     Pass,
     /// The whole class waits outside the queue until this key is woken.
     Park(u64),
+    /// This step alone cannot go on: it leaves the queue, and whoever answers so knows what becomes of it.
+    Aside,
 }
 
 /// A step that was given a slot.

@@ -267,6 +267,13 @@ impl Backlog {
     }
 
     /// The class leaves the queue until the key is woken.
+    /// The step that was found leaves its class without being dispatched.
+    pub(super) fn take_out(&mut self, active: &mut Active, head: &Head) {
+        assert!(self.classes[head.class].first == head.step, "the head changed meanwhile");
+        active.waiting -= 1;
+        self.pop(active, head.class);
+    }
+
     pub(super) fn park(&mut self, now: Time, active: &mut Active, class: u32, key: u64) {
         assert!(self.classes[class].parked.is_none(), "class {class} is parked already");
         self.off_shelf(active, class);

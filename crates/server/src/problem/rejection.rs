@@ -1,10 +1,15 @@
 //! What the cell refuses, as problem documents: the one place where its facts become sentences.
 
 use fairlane_api::Code;
+use fairlane_core::calendar::Calendar;
+use fairlane_core::gate::Account;
+use fairlane_core::money::Nano;
 use fairlane_core::reject::{Rejection, ValveCause};
-use fairlane_core::row::RunStatus;
+use fairlane_core::row::{Owner, RunStatus};
+use fairlane_core::time::Time;
 
 use super::Refused;
+use crate::wire::{account_words, timestamp};
 
 impl From<Rejection> for Refused {
     #[expect(clippy::too_many_lines, reason = "a flat match, one case per rejection")]
@@ -36,6 +41,14 @@ impl From<Rejection> for Refused {
             Rejection::UnknownRun { run } => unknown_run(&run.to_string()),
             Rejection::UnknownStep { step } => {
                 refused(Code::UnknownStep, format!("the workflow has no step `{step}`")).at("/from")
+            }
+            Rejection::UnknownClass { class } => {
+                refused(Code::UnknownBudgetClass, format!("no budget class is named `{class}`"))
+                    .at("/budget_class")
+            }
+            Rejection::NoAccount { owner, every } => no_account(owner, *every),
+            Rejection::BudgetExhausted { account, need, left, opens } => {
+                exhausted(*account, *need, *left, *opens)
             }
             Rejection::UnknownKey => Self::new(Code::UnknownKey),
             Rejection::OutOfRange { field, value, min, max } => {
@@ -128,6 +141,27 @@ fn with_units(mut facts: serde_json::Value) -> serde_json::Value {
         fields.insert("retry_after_ms".to_owned(), micros.div_ceil(1_000).into());
     }
     facts
+}
+
+fn exhausted(account: Account, need: Nano, left: Nano, opens: Option<Time>) -> Refused {
+    let whose = account_words(account);
+    Refused::new(Code::BudgetExhausted)
+        .detail(format!("the run needs {need} at least, and {whose} has {left} left"))
+        .facts(&serde_json::json!({
+            "account": account,
+            "need": need.to_string(),
+            "left": left.to_string(),
+            "opens": opens.map(timestamp),
+        }))
+}
+
+fn no_account(owner: &Owner, every: Calendar) -> Refused {
+    let whose = match owner {
+        Owner::Tenant(tenant) => format!("tenant `{tenant}`"),
+        Owner::Org(org) => format!("organisation `{org}`"),
+    };
+    Refused::new(Code::NoAccount)
+        .detail(format!("{whose} has no budget for the {}", every.as_str()))
 }
 
 /// Missing, or not the caller's: the same answer.

@@ -269,6 +269,9 @@ impl Flow {
 
 /// Whether the pool's order is that of shares and nothing else.
 fn is_fair(pool: &Pool, declared: &Declared) -> bool {
+    if declared.has_gates {
+        return false;
+    }
     let has_bursts = || declared.contexts.values().any(|context| context.burst.is_some());
     match pool.policy {
         Policy::Weighted => true,

@@ -14,6 +14,8 @@ pub(crate) struct Declared {
     pub(crate) contexts: BTreeMap<TenantId, Arc<Context>>,
     pub(crate) pools: BTreeMap<PoolName, Pool>,
     pub(crate) valve: Valve,
+    /// Calls are limited or money is short: who has work waiting may have no use for a slot.
+    pub(crate) has_gates: bool,
 }
 
 impl Declared {
@@ -24,6 +26,7 @@ impl Declared {
                 self.contexts.insert(tenant.id.clone(), context.clone());
             }
             Change::Pool(pool) => drop(self.pools.insert(pool.name.clone(), pool.clone())),
+            Change::Tool(_) | Change::Class(_) => self.has_gates = true,
             Change::Valve(valve) => self.valve = valve.clone(),
             _ => {}
         }

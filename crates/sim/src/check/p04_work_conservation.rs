@@ -75,9 +75,25 @@ pub(crate) fn asking<'a>(close: &Close<'a>, caps: &Caps) -> Asking<'a> {
         .collect()
 }
 
+/// Whether money or a limit may be what the step waits for; these are watched by `p07_quotas` and `p08_money`.
+fn meets_gates(step: &Ready, rows: &Rows) -> bool {
+    if rows.classes.is_empty() && rows.tools.is_empty() {
+        return false;
+    }
+    let Some(run) = rows.runs.get(&step.key) else { return false };
+    let plan = rows.workflows.get(&(run.workflow.clone(), run.version));
+    plan.is_some_and(|plan| {
+        let step = plan.step(step.instance.step);
+        step.tool.is_some() || step.cost_nano > 0
+    })
+}
+
 /// Whether every cap that the step meets has room for it.
 fn may_run(step: &Ready, rows: &Rows, caps: &Caps) -> bool {
     let Ready { key, instance, pool } = step;
+    if meets_gates(step, rows) {
+        return false;
+    }
     let (Some(context), Some(declared)) = (rows.context(&key.tenant), rows.pools.get(pool)) else {
         return false;
     };

@@ -46,7 +46,7 @@ impl Outcomes {
         for report in &message.reports {
             let said = match &report.outcome {
                 Outcome::Heartbeat => continue,
-                Outcome::Completed { output } => Said::Output(output.clone()),
+                Outcome::Completed { output, .. } => Said::Output(output.clone()),
                 Outcome::Failed { failure, .. } => Said::Failure(failure.class.clone()),
             };
             let by = (report.lease.clone(), message.name.clone());

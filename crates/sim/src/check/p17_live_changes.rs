@@ -18,9 +18,17 @@ pub(crate) fn follow(change: &Change, declared: &Declared, rows: &Rows) -> Verdi
             holds(context.is_some_and(|context| !context.suspended), PROMISE, || {
                 format!("{step:?} is dispatched for a tenant of {context:?}")
             })?;
-            // Dispatch is the last thing in a turn, so the run's row after the turn is the one that counted.
-            let status = rows.runs.get(&step.key).map(|run| run.status);
-            let may_run = matches!(status, Some(RunStatus::Running | RunStatus::Compensating));
+            // Dispatch is the last thing in a turn, so the run's row after the turn is the one that counted; unless another
+            // step of the run was offered a slot then that it had no money for.
+            let run = rows.runs.get(&step.key);
+            let status = run.map(|run| run.status);
+            let is_short = run.is_some_and(|run| {
+                let failure = run.failure.as_ref();
+                run.money.halt.is_some_and(|halt| halt.since == step.since)
+                    || failure.is_some_and(|failure| &*failure.class == "budget-exhausted")
+            });
+            let may_run =
+                is_short || matches!(status, Some(RunStatus::Running | RunStatus::Compensating));
             holds(may_run, PROMISE, || {
                 format!("{step:?} is dispatched in a run that is {status:?}")
             })

@@ -1,11 +1,14 @@
 //! The stage is set at the beginning; at the end faults stop, and the cell must become empty.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use fairlane_core::cell::change::Change;
 use fairlane_core::cell::input::{Command, Configure, Input, Query};
+use fairlane_core::money::Nano;
+use fairlane_core::quota::{Budget, BudgetClass, Tool};
 use fairlane_core::row::{RunStatus, StepState};
-use fairlane_core::tenant::Tenant;
+use fairlane_core::tenant::{Org, Tenant};
 use fairlane_core::time::Span;
 
 use super::{Act, Event, HEALING_MAX, World};
@@ -93,6 +96,23 @@ impl World {
         for tenant in freed {
             self.declare(Configure::Tenant(tenant))?;
         }
+        let classes: Vec<BudgetClass> = self.rows.classes.values().cloned().collect();
+        for class in classes {
+            self.declare(Configure::Class(BudgetClass {
+                name: class.name,
+                quotas: BTreeMap::new(),
+                budget: Budget::default(),
+            }))?;
+        }
+        let tools: Vec<Tool> = self.rows.tools.values().cloned().collect();
+        for tool in tools {
+            self.declare(Configure::Tool(Tool { limits: Vec::new(), ..tool }))?;
+        }
+        let bounded = self.rows.orgs.values().filter(|org| org.budget.is_some());
+        let bounded: Vec<Org> = bounded.map(|org| Org { budget: None, ..org.clone() }).collect();
+        for org in bounded {
+            self.declare(Configure::Org(org))?;
+        }
         for plan in self.plans.clone() {
             if !plan.schedules.is_empty() {
                 self.declare(Configure::Workflow(plans::retired(&plan).into()))?;
@@ -101,6 +121,9 @@ impl World {
         let paused = self.rows.live_runs().filter(|run| run.status == RunStatus::Paused);
         let paused: Vec<_> = paused.map(|run| run.key.clone()).collect();
         for key in paused {
+            if self.rows.runs[&key].money.halt.is_some() {
+                self.command(key.clone(), Command::Budget { limit: Nano::MAX })?;
+            }
             self.command(key, Command::Resume)?;
         }
         let live: Vec<_> = self.rows.live_runs().map(|run| run.key.clone()).collect();

@@ -1,18 +1,22 @@
 //! Rows to try a store with: valid, and with every field set to something that a mistake would show in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use fairlane_core::calendar::{Calendar, Zone};
 use fairlane_core::id::{RunId, TenantId};
+use fairlane_core::money::Nano;
 use fairlane_core::plan::{
     Compensation, Expr, Map, Overlap, Retry, Schedule, Step, StepIndex, StepKind, Timeouts, Wait,
     Workflow,
 };
 use fairlane_core::pool::{LongSteps, Policy, Pool, Valve};
+use fairlane_core::quota::{Budget, BudgetClass, OrgBudget, Rule, Rung, Tool};
 use fairlane_core::row::{
-    DecisionRow, Failure, IdempotencyRow, Instance, KeyRow, Lane, Parent, Part, Payload, Role,
-    RunKey, RunRow, RunStatus, ScheduleRow, SignalRow, StepRow, StepState,
+    AccountRow, DecisionRow, Failure, Halt, Hold, IdempotencyRow, Instance, KeyRow, Lane, Owner,
+    Parent, Part, Payload, Role, RunKey, RunMoney, RunRow, RunStatus, ScheduleRow, SignalRow,
+    StepRow, StepState, UseRow, Used,
 };
 use fairlane_core::tenant::{Burst, Context, Org, Sla, Tenant, TenantScope, Tier};
 use fairlane_core::time::{Span, Time};
@@ -61,6 +65,7 @@ pub fn run(key: &RunKey) -> RunRow {
         schedule: None,
         revision: 1,
         input_bytes: 0,
+        money: RunMoney::default(),
         input: None,
     }
 }
@@ -85,6 +90,19 @@ pub fn full_run(key: &RunKey) -> RunRow {
         schedule: Some(name("Nightly")),
         revision: u64::MAX,
         input_bytes: 5,
+        money: RunMoney {
+            limit: Some(Nano::MAX),
+            reserve: Nano(1),
+            posted: Nano(2),
+            uncertain: Nano(3),
+            halt: Some(Halt {
+                rung: Rung::Escalate,
+                step: StepIndex(4),
+                need: Nano(5),
+                left: Nano(6),
+                since: Time(7),
+            }),
+        },
         input: Some(payload(5)),
         ..run(key)
     }
@@ -116,6 +134,18 @@ pub fn states() -> Vec<StepState> {
             worker: name("host:1/worker.A"),
             pool: name("default"),
             until: Time(30),
+            hold: None,
+        },
+        StepState::Leased {
+            worker: name("w"),
+            pool: name("default"),
+            until: Time(31),
+            hold: Some(Box::new(Hold {
+                amount: Nano::MAX,
+                tenant_day: Some(Time(1)),
+                tenant_month: None,
+                org_month: Some((name("banks"), Time::MAX)),
+            })),
         },
         StepState::Backoff { until: Time::MAX, failure: failure() },
         StepState::Sleeping { until: Time(40) },
@@ -179,7 +209,7 @@ pub fn decision(tenant: Option<&str>, sequence: u64) -> DecisionRow {
 }
 
 pub fn org(org: &str) -> Org {
-    Org { id: name(org), weight: 7, cap: Some(70) }
+    Org { id: name(org), weight: 7, cap: Some(70), budget: Some(org_budget()) }
 }
 
 pub fn tier(tier: &str) -> Tier {
@@ -191,6 +221,7 @@ pub fn tier(tier: &str) -> Tier {
         urgent_share_permille: 250,
         runs_max: 10_000,
         sla: Some(Sla { percentile_permille: 990, latency: Span::from_secs(45) }),
+        budget_class: Some(name("basic")),
     }
 }
 
@@ -203,6 +234,7 @@ pub fn tenant(tenant: &str) -> Tenant {
         cap: None,
         burst: None,
         sla: None,
+        budget_class: Some(name("high-volume")),
         suspended: true,
         attributes: r#"{"country":"DE"}"#.into(),
     }
@@ -232,6 +264,58 @@ pub fn valve() -> Valve {
 
 pub fn api_key(id: &str, role: Role) -> KeyRow {
     KeyRow { id: name(id), digest: [0xa5; 32], role, created: Time(11), label: "CI of Acme".into() }
+}
+
+pub fn tool(tool: &str) -> Tool {
+    Tool { name: name(tool), limits: rules() }
+}
+
+pub fn class(class: &str) -> BudgetClass {
+    BudgetClass {
+        name: name(class),
+        quotas: BTreeMap::from([(name("credit/bureau"), rules()), (name("model"), vec![])]),
+        budget: Budget {
+            run: Some(Nano::from_cents(50)),
+            reserve: Nano::from_cents(5),
+            day: None,
+            month: Some(Nano::MAX),
+            time_zone: berlin(),
+            short: vec![Rung::SkipOptional, Rung::Escalate, Rung::Pause, Rung::Fail],
+        },
+    }
+}
+
+/// One of each kind.
+fn rules() -> Vec<Rule> {
+    vec![
+        Rule::Window { units: 500, every: Calendar::Hour, time_zone: berlin() },
+        Rule::Bucket { units: 100, per: Span::from_secs(1), burst: 20 },
+        Rule::Concurrent { calls: 10 },
+    ]
+}
+
+fn org_budget() -> OrgBudget {
+    OrgBudget { month: Nano::from_cents(1_000), time_zone: berlin() }
+}
+
+fn berlin() -> Zone {
+    Zone::parse("Europe/Berlin").expect("there is such a zone")
+}
+
+pub fn uses(tenant: Option<&str>, rule: &str, used: Used) -> UseRow {
+    UseRow { tool: name("credit/bureau"), tenant: tenant.map(name), rule: rule.into(), used }
+}
+
+pub fn account(owner: Owner, every: Calendar, start: Time) -> AccountRow {
+    AccountRow {
+        owner,
+        every,
+        start,
+        posted: Nano(u64::MAX),
+        uncertain: Nano(2),
+        topped_up: Nano(3),
+        forgiven: Nano(4),
+    }
 }
 
 /// A workflow that uses every kind of step.

@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
+use fairlane_core::calendar::Calendar;
 use fairlane_core::cell::change::{Change, Snapshot};
+use fairlane_core::money::Nano;
 use fairlane_core::plan::StepIndex;
-use fairlane_core::row::{Instance, RunRow};
-use fairlane_core::row::{Part, Role, RunStatus, SignalRow, StepRow, StepState};
+use fairlane_core::row::{
+    AccountRow, Instance, Owner, Part, Role, RunRow, RunStatus, SignalRow, StepRow, StepState, Used,
+};
 use fairlane_core::time::{Span, Time};
 
 use super::samples::{
-    api_key, context, decision, done, ended, full_run, idempotency, item, key, name, org, payload,
-    pool, run, schedule, scope, signal, states, step, tenant, tier, valve, whole, workflow,
+    account, api_key, class, context, decision, done, ended, full_run, idempotency, item, key,
+    name, org, payload, pool, run, schedule, scope, signal, states, step, tenant, tier, tool, uses,
+    valve, whole, workflow,
 };
 use super::{Place, checks, claimed};
 use crate::error::Error;
@@ -34,6 +38,7 @@ checks! {
     runs_that_ended_are_not_loaded
     a_retried_run_is_loaded_again
     contexts_load_if_pinned_or_newest
+    accounts_of_the_last_periods_load
     the_decision_log_goes_on_where_it_was
     old_idempotency_keys_are_swept_in_bounded_steps
 }
@@ -61,7 +66,8 @@ fn assert_loaded(store: &mut dyn Store, expected: &Snapshot) -> Result<(), Error
             $(assert_eq!(loaded.$table, expected.$table, stringify!($table));)*
         };
     }
-    equal!(orgs tiers tenants contexts pools valve workflows keys schedules runs steps signals decisions);
+    equal!(orgs tiers tenants contexts pools valve workflows tools classes uses accounts keys
+        schedules runs steps signals decisions);
     assert_eq!(loaded, *expected);
     Ok(())
 }
@@ -82,6 +88,19 @@ fn everything() -> (Vec<Change>, Snapshot) {
         pools: vec![pool("default"), pool("gpu")],
         valve: Some(valve()),
         workflows: vec![workflow("loan", 1), workflow("loan", 2), workflow("zoo", 1)],
+        tools: vec![tool("credit/bureau"), tool("model")],
+        classes: vec![class("basic"), class("high-volume")],
+        uses: vec![
+            uses(None, "bucket@1000000", Used::Bucket { full: Time::MAX }),
+            uses(None, "concurrent", Used::Window { start: Time(8), units: u64::MAX }),
+            uses(Some("acme"), "bucket@1000000", Used::Bucket { full: Time(9) }),
+        ],
+        accounts: vec![
+            account(Owner::Org(name("zoo")), Calendar::Month, Time(70)),
+            account(Owner::Tenant(name("acme")), Calendar::Day, Time(60)),
+            account(Owner::Tenant(name("acme")), Calendar::Day, Time(61)),
+            account(Owner::Tenant(name("acme")), Calendar::Month, Time(60)),
+        ],
         keys: vec![
             api_key("key-1", Role::Operator),
             api_key("key-2", Role::Tenant { tenant: name("acme") }),
@@ -102,6 +121,10 @@ fn everything() -> (Vec<Change>, Snapshot) {
         .chain(snapshot.pools.iter().cloned().map(Change::Pool))
         .chain(snapshot.valve.iter().cloned().map(Change::Valve))
         .chain(snapshot.workflows.iter().cloned().map(Change::Workflow))
+        .chain(snapshot.tools.iter().cloned().map(Change::Tool))
+        .chain(snapshot.classes.iter().cloned().map(Change::Class))
+        .chain(snapshot.uses.iter().cloned().map(Change::Use))
+        .chain(snapshot.accounts.iter().cloned().map(Change::Account))
         .chain(snapshot.keys.iter().cloned().map(Change::Key))
         .chain(snapshot.runs.iter().cloned().map(Box::new).map(Change::Run))
         .chain(snapshot.steps.iter().cloned().map(Box::new).map(Change::Step))
@@ -158,6 +181,13 @@ fn declarations_are_replaced_by_name(place: &dyn Place) -> Result<(), Error> {
     expected.pools[0].tasks = None;
     let open = fairlane_core::pool::Valve::default();
     expected.valve = Some(open.clone());
+    expected.tools[0].limits.clear();
+    expected.classes[0].quotas.clear();
+    expected.uses[0].used = Used::Window { start: Time(5), units: 6 };
+    expected.accounts[1].posted = Nano(7);
+    expected.accounts[1].uncertain = Nano::ZERO;
+    expected.accounts[1].topped_up = Nano(8);
+    expected.accounts[1].forgiven = Nano(9);
     expected.keys[0].label = "rotated".into();
     expected.schedules[0].next = None;
     expected.schedules[0].last = None;
@@ -168,6 +198,10 @@ fn declarations_are_replaced_by_name(place: &dyn Place) -> Result<(), Error> {
         Change::Tenant(expected.tenants[0].clone(), Arc::clone(&expected.contexts[0])),
         Change::Pool(expected.pools[0].clone()),
         Change::Valve(open),
+        Change::Tool(expected.tools[0].clone()),
+        Change::Class(expected.classes[0].clone()),
+        Change::Use(expected.uses[0].clone()),
+        Change::Account(expected.accounts[1].clone()),
         Change::Key(expected.keys[0].clone()),
         Change::Schedule(expected.schedules[0].clone()),
     ];
@@ -180,7 +214,13 @@ fn the_last_write_of_a_turn_wins(place: &dyn Place) -> Result<(), Error> {
     let (mut store, epoch) = claimed(place)?;
     let acme = key("acme", 1);
     let paused = RunRow { status: RunStatus::Paused, ..full_run(&acme) };
-    let leased = step(&acme, whole(0), states()[1].clone());
+    let leased = step(&acme, whole(0), states()[2].clone());
+    let used = |units| uses(None, "month@UTC", Used::Window { start: Time(0), units });
+    let owner = Owner::Org(name("banks"));
+    let spent = |posted| AccountRow {
+        posted: Nano(posted),
+        ..account(owner.clone(), Calendar::Month, Time(0))
+    };
     store.commit(
         epoch,
         &[
@@ -189,11 +229,17 @@ fn the_last_write_of_a_turn_wins(place: &dyn Place) -> Result<(), Error> {
             Change::Run(Box::new(paused)),
             Change::Step(Box::new(done(&acme, whole(0), &payload(9)))),
             Change::Run(Box::new(run(&acme))),
+            Change::Use(used(1)),
+            Change::Account(spent(1)),
+            Change::Use(used(2)),
+            Change::Account(spent(2)),
         ],
     )?;
     let loaded = store.load()?;
     assert_eq!(loaded.runs, [run(&acme)]);
     assert_eq!(loaded.steps, [step(&acme, whole(0), StepState::Done)]);
+    assert_eq!(loaded.uses, [used(2)]);
+    assert_eq!(loaded.accounts, [spent(2)]);
     Ok(())
 }
 
@@ -423,6 +469,29 @@ fn contexts_load_if_pinned_or_newest(place: &dyn Place) -> Result<(), Error> {
     let found: Vec<_> =
         loaded.contexts.iter().map(|context| (context.tenant.as_str(), context.version)).collect();
     assert_eq!(found, [("acme", 2), ("acme", 5), ("bolt", 2)]);
+    Ok(())
+}
+
+fn accounts_of_the_last_periods_load(place: &dyn Place) -> Result<(), Error> {
+    let (mut store, epoch) = claimed(place)?;
+    let day = |day: u64| Time(day * 86_400_000_000);
+    let of = |owner: &Owner, every, at| account(owner.clone(), every, day(at));
+    let (acme, banks) = (Owner::Tenant(name("acme")), Owner::Org(name("banks")));
+    let rows = [
+        // Another owner's newest period is older, and it has the name of a tenant.
+        of(&Owner::Org(name("acme")), Calendar::Month, 1),
+        of(&banks, Calendar::Month, 9),
+        of(&banks, Calendar::Month, 10),
+        of(&banks, Calendar::Month, 72),
+        of(&acme, Calendar::Day, 37),
+        of(&acme, Calendar::Day, 38),
+        of(&acme, Calendar::Day, 100),
+        of(&acme, Calendar::Month, 31),
+        of(&acme, Calendar::Month, 90),
+    ];
+    store.commit(epoch, &rows.clone().map(Change::Account))?;
+    let kept = [0, 2, 3, 5, 6, 8].map(|at: usize| rows[at].clone());
+    assert_eq!(store.load()?.accounts, kept);
     Ok(())
 }
 

@@ -1,24 +1,26 @@
 //! All rows of a cell in memory: what each change does to them, and what `load` reads.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use fairlane_core::calendar::Calendar;
 use fairlane_core::cell::change::{Change, Snapshot};
 use fairlane_core::id::{
-    KeyId, OrgId, PoolName, RunId, StepName, TenantId, TierName, WorkflowName,
+    ClassName, KeyId, OrgId, PoolName, RunId, StepName, TenantId, TierName, ToolName, WorkflowName,
 };
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::pool::{Pool, Valve};
+use fairlane_core::quota::{BudgetClass, Tool};
 use fairlane_core::row::{
-    DecisionRow, IdempotencyRow, Instance, KeyRow, Part, RunKey, RunRow, ScheduleRow, SignalRow,
-    StepRow,
+    AccountRow, DecisionRow, IdempotencyRow, Instance, KeyRow, Owner, Part, RunKey, RunRow,
+    ScheduleRow, SignalRow, StepRow, UseRow,
 };
 use fairlane_core::tenant::{Context, Org, Tenant, Tier};
 use fairlane_core::time::Time;
 
 use super::table::Table;
 use crate::error::Error;
-use crate::store::Epoch;
+use crate::store::{ACCOUNTS_LOADED, Epoch};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rows {
@@ -31,6 +33,11 @@ pub(super) struct Rows {
     /// One row.
     valves: Table<(), Valve>,
     pub(super) workflows: Table<(WorkflowName, u32), Arc<Workflow>>,
+    tools: Table<ToolName, Tool>,
+    classes: Table<ClassName, BudgetClass>,
+    /// The provider's own counts have no tenant.
+    uses: Table<(Option<TenantId>, ToolName, Arc<str>), UseRow>,
+    accounts: Table<(Owner, Calendar, Time), AccountRow>,
     keys: Table<KeyId, KeyRow>,
     pub(super) runs: Table<RunKey, RunRow>,
     pub(super) steps: Table<(RunKey, Instance), StepRow>,
@@ -46,8 +53,8 @@ pub(super) struct Rows {
 /// Calls a method of every table.
 macro_rules! each_table {
     ($rows:ident.$method:ident()) => {
-        each_table!($rows.$method(): orgs tiers tenants contexts pools valves workflows keys runs
-            steps children idempotency signals schedules decisions)
+        each_table!($rows.$method(): orgs tiers tenants contexts pools valves workflows tools
+            classes uses accounts keys runs steps children idempotency signals schedules decisions)
     };
     ($rows:ident.$method:ident(): $($table:ident)*) => {
         $($rows.$table.$method();)*
@@ -79,6 +86,15 @@ impl Rows {
             Change::Workflow(workflow) => {
                 let key = (workflow.name.clone(), workflow.version);
                 self.workflows.put(key, Arc::clone(workflow));
+            }
+            Change::Tool(tool) => self.tools.put(tool.name.clone(), tool.clone()),
+            Change::Class(class) => self.classes.put(class.name.clone(), class.clone()),
+            Change::Use(row) => {
+                let key = (row.tenant.clone(), row.tool.clone(), Arc::clone(&row.rule));
+                self.uses.put(key, row.clone());
+            }
+            Change::Account(row) => {
+                self.accounts.put((row.owner.clone(), row.every, row.start), row.clone());
             }
             Change::Key(key) => self.keys.put(key.id.clone(), key.clone()),
             Change::DropKey(key) => drop(self.keys.remove(key)),
@@ -191,6 +207,10 @@ impl Rows {
             pools: self.pools.values().cloned().collect(),
             valve: self.valves.get(&()).cloned(),
             workflows: self.workflows.values().cloned().collect(),
+            tools: self.tools.values().cloned().collect(),
+            classes: self.classes.values().cloned().collect(),
+            uses: self.uses.values().cloned().collect(),
+            accounts: self.recent_accounts(),
             keys: self.keys.values().cloned().collect(),
             schedules: self.schedules.values().cloned().collect(),
             steps: steps.map(|(_, row)| StepRow { output: None, ..row.clone() }).collect(),
@@ -198,6 +218,17 @@ impl Rows {
             decisions: self.decisions.values().map(|row| row.sequence).max().unwrap_or(0),
             runs,
         }
+    }
+
+    /// Accounts of each owner's last periods.
+    fn recent_accounts(&self) -> Vec<AccountRow> {
+        let mut newest: BTreeMap<&Owner, Time> = BTreeMap::new();
+        for row in self.accounts.values() {
+            let known = newest.entry(&row.owner).or_insert(row.start);
+            *known = row.start.max(*known);
+        }
+        let is_recent = |row: &&AccountRow| row.start >= newest[&row.owner] - ACCOUNTS_LOADED;
+        self.accounts.values().filter(is_recent).cloned().collect()
     }
 
     /// Signals in a run's inbox, payloads left empty.

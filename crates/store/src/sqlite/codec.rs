@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use fairlane_core::id::{PoolName, RunId, SignalName, WorkerName};
-use fairlane_core::row::{Failure, Lane, RunStatus, StepState};
+use fairlane_core::row::{Failure, Hold, Lane, RunStatus, StepState};
 use fairlane_core::time::Time;
 use rusqlite::types::{FromSql, ValueRef};
 use serde::de::DeserializeOwned;
@@ -217,6 +217,8 @@ struct Detail {
     child: Option<RunId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     items: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<Box<Hold>>,
 }
 
 pub(super) fn state_columns(state: &StepState) -> (&'static str, Option<String>) {
@@ -225,12 +227,13 @@ pub(super) fn state_columns(state: &StepState) -> (&'static str, Option<String>)
         StepState::Done => return ("done", None),
         StepState::Skipped => return ("skipped", None),
         StepState::Cancelled => return ("cancelled", None),
-        StepState::Leased { worker, pool, until } => (
+        StepState::Leased { worker, pool, until, hold } => (
             "leased",
             Detail {
                 worker: Some(worker),
                 pool: Some(pool),
                 until: Some(until),
+                hold,
                 ..Detail::default()
             },
         ),
@@ -268,6 +271,7 @@ pub(super) fn state(code: &str, detail: Option<&str>) -> Result<StepState, Fault
             worker: detail.worker.ok_or_else(incomplete)?,
             pool: detail.pool.ok_or_else(incomplete)?,
             until: detail.until.ok_or_else(incomplete)?,
+            hold: detail.hold,
         },
         "backoff" => StepState::Backoff {
             until: detail.until.ok_or_else(incomplete)?,

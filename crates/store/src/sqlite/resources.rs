@@ -1,4 +1,5 @@
-//! What the operator declares: tables `orgs`, `tiers`, `tenants`, `contexts`, `pools`, `valves`, `workflows`, `keys`.
+//! What the operator declares: tables `orgs`, `tiers`, `tenants`, `contexts`, `pools`, `valves`, `workflows`,
+//! `tools`, `budget_classes`, `keys`.
 //! Few rows, seldom written; each is one JSON document under its name.
 
 use std::collections::BTreeSet;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use fairlane_core::id::{KeyId, TenantId, WorkflowName};
 use fairlane_core::plan::Workflow;
 use fairlane_core::pool::{Pool, Valve};
+use fairlane_core::quota::{BudgetClass, Tool};
 use fairlane_core::row::KeyRow;
 use fairlane_core::tenant::{Context, Org, Tenant, TenantScope, Tier};
 use rusqlite::{Connection, Params, params};
@@ -75,6 +77,23 @@ pub(super) fn put_workflow(connection: &Connection, workflow: &Workflow) -> Resu
     )
 }
 
+pub(super) fn put_tool(connection: &Connection, tool: &Tool) -> Result<(), Fault> {
+    write(
+        connection,
+        "INSERT INTO tools (tool, body) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET body = excluded.body",
+        params![tool.name.as_str(), to_json(tool)],
+    )
+}
+
+pub(super) fn put_class(connection: &Connection, class: &BudgetClass) -> Result<(), Fault> {
+    write(
+        connection,
+        "INSERT INTO budget_classes (class, body) VALUES (?1, ?2)
+         ON CONFLICT DO UPDATE SET body = excluded.body",
+        params![class.name.as_str(), to_json(class)],
+    )
+}
+
 pub(super) fn put_key(connection: &Connection, key: &KeyRow) -> Result<(), Fault> {
     write(
         connection,
@@ -123,6 +142,14 @@ pub(super) fn valve(connection: &Connection) -> Result<Option<Valve>, Fault> {
 pub(super) fn workflows(connection: &Connection) -> Result<Vec<Arc<Workflow>>, Fault> {
     bodies(connection, "SELECT body FROM workflows ORDER BY workflow, version", [])
         .map(|workflows| workflows.into_iter().map(Arc::new).collect())
+}
+
+pub(super) fn tools(connection: &Connection) -> Result<Vec<Tool>, Fault> {
+    bodies(connection, "SELECT body FROM tools ORDER BY tool", [])
+}
+
+pub(super) fn classes(connection: &Connection) -> Result<Vec<BudgetClass>, Fault> {
+    bodies(connection, "SELECT body FROM budget_classes ORDER BY class", [])
 }
 
 pub(super) fn keys(connection: &Connection) -> Result<Vec<KeyRow>, Fault> {

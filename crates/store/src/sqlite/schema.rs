@@ -35,6 +35,11 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0017_idempotency_by_age.sql"),
     include_str!("../../migrations/0018_runs_live.sql"),
     include_str!("../../migrations/0019_runs_by_parent.sql"),
+    include_str!("../../migrations/0020_runs_money.sql"),
+    include_str!("../../migrations/0021_tools.sql"),
+    include_str!("../../migrations/0022_budget_classes.sql"),
+    include_str!("../../migrations/0023_uses.sql"),
+    include_str!("../../migrations/0024_accounts.sql"),
 ];
 
 /// The version that this program writes.

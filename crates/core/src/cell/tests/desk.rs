@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::cell::change::{Change, Snapshot};
-use crate::cell::effect::{Effect, Exchanged, Grant, Response, Waiting};
+use crate::cell::effect::{Effect, Exchanged, Grant, Response, TenantView, Waiting};
 use crate::cell::input::{
     AskId, Command, Configure, Evaluated, Exchange, Input, Outcome, Query, ReplyId, Report, Retry,
     Scheduled, Submit, Value,
@@ -80,7 +80,7 @@ impl Desk {
             released: Vec::new(),
             committed: Vec::new(),
         };
-        desk.declare(Configure::Org(Org { id: name("org"), weight: 1, cap: None }));
+        desk.declare(Configure::Org(Org { id: name("org"), weight: 1, cap: None, budget: None }));
         for (tier, cap) in [("small", 2), ("large", 10)] {
             desk.declare(Configure::Tier(Tier {
                 name: name::<TierName>(tier),
@@ -90,6 +90,7 @@ impl Desk {
                 urgent_share_permille: 1_000,
                 runs_max: 100,
                 sla: None,
+                budget_class: None,
             }));
         }
         desk.declare(Configure::Pool(pool("default")));
@@ -249,12 +250,16 @@ impl Desk {
 
     /// The worker reports that it has done these, and says what the receipts were.
     pub(crate) fn complete(&mut self, worker: &str, leases: &[LeaseId]) -> String {
-        self.report(worker, leases, &Outcome::Completed { output: payload("1") })
+        self.report(worker, leases, &Outcome::Completed { output: payload("1"), cost: None })
     }
 
     pub(crate) fn fail(&mut self, worker: &str, lease: &LeaseId, retryable: bool) -> String {
         let failure = Failure { class: "boom".into(), message: "it broke".into(), step: None };
-        self.report(worker, std::slice::from_ref(lease), &Outcome::Failed { failure, retryable })
+        self.report(
+            worker,
+            std::slice::from_ref(lease),
+            &Outcome::Failed { failure, retryable, cost: None },
+        )
     }
 
     pub(crate) fn report(&mut self, worker: &str, leases: &[LeaseId], outcome: &Outcome) -> String {
@@ -362,6 +367,13 @@ impl Desk {
         self.committed.iter().filter_map(code).collect()
     }
 
+    pub(crate) fn tenant_view(&mut self, tenant: &str) -> TenantView {
+        match self.ask(|reply| Input::Query(reply, Query::Tenant(name(tenant)))) {
+            Response::Tenant(view) => *view,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Slots that are taken in the pool.
     pub(crate) fn in_flight(&mut self) -> u32 {
         match self.ask(|reply| Input::Query(reply, Query::Pools)) {
@@ -394,6 +406,7 @@ pub(crate) fn tenant(id: &str, tier: &str) -> Tenant {
         cap: None,
         burst: None,
         sla: None,
+        budget_class: None,
         suspended: false,
         attributes: "{}".into(),
     }

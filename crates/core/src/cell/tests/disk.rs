@@ -41,6 +41,16 @@ impl Disk {
             }
             Change::Pool(pool) => replace(&mut declared.pools, pool, |pool| pool.name.clone()),
             Change::Workflow(workflow) => declared.workflows.push(workflow.clone()),
+            Change::Tool(tool) => replace(&mut declared.tools, tool, |tool| tool.name.clone()),
+            Change::Class(class) => {
+                replace(&mut declared.classes, class, |class| class.name.clone());
+            }
+            Change::Use(row) => replace(&mut declared.uses, row, |row| {
+                (row.tool.clone(), row.tenant.clone(), row.rule.clone())
+            }),
+            Change::Account(row) => replace(&mut declared.accounts, row, |row| {
+                (row.owner.clone(), row.every, row.start)
+            }),
             Change::Run(row) => drop(runs.insert(row.key.clone(), (**row).clone())),
             Change::Step(row) => {
                 steps.insert((row.key.clone(), row.instance), (**row).clone());

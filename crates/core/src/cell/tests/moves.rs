@@ -9,7 +9,7 @@ use crate::tenant::{Org, Tenant};
 
 /// Tenant `b` moves to the organisation `narrow`, whose tenants hold one slot together.
 fn moved(desk: &mut Desk) {
-    desk.declare(Configure::Org(Org { id: name("narrow"), weight: 1, cap: Some(1) }));
+    desk.declare(Configure::Org(Org { id: name("narrow"), weight: 1, cap: Some(1), budget: None }));
     desk.declare(Configure::Tenant(Tenant { org: name("narrow"), ..tenant("b", "large") }));
 }
 

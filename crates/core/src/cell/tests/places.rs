@@ -36,6 +36,7 @@ fn bound(desk: &mut Desk, runs_max: u32) {
             urgent_share_permille: 1_000,
             runs_max,
             sla: None,
+            budget_class: None,
         }));
     }
 }

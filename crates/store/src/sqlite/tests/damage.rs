@@ -74,7 +74,9 @@ fn a_truncated_file_beside_its_log_is_reported() {
     store.commit(epoch, &turn).unwrap();
     store.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     commit(&mut store, epoch, "banks").unwrap();
-    let copy = file(&std::fs::read(store.path()).unwrap()[..4_096 * 5]);
+    // Behind the schema, without which SQLite does not even count the pages.
+    let bytes = std::fs::read(store.path()).unwrap();
+    let copy = file(&bytes[..bytes.len() / 2 / 4_096 * 4_096]);
     std::fs::copy(folder.path().join("eu.db-wal"), copy.path().join("eu.db-wal")).unwrap();
     check(&copy, "its log included");
 }

@@ -73,6 +73,22 @@ fn rows_that_the_last_version_wrote_are_loaded() {
 }
 
 #[test]
+fn runs_from_before_accounts_load_without_a_bound() {
+    let folder = TempDir::new().unwrap();
+    let old = file_of_version(&folder, 19);
+    cells::claim(&old).unwrap();
+    let acme = key("acme", 1);
+    old.execute(
+        "INSERT INTO runs (tenant, run, workflow, version, context, lane, status, created, revision, input_bytes)
+         VALUES ('acme', ?1, 'loan', 1, 1, 'normal', 'running', 1, 1, 0)",
+        [codec::id_bytes(acme.run)],
+    )
+    .unwrap();
+    drop(old);
+    assert_eq!(open(&folder).unwrap().load().unwrap().runs, [run(&acme)]);
+}
+
+#[test]
 fn a_newer_schema_is_refused_and_left_alone() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder).unwrap();

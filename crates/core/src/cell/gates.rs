@@ -1,0 +1,287 @@
+//! What a step must be given before it is dispatched: money for it at every level, and units of its tool's limits.
+//!
+//! Both are taken together or not at all, at the moment when a slot would be given, and belong to the lease from then
+//! on. Whoever ends the lease says what the attempt cost; a lease that is lost, or whose time is over, is settled at
+//! what was held for it, unconfirmed, since the work may have been done.
+
+use crate::gate::{Account, Refusal, Verdict, WakeKey};
+use crate::ledger::{Cost, Ledger, OrgTerms, Short, TenantTerms};
+use crate::limiter::{Blocked, Caller, Limiter};
+use crate::money::Nano;
+use crate::row::{AccountRow, Hold, Part, UseRow};
+use crate::scheduler::{OrgIx, TenantIx};
+use crate::tenant::Context;
+use crate::time::Time;
+
+use super::Cell;
+use super::Turn;
+use super::change::Change;
+use super::directory::Directory;
+use super::live::{At, Passed, Run, Runs, State};
+
+/// Rounds of waking and dispatching in one turn at most; what is left is woken by the clock.
+const ROUNDS_MAX: usize = 16;
+
+/// The gates of one attempt, with all that they read.
+pub(crate) struct Gates<'a> {
+    pub(crate) now: Time,
+    pub(crate) runs: &'a mut Runs,
+    pub(crate) directory: &'a Directory,
+    pub(crate) ledger: &'a mut Ledger,
+    pub(crate) limiter: &'a mut Limiter,
+}
+
+impl Gates<'_> {
+    /// Tries them all, in their order, and takes what they ask for if all let the step through.
+    pub(crate) fn pass(&mut self, at: At) -> Result<Passed, Verdict> {
+        let run = self.runs.get_mut(at.run);
+        let (tenant, cost) = (run.tenant, cost_of(run, at.node));
+        if let Err(short) = self.ledger.check(self.now, tenant.0, &run.money, cost) {
+            self.ledger.wait(self.now, short.wake);
+            return Err(short_of(&short));
+        }
+        let taken = match caller(self.directory, run, at.node) {
+            None => None,
+            Some(caller) => {
+                let taken = self.limiter.take(self.now, &caller, 1);
+                Some(taken.map_err(|blocked| blocked_by(self.directory, &caller, &blocked))?)
+            }
+        };
+        let held = (cost > Nano::ZERO).then(|| {
+            let held = self.ledger.hold(self.now, tenant.0, &mut run.money, cost);
+            Box::new(held.expect("what was just checked can be held"))
+        });
+        Ok(Passed { held, taken: taken.map(Box::new) })
+    }
+}
+
+/// What one attempt is expected to cost.
+fn cost_of(run: &Run, node: u32) -> Nano {
+    if run.node(node).instance.part == Part::Compensation {
+        return Nano::ZERO;
+    }
+    Nano(run.step(node).cost_nano)
+}
+
+/// Who calls which tool with the step, and the tenant's own quota for it; `None` if nothing limits it.
+fn caller<'a>(directory: &'a Directory, run: &Run, node: u32) -> Option<Caller<'a>> {
+    if run.node(node).instance.part == Part::Compensation {
+        return None;
+    }
+    let name = run.step(node).tool.as_ref()?;
+    let context = directory.tenants.get(run.tenant).context();
+    let class = directory.budget_class(context);
+    let quota = class.and_then(|class| class.quotas.get(name)).map_or(&[][..], Vec::as_slice);
+    let is_limited = directory.tools.get(name).is_some_and(|tool| !tool.limits.is_empty());
+    if quota.is_empty() && !is_limited {
+        return None;
+    }
+    Some(Caller { tenant: run.tenant.0, tool: directory.tool_number(name)?, quota })
+}
+
+/// The tenant's or the organisation's account is short for all steps like this one; a run's for its own only.
+fn short_of(short: &Short) -> Verdict {
+    let Short { account, need, left, opens, wake } = *short;
+    let refusal = Refusal::Budget { account, need, left, opens };
+    match account {
+        Account::Run => Verdict::Aside(refusal),
+        Account::TenantDay | Account::TenantMonth | Account::OrgMonth => {
+            Verdict::Park { refusal, wake: WakeKey(wake) }
+        }
+    }
+}
+
+fn blocked_by(directory: &Directory, caller: &Caller<'_>, blocked: &Blocked) -> Verdict {
+    Verdict::Park { refusal: limited(directory, caller, blocked), wake: WakeKey(blocked.wake) }
+}
+
+fn limited(directory: &Directory, caller: &Caller<'_>, blocked: &Blocked) -> Refusal {
+    Refusal::Limit {
+        tool: directory.tool_name(caller.tool).clone(),
+        holder: blocked.holder,
+        rule: blocked.rule.clone(),
+        used: blocked.used,
+        of: blocked.of,
+        opens: blocked.opens,
+    }
+}
+
+impl Cell {
+    pub(crate) fn gates(&mut self) -> (&mut Vec<super::dispatch::PoolState>, Gates<'_>) {
+        let Self { now, pools, runs, directory, ledger, limiter, .. } = self;
+        (pools, Gates { now: *now, runs, directory, ledger, limiter })
+    }
+
+    /// Gives slots in all pools, wakes what the gates let try again, and so on until nothing more is woken.
+    pub(crate) fn dispatch_all(&mut self, turn: &mut Turn) {
+        for _ in 0..ROUNDS_MAX {
+            let is_woken = self.wake_gates();
+            for pool in 0..self.pools.len() {
+                self.dispatch(pool, turn);
+            }
+            if !is_woken {
+                break;
+            }
+        }
+        for pool in 0..self.pools.len() {
+            self.log_decisions(pool, turn);
+            self.answer(pool, turn);
+        }
+        self.write_counts(turn);
+    }
+
+    /// Lets classes try again that wait for what may be there now; whether there were any.
+    pub(crate) fn wake_gates(&mut self) -> bool {
+        let mut keys = self.limiter.wake(self.now);
+        keys.extend(self.ledger.wake(self.now));
+        for key in &keys {
+            for pool in &mut self.pools {
+                pool.scheduler.wake(self.now, *key, u32::MAX);
+            }
+        }
+        !keys.is_empty()
+    }
+
+    pub(crate) fn next_gate_wake(&self) -> Option<Time> {
+        self.limiter.next_wake().into_iter().chain(self.ledger.next_wake()).min()
+    }
+
+    /// Counts and accounts that have changed are written with what changed them.
+    fn write_counts(&mut self, turn: &mut Turn) {
+        for (tool, tenant, rule, used) in self.limiter.take_changes() {
+            let tenant = tenant.map(|at| self.tenant_id(at));
+            let tool = self.directory.tool_name(tool).clone();
+            turn.write(Change::Use(UseRow { tool, tenant, rule, used }));
+        }
+        for (key, start, state) in self.ledger.take_changes() {
+            let (owner, every) = self.directory.owner_of(key);
+            turn.write(Change::Account(AccountRow {
+                owner,
+                every,
+                start,
+                posted: state.posted,
+                uncertain: state.uncertain,
+                topped_up: state.topped_up,
+                forgiven: state.forgiven,
+            }));
+        }
+    }
+
+    fn tenant_id(&self, at: u32) -> crate::id::TenantId {
+        self.directory.tenants.get(TenantIx(at)).declared.id.clone()
+    }
+
+    /// The attempt is over, and this is what it cost.
+    pub(crate) fn settle(&mut self, at: At, cost: Spent, turn: &mut Turn) {
+        let Some((tenant, passed)) = self.passed(at) else { return };
+        if let Some(taken) = &passed.taken {
+            self.limiter.finish(taken);
+        }
+        let Some(held) = passed.held else { return };
+        let cost = match cost {
+            Spent::Said(Some(cost)) => Cost::Known(cost),
+            Spent::Said(None) => Cost::Known(held.amount),
+            Spent::Lost => Cost::Uncertain(held.amount),
+        };
+        let run = self.runs.get_mut(at.run);
+        self.ledger.settle(tenant.0, &mut run.money, &held, cost);
+        turn.write(Change::Run(Box::new(run.row(None, None))));
+    }
+
+    /// The attempt never began: nothing of it was spent.
+    pub(crate) fn release(&mut self, at: At) {
+        let Some((tenant, passed)) = self.passed(at) else { return };
+        if let Some(taken) = &passed.taken {
+            self.limiter.give_back(taken);
+        }
+        if let Some(held) = &passed.held {
+            self.ledger.release(tenant.0, &mut self.runs.get_mut(at.run).money, held);
+        }
+    }
+
+    fn passed(&mut self, at: At) -> Option<(TenantIx, Passed)> {
+        let run = self.runs.get_mut(at.run);
+        let tenant = run.tenant;
+        let State::Leased(lease) = &mut run.node_mut(at.node).state else { return None };
+        Some((tenant, std::mem::take(&mut lease.passed)))
+    }
+
+    /// A lease that outlived its owner: what was held for it is held again, and its call is under way.
+    pub(crate) fn resume_passed(&mut self, at: At, hold: Option<&Hold>) -> Passed {
+        let run = self.runs.get_mut(at.run);
+        let tenant = run.tenant;
+        let held = hold.map(|hold| Box::new(self.directory.orgs.held(hold)));
+        if let Some(held) = &held {
+            self.ledger.resume(tenant.0, &mut run.money, held);
+        }
+        let taken = caller(&self.directory, run, at.node)
+            .map(|caller| Box::new(self.limiter.resume(self.now, &caller)));
+        Passed { held, taken }
+    }
+
+    /// The refusal that a step would meet now, if it is one of money or of limits.
+    pub(crate) fn gate_refusal(&self, at: At) -> Option<Refusal> {
+        let run = self.runs.get(at.run);
+        let cost = cost_of(run, at.node);
+        if let Err(short) = self.ledger.check(self.now, run.tenant.0, &run.money, cost) {
+            let Short { account, need, left, opens, .. } = short;
+            return Some(Refusal::Budget { account, need, left, opens });
+        }
+        let caller = caller(&self.directory, run, at.node)?;
+        let blocked = self.limiter.would_block(self.now, &caller, 1)?;
+        Some(limited(&self.directory, &caller, &blocked))
+    }
+
+    /// Whether a run of the tenant that costs at least so much may come in.
+    pub(crate) fn can_pay(
+        &self,
+        tenant: TenantIx,
+        need: Nano,
+    ) -> Result<(), crate::reject::Rejection> {
+        let context = self.directory.tenants.get(tenant).context();
+        let account = self.directory.run_account(context);
+        self.ledger.check(self.now, tenant.0, &account, need).map_err(|short| {
+            let Short { account, need, left, opens, .. } = short;
+            crate::reject::Rejection::BudgetExhausted { account, need, left, opens }
+        })
+    }
+
+    /// The terms of a tenant's accounts and its weight are what its context and class say now.
+    pub(crate) fn set_terms(&mut self, tenant: TenantIx) {
+        let entry = self.directory.tenants.get(tenant);
+        let (org, context) = (entry.org, entry.context());
+        let terms = terms(&self.directory, context, org);
+        self.limiter.set_tenant(tenant.0, org.0, context.weight);
+        self.limiter.retry_all(tenant.0);
+        self.ledger.set_tenant(tenant.0, terms);
+    }
+
+    pub(crate) fn set_org_terms(&mut self, at: OrgIx) {
+        let org = self.directory.orgs.get(at);
+        let (month, zone) = match &org.budget {
+            Some(budget) => (Some(budget.month), budget.time_zone.clone()),
+            None => (None, crate::calendar::Zone::UTC),
+        };
+        self.limiter.set_org(at.0, org.weight);
+        self.ledger.set_org(at.0, OrgTerms { month, zone });
+    }
+}
+
+/// How an attempt ended, as far as its cost goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Spent {
+    /// Its worker reported; `None`: it cost what was held for it.
+    Said(Option<Nano>),
+    /// Nobody knows.
+    Lost,
+}
+
+fn terms(directory: &Directory, context: &Context, org: OrgIx) -> TenantTerms {
+    let budget = directory.budget_class(context).map(|class| &class.budget);
+    TenantTerms {
+        org: org.0,
+        day: budget.and_then(|budget| budget.day),
+        month: budget.and_then(|budget| budget.month),
+        zone: budget.map_or(crate::calendar::Zone::UTC, |budget| budget.time_zone.clone()),
+    }
+}

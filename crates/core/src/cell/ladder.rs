@@ -1,0 +1,117 @@
+//! What becomes of a step that its run's account has no money for: the rungs of the tenant's class, in its order.
+//!
+//! A run that stops here holds nothing. It goes on when its account has enough again, when it is resumed, or when it is
+//! cancelled.
+
+use crate::gate::Refusal;
+use crate::money::Nano;
+use crate::quota::Rung;
+use crate::reject::Rejection;
+use crate::row::{DecisionRow, Halt, Part, RunStatus};
+
+use super::advance::{class, fail};
+use super::change::Change;
+use super::live::{At, Run, State};
+use super::quotas::money;
+use super::{Cell, Turn};
+
+impl Cell {
+    /// These steps have left their queue, since the accounts of their runs are short.
+    pub(crate) fn set_aside(&mut self, steps: &[(At, Refusal)], turn: &mut Turn) {
+        let mut ages = Vec::with_capacity(steps.len());
+        for (at, _) in steps {
+            self.clear_queue_timer(*at);
+            let run = self.runs.get_mut(at.run);
+            run.node_mut(at.node).state = State::Ready { queued: false };
+            ages.push(run.age);
+        }
+        for ((at, refusal), age) in steps.iter().zip(ages) {
+            // What became of one step of a run can have ended the run, or called off its other steps.
+            let run = self.runs.aged(at.run, age).filter(|run| run.outcome.is_none());
+            let waits = |run: &Run| matches!(run.node(at.node).state, State::Ready { .. });
+            if run.is_some_and(waits) {
+                self.go_down(*at, refusal, turn);
+            }
+        }
+    }
+
+    fn go_down(&mut self, at: At, refusal: &Refusal, turn: &mut Turn) {
+        let Refusal::Budget { need, left, .. } = *refusal else {
+            unreachable!("only money is short for one step alone");
+        };
+        let run = self.runs.get(at.run);
+        if run.status == RunStatus::Paused {
+            // Another step of the run came to the end of its money in the same turn.
+            return;
+        }
+        let is_optional =
+            run.step(at.node).optional && run.node(at.node).instance.part == Part::Whole;
+        let context = self.directory.tenants.get(run.tenant).context();
+        let budget = self.directory.budget_class(context).map(|class| &class.budget);
+        let rungs = budget.map_or(&[][..], |budget| &budget.short);
+        let fits = |rung: &&Rung| **rung != Rung::SkipOptional || is_optional;
+        let rung = rungs.iter().find(fits).copied().unwrap_or(Rung::Pause);
+        self.log_rung(at, rung, (need, left), turn);
+        match rung {
+            Rung::SkipOptional => self.end(at, State::Skipped, None, turn),
+            Rung::Fail => {
+                let message = format!("the step needs {need}, and the run has {left} left");
+                let failure = fail(class::BUDGET_EXHAUSTED, &message);
+                self.end(at, State::Failed(Box::new(failure)), None, turn);
+            }
+            Rung::Escalate | Rung::Pause => self.halt(at, rung, (need, left), turn),
+        }
+    }
+
+    fn halt(&mut self, at: At, rung: Rung, (need, left): (Nano, Nano), turn: &mut Turn) {
+        let since = self.now;
+        let run = self.runs.get_mut(at.run);
+        let step = run.node(at.node).instance.step;
+        run.halt = Some(Halt { rung, step, need, left, since });
+        self.pause_now(at.run, turn);
+    }
+
+    /// What the run may spend in all changes. It goes on if that is what it waited for.
+    pub(crate) fn set_run_budget(
+        &mut self,
+        run: u32,
+        limit: Nano,
+        turn: &mut Turn,
+    ) -> Result<RunStatus, Rejection> {
+        money("/limit", limit)?;
+        let live = self.runs.get_mut(run);
+        if live.outcome.is_some() {
+            let (run, status) = (live.key.run, live.status);
+            return Err(Rejection::WrongStatus { run, status, needs: "running or paused" });
+        }
+        live.money.limit = Some(limit);
+        let account = live.money;
+        let spent = account.posted.plus(account.held).plus(account.reserve);
+        match live.halt {
+            Some(halt) if spent.plus(halt.need) <= limit => self.resume(run, turn),
+            _ => {
+                self.write_run(run, turn);
+                Ok(self.runs.get(run).status)
+            }
+        }
+    }
+
+    fn log_rung(&mut self, at: At, rung: Rung, (need, left): (Nano, Nano), turn: &mut Turn) {
+        let run = self.runs.get(at.run);
+        let facts = serde_json::json!({
+            "run": run.key.run.to_string(),
+            "step": run.step(at.node).name.as_str(),
+            "need": need.to_string(),
+            "left": left.to_string(),
+            "rung": rung,
+        });
+        self.decisions += 1;
+        turn.write(Change::Decision(DecisionRow {
+            tenant: Some(run.key.tenant.clone()),
+            sequence: self.decisions,
+            at: self.now,
+            code: "budget-short".into(),
+            facts: facts.to_string().into(),
+        }));
+    }
+}

@@ -1,0 +1,148 @@
+//! Declarations of tools, budget classes and accounts.
+
+use crate::calendar::Window;
+use crate::ledger::Key;
+use crate::money::Nano;
+use crate::quota::{BudgetClass, PERIOD_MAX, QUOTAS_MAX, RULES_MAX, Rule, Tool, UNITS_MAX};
+use crate::reject::Rejection;
+use crate::row::Owner;
+use crate::tenant::Context;
+use crate::time::Span;
+
+use super::change::Change;
+use super::configure::{full, span, wide};
+use super::effect::{AccountView, Response};
+use super::input::SetAccount;
+use super::{Cell, Turn};
+
+/// Bounds on how much can be declared in one cell.
+pub(crate) const TOOLS_MAX: usize = 10_000;
+pub(crate) const CLASSES_MAX: usize = 1_000;
+
+const PERIOD_MIN: Span = Span::from_millis(1);
+
+impl Cell {
+    pub(crate) fn declare_tool(&mut self, tool: Tool, turn: &mut Turn) -> Result<bool, Rejection> {
+        rules(&tool.limits)?;
+        let known = self.directory.tools.get(&tool.name);
+        if known == Some(&tool) {
+            return Ok(false);
+        }
+        full("tools", known.is_none(), self.directory.tools.len(), TOOLS_MAX)?;
+        turn.write(Change::Tool(tool.clone()));
+        self.put_tool(tool);
+        Ok(true)
+    }
+
+    pub(crate) fn declare_class(
+        &mut self,
+        class: BudgetClass,
+        turn: &mut Turn,
+    ) -> Result<bool, Rejection> {
+        wide("/quotas", class.quotas.len() as u64, 0, QUOTAS_MAX as u64)?;
+        class.quotas.values().try_for_each(|quota| rules(quota))?;
+        let budget = &class.budget;
+        for (field, amount) in [
+            ("/budget/run", budget.run),
+            ("/budget/day", budget.day),
+            ("/budget/month", budget.month),
+            ("/budget/reserve", Some(budget.reserve)),
+        ] {
+            money(field, amount.unwrap_or_default())?;
+        }
+        wide("/budget/reserve", budget.reserve.0, 0, budget.run.unwrap_or(Nano::MAX).0)?;
+        let known = self.directory.classes.get(&class.name);
+        if known == Some(&class) {
+            return Ok(false);
+        }
+        full("budget classes", known.is_none(), self.directory.classes.len(), CLASSES_MAX)?;
+        turn.write(Change::Class(class.clone()));
+        let name = class.name.clone();
+        self.directory.classes.insert(name.clone(), class);
+        // What it says holds for its tenants at once.
+        let is_member = |context: &Context| context.budget_class.as_ref() == Some(&name);
+        let tenants = self.directory.tenants.indexed();
+        let members: Vec<_> =
+            tenants.filter(|(_, entry)| is_member(entry.context())).map(|(at, _)| at).collect();
+        for tenant in members {
+            self.set_terms(tenant);
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn accounts(&self, owner: &Owner) -> Response {
+        let keys: Vec<Key> = match owner {
+            Owner::Tenant(id) => {
+                let Some(tenant) = self.directory.tenants.find(id) else {
+                    return Response::Rejected(Rejection::UnknownTenant { tenant: id.clone() });
+                };
+                self.ledger.keys(tenant.0).filter(|key| !matches!(key, Key::OrgMonth(_))).collect()
+            }
+            Owner::Org(id) => {
+                let Some(org) = self.directory.orgs.find(id) else {
+                    return Response::Rejected(Rejection::UnknownOrg { org: id.clone() });
+                };
+                vec![Key::OrgMonth(org.0)]
+            }
+        };
+        Response::Accounts(keys.into_iter().map(|key| self.account_view(key)).collect())
+    }
+
+    fn account_view(&self, key: Key) -> AccountView {
+        let reading = self.ledger.reading(self.now, key);
+        let Window { start, end } = reading.window;
+        let forecast = u128::from(reading.state.posted.0) * u128::from(end.since(start).0)
+            / u128::from(self.now.since(start).0.max(1));
+        AccountView {
+            account: key.account(),
+            start,
+            end,
+            budget: reading.budget,
+            posted: reading.state.posted,
+            uncertain: reading.state.uncertain,
+            held: reading.held,
+            topped_up: reading.state.topped_up,
+            forgiven: reading.state.forgiven,
+            debt: reading.debt,
+            available: reading.available,
+            forecast: Nano(u64::try_from(forecast).unwrap_or(u64::MAX)),
+        }
+    }
+
+    pub(crate) fn put_tool(&mut self, tool: Tool) {
+        let number = self.directory.number_tool(&tool.name);
+        self.limiter.set_tool(self.now, number, &tool.limits);
+        self.directory.tools.insert(tool.name.clone(), tool);
+    }
+
+    /// What an account has on top of its budget, in the period that is under way.
+    pub(crate) fn set_account(&mut self, account: &SetAccount) -> Result<bool, Rejection> {
+        money("/topped_up", account.topped_up)?;
+        money("/forgiven", account.forgiven)?;
+        let unbounded =
+            || Rejection::NoAccount { owner: account.owner.clone(), every: account.every };
+        let key = self.directory.account(&account.owner, account.every).ok_or_else(unbounded)?;
+        let changed = self.ledger.adjust(self.now, key, account.topped_up, account.forgiven);
+        changed.ok_or_else(unbounded)
+    }
+}
+
+pub(crate) fn money(field: &'static str, amount: Nano) -> Result<(), Rejection> {
+    wide(field, amount.0, 0, Nano::MAX.0)
+}
+
+fn rules(rules: &[Rule]) -> Result<(), Rejection> {
+    wide("/limits", rules.len() as u64, 0, RULES_MAX as u64)?;
+    for rule in rules {
+        match rule {
+            Rule::Window { units, .. } => wide("/units", *units, 1, UNITS_MAX)?,
+            Rule::Bucket { units, per, burst } => {
+                wide("/units", *units, 1, UNITS_MAX)?;
+                wide("/burst", *burst, 1, UNITS_MAX)?;
+                span("/per", *per, PERIOD_MIN, PERIOD_MAX)?;
+            }
+            Rule::Concurrent { calls } => wide("/calls", u64::from(*calls), 1, UNITS_MAX)?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,244 @@
+//! P8: what is posted and held never exceeds a budget. P9: what was held is settled or given back, whatever happens.
+
+use crate::calendar::{Calendar, Zone};
+use crate::cell::effect::Response;
+use crate::cell::input::{Command, Configure, Input, Outcome, SetAccount};
+use crate::id::RunId;
+use crate::money::Nano;
+use crate::plan::{Retry, Step};
+use crate::quota::{Budget, BudgetClass, Rung};
+use crate::row::{Owner, RunKey, RunStatus};
+use crate::tenant::Tenant;
+use crate::time::Span;
+
+use super::desk::{Desk, ids, name, payload, step, tenant, workflow};
+
+fn cents(cents: u64) -> Nano {
+    Nano::from_cents(cents)
+}
+
+fn paid(text: &str, after: &[u16], cost: u64) -> Step {
+    Step { cost_nano: cents(cost).0, ..step(text, after) }
+}
+
+fn budget(run: Option<u64>, month: Option<u64>) -> Budget {
+    Budget { run: run.map(cents), month: month.map(cents), ..Budget::default() }
+}
+
+/// Tenant `b` has that budget, `a` has none.
+fn desk(steps: Vec<Step>, budget: Budget) -> Desk {
+    let mut desk = Desk::new(workflow("flow", steps));
+    declare(&mut desk, budget);
+    desk.declare(Configure::Tenant(Tenant {
+        budget_class: Some(name("tight")),
+        ..tenant("b", "large")
+    }));
+    desk
+}
+
+fn declare(desk: &mut Desk, budget: Budget) {
+    let class = BudgetClass { name: name("tight"), quotas: [].into(), budget };
+    desk.declare(Configure::Class(class));
+}
+
+fn report(desk: &mut Desk, lease: &crate::row::LeaseId, cost: Option<Nano>) {
+    let outcome = Outcome::Completed { output: payload("1"), cost };
+    desk.report("w", std::slice::from_ref(lease), &outcome);
+}
+
+fn month_of(desk: &Desk) -> (Nano, Nano) {
+    let rows = desk.disk().snapshot().accounts;
+    let row = rows
+        .iter()
+        .find(|row| row.every == Calendar::Month && row.owner == Owner::Tenant(name("b")));
+    row.map_or((Nano::ZERO, Nano::ZERO), |row| (row.posted, row.uncertain))
+}
+
+#[test]
+fn an_empty_budget_parks_its_own_tenant_and_costs_one_try() {
+    let mut desk = desk(vec![paid("call", &[], 10)], budget(None, Some(25)));
+    let runs: Vec<RunKey> = (0..4).map(|_| desk.submit("b", "flow")).collect();
+    let of_a = desk.submit("a", "flow");
+    let grants = desk.lease("w");
+    assert_eq!(grants.len(), 3, "two that can be paid, and the other tenant's");
+    assert!(grants.iter().any(|grant| grant.lease.key == of_a));
+    let waits = desk.explain(&runs[2]);
+    assert!(waits.contains("Budget { account: TenantMonth"), "{waits}");
+    let leases = ids(&grants);
+    desk.complete("w", &leases);
+    assert_eq!(month_of(&desk), (cents(20), Nano::ZERO));
+    assert_eq!(desk.lease("w").len(), 0);
+}
+
+#[test]
+fn a_settlement_below_its_hold_lets_the_next_step_through() {
+    let mut desk = desk(vec![paid("call", &[], 10)], budget(None, Some(10)));
+    desk.submit("b", "flow");
+    desk.submit("b", "flow");
+    let [lease] = &ids(&desk.lease("w"))[..] else { panic!("money for one") };
+    assert_eq!(desk.lease("w").len(), 0);
+    report(&mut desk, lease, Some(Nano::ZERO));
+    let [lease] = &ids(&desk.lease("w"))[..] else { panic!("money for one more") };
+    report(&mut desk, lease, Some(cents(12)));
+    assert_eq!(month_of(&desk), (cents(12), Nano::ZERO), "more than held is spent, as debt");
+}
+
+#[test]
+fn a_top_up_lets_waiting_steps_through_at_once() {
+    let mut desk = desk(vec![paid("call", &[], 10)], budget(None, Some(10)));
+    desk.submit("b", "flow");
+    desk.submit("b", "flow");
+    desk.lease("w");
+    let topped_up = cents(5);
+    for (topped_up, steps) in [(topped_up, 0), (cents(10), 1)] {
+        desk.declare(Configure::Account(SetAccount {
+            owner: Owner::Tenant(name("b")),
+            every: Calendar::Month,
+            topped_up,
+            forgiven: Nano::ZERO,
+        }));
+        assert_eq!(desk.lease("w").len(), steps, "with {topped_up} more");
+    }
+}
+
+#[test]
+fn a_lost_lease_is_settled_unconfirmed_and_an_undelivered_one_costs_nothing() {
+    let mut desk = desk(vec![paid("call", &[], 10)], budget(None, Some(20)));
+    desk.submit("b", "flow");
+    let leases = ids(&desk.lease("w"));
+    desk.input(Input::Undelivered(leases));
+    assert_eq!(month_of(&desk), (Nano::ZERO, Nano::ZERO));
+    assert_eq!(desk.lease("w").len(), 1);
+    desk.pass(Span::from_secs(11));
+    assert_eq!(month_of(&desk), (cents(10), cents(10)));
+    assert_eq!(desk.lease("w").len(), 1, "money for one more");
+    desk.pass(Span::from_secs(11));
+    assert_eq!(desk.lease("w").len(), 0);
+}
+
+#[test]
+fn holds_outlive_the_server_and_are_settled_once() {
+    let mut desk = desk(vec![paid("call", &[], 10)], budget(None, Some(10)));
+    desk.submit("b", "flow");
+    desk.submit("b", "flow");
+    let leases = ids(&desk.lease("w"));
+    desk.restart();
+    assert_eq!(desk.lease("w").len(), 0, "what is held is held");
+    desk.complete("w", &leases);
+    desk.complete("w", &leases);
+    assert_eq!(month_of(&desk), (cents(10), Nano::ZERO));
+    desk.restart();
+    assert_eq!(desk.lease("w").len(), 0, "what is spent is spent");
+}
+
+#[test]
+fn each_attempt_of_a_retried_step_is_paid() {
+    let retry =
+        Retry { attempts: 3, backoff_min: Span(1), backoff_max: Span(1), jitter_permille: 0 };
+    let mut desk = desk(vec![Step { retry, ..paid("call", &[], 10) }], budget(None, Some(20)));
+    desk.submit("b", "flow");
+    for _ in 0..2 {
+        let [lease] = &ids(&desk.lease("w"))[..] else { panic!("money for two attempts") };
+        desk.fail("w", lease, true);
+        desk.pass(Span(1));
+    }
+    assert_eq!(desk.lease("w").len(), 0);
+    assert_eq!(month_of(&desk), (cents(20), Nano::ZERO));
+}
+
+#[test]
+fn a_run_that_cannot_pay_the_cheapest_way_through_its_plan_is_refused() {
+    let steps = vec![
+        paid("first", &[], 10),
+        Step { optional: true, ..paid("extra", &[0], 50) },
+        paid("last", &[0], 10),
+    ];
+    let mut desk = desk(steps, budget(Some(19), None));
+    let key = RunKey { tenant: name("b"), run: RunId(99) };
+    let response = format!("{:?}", desk.try_submit(&key, "flow"));
+    assert!(
+        response.contains("BudgetExhausted { account: Run, need: Nano(200000000)"),
+        "{response}"
+    );
+    declare(&mut desk, budget(Some(20), None));
+    desk.submit("b", "flow");
+}
+
+/// The run has 0.25 with 0.05 kept back: 0.10 are left when the step of 0.15 comes.
+fn short_of_money(short: Vec<Rung>, is_optional: bool) -> (Desk, RunKey) {
+    let steps = vec![
+        paid("cheap", &[], 10),
+        Step { optional: is_optional, when: None, ..paid("dear", &[0], 5) },
+        paid("last", &[1], 1),
+    ];
+    let reserve = cents(5);
+    let mut desk = desk(steps, Budget { reserve, short, ..budget(Some(25), None) });
+    let run = desk.submit("b", "flow");
+    let [lease] = &ids(&desk.lease("w"))[..] else { panic!("one step is ready") };
+    report(&mut desk, lease, Some(cents(18)));
+    (desk, run)
+}
+
+#[test]
+fn a_run_without_money_pauses_at_its_reserve_and_goes_on_with_more() {
+    let (mut desk, run) = short_of_money(Vec::new(), false);
+    assert_eq!(desk.lease("w").len(), 0);
+    assert_eq!(desk.rows(&run).0.status, RunStatus::Paused);
+    let waits = desk.explain(&run);
+    assert!(waits.contains("dear: Ready Money(Halt { rung: Pause"), "{waits}");
+    assert!(waits.contains("need: Nano(50000000), left: Nano(20000000)"), "{waits}");
+    assert_eq!(desk.decisions(), ["budget-short"]);
+    desk.restart();
+    assert!(desk.explain(&run).contains("Money(Halt"), "it is still paused for money");
+    desk.command(&run, Command::Budget { limit: cents(27) });
+    assert_eq!(desk.lease("w").len(), 0);
+    desk.command(&run, Command::Budget { limit: cents(28) });
+    assert_eq!(desk.lease("w").len(), 1);
+    assert_eq!(desk.rows(&run).0.status, RunStatus::Running);
+}
+
+#[test]
+fn an_optional_step_is_left_out_and_the_run_goes_on() {
+    let (mut desk, run) = short_of_money(vec![Rung::SkipOptional, Rung::Fail], true);
+    let grants = desk.lease("w");
+    assert_eq!(super::desk::tasks(&grants), "last");
+    desk.complete("w", &ids(&grants));
+    assert_eq!(desk.rows(&run).0.status, RunStatus::Completed);
+}
+
+#[test]
+fn a_step_that_is_not_optional_goes_down_to_the_next_rung() {
+    let (mut desk, run) = short_of_money(vec![Rung::SkipOptional, Rung::Fail], false);
+    assert_eq!(desk.lease("w").len(), 0);
+    let row = desk.rows(&run).0;
+    assert_eq!(row.status, RunStatus::Failed);
+    assert_eq!(row.failure.unwrap().class.as_ref(), "budget-exhausted");
+}
+
+#[test]
+fn a_resumed_run_without_money_pauses_again() {
+    let (mut desk, run) = short_of_money(vec![Rung::Escalate], false);
+    assert_eq!(desk.lease("w").len(), 0);
+    assert!(desk.explain(&run).contains("rung: Escalate"));
+    let response = desk.command(&run, Command::Resume);
+    assert!(matches!(response, Response::Commanded { .. }));
+    desk.lease("w");
+    assert_eq!(desk.rows(&run).0.status, RunStatus::Paused);
+    desk.command(&run, Command::Cancel);
+    assert_eq!(desk.rows(&run).0.status, RunStatus::Cancelled);
+}
+
+#[test]
+fn an_organisation_without_money_stops_all_its_tenants() {
+    let mut desk = Desk::new(workflow("flow", vec![paid("call", &[], 10)]));
+    let budget = Some(crate::quota::OrgBudget { month: cents(10), time_zone: Zone::UTC });
+    desk.declare(Configure::Org(crate::tenant::Org {
+        id: name("org"),
+        weight: 1,
+        cap: None,
+        budget,
+    }));
+    desk.submit("a", "flow");
+    desk.submit("b", "flow");
+    assert_eq!(desk.lease("w").len(), 1);
+}

@@ -1,0 +1,474 @@
+//! Budgets: what tenants and organisations may spend in a day or a month, and a run in all.
+//!
+//! An *account* is a budget in one period. For each, in nano-units:
+//!
+//! ```text
+//! has       = budget + topped_up + forgiven
+//! debt      = max(0, posted + held - has)
+//! available = max(0, has - posted - held)
+//! ```
+//!
+//! `hold` sets an amount aside at every level at once, or nothing: it passes if at each level `posted + held + amount <=
+//! has` (for a run: `<= limit - reserve`). `settle` turns a hold into what was really spent, in the period of the hold,
+//! whatever time it is by then: less, equal, or more. So `posted + held <= has` at every instant, and the only way over is a
+//! settlement above its hold, which is debt and blocks further holds until it is topped up, forgiven, or the period
+//! turns.
+//!
+//! Accounts without a budget are counted and bound nothing. What is held follows from the leases of steps, and is counted
+//! again after a restart; what is posted is stored.
+//!
+//! # Cost
+//!
+//! Each operation is O(log n) in the accounts of periods that are not over. An account whose period is over is forgotten
+//! when nothing is held in it and its last change was taken.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::calendar::{Calendar, Window, Zone};
+use crate::gate::Account;
+use crate::money::Nano;
+use crate::time::{Span, Time};
+
+#[cfg(test)]
+mod tests;
+
+/// Keys that may be woken in one moment, and how long the next ones wait for theirs.
+const WAKES_MAX: usize = 64;
+const PACE: Span = Span::from_millis(10);
+
+/// Wake keys of accounts: others have other upper bits.
+const WAKE: u64 = 1 << 63;
+
+/// The accounts of one cell. Tenants and organisations are known by their places.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    tenants: BTreeMap<u32, TenantTerms>,
+    orgs: BTreeMap<u32, OrgTerms>,
+    accounts: BTreeMap<(Key, Time), Entry>,
+    changed: BTreeSet<(Key, Time)>,
+    /// The period that each account was last used in, so that the calendar is asked once a period.
+    windows: BTreeMap<Key, Window>,
+    /// Accounts that somebody waits for, until the end of the period.
+    waited: BTreeMap<Key, Time>,
+    /// Waited accounts by when they are to be looked at next.
+    due: BTreeSet<(Time, Key)>,
+    /// Something of them became free since.
+    freed: BTreeSet<Key>,
+    paced: Time,
+}
+
+/// What a tenant may spend. `None` bounds nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantTerms {
+    pub org: u32,
+    pub day: Option<Nano>,
+    pub month: Option<Nano>,
+    pub zone: Zone,
+}
+
+/// What the tenants of an organisation may spend together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OrgTerms {
+    pub month: Option<Nano>,
+    pub zone: Zone,
+}
+
+/// The account of a run, which lives in the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunAccount {
+    pub limit: Option<Nano>,
+    /// Part of the limit that is kept back.
+    pub reserve: Nano,
+    pub posted: Nano,
+    pub uncertain: Nano,
+    pub held: Nano,
+}
+
+/// An amount that is set aside, and the beginnings of the periods that it is set aside in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub amount: Nano,
+    pub tenant_day: Option<Time>,
+    pub tenant_month: Option<Time>,
+    /// With the organisation, which may be another one than the tenant's by now.
+    pub org_month: Option<(u32, Time)>,
+}
+
+/// Names an account, apart from the period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    TenantDay(u32),
+    TenantMonth(u32),
+    OrgMonth(u32),
+}
+
+/// Why an amount cannot be held: the first account that is short, the narrowest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Short {
+    pub account: Account,
+    pub need: Nano,
+    pub left: Nano,
+    /// When the account's next period begins.
+    pub opens: Option<Time>,
+    /// What is woken when trying again may help; 0 for a run.
+    pub wake: u64,
+}
+
+/// What an attempt cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    Known(Nano),
+    /// Nobody has confirmed it.
+    Uncertain(Nano),
+}
+
+/// What is stored of an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountState {
+    pub posted: Nano,
+    /// Part of `posted`.
+    pub uncertain: Nano,
+    pub topped_up: Nano,
+    pub forgiven: Nano,
+}
+
+/// An account as it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    pub window: Window,
+    pub budget: Option<Nano>,
+    pub state: AccountState,
+    pub held: Nano,
+    pub debt: Nano,
+    /// `None`: it is not bounded.
+    pub available: Option<Nano>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    state: AccountState,
+    held: Nano,
+    /// End of the period.
+    end: Time,
+}
+
+impl RunAccount {
+    /// What may still be held; `None`: no bound.
+    pub fn left(&self) -> Option<Nano> {
+        let limit = self.limit?.minus(self.reserve);
+        Some(limit.minus(self.posted).minus(self.held))
+    }
+}
+
+impl Key {
+    const fn every(self) -> Calendar {
+        match self {
+            Self::TenantDay(_) => Calendar::Day,
+            Self::TenantMonth(_) | Self::OrgMonth(_) => Calendar::Month,
+        }
+    }
+
+    pub const fn account(self) -> Account {
+        match self {
+            Self::TenantDay(_) => Account::TenantDay,
+            Self::TenantMonth(_) => Account::TenantMonth,
+            Self::OrgMonth(_) => Account::OrgMonth,
+        }
+    }
+
+    const fn wake(self) -> u64 {
+        match self {
+            Self::TenantDay(at) => WAKE | at as u64,
+            Self::TenantMonth(at) => WAKE | 1 << 32 | at as u64,
+            Self::OrgMonth(at) => WAKE | 2 << 32 | at as u64,
+        }
+    }
+}
+
+impl Ledger {
+    /// Declares a tenant's terms, or changes them: what waits for it may try again.
+    pub fn set_tenant(&mut self, tenant: u32, terms: TenantTerms) {
+        let before = self.tenants.insert(tenant, terms);
+        if before.is_some() {
+            self.windows.remove(&Key::TenantDay(tenant));
+            self.windows.remove(&Key::TenantMonth(tenant));
+            self.free(Key::TenantDay(tenant));
+            self.free(Key::TenantMonth(tenant));
+        }
+    }
+
+    pub fn set_org(&mut self, org: u32, terms: OrgTerms) {
+        if self.orgs.insert(org, terms).is_some() {
+            self.windows.remove(&Key::OrgMonth(org));
+            self.free(Key::OrgMonth(org));
+        }
+    }
+
+    /// Whether a hold of that amount would pass now.
+    pub fn check(
+        &self,
+        now: Time,
+        tenant: u32,
+        run: &RunAccount,
+        amount: Nano,
+    ) -> Result<(), Short> {
+        if amount == Nano::ZERO {
+            return Ok(());
+        }
+        if let Some(left) = run.left().filter(|left| *left < amount) {
+            let account = Account::Run;
+            return Err(Short { account, need: amount, left, opens: None, wake: 0 });
+        }
+        for key in self.keys(tenant) {
+            let reading = self.reading(now, key);
+            let Some(left) = reading.available.filter(|left| *left < amount) else { continue };
+            return Err(Short {
+                account: key.account(),
+                need: amount,
+                left,
+                opens: Some(reading.window.end),
+                wake: key.wake(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Somebody waits under the wake key of an account that was short.
+    pub fn wait(&mut self, now: Time, wake: u64) {
+        let Some(key) = key_of(wake) else { return };
+        let end = self.window(now, key).end;
+        if self.waited.insert(key, end).is_none() {
+            self.due.insert((end, key));
+        }
+    }
+
+    /// Sets the amount aside at every level at once, or says which account is short.
+    pub fn hold(
+        &mut self,
+        now: Time,
+        tenant: u32,
+        run: &mut RunAccount,
+        amount: Nano,
+    ) -> Result<Held, Short> {
+        self.check(now, tenant, run, amount)?;
+        let org = self.org_of(tenant);
+        let day = self.turn(now, Key::TenantDay(tenant)).start;
+        let month = self.turn(now, Key::TenantMonth(tenant)).start;
+        let org_month = org.map(|org| (org, self.turn(now, Key::OrgMonth(org)).start));
+        let held = Held { amount, tenant_day: Some(day), tenant_month: Some(month), org_month };
+        self.resume(tenant, run, &held);
+        Ok(held)
+    }
+
+    /// A hold that stands already, from before a restart: it is counted in its periods, without a check.
+    pub fn resume(&mut self, tenant: u32, run: &mut RunAccount, held: &Held) {
+        run.held = run.held.plus(held.amount);
+        for place in places(tenant, held) {
+            let entry = self.entry(place);
+            entry.held = entry.held.plus(held.amount);
+        }
+    }
+
+    /// The attempt is over and cost that much.
+    pub fn settle(&mut self, tenant: u32, run: &mut RunAccount, held: &Held, cost: Cost) {
+        let (spent, uncertain) = match cost {
+            Cost::Known(spent) => (spent, Nano::ZERO),
+            Cost::Uncertain(spent) => (spent, spent),
+        };
+        run.held = less(run.held, held.amount);
+        run.posted = run.posted.plus(spent);
+        run.uncertain = run.uncertain.plus(uncertain);
+        for place in places(tenant, held) {
+            let entry = self.entry(place);
+            entry.held = less(entry.held, held.amount);
+            entry.state.posted = entry.state.posted.plus(spent);
+            entry.state.uncertain = entry.state.uncertain.plus(uncertain);
+            self.changed.insert(place);
+            if spent < held.amount {
+                self.free(place.0);
+            }
+        }
+    }
+
+    /// The attempt never began.
+    pub fn release(&mut self, tenant: u32, run: &mut RunAccount, held: &Held) {
+        run.held = less(run.held, held.amount);
+        for place in places(tenant, held) {
+            let entry = self.entry(place);
+            entry.held = less(entry.held, held.amount);
+            self.free(place.0);
+            self.forget_if_over(place);
+        }
+    }
+
+    /// A stored account.
+    pub fn restore(&mut self, key: Key, start: Time, state: AccountState) {
+        self.entry((key, start)).state = state;
+    }
+
+    /// Sets what the account has on top of its budget in the period under way, and what of its debt is let off. Gives
+    /// whether that changed anything; `None`: the account is not bounded.
+    pub fn adjust(&mut self, now: Time, key: Key, topped_up: Nano, forgiven: Nano) -> Option<bool> {
+        self.budget(key)?;
+        let place = (key, self.window(now, key).start);
+        let state = &mut self.entry(place).state;
+        if (state.topped_up, state.forgiven) == (topped_up, forgiven) {
+            return Some(false);
+        }
+        (state.topped_up, state.forgiven) = (topped_up, forgiven);
+        self.changed.insert(place);
+        self.free(key);
+        Some(true)
+    }
+
+    /// Accounts to store: each one that has changed since the last call, in order.
+    pub fn take_changes(&mut self) -> Vec<(Key, Time, AccountState)> {
+        let changed = std::mem::take(&mut self.changed);
+        let state = |place: &(Key, Time)| (place.0, place.1, self.accounts[place].state);
+        let changes = changed.iter().map(state).collect();
+        for place in changed {
+            self.forget_if_over(place);
+        }
+        changes
+    }
+
+    /// Wake keys of accounts that may have enough now.
+    pub fn wake(&mut self, now: Time) -> Vec<u64> {
+        self.paced = self.paced.max(now);
+        let mut woken = Vec::new();
+        while woken.len() < WAKES_MAX
+            && let Some(key) = self.freed.pop_first()
+        {
+            woken.push(key);
+        }
+        // Periods turn for many at once: their waiters come in batches.
+        while woken.len() < WAKES_MAX
+            && let Some(&(_, key)) = self.due.first().filter(|(due, _)| *due <= now)
+        {
+            woken.push(key);
+            self.stop_waiting(key);
+        }
+        for key in &woken {
+            self.stop_waiting(*key);
+        }
+        if woken.len() == WAKES_MAX {
+            self.paced = now + PACE;
+        }
+        woken.into_iter().map(Key::wake).collect()
+    }
+
+    /// When `wake` has something to say at the latest.
+    pub fn next_wake(&self) -> Option<Time> {
+        if !self.freed.is_empty() {
+            return Some(self.paced);
+        }
+        self.due.first().map(|(due, _)| (*due).max(self.paced))
+    }
+
+    pub fn reading(&self, now: Time, key: Key) -> Reading {
+        let window = self.window(now, key);
+        let entry = self.accounts.get(&(key, window.start)).copied().unwrap_or_default();
+        let budget = self.budget(key);
+        let has =
+            budget.map(|budget| budget.plus(entry.state.topped_up).plus(entry.state.forgiven));
+        let used = entry.state.posted.plus(entry.held);
+        Reading {
+            window,
+            budget,
+            state: entry.state,
+            held: entry.held,
+            debt: has.map_or(Nano::ZERO, |has| used.minus(has)),
+            available: has.map(|has| has.minus(used)),
+        }
+    }
+
+    /// Accounts of a tenant, the narrowest first.
+    pub fn keys(&self, tenant: u32) -> impl Iterator<Item = Key> {
+        let org = self.org_of(tenant).map(Key::OrgMonth);
+        [Key::TenantDay(tenant), Key::TenantMonth(tenant)].into_iter().chain(org)
+    }
+
+    fn free(&mut self, key: Key) {
+        if self.waited.contains_key(&key) {
+            self.freed.insert(key);
+        }
+    }
+
+    fn stop_waiting(&mut self, key: Key) {
+        self.freed.remove(&key);
+        if let Some(end) = self.waited.remove(&key) {
+            self.due.remove(&(end, key));
+        }
+    }
+
+    fn entry(&mut self, place: (Key, Time)) -> &mut Entry {
+        let end = self.window(place.1, place.0).end;
+        self.accounts.entry(place).or_insert(Entry { end, ..Entry::default() })
+    }
+
+    /// Drops an account that says nothing.
+    fn forget_if_over(&mut self, place: (Key, Time)) {
+        let is_empty = |entry: &Entry| {
+            entry.held == Nano::ZERO
+                && (entry.end <= self.paced || entry.state == AccountState::default())
+        };
+        if !self.changed.contains(&place) && self.accounts.get(&place).is_some_and(is_empty) {
+            self.accounts.remove(&place);
+        }
+    }
+
+    fn budget(&self, key: Key) -> Option<Nano> {
+        match key {
+            Key::TenantDay(at) => self.tenants.get(&at)?.day,
+            Key::TenantMonth(at) => self.tenants.get(&at)?.month,
+            Key::OrgMonth(at) => self.orgs.get(&at)?.month,
+        }
+    }
+
+    /// The account's period, which is remembered.
+    fn turn(&mut self, now: Time, key: Key) -> Window {
+        let window = self.window(now, key);
+        self.windows.insert(key, window);
+        window
+    }
+
+    fn window(&self, now: Time, key: Key) -> Window {
+        if let Some(window) = self.windows.get(&key).filter(|window| window.has(now)) {
+            return *window;
+        }
+        let zone = match key {
+            Key::TenantDay(at) | Key::TenantMonth(at) => {
+                self.tenants.get(&at).map(|terms| &terms.zone)
+            }
+            Key::OrgMonth(at) => self.orgs.get(&at).map(|terms| &terms.zone),
+        };
+        Window::at(now, key.every(), zone.unwrap_or(&Zone::UTC))
+    }
+
+    fn org_of(&self, tenant: u32) -> Option<u32> {
+        self.tenants.get(&tenant).map(|terms| terms.org)
+    }
+}
+
+fn key_of(wake: u64) -> Option<Key> {
+    let at = u32::try_from(wake & u64::from(u32::MAX)).ok()?;
+    match (wake ^ WAKE) >> 32 {
+        0 => Some(Key::TenantDay(at)),
+        1 => Some(Key::TenantMonth(at)),
+        2 => Some(Key::OrgMonth(at)),
+        _ => None,
+    }
+}
+
+/// The accounts that a hold is in.
+fn places(tenant: u32, held: &Held) -> impl Iterator<Item = (Key, Time)> + use<> {
+    let day = held.tenant_day.map(|start| (Key::TenantDay(tenant), start));
+    let month = held.tenant_month.map(|start| (Key::TenantMonth(tenant), start));
+    let org = held.org_month.map(|(org, start)| (Key::OrgMonth(org), start));
+    [day, month, org].into_iter().flatten()
+}
+
+fn less(held: Nano, amount: Nano) -> Nano {
+    assert!(held >= amount, "{amount} is taken from {held} that is held");
+    Nano(held.0 - amount.0)
+}

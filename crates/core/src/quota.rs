@@ -1,0 +1,98 @@
+//! Tools of the catalog with their limits, and budget classes, as the operator declares them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::calendar::{Calendar, Zone};
+use crate::id::{ClassName, ToolName};
+use crate::money::Nano;
+use crate::time::Span;
+
+/// Most rules of one tool, or of one tool in one class.
+pub const RULES_MAX: usize = 8;
+/// Most tools in one class.
+pub const QUOTAS_MAX: usize = 1_000;
+/// Largest number of units in a rule.
+pub const UNITS_MAX: u64 = 1_000_000_000_000;
+/// Longest period of a bucket.
+pub const PERIOD_MAX: Span = Span::from_secs(366 * 24 * 3_600);
+
+/// A tool of the catalog: what steps call, and what all tenants together may call of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    pub name: ToolName,
+    /// The provider's own limits, shared by all tenants; all of them hold.
+    pub limits: Vec<Rule>,
+}
+
+/// One limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// So many units in each window of the calendar; new at its boundary.
+    Window { units: u64, every: Calendar, time_zone: Zone },
+    /// So many units per period, spread evenly, and at most `burst` at once.
+    Bucket { units: u64, per: Span, burst: u64 },
+    /// So many calls under way at once.
+    Concurrent { calls: u32 },
+}
+
+impl Rule {
+    /// Tells the counts of one rule from those of another of the same tool. A rule that changes its number only keeps
+    /// its counts.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Window { every, time_zone, .. } => {
+                format!("{}@{}", every.as_str(), time_zone.name())
+            }
+            Self::Bucket { per, .. } => format!("bucket@{}", per.0),
+            Self::Concurrent { .. } => "concurrent".into(),
+        }
+    }
+}
+
+/// A named set of quotas and budgets, which tiers and tenants refer to. What it says holds at once, for running work too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetClass {
+    pub name: ClassName,
+    /// What each tenant of the class may call of a tool. A tool that is not named has the provider's limits only.
+    pub quotas: BTreeMap<ToolName, Vec<Rule>>,
+    pub budget: Budget,
+}
+
+/// What each tenant of a class may spend. `None`: no bound at that level.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// For one run.
+    pub run: Option<Nano>,
+    /// Part of the run's budget that is kept back: its steps stop there, and not at zero.
+    pub reserve: Nano,
+    pub day: Option<Nano>,
+    pub month: Option<Nano>,
+    /// Where its days and months begin.
+    pub time_zone: Zone,
+    /// What is done, in this order, with a step that its run's budget has no money for.
+    pub short: Vec<Rung>,
+}
+
+/// One rung of the ladder that a run without money goes down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rung {
+    /// Leave the step out, if it is optional.
+    SkipOptional,
+    /// Pause the run until an operator resolves it.
+    Escalate,
+    /// Pause the run and offer the choices to the tenant.
+    Pause,
+    /// Fail the step.
+    Fail,
+}
+
+/// What the tenants of an organisation may spend together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrgBudget {
+    pub month: Nano,
+    pub time_zone: Zone,
+}

@@ -1,0 +1,125 @@
+//! P8: what is posted and held exceeds no budget, but by settlements above their holds. P9: nothing that was held is left
+//! over, and each attempt is settled once, in all its accounts alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fairlane_core::calendar::Calendar;
+use fairlane_core::cell::change::Change;
+use fairlane_core::id::TenantId;
+use fairlane_core::money::Nano;
+use fairlane_core::row::{Hold, Owner, RunKey, StepState};
+use fairlane_core::time::Time;
+
+use crate::rows::Rows;
+use crate::violation::{Verdict, holds};
+
+const PROMISE: &str = "P8 money";
+
+type Account = (Owner, Calendar, Time);
+
+/// After a turn: every account that money was held in anew has enough. Dispatch is the last thing in a turn, so what was
+/// settled or declared in it came before.
+pub(crate) fn committed(changes: &[Change], rows: &Rows) -> Verdict {
+    let mut runs = BTreeSet::new();
+    let mut accounts = BTreeSet::new();
+    for change in changes {
+        if let Change::Step(step) = change
+            && let StepState::Leased { hold: Some(hold), .. } = &step.state
+        {
+            runs.insert(step.key.clone());
+            accounts.extend(accounts_of(&step.key.tenant, hold));
+        }
+    }
+    if runs.is_empty() {
+        return Ok(());
+    }
+    let held = held(rows);
+    for account in accounts {
+        let Some(has) = has(&account, rows) else { continue };
+        let posted = rows.accounts.get(&account).map_or(Nano::ZERO, |row| row.posted);
+        let held = held.get(&account).copied().unwrap_or_default();
+        holds(posted.plus(held) <= has, PROMISE, || {
+            format!("{posted} is posted and {held} held in {account:?}, which has {has}")
+        })?;
+    }
+    runs.iter().try_for_each(|run| run_has_enough(run, rows))
+}
+
+/// With no run live: what was posted to a tenant's accounts is what its runs have cost, and to all organisations the same.
+pub(crate) fn emptied(rows: &Rows) -> Verdict {
+    let mut spent = BTreeMap::<&TenantId, Nano>::new();
+    for run in rows.runs.values() {
+        let of = spent.entry(&run.key.tenant).or_default();
+        *of = of.plus(run.money.posted);
+        holds(run.money.uncertain <= run.money.posted, PROMISE, || format!("{run:?}"))?;
+    }
+    let posted = |is_it: &dyn Fn(&Account) -> bool| {
+        let of = rows.accounts.iter().filter(|(account, _)| is_it(account));
+        of.fold(Nano::ZERO, |sum, (_, row)| sum.plus(row.posted))
+    };
+    for (tenant, spent) in &spent {
+        for every in [Calendar::Day, Calendar::Month] {
+            let posted = posted(&|(owner, of, _)| {
+                *of == every && matches!(owner, Owner::Tenant(id) if id == *tenant)
+            });
+            holds(posted == *spent, "P9 nothing leaks", || {
+                format!("runs of {tenant} cost {spent}, and {posted} is posted by the {every:?}")
+            })?;
+        }
+    }
+    let all = spent.values().fold(Nano::ZERO, |sum, spent| sum.plus(*spent));
+    let orgs = posted(&|(owner, ..)| matches!(owner, Owner::Org(_)));
+    holds(orgs == all, "P9 nothing leaks", || {
+        format!("all runs cost {all}, and {orgs} is posted to organisations")
+    })
+}
+
+fn run_has_enough(run: &RunKey, rows: &Rows) -> Verdict {
+    let Some(row) = rows.runs.get(run) else { return Ok(()) };
+    let Some(limit) = row.money.limit else { return Ok(()) };
+    let held = rows.steps_of(run).filter_map(|step| match &step.state {
+        StepState::Leased { hold: Some(hold), .. } => Some(hold.amount),
+        _ => None,
+    });
+    let held = held.fold(Nano::ZERO, Nano::plus);
+    let used = row.money.posted.plus(held).plus(row.money.reserve);
+    holds(used <= limit, PROMISE, || format!("{held} is held for {row:?}"))
+}
+
+fn accounts_of(tenant: &TenantId, hold: &Hold) -> Vec<Account> {
+    let owner = Owner::Tenant(tenant.clone());
+    let day = hold.tenant_day.map(|start| (owner.clone(), Calendar::Day, start));
+    let month = hold.tenant_month.map(|start| (owner, Calendar::Month, start));
+    let org = hold.org_month.as_ref();
+    let org = org.map(|(org, start)| (Owner::Org(org.clone()), Calendar::Month, *start));
+    [day, month, org].into_iter().flatten().collect()
+}
+
+/// What is held in each account, by the leases.
+fn held(rows: &Rows) -> BTreeMap<Account, Nano> {
+    let mut held = BTreeMap::<Account, Nano>::new();
+    for (run, steps) in &rows.steps {
+        for step in steps.values() {
+            let StepState::Leased { hold: Some(hold), .. } = &step.state else { continue };
+            for account in accounts_of(&run.tenant, hold) {
+                let of = held.entry(account).or_default();
+                *of = of.plus(hold.amount);
+            }
+        }
+    }
+    held
+}
+
+/// What an account has in all; `None`: it is not bounded.
+fn has((owner, every, start): &Account, rows: &Rows) -> Option<Nano> {
+    let budget = match owner {
+        Owner::Tenant(id) => {
+            let class = rows.context(id)?.budget_class.as_ref()?;
+            let budget = &rows.classes.get(class)?.budget;
+            if *every == Calendar::Day { budget.day } else { budget.month }
+        }
+        Owner::Org(id) => rows.orgs.get(id)?.budget.as_ref().map(|budget| budget.month),
+    }?;
+    let row = rows.accounts.get(&(owner.clone(), *every, *start));
+    Some(row.map_or(budget, |row| budget.plus(row.topped_up).plus(row.forgiven)))
+}
