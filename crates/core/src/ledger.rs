@@ -17,12 +17,20 @@
 //! Accounts without a budget are counted and bound nothing. What is held follows from the leases of steps, and is counted
 //! again after a restart; what is posted is stored.
 //!
+//! # Waiting
+//!
+//! Who was refused waits under the wake key of the account that was short. It is woken when the account may have
+//! enough: its period turns, it is topped up or let off, its terms change, or a hold in it is released or settled below
+//! its amount. Keys are woken in the order in which they were freed, so that a tenant that waits again at once does
+//! not keep others from their turn; at most `WAKES_MAX` in one call, and after so many the next come `PACE` later,
+//! since a period turns for all tenants of a time zone at once.
+//!
 //! # Cost
 //!
 //! Each operation is O(log n) in the accounts of periods that are not over. An account whose period is over is forgotten
 //! when nothing is held in it and its last change was taken.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::calendar::{Calendar, Window, Zone};
 use crate::gate::Account;
@@ -48,12 +56,15 @@ pub struct Ledger {
     changed: BTreeSet<(Key, Time)>,
     /// The period that each account was last used in, so that the calendar is asked once a period.
     windows: BTreeMap<Key, Window>,
-    /// Accounts that somebody waits for, until the end of the period.
-    waited: BTreeMap<Key, Time>,
-    /// Waited accounts by when they are to be looked at next.
+    /// Accounts that somebody waits for.
+    waits: BTreeMap<Key, Wait>,
+    /// Those of which nothing became free yet, by when their period turns.
     due: BTreeSet<(Time, Key)>,
-    /// Something of them became free since.
-    freed: BTreeSet<Key>,
+    /// The others, in the order in which something did.
+    freed: VecDeque<Key>,
+    /// The latest moment that it was told.
+    now: Time,
+    /// Nobody is woken before that.
     paced: Time,
 }
 
@@ -152,6 +163,13 @@ struct Entry {
     end: Time,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    /// When the period turns.
+    until: Time,
+    is_freed: bool,
+}
+
 impl RunAccount {
     /// What may still be held; `None`: no bound.
     pub fn left(&self) -> Option<Nano> {
@@ -188,20 +206,29 @@ impl Key {
 impl Ledger {
     /// Declares a tenant's terms, or changes them: what waits for it may try again.
     pub fn set_tenant(&mut self, tenant: u32, terms: TenantTerms) {
-        let before = self.tenants.insert(tenant, terms);
-        if before.is_some() {
-            self.windows.remove(&Key::TenantDay(tenant));
-            self.windows.remove(&Key::TenantMonth(tenant));
-            self.free(Key::TenantDay(tenant));
-            self.free(Key::TenantMonth(tenant));
+        let before = self.org_of(tenant);
+        let org = terms.org;
+        if self.tenants.get(&tenant) == Some(&terms) {
+            return;
+        }
+        self.tenants.insert(tenant, terms);
+        for key in [Key::TenantDay(tenant), Key::TenantMonth(tenant)] {
+            self.windows.remove(&key);
+            self.free(key);
+        }
+        if let Some(before) = before.filter(|before| *before != org) {
+            // It may wait for its old organisation, whose account no longer bounds it.
+            self.free(Key::OrgMonth(before));
         }
     }
 
     pub fn set_org(&mut self, org: u32, terms: OrgTerms) {
-        if self.orgs.insert(org, terms).is_some() {
-            self.windows.remove(&Key::OrgMonth(org));
-            self.free(Key::OrgMonth(org));
+        if self.orgs.get(&org) == Some(&terms) {
+            return;
         }
+        self.orgs.insert(org, terms);
+        self.windows.remove(&Key::OrgMonth(org));
+        self.free(Key::OrgMonth(org));
     }
 
     /// Whether a hold of that amount would pass now.
@@ -236,10 +263,12 @@ impl Ledger {
     /// Somebody waits under the wake key of an account that was short.
     pub fn wait(&mut self, now: Time, wake: u64) {
         let Some(key) = key_of(wake) else { return };
-        let end = self.window(now, key).end;
-        if self.waited.insert(key, end).is_none() {
-            self.due.insert((end, key));
+        if self.waits.contains_key(&key) {
+            return;
         }
+        let until = self.window(now, key).end;
+        self.waits.insert(key, Wait { until, is_freed: false });
+        self.due.insert((until, key));
     }
 
     /// Sets the amount aside at every level at once, or says which account is short.
@@ -334,25 +363,22 @@ impl Ledger {
 
     /// Wake keys of accounts that may have enough now.
     pub fn wake(&mut self, now: Time) -> Vec<u64> {
-        self.paced = self.paced.max(now);
-        let mut woken = Vec::new();
-        while woken.len() < WAKES_MAX
-            && let Some(key) = self.freed.pop_first()
-        {
-            woken.push(key);
+        self.now = self.now.max(now);
+        if now < self.paced {
+            return Vec::new();
         }
-        // Periods turn for many at once: their waiters come in batches.
-        while woken.len() < WAKES_MAX
-            && let Some(&(_, key)) = self.due.first().filter(|(due, _)| *due <= now)
-        {
-            woken.push(key);
-            self.stop_waiting(key);
+        // No more than are woken, so that what becomes free meanwhile does not wait for all whose period has turned.
+        for _ in 0..WAKES_MAX {
+            let Some(&(_, key)) = self.due.first().filter(|(due, _)| *due <= now) else { break };
+            self.free(key);
         }
+        let batch = self.freed.len().min(WAKES_MAX);
+        if batch == WAKES_MAX {
+            self.paced = Time(now.0.saturating_add(PACE.0));
+        }
+        let woken: Vec<Key> = self.freed.drain(..batch).collect();
         for key in &woken {
-            self.stop_waiting(*key);
-        }
-        if woken.len() == WAKES_MAX {
-            self.paced = now + PACE;
+            self.waits.remove(key);
         }
         woken.into_iter().map(Key::wake).collect()
     }
@@ -388,17 +414,12 @@ impl Ledger {
         [Key::TenantDay(tenant), Key::TenantMonth(tenant)].into_iter().chain(org)
     }
 
+    /// Something became free there, which wakes who waits for it.
     fn free(&mut self, key: Key) {
-        if self.waited.contains_key(&key) {
-            self.freed.insert(key);
-        }
-    }
-
-    fn stop_waiting(&mut self, key: Key) {
-        self.freed.remove(&key);
-        if let Some(end) = self.waited.remove(&key) {
-            self.due.remove(&(end, key));
-        }
+        let Some(wait) = self.waits.get_mut(&key).filter(|wait| !wait.is_freed) else { return };
+        wait.is_freed = true;
+        self.due.remove(&(wait.until, key));
+        self.freed.push_back(key);
     }
 
     fn entry(&mut self, place: (Key, Time)) -> &mut Entry {
@@ -410,7 +431,7 @@ impl Ledger {
     fn forget_if_over(&mut self, place: (Key, Time)) {
         let is_empty = |entry: &Entry| {
             entry.held == Nano::ZERO
-                && (entry.end <= self.paced || entry.state == AccountState::default())
+                && (entry.end <= self.now || entry.state == AccountState::default())
         };
         if !self.changed.contains(&place) && self.accounts.get(&place).is_some_and(is_empty) {
             self.accounts.remove(&place);

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod waking;
+
 const T: u32 = 7;
 const ORG: u32 = 3;
 /// 2026-03-28, noon, in UTC.
@@ -25,6 +27,13 @@ fn terms(day: Option<u64>, month: Option<u64>) -> TenantTerms {
 
 fn available(ledger: &Ledger, key: Key) -> Option<Nano> {
     ledger.reading(NOW, key).available
+}
+
+/// Somebody waits for the tenant's account that is short of the amount.
+fn wait_for(ledger: &mut Ledger, now: Time, tenant: u32, amount: u64) -> Short {
+    let short = ledger.check(now, tenant, &RunAccount::default(), cents(amount)).unwrap_err();
+    ledger.wait(now, short.wake);
+    short
 }
 
 /// A free-tier tenant: 0.50 for a run, of which 0.05 are kept back.
@@ -104,60 +113,6 @@ fn a_hold_is_settled_in_its_own_period() {
     assert_eq!(ledger.reading(tomorrow, Key::TenantDay(T)).available, Some(cents(10)));
     let yesterdays = ledger.reading(NOW, Key::TenantDay(T));
     assert_eq!((yesterdays.state.posted, yesterdays.state.uncertain), (cents(10), cents(10)));
-}
-
-#[test]
-fn who_waits_is_woken_when_the_period_turns_and_not_before() {
-    let mut ledger = ledger(Some(10), None, None);
-    let mut run = RunAccount::default();
-    ledger.hold(NOW, T, &mut run, cents(10)).unwrap();
-    let short = ledger.hold(NOW, T, &mut run, cents(10)).unwrap_err();
-    ledger.wait(NOW, short.wake);
-    let opens = short.opens.unwrap();
-    assert_eq!(ledger.next_wake(), Some(opens));
-    assert!(ledger.wake(Time(opens.0 - 1)).is_empty());
-    assert_eq!(ledger.wake(opens), [short.wake]);
-    assert_eq!(ledger.next_wake(), None);
-    assert!(ledger.hold(opens, T, &mut run, cents(10)).is_ok());
-}
-
-#[test]
-fn what_is_released_or_cheaper_than_held_wakes_who_waits_for_it() {
-    let mut ledger = ledger(None, Some(10), None);
-    let mut run = RunAccount::default();
-    for is_released in [true, false] {
-        let held = ledger.hold(NOW, T, &mut run, cents(5)).unwrap();
-        let short = ledger.hold(NOW, T, &mut run, cents(6)).unwrap_err();
-        ledger.wait(NOW, short.wake);
-        assert!(ledger.wake(NOW).is_empty());
-        if is_released {
-            ledger.release(T, &mut run, &held);
-        } else {
-            ledger.settle(T, &mut run, &held, Cost::Known(cents(1)));
-        }
-        assert_eq!(ledger.wake(NOW), [short.wake]);
-    }
-}
-
-#[test]
-fn a_thousand_waiters_of_one_boundary_come_in_batches() {
-    let mut ledger = Ledger::default();
-    let mut opens = NOW;
-    for tenant in 0..1_000 {
-        ledger.set_tenant(tenant, terms(Some(1), None));
-        let short = ledger.hold(NOW, tenant, &mut RunAccount::default(), cents(2)).unwrap_err();
-        ledger.wait(NOW, short.wake);
-        opens = short.opens.unwrap();
-    }
-    let mut woken = 0;
-    let mut now = opens;
-    while let Some(due) = ledger.next_wake() {
-        now = now.max(due);
-        let batch = ledger.wake(now).len();
-        assert!((1..=WAKES_MAX).contains(&batch));
-        woken += batch;
-    }
-    assert_eq!((woken, now.since(opens)), (1_000, Span(PACE.0 * 15)));
 }
 
 /// One thing that happens to a ledger.
