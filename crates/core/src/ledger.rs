@@ -8,14 +8,14 @@
 //! available = max(0, has - posted - held)
 //! ```
 //!
-//! `hold` sets an amount aside at every level at once, or nothing: it passes if at each level `posted + held + amount <=
-//! has` (for a run: `<= limit - reserve`). `settle` turns a hold into what was really spent, in the period of the hold,
-//! whatever time it is by then: less, equal, or more. So `posted + held <= has` at every instant, and the only way over is a
-//! settlement above its hold, which is debt and blocks further holds until it is topped up, forgiven, or the period
-//! turns.
+//! `hold` sets an amount aside at every level at once, or nothing: it passes if at each level `posted + held + amount`
+//! is at most `has` (of a run: `limit - reserve`). `settle` turns a hold into what was really spent, in the period of
+//! the hold, whatever time it is by then: less, equal, or more. So holds never take `posted + held` above `has`. What
+//! does is a settlement above its hold, or terms that are lowered below what is used already: that is debt, and blocks
+//! further holds until it is topped up, forgiven, or the period turns.
 //!
-//! Accounts without a budget are counted and bound nothing. What is held follows from the leases of steps, and is counted
-//! again after a restart; what is posted is stored.
+//! Accounts without a budget are counted and bound nothing, short of what 64 bits can count. What is held follows from
+//! the leases of steps, and is counted again after a restart; what is posted is stored.
 //!
 //! # Waiting
 //!
@@ -25,10 +25,14 @@
 //! not keep others from their turn; at most `WAKES_MAX` in one call, and after so many the next come `PACE` later,
 //! since a period turns for all tenants of a time zone at once.
 //!
-//! # Cost
+//! # Bounds and cost
 //!
-//! Each operation is O(log n) in the accounts of periods that are not over. An account whose period is over is forgotten
-//! when nothing is held in it and its last change was taken.
+//! Each operation is O(log n) in the accounts, and asks the calendar only for a period that is not under way or new;
+//! `wake` and `take_changes` are that for each key or account that they give. An account is forgotten once its period
+//! is over, no hold is open in it, and its last change was taken. Each hold and each `wake` forgets up to
+//! `FORGOTTEN_MAX`, and a hold makes three at most, so that those that are over do not pile up.
+
+#![warn(clippy::float_arithmetic, clippy::arithmetic_side_effects)]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -38,11 +42,15 @@ use crate::money::Nano;
 use crate::time::{Span, Time};
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails")]
 mod tests;
 
 /// Keys that may be woken in one moment, and how long the next ones wait for theirs.
 const WAKES_MAX: usize = 64;
 const PACE: Span = Span::from_millis(10);
+
+/// Accounts that are over and forgotten in one operation: more than a hold can make.
+const FORGOTTEN_MAX: usize = 8;
 
 /// Wake keys of accounts: others have other upper bits.
 const WAKE: u64 = 1 << 63;
@@ -52,8 +60,10 @@ const WAKE: u64 = 1 << 63;
 pub struct Ledger {
     tenants: BTreeMap<u32, TenantTerms>,
     orgs: BTreeMap<u32, OrgTerms>,
-    accounts: BTreeMap<(Key, Time), Entry>,
-    changed: BTreeSet<(Key, Time)>,
+    accounts: BTreeMap<Place, Entry>,
+    changed: BTreeSet<Place>,
+    /// Accounts by when their period ends, until it has.
+    ends: BTreeSet<(Time, Place)>,
     /// The period that each account was last used in, so that the calendar is asked once a period.
     windows: BTreeMap<Key, Window>,
     /// Accounts that somebody waits for.
@@ -67,6 +77,9 @@ pub struct Ledger {
     /// Nobody is woken before that.
     paced: Time,
 }
+
+/// An account in one period, by when that begins.
+type Place = (Key, Time);
 
 /// What a tenant may spend. `None` bounds nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,10 +168,12 @@ pub struct Reading {
     pub available: Option<Nano>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Entry {
     state: AccountState,
+    /// Sum of the open holds, and their number: one of nothing can cost something too.
     held: Nano,
+    open: u32,
     /// End of the period.
     end: Time,
 }
@@ -240,22 +255,26 @@ impl Ledger {
         amount: Nano,
     ) -> Result<(), Short> {
         if amount == Nano::ZERO {
+            // It fits wherever it is asked, and most steps cost nothing.
             return Ok(());
         }
-        if let Some(left) = run.left().filter(|left| *left < amount) {
+        let left = run.left().unwrap_or(countable(run.held));
+        if left < amount {
             let account = Account::Run;
             return Err(Short { account, need: amount, left, opens: None, wake: 0 });
         }
         for key in self.keys(tenant) {
             let reading = self.reading(now, key);
-            let Some(left) = reading.available.filter(|left| *left < amount) else { continue };
-            return Err(Short {
-                account: key.account(),
-                need: amount,
-                left,
-                opens: Some(reading.window.end),
-                wake: key.wake(),
-            });
+            let left = reading.available.unwrap_or(countable(reading.held));
+            if left < amount {
+                return Err(Short {
+                    account: key.account(),
+                    need: amount,
+                    left,
+                    opens: Some(reading.window.end),
+                    wake: key.wake(),
+                });
+            }
         }
         Ok(())
     }
@@ -279,6 +298,7 @@ impl Ledger {
         run: &mut RunAccount,
         amount: Nano,
     ) -> Result<Held, Short> {
+        self.pass_to(now);
         self.check(now, tenant, run, amount)?;
         let org = self.org_of(tenant);
         let day = self.turn(now, Key::TenantDay(tenant)).start;
@@ -291,10 +311,11 @@ impl Ledger {
 
     /// A hold that stands already, from before a restart: it is counted in its periods, without a check.
     pub fn resume(&mut self, tenant: u32, run: &mut RunAccount, held: &Held) {
-        run.held = run.held.plus(held.amount);
+        run.held = more(run.held, held.amount);
         for place in places(tenant, held) {
             let entry = self.entry(place);
-            entry.held = entry.held.plus(held.amount);
+            entry.held = more(entry.held, held.amount);
+            entry.open = entry.open.checked_add(1).expect("fewer holds than leases");
         }
     }
 
@@ -304,29 +325,27 @@ impl Ledger {
             Cost::Known(spent) => (spent, Nano::ZERO),
             Cost::Uncertain(spent) => (spent, spent),
         };
-        run.held = less(run.held, held.amount);
         run.posted = run.posted.plus(spent);
         run.uncertain = run.uncertain.plus(uncertain);
-        for place in places(tenant, held) {
-            let entry = self.entry(place);
-            entry.held = less(entry.held, held.amount);
-            entry.state.posted = entry.state.posted.plus(spent);
-            entry.state.uncertain = entry.state.uncertain.plus(uncertain);
-            self.changed.insert(place);
-            if spent < held.amount {
-                self.free(place.0);
+        if spent > Nano::ZERO {
+            for place in places(tenant, held) {
+                let state = &mut self.entry(place).state;
+                state.posted = state.posted.plus(spent);
+                state.uncertain = state.uncertain.plus(uncertain);
+                self.changed.insert(place);
             }
+        }
+        self.close(tenant, run, held);
+        if spent < held.amount {
+            places(tenant, held).for_each(|place| self.free(place.0));
         }
     }
 
     /// The attempt never began.
     pub fn release(&mut self, tenant: u32, run: &mut RunAccount, held: &Held) {
-        run.held = less(run.held, held.amount);
-        for place in places(tenant, held) {
-            let entry = self.entry(place);
-            entry.held = less(entry.held, held.amount);
-            self.free(place.0);
-            self.forget_if_over(place);
+        self.close(tenant, run, held);
+        if held.amount > Nano::ZERO {
+            places(tenant, held).for_each(|place| self.free(place.0));
         }
     }
 
@@ -338,13 +357,13 @@ impl Ledger {
     /// Sets what the account has on top of its budget in the period under way, and what of its debt is let off. Gives
     /// whether that changed anything; `None`: the account is not bounded.
     pub fn adjust(&mut self, now: Time, key: Key, topped_up: Nano, forgiven: Nano) -> Option<bool> {
-        self.budget(key)?;
-        let place = (key, self.window(now, key).start);
-        let state = &mut self.entry(place).state;
-        if (state.topped_up, state.forgiven) == (topped_up, forgiven) {
+        let before = self.reading(now, key);
+        before.budget?;
+        if (before.state.topped_up, before.state.forgiven) == (topped_up, forgiven) {
             return Some(false);
         }
-        (state.topped_up, state.forgiven) = (topped_up, forgiven);
+        let place = (key, before.window.start);
+        self.entry(place).state = AccountState { topped_up, forgiven, ..before.state };
         self.changed.insert(place);
         self.free(key);
         Some(true)
@@ -353,17 +372,17 @@ impl Ledger {
     /// Accounts to store: each one that has changed since the last call, in order.
     pub fn take_changes(&mut self) -> Vec<(Key, Time, AccountState)> {
         let changed = std::mem::take(&mut self.changed);
-        let state = |place: &(Key, Time)| (place.0, place.1, self.accounts[place].state);
+        let state = |place: &Place| (place.0, place.1, self.accounts[place].state);
         let changes = changed.iter().map(state).collect();
         for place in changed {
-            self.forget_if_over(place);
+            self.forget_if_done(place);
         }
         changes
     }
 
     /// Wake keys of accounts that may have enough now.
     pub fn wake(&mut self, now: Time) -> Vec<u64> {
-        self.now = self.now.max(now);
+        self.pass_to(now);
         if now < self.paced {
             return Vec::new();
         }
@@ -422,19 +441,56 @@ impl Ledger {
         self.freed.push_back(key);
     }
 
-    fn entry(&mut self, place: (Key, Time)) -> &mut Entry {
-        let end = self.window(place.1, place.0).end;
-        self.accounts.entry(place).or_insert(Entry { end, ..Entry::default() })
+    /// Takes the hold out of its accounts.
+    fn close(&mut self, tenant: u32, run: &mut RunAccount, held: &Held) {
+        run.held = less(run.held, held.amount);
+        for place in places(tenant, held) {
+            let entry = self.entry(place);
+            entry.held = less(entry.held, held.amount);
+            entry.open = entry.open.checked_sub(1).expect("the hold is open");
+            self.forget_if_done(place);
+        }
     }
 
-    /// Drops an account that says nothing.
-    fn forget_if_over(&mut self, place: (Key, Time)) {
-        let is_empty = |entry: &Entry| {
-            entry.held == Nano::ZERO
-                && (entry.end <= self.now || entry.state == AccountState::default())
-        };
-        if !self.changed.contains(&place) && self.accounts.get(&place).is_some_and(is_empty) {
+    fn entry(&mut self, place: Place) -> &mut Entry {
+        if !self.accounts.contains_key(&place) {
+            let end = self.window(place.1, place.0).end;
+            self.accounts.insert(place, Entry { end, ..Entry::default() });
+            self.ends.insert((end, place));
+        }
+        self.accounts.get_mut(&place).expect("it is there")
+    }
+
+    /// It is that late now: some of the accounts that are over by then are forgotten.
+    fn pass_to(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        for _ in 0..FORGOTTEN_MAX {
+            let Some(&(end, place)) = self.ends.first().filter(|(end, _)| *end <= self.now) else {
+                return;
+            };
+            self.ends.remove(&(end, place));
+            let window = self.window(self.now, place.0);
+            if window.start == place.1 {
+                // It ends later in the time zone that its owner has by now.
+                self.entry(place).end = window.end;
+                self.ends.insert((window.end, place));
+            } else {
+                self.forget_if_done(place);
+            }
+        }
+    }
+
+    /// Drops an account of which nothing is to be known any more.
+    fn forget_if_done(&mut self, place: Place) {
+        let Some(entry) = self.accounts.get(&place) else { return };
+        let Entry { state, open, end, .. } = *entry;
+        if open > 0 || self.changed.contains(&place) {
+            return;
+        }
+        let is_over = || end <= self.now && self.window(self.now, place.0).start != place.1;
+        if state == AccountState::default() || is_over() {
             self.accounts.remove(&place);
+            self.ends.remove(&(end, place));
         }
     }
 
@@ -482,14 +538,24 @@ fn key_of(wake: u64) -> Option<Key> {
 }
 
 /// The accounts that a hold is in.
-fn places(tenant: u32, held: &Held) -> impl Iterator<Item = (Key, Time)> + use<> {
+fn places(tenant: u32, held: &Held) -> impl Iterator<Item = Place> + use<> {
     let day = held.tenant_day.map(|start| (Key::TenantDay(tenant), start));
     let month = held.tenant_month.map(|start| (Key::TenantMonth(tenant), start));
     let org = held.org_month.map(|(org, start)| (Key::OrgMonth(org), start));
     [day, month, org].into_iter().flatten()
 }
 
+/// What may still be held where nothing is bounded.
+fn countable(held: Nano) -> Nano {
+    Nano(u64::MAX).minus(held)
+}
+
+fn more(held: Nano, amount: Nano) -> Nano {
+    let sum = held.0.checked_add(amount.0);
+    Nano(sum.unwrap_or_else(|| panic!("{amount} is added to {held} that is held")))
+}
+
 fn less(held: Nano, amount: Nano) -> Nano {
-    assert!(held >= amount, "{amount} is taken from {held} that is held");
-    Nano(held.0 - amount.0)
+    let rest = held.0.checked_sub(amount.0);
+    Nano(rest.unwrap_or_else(|| panic!("{amount} is taken from {held} that is held")))
 }
