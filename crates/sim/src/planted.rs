@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use fairlane_core::cell::change::{Change, Snapshot};
 use fairlane_core::cell::input::Configure;
+use fairlane_core::money::Nano;
 use fairlane_core::pool::{Policy, Pool};
 use fairlane_core::row::StepState;
 use fairlane_core::tenant::Context;
@@ -39,6 +40,14 @@ pub enum Planted {
     WritesEqualWeights,
     /// The host has its pools serve the oldest run first, and the store writes that they share by weight.
     QueuesByAge,
+    /// The store leaves the counts of limits out of what a new owner reads.
+    ForgetsUses,
+    /// The store leaves what was posted out of what a new owner reads.
+    ForgetsAccounts,
+    /// The store leaves what is held out of the leases that a new owner reads.
+    ForgetsHolds,
+    /// The store writes half of the budgets that the cell keeps to.
+    WritesHalfBudgets,
     /// The host raises a tenant's weight when it submits something urgent.
     SellsUrgency,
 }
@@ -62,6 +71,11 @@ impl Planted {
                 }
                 (Self::WritesEqualWeights, Change::Org(org)) => org.weight = 1,
                 (Self::QueuesByAge, Change::Pool(pool)) => pool.policy = Policy::Weighted,
+                (Self::WritesHalfBudgets, Change::Class(class)) => {
+                    let half = |amount: &mut Nano| amount.0 /= 2;
+                    class.budget.day.iter_mut().for_each(half);
+                    class.budget.month.iter_mut().for_each(half);
+                }
                 (Self::WritesTighterValve, Change::Valve(valve)) => {
                     (valve.runs_soft, valve.runs_hard) = (1, 2);
                 }
@@ -85,6 +99,15 @@ impl Planted {
         match self {
             Self::ForgetsLeases => {
                 snapshot.steps.retain(|step| !matches!(step.state, StepState::Leased { .. }));
+            }
+            Self::ForgetsUses => snapshot.uses.clear(),
+            Self::ForgetsAccounts => snapshot.accounts.clear(),
+            Self::ForgetsHolds => {
+                for step in &mut snapshot.steps {
+                    if let StepState::Leased { hold, .. } = &mut step.state {
+                        *hold = None;
+                    }
+                }
             }
             Self::ForgetsRuns => {
                 let Some(lost) = snapshot.runs.pop() else { return };

@@ -31,6 +31,13 @@ fn is_found_in_a_crowd(planted: Planted, promise: &str) {
     is_found_in(&crowded.collect::<Vec<_>>(), planted, promise);
 }
 
+/// Looks where calls are limited and money is short.
+#[track_caller]
+fn is_found_where_it_is_paid(planted: Planted, promise: &str) {
+    let paid = (0..16 * SEEDS).filter(|seed| Workload::of(*seed) == Workload::Paid);
+    is_found_in(&paid.collect::<Vec<_>>(), planted, promise);
+}
+
 #[track_caller]
 fn is_found_in(seeds: &[u64], planted: Planted, promise: &str) {
     let mut others = String::new();
@@ -112,4 +119,24 @@ fn a_queue_in_which_waiting_earns_a_place_is_found() {
 #[test]
 fn a_priority_that_counts_between_tenants_is_found() {
     is_found_in_a_crowd(Planted::SellsUrgency, "P5 priority stays at home");
+}
+
+#[test]
+fn counts_of_limits_that_are_forgotten_are_found() {
+    is_found_where_it_is_paid(Planted::ForgetsUses, "P7 quota");
+}
+
+#[test]
+fn postings_that_are_forgotten_are_found() {
+    is_found_where_it_is_paid(Planted::ForgetsAccounts, "P9 nothing leaks");
+}
+
+#[test]
+fn holds_that_are_forgotten_are_found() {
+    is_found_where_it_is_paid(Planted::ForgetsHolds, "P8 money");
+}
+
+#[test]
+fn budgets_that_the_cell_does_not_keep_to_are_found() {
+    is_found_where_it_is_paid(Planted::WritesHalfBudgets, "P8 money");
 }

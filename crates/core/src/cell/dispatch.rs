@@ -82,8 +82,10 @@ impl PoolState {
 }
 
 impl Cell {
-    /// Gives slots to steps while there are both and a worker asks.
-    pub(crate) fn dispatch(&mut self, pool: usize, turn: &mut Turn) {
+    /// Gives slots to steps while there are both and a worker asks. Gives whether a step could not go on, so that other
+    /// pools may have something new to do.
+    pub(crate) fn dispatch(&mut self, pool: usize, turn: &mut Turn) -> bool {
+        let mut has_aside = false;
         while let Some((ask, _)) = self.pools[pool].next_ask() {
             let Offered { chosen, aside } = self.offer(pool);
             let is_over = chosen.is_none() && aside.is_empty();
@@ -91,11 +93,13 @@ impl Cell {
                 self.lease((pool, ask), at, passed, turn);
             }
             // What becomes of these can pause or end runs, so that the lease comes first.
+            has_aside |= !aside.is_empty();
             self.set_aside(&aside, turn);
             if is_over {
-                return;
+                break;
             }
         }
+        has_aside
     }
 
     /// The step that passes, and those that were taken out of the queue before it was found.

@@ -26,6 +26,7 @@ impl Cell {
         assert!(live.outcome.is_none(), "run {} is abandoned already", live.key.run);
         live.outcome = Some(outcome);
         live.status = RunStatus::Stopping;
+        live.halt = None;
         live.failure = failure.map(Box::new);
         if let Some(deadline) = live.deadline {
             self.timers.clear(deadline, Kind::Run, At { run, node: 0 });

@@ -20,7 +20,7 @@ use super::directory::Directory;
 use super::live::{At, Passed, Run, Runs, State};
 
 /// Rounds of waking and dispatching in one turn at most; what is left is woken by the clock.
-const ROUNDS_MAX: usize = 16;
+const ROUNDS_MAX: usize = 64;
 
 /// The gates of one attempt, with all that they read.
 pub(crate) struct Gates<'a> {
@@ -115,11 +115,11 @@ impl Cell {
     /// Gives slots in all pools, wakes what the gates let try again, and so on until nothing more is woken.
     pub(crate) fn dispatch_all(&mut self, turn: &mut Turn) {
         for _ in 0..ROUNDS_MAX {
-            let is_woken = self.wake_gates();
+            let mut is_new = self.wake_gates();
             for pool in 0..self.pools.len() {
-                self.dispatch(pool, turn);
+                is_new |= self.dispatch(pool, turn);
             }
-            if !is_woken {
+            if !is_new {
                 break;
             }
         }

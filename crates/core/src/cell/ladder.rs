@@ -88,7 +88,9 @@ impl Cell {
         let account = live.money;
         let spent = account.posted.plus(account.held).plus(account.reserve);
         match live.halt {
-            Some(halt) if spent.plus(halt.need) <= limit => self.resume(run, turn),
+            Some(halt) if live.status == RunStatus::Paused && spent.plus(halt.need) <= limit => {
+                self.resume(run, turn)
+            }
             _ => {
                 self.write_run(run, turn);
                 Ok(self.runs.get(run).status)
