@@ -12,6 +12,7 @@ pub mod key;
 pub mod page;
 pub mod platform;
 pub mod problem;
+pub mod quota;
 pub mod resource;
 pub mod run;
 pub mod time;

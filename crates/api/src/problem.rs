@@ -35,25 +35,32 @@ pub struct Problem {
     /// When another try may succeed; also in the header `Retry-After`, rounded up to seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
-    /// All mistakes of a workflow definition.
+    /// All mistakes of what is declared, if there are several, and of a workflow definition in any case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mistakes: Vec<Mistake>,
 }
 
-/// One mistake of a definition.
+/// One mistake of a declaration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Mistake {
     pub code: String,
     pub message: String,
-    /// From 1.
+    /// From 1. Only workflow definitions have lines.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub line: u32,
     /// From 1, in characters.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub column: u32,
-    /// JSON pointer into the definition.
+    /// JSON pointer into the declaration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Problem {

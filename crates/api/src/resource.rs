@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Json;
+use crate::quota::OrgBudget;
 
 /// Answer to a `PUT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -29,6 +30,9 @@ pub struct OrgSpec {
     /// Most slots that its tenants may hold together, per pool. Absent: no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap: Option<u32>,
+    /// What its tenants may spend together. Absent: no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<OrgBudget>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -37,6 +41,8 @@ pub struct Org {
     pub weight: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<OrgBudget>,
 }
 
 /// Body of `PUT /v1/tiers/{tier}`.
@@ -61,6 +67,9 @@ pub struct TierSpec {
     pub runs_max: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sla: Option<Sla>,
+    /// Names what its tenants may call and spend. Absent: no bound but those of the tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_class: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -74,6 +83,8 @@ pub struct Tier {
     pub runs_max: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sla: Option<Sla>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_class: Option<String>,
 }
 
 /// Permission to exceed the cap, paid back by waiting.
@@ -112,6 +123,9 @@ pub struct TenantSpec {
     pub burst: Option<Burst>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sla: Option<Sla>,
+    /// The tier's, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_class: Option<String>,
     /// Steps of a suspended tenant are not dispatched, and its new runs are refused.
     #[serde(default)]
     pub suspended: bool,
@@ -137,6 +151,8 @@ pub struct Tenant {
     pub runs_max: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sla: Option<Sla>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_class: Option<String>,
     pub suspended: bool,
     #[schema(value_type = Object)]
     pub attributes: Json,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::quota::Amount;
 use crate::{Json, Timestamp};
 
 /// Body of `POST /v1/worker/exchange`.
@@ -49,6 +50,9 @@ pub struct Completed {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     pub output: Option<Json>,
+    /// What the attempt really cost. Absent: what was held for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Amount>,
 }
 
 /// The attempt failed.
@@ -64,6 +68,9 @@ pub struct Failed {
     #[serde(default = "default_retryable")]
     #[schema(default = true)]
     pub retryable: bool,
+    /// What the attempt really cost. Absent: what was held for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Amount>,
 }
 
 /// Still at work: renews the lease.
@@ -73,7 +80,7 @@ pub struct Heartbeat {}
 
 impl Report {
     pub fn completed(lease: impl Into<String>, output: Json) -> Self {
-        let completed = Some(Completed { output: Some(output) });
+        let completed = Some(Completed { output: Some(output), cost: None });
         Self { lease: lease.into(), completed, ..Self::default() }
     }
 

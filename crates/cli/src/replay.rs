@@ -277,7 +277,7 @@ async fn declare(client: &Client, trace: &Trace, slots: u32, cap: u32) -> anyhow
     let orgs = orgs(trace).into_iter();
     declare::orgs(
         client,
-        orgs.map(|(org, weight)| (org.to_owned(), OrgSpec { weight, cap: None })),
+        orgs.map(|(org, weight)| (org.to_owned(), OrgSpec { weight, cap: None, budget: None })),
     )
     .await?;
     let tenants = trace.tenants.iter();

@@ -49,6 +49,9 @@ struct Put {
     /// Most slots at once; the tier's if not given
     #[arg(long)]
     cap: Option<u32>,
+    /// What it may call and spend; the tier's if not given
+    #[arg(long, value_name = "CLASS")]
+    budget_class: Option<String>,
     /// A JSON object that expressions can read: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON")]
     attributes: Option<String>,
@@ -116,6 +119,7 @@ impl Put {
             cap: self.cap,
             burst: None,
             sla: None,
+            budget_class: self.budget_class,
             suspended: false,
             attributes,
         };
@@ -147,6 +151,7 @@ fn declared(tenant: resource::Tenant, tier: &Tier) -> TenantSpec {
         cap: own(tenant.cap, &tier.cap),
         burst: own(tenant.burst, &tier.burst).flatten(),
         sla: own(tenant.sla, &tier.sla).flatten(),
+        budget_class: own(tenant.budget_class, &tier.budget_class).flatten(),
         org: tenant.org,
         tier: tenant.tier,
         suspended: tenant.suspended,
@@ -193,6 +198,7 @@ fn show(tenant: &resource::Tenant, readings: &Readings) -> String {
         ("urgent", format!("{} % of its service", f64::from(tenant.urgent_share_permille) / 10.0)),
         ("runs", format!("at most {} live", tenant.runs_max)),
         ("sla", text::or_dash(sla)),
+        ("budgets", text::or_dash(tenant.budget_class.clone())),
         ("version", tenant.version.to_string()),
         ("attributes", tenant.attributes.get().to_owned()),
         ("", String::new()),

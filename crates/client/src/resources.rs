@@ -1,7 +1,11 @@
-//! Organisations, tiers and tenants: declare, read, list.
+//! Organisations, tiers, tenants, tools and budget classes: declare, read, list. Accounts: top up.
 
 use fairlane_api::page::Page;
+use fairlane_api::quota::{
+    AccountSpec, BudgetClass, BudgetClassSpec, Every, RunBudget, Tool, ToolSpec,
+};
 use fairlane_api::resource::{Applied, Org, OrgSpec, Tenant, TenantSpec, Tier, TierSpec};
+use fairlane_api::run::Commanded;
 use serde::de::DeserializeOwned;
 
 use crate::client::{Call, Path};
@@ -53,6 +57,42 @@ impl Client {
         self.put(&["v1", "tenants", id], spec, write).await
     }
 
+    /// Declares a tool, with what all tenants together may call of it.
+    pub async fn put_tool(
+        &self,
+        name: &str,
+        spec: &ToolSpec,
+        write: Write,
+    ) -> Result<Applied, Error> {
+        self.put(&["v1", "catalog", "tools", name], spec, write).await
+    }
+
+    /// Declares a budget class: what each of its tenants may call and spend.
+    pub async fn put_budget_class(
+        &self,
+        name: &str,
+        spec: &BudgetClassSpec,
+        write: Write,
+    ) -> Result<Applied, Error> {
+        self.put(&["v1", "budget-classes", name], spec, write).await
+    }
+
+    pub async fn tool(&self, name: &str) -> Result<Tool, Error> {
+        self.get(&["v1", "catalog", "tools", name]).await
+    }
+
+    pub async fn budget_class(&self, name: &str) -> Result<BudgetClass, Error> {
+        self.get(&["v1", "budget-classes", name]).await
+    }
+
+    pub async fn tools(&self) -> Result<Vec<Tool>, Error> {
+        self.list(&["v1", "catalog", "tools"]).await
+    }
+
+    pub async fn budget_classes(&self) -> Result<Vec<BudgetClass>, Error> {
+        self.list(&["v1", "budget-classes"]).await
+    }
+
     pub async fn org(&self, id: &str) -> Result<Org, Error> {
         self.get(&["v1", "orgs", id]).await
     }
@@ -76,6 +116,42 @@ impl Client {
 
     pub async fn tenants(&self) -> Result<Vec<Tenant>, Error> {
         self.list(&["v1", "tenants"]).await
+    }
+}
+
+/// Money. Each of these sets a value, so that twice is like once.
+impl Client {
+    /// Sets what a tenant's account has on top of its budget, and what of its debt is let off, in the day or month that
+    /// is under way.
+    pub async fn put_tenant_account(
+        &self,
+        tenant: &str,
+        every: Every,
+        spec: &AccountSpec,
+    ) -> Result<Applied, Error> {
+        let every = match every {
+            Every::Minute => "minute",
+            Every::Hour => "hour",
+            Every::Day => "day",
+            Every::Month => "month",
+        };
+        self.put(&["v1", "tenants", tenant, "budgets", every], spec, Write::Apply).await
+    }
+
+    /// The same for an organisation, in the month that is under way.
+    pub async fn put_org_account(&self, org: &str, spec: &AccountSpec) -> Result<Applied, Error> {
+        self.put(&["v1", "orgs", org, "budgets", "month"], spec, Write::Apply).await
+    }
+
+    /// Sets what a run may spend in all.
+    pub async fn put_run_budget(
+        &self,
+        tenant: &str,
+        run: &str,
+        budget: &RunBudget,
+    ) -> Result<Commanded, Error> {
+        let path = ["v1", "tenants", tenant, "runs", run, "budget"];
+        self.put(&path, budget, Write::Apply).await
     }
 }
 

@@ -5,6 +5,7 @@ use fairlane_core::cell::change::Snapshot;
 use fairlane_core::cell::effect::{Effect, Response};
 use fairlane_core::cell::input::{Configure, Input, ReplyId};
 use fairlane_core::driver::Driver;
+use fairlane_core::id::ClassName;
 use fairlane_core::plan::StepKind;
 use fairlane_core::row::Role;
 use fairlane_core::tenant::{Context, Tenant};
@@ -32,8 +33,8 @@ pub(crate) fn check(registry: &Registry, resource: &Configure) -> Result<(), Ref
 fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
     let mut snapshot = Snapshot::default();
     match resource {
+        Configure::Tier(tier) => add_class(registry, tier.budget_class.as_ref(), &mut snapshot),
         Configure::Org(_)
-        | Configure::Tier(_)
         | Configure::Pool(_)
         | Configure::Valve(_)
         | Configure::Tool(_)
@@ -43,6 +44,7 @@ fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
         Configure::Tenant(tenant) => {
             snapshot.orgs.extend(registry.org(&tenant.org));
             snapshot.tiers.extend(registry.tier(&tenant.tier));
+            add_class(registry, tenant.budget_class.as_ref(), &mut snapshot);
             add_tenant(registry, &tenant.id, &mut snapshot);
         }
         Configure::Workflow(workflow) => {
@@ -65,6 +67,10 @@ fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
         }
     }
     snapshot
+}
+
+fn add_class(registry: &Registry, class: Option<&ClassName>, snapshot: &mut Snapshot) {
+    snapshot.classes.extend(class.and_then(|class| registry.class(class)));
 }
 
 fn add_tenant(registry: &Registry, id: &fairlane_core::id::TenantId, snapshot: &mut Snapshot) {

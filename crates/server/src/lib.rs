@@ -24,6 +24,7 @@ mod page;
 mod pools;
 mod probes;
 mod problem;
+mod quotas;
 mod readings;
 mod reads;
 mod registry;

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::problem::Refused;
 use crate::serve::Shared;
-use crate::{events, keys, pools, probes, readings, runs, tenants, worker, workflows};
+use crate::{events, keys, pools, probes, quotas, readings, runs, tenants, worker, workflows};
 
 #[derive(Debug, OpenApi)]
 #[openapi(
@@ -23,7 +23,8 @@ use crate::{events, keys, pools, probes, readings, runs, tenants, worker, workfl
                        answers may gain fields."
     ),
     tags(
-        (name = "tenants", description = "Organisations, tiers and tenants"),
+        (name = "tenants", description = "Organisations, tiers, tenants, and what they may spend"),
+        (name = "catalog", description = "What steps call"),
         (name = "workflows", description = "Workflow definitions"),
         (name = "runs", description = "Runs of one tenant"),
         (name = "worker", description = "The worker protocol"),
@@ -62,6 +63,7 @@ fn described() -> OpenApiRouter<Shared> {
         .merge(worker::routes())
         .merge(pools::routes())
         .merge(readings::routes())
+        .merge(quotas::routes())
         .merge(keys::routes())
         .merge(probes::routes())
 }

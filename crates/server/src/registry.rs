@@ -54,13 +54,12 @@ impl Registry {
             Declared::Resource(resource) => match *resource {
                 Configure::Org(org) => drop(all.orgs.insert(org.id.clone(), org)),
                 Configure::Tier(tier) => drop(all.tiers.insert(tier.name.clone(), tier)),
-                Configure::Tenant(_) => {}
+                Configure::Tenant(_) | Configure::Account(_) => {}
                 Configure::Pool(pool) => drop(all.pools.insert(pool.name.clone(), pool)),
                 Configure::Valve(valve) => all.valve = valve,
                 Configure::Workflow(workflow) => all.version(workflow),
                 Configure::Tool(tool) => drop(all.tools.insert(tool.name.clone(), tool)),
                 Configure::Class(class) => drop(all.classes.insert(class.name.clone(), class)),
-                Configure::Account(_) => {}
                 Configure::Key(key) => drop(all.keys.insert(key.id.clone(), Arc::new(key))),
                 Configure::DropKey(id) => drop(all.keys.remove(&id)),
             },

@@ -9,7 +9,7 @@ use fairlane_api::resource::{self as wire, Applied, OrgSpec, TenantSpec, TierSpe
 use fairlane_api::{Code, Problem};
 use fairlane_core::cell::effect::Response;
 use fairlane_core::cell::input::{Configure, Input};
-use fairlane_core::id::TenantId;
+use fairlane_core::id::{ClassName, TenantId};
 use fairlane_core::plan::Workflow;
 use fairlane_core::tenant::{Context, Org, Tenant, Tier};
 use serde::Deserialize;
@@ -22,6 +22,7 @@ use crate::body::{Json, Params};
 use crate::page::{Paging, page};
 use crate::problem::Refused;
 use crate::problem::rejection::unknown_tenant;
+use crate::quotas::{Check, org_budget_out};
 use crate::registry::Registry;
 use crate::serve::Shared;
 use crate::wire::{burst, burst_out, json, name, path_name, sla, sla_out};
@@ -95,7 +96,10 @@ async fn put_org(
     Params(dry_run): Params<DryRun>,
     Json(spec): Json<OrgSpec>,
 ) -> Result<Answer<Applied>, Refused> {
-    let org = Org { id: path_name(&org)?, weight: spec.weight, cap: spec.cap, budget: None };
+    let id = path_name(&org)?;
+    let mut check = Check::default();
+    let budget = spec.budget.as_ref().map(|budget| check.org_budget(budget));
+    let org = check.finish(Org { id, weight: spec.weight, cap: spec.cap, budget })?;
     configure(&shared, Configure::Org(org), dry_run).await.map(Answer)
 }
 
@@ -153,7 +157,7 @@ async fn put_tier(
         urgent_share_permille: spec.urgent_share_permille,
         runs_max: spec.runs_max,
         sla: spec.sla.map(sla).transpose()?,
-        budget_class: None,
+        budget_class: budget_class(spec.budget_class.as_deref())?,
     };
     configure(&shared, Configure::Tier(tier), dry_run).await.map(Answer)
 }
@@ -212,7 +216,7 @@ async fn put_tenant(
         cap: spec.cap,
         burst: spec.burst.map(burst),
         sla: spec.sla.map(sla).transpose()?,
-        budget_class: None,
+        budget_class: budget_class(spec.budget_class.as_deref())?,
         suspended: spec.suspended,
         attributes: attributes(spec.attributes)?,
     };
@@ -255,6 +259,10 @@ pub(crate) fn missing(code: Code, what: &str, name: &str) -> Refused {
     Refused::new(code).detail(format!("no {what} is named `{name}`"))
 }
 
+fn budget_class(given: Option<&str>) -> Result<Option<ClassName>, Refused> {
+    given.map(|class| name(class, "/budget_class")).transpose()
+}
+
 fn attributes(given: Option<fairlane_api::Json>) -> Result<Arc<str>, Refused> {
     let Some(given) = given else { return Ok(Arc::from("{}")) };
     if given.get().starts_with('{') {
@@ -264,7 +272,8 @@ fn attributes(given: Option<fairlane_api::Json>) -> Result<Arc<str>, Refused> {
 }
 
 fn org_out(org: &Org) -> wire::Org {
-    wire::Org { id: org.id.to_string(), weight: org.weight, cap: org.cap }
+    let budget = org.budget.as_ref().map(org_budget_out);
+    wire::Org { id: org.id.to_string(), weight: org.weight, cap: org.cap, budget }
 }
 
 fn tier_out(tier: &Tier) -> wire::Tier {
@@ -276,6 +285,7 @@ fn tier_out(tier: &Tier) -> wire::Tier {
         urgent_share_permille: tier.urgent_share_permille,
         runs_max: tier.runs_max,
         sla: tier.sla.map(sla_out),
+        budget_class: tier.budget_class.as_ref().map(ToString::to_string),
     }
 }
 
@@ -291,6 +301,7 @@ fn tenant_out(context: &Context) -> wire::Tenant {
         urgent_share_permille: context.urgent_share_permille,
         runs_max: context.runs_max,
         sla: context.sla.map(sla_out),
+        budget_class: context.budget_class.as_ref().map(ToString::to_string),
         suspended: context.suspended,
         attributes: json(&context.attributes),
     }

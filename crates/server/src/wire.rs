@@ -55,7 +55,7 @@ pub(crate) fn at_most(value: u64, max: u64, pointer: &str) -> Result<(), Refused
 }
 
 /// A number of the request that has a smallest and a largest value.
-fn between(value: u64, [min, max]: [u64; 2], pointer: &str) -> Result<(), Refused> {
+pub(crate) fn between(value: u64, [min, max]: [u64; 2], pointer: &str) -> Result<(), Refused> {
     if (min..=max).contains(&value) {
         return Ok(());
     }
@@ -371,4 +371,63 @@ const fn blank(on: api::view::WaitingOn) -> api::view::Waiting {
 fn list(steps: &[StepName]) -> String {
     let names: Vec<String> = steps.iter().map(|step| format!("`{step}`")).collect();
     names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use fairlane_core::money::Nano;
+
+    use super::*;
+
+    fn needs(refusal: Refusal) -> (String, Option<api::view::Gate>, Option<Timestamp>) {
+        let waits = waiting_out(&Waiting::Gate { refusal, until: Some(Time(9)) });
+        (waits.needs, waits.gate, waits.until)
+    }
+
+    #[test]
+    fn a_wait_for_a_limit_says_whose_it_is_and_how_much_is_used() {
+        let limit = |holder, rule: &str, used, of| {
+            let (tool, rule) = ("bureau".parse().unwrap(), Arc::from(rule));
+            let refusal = Refusal::Limit { tool, holder, rule, used, of, opens: Some(Time(5)) };
+            let (needs, gate, until) = needs(refusal);
+            assert_eq!((gate, until), (Some(api::view::Gate::Limit), Some(Timestamp(5))));
+            needs
+        };
+        assert_eq!(
+            limit(LimitHolder::Tenant, "hour@Europe/Berlin", 500, 500),
+            "room in the tenant's own quota of tool `bureau`: 500 of 500 units of the hour in \
+             Europe/Berlin are used"
+        );
+        assert_eq!(
+            limit(LimitHolder::Provider, "bucket@1000000", 20, 20),
+            "room in the limit of tool `bureau` that all tenants share: 20 of the 20 units that it \
+             gives at once are used"
+        );
+        assert_eq!(
+            limit(LimitHolder::Provider, "concurrent", 10, 10),
+            "room in the limit of tool `bureau` that all tenants share: 10 of 10 calls are under way"
+        );
+    }
+
+    #[test]
+    fn a_wait_for_money_says_whose_budget_it_is_and_when_it_is_new() {
+        let [need, left] = [15, 5].map(Nano::from_cents);
+        let account = Account::OrgMonth;
+        let refusal = Refusal::Budget { account, need, left, opens: None };
+        let (needs, gate, until) = needs(refusal);
+        assert_eq!(needs, "0.15 of the organisation's budget for the month, which has 0.05 left");
+        assert_eq!((gate, until), (Some(api::view::Gate::Budget), Some(Timestamp(9))));
+    }
+
+    #[test]
+    fn a_run_that_is_paused_for_money_says_who_is_to_decide() {
+        let [need, left] = [15, 5].map(Nano::from_cents);
+        let step = fairlane_core::plan::StepIndex(0);
+        let halt = |rung| halted(&Halt { rung, step, need, left, since: Time(0) });
+        let short = "0.15 of the run's budget, which has 0.05 left: ";
+        assert_eq!(halt(Rung::Escalate), format!("{short}an operator is to decide"));
+        assert!(halt(Rung::Pause).starts_with(&format!("{short}a larger budget")));
+    }
 }

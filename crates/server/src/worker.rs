@@ -11,10 +11,12 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
+use fairlane_api::quota::Amount;
 use fairlane_api::worker::{self as wire, Acceptance, Reason};
 use fairlane_api::{Code, Problem};
 use fairlane_core::cell::input::{AskId, Exchange, Input, Outcome, Report};
 use fairlane_core::id::{PoolName, WorkerName};
+use fairlane_core::money::Nano;
 use fairlane_core::row::{Failure, LeaseId, Payload};
 use tokio::sync::oneshot;
 use utoipa_axum::router::OpenApiRouter;
@@ -26,6 +28,7 @@ use crate::body::Json;
 use crate::engine::Engine;
 use crate::engine::desk::{Courier, Handover};
 use crate::problem::Refused;
+use crate::quotas::amount;
 use crate::serve::Shared;
 use crate::wire::{at_most, name};
 use answer::{Answer, Delivery};
@@ -157,8 +160,14 @@ async fn read_reports(shared: &Shared, given: Vec<wire::Report>) -> Result<Repor
             continue;
         };
         let (outcome, reason) = match (report.completed, report.failed, report.heartbeat) {
-            (Some(completed), None, None) => completion(shared, &id, completed).await?,
-            (None, Some(failed), None) => (failure(&failed), None),
+            (Some(completed), None, None) => {
+                let cost = cost(completed.cost.as_ref(), &format!("/report/{at}/completed"))?;
+                completion(shared, &id, completed, cost).await?
+            }
+            (None, Some(failed), None) => {
+                let cost = cost(failed.cost.as_ref(), &format!("/report/{at}/failed"))?;
+                (failure(&failed, cost), None)
+            }
             (None, None, Some(_)) => (Outcome::Heartbeat, None),
             _ => {
                 return Err(Refused::new(Code::InvalidValue)
@@ -177,30 +186,36 @@ async fn completion(
     shared: &Shared,
     lease: &LeaseId,
     completed: wire::Completed,
+    cost: Option<Nano>,
 ) -> Result<(Outcome, Option<Reason>), Refused> {
     let output = completed.output.as_ref().map_or("null", |output| output.get());
     let max = shared.config.payload_bytes_max;
     if output.len() > max {
         let message = format!("the output has {} bytes, at most {max} are allowed", output.len());
         let failure = reported("output-too-large", &message);
-        let outcome = Outcome::Failed { failure, retryable: false, cost: None };
+        let outcome = Outcome::Failed { failure, retryable: false, cost };
         return Ok((outcome, Some(Reason::OutputTooLarge)));
     }
     let output = Payload::from(output.as_bytes());
     Ok(match shared.assembly.check_output(lease, &output).await? {
-        Ok(()) => (Outcome::Completed { output, cost: None }, None),
+        Ok(()) => (Outcome::Completed { output, cost }, None),
         Err(message) => {
             let failure = reported("output-invalid", &message);
-            (Outcome::Failed { failure, retryable: true, cost: None }, Some(Reason::OutputInvalid))
+            (Outcome::Failed { failure, retryable: true, cost }, Some(Reason::OutputInvalid))
         }
     })
 }
 
-fn failure(failed: &wire::Failed) -> Outcome {
+/// What the worker says that the attempt cost.
+fn cost(given: Option<&Amount>, report: &str) -> Result<Option<Nano>, Refused> {
+    given.map(|given| amount(given, &format!("{report}/cost"))).transpose()
+}
+
+fn failure(failed: &wire::Failed, cost: Option<Nano>) -> Outcome {
     let class = if failed.class.is_empty() { "failed" } else { &failed.class };
     let class = cut(class, CLASS_BYTES_MAX);
     let failure = reported(class, &failed.message);
-    Outcome::Failed { failure, retryable: failed.retryable, cost: None }
+    Outcome::Failed { failure, retryable: failed.retryable, cost }
 }
 
 fn reported(class: &str, message: &str) -> Failure {

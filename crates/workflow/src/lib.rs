@@ -24,7 +24,7 @@ pub use mistake::{Code, MISTAKES_MAX, Mistake, Position};
 pub use schedule::next_fire;
 pub use schema::{SCHEMA_BYTES_MAX, VIOLATIONS_MAX, Violation};
 pub use scope::{Item, STATUSES, Scope, StepResult};
-pub use span::SPAN_MAX;
+pub use span::{EXAMPLE as SPAN_EXAMPLE, SPAN_MAX, parse as parse_span, show as show_span};
 pub use tree::{DEPTH_MAX, Format, SOURCE_BYTES_MAX};
 
 /// The JSON Schema of the format (draft 2020-12), as it is published in `docs/reference/workflow.schema.json`.

@@ -7,7 +7,7 @@ use fairlane_core::time::Span;
 pub const SPAN_MAX: Span = Span::from_secs(3_660 * 24 * 3_600);
 
 /// How a message names a valid duration.
-pub(crate) const EXAMPLE: &str = "a duration such as 30s, 1h30m, 250ms or 5d";
+pub const EXAMPLE: &str = "a duration such as 30s, 1h30m, 250ms or 5d";
 
 /// Microseconds of each unit, the longest first. `ms` stands before `m` so that it is recognised.
 const UNITS: [(&str, u64); 6] = [
@@ -20,7 +20,7 @@ const UNITS: [(&str, u64); 6] = [
 ];
 
 /// Whole numbers with units, the longest unit first, each at most once.
-pub(crate) fn parse(text: &str) -> Option<Span> {
+pub fn parse(text: &str) -> Option<Span> {
     let mut rest = text;
     let (mut total, mut longest) = (0_u64, u64::MAX);
     while !rest.is_empty() {
@@ -35,6 +35,20 @@ pub(crate) fn parse(text: &str) -> Option<Span> {
         rest = &rest[digits + name.len()..];
     }
     (longest != u64::MAX && total <= SPAN_MAX.0).then_some(Span(total))
+}
+
+/// As it is written: the longest units first.
+pub fn show(span: Span) -> String {
+    let mut rest = span.0;
+    let mut text = String::new();
+    for unit in ["d", "h", "m", "s", "ms", "us"] {
+        let (_, micros) = UNITS.into_iter().find(|(name, _)| *name == unit).unwrap_or((unit, 1));
+        if rest >= micros {
+            text.push_str(&format!("{}{unit}", rest / micros));
+            rest %= micros;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
 }
 
 /// `1s..30s`, or one span for both ends.
@@ -74,7 +88,7 @@ pub(crate) fn scaled(text: &str, places: usize) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse, parse_range, scaled};
+    use super::{parse, parse_range, scaled, show};
 
     #[test]
     fn spans_are_whole_numbers_with_units_the_longest_first() {
@@ -87,6 +101,14 @@ mod tests {
         for wrong in ["", "30", "s", "1.5s", "-1s", "1m1h", "1s1s", "1s ", "1 s", "99999d", "+1s"] {
             assert_eq!(micros(wrong), None, "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_span_is_shown_as_it_is_read() {
+        for text in ["0s", "1s", "1h30m", "250ms", "366d", "1d2h3m4s5ms6us", "1m1ms"] {
+            assert_eq!(show(parse(text).unwrap()), text);
+        }
+        assert_eq!(show(parse("90m").unwrap()), "1h30m");
     }
 
     #[test]

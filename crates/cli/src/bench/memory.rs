@@ -123,7 +123,8 @@ async fn declare_base(client: &Client, runs: u64) -> anyhow::Result<()> {
 
 async fn declare_tenants(client: &Client, tenants: u64) -> anyhow::Result<()> {
     let orgs = (0..tenants.div_ceil(TENANTS_PER_ORG)).map(org);
-    declare::orgs(client, orgs.map(|id| (id, OrgSpec { weight: 1, cap: None }))).await?;
+    declare::orgs(client, orgs.map(|id| (id, OrgSpec { weight: 1, cap: None, budget: None })))
+        .await?;
     let spec = |number: u64| declare::tenant(org(number / TENANTS_PER_ORG), TIER);
     declare::tenants(client, (0..tenants).map(|number| (tenant(number), spec(number)))).await
 }

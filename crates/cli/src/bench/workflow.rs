@@ -129,7 +129,7 @@ impl Scene {
         applied.context("cannot declare the workflow")?;
         let tier = TierSpec { cap: SLOTS, ..tier_defaults() };
         client.put_tier(TIER, &tier, Write::Apply).await.context("cannot declare the tier")?;
-        let org = ("bench".to_owned(), OrgSpec { weight: 1, cap: None });
+        let org = ("bench".to_owned(), OrgSpec { weight: 1, cap: None, budget: None });
         declare::orgs(client, std::iter::once(org)).await?;
         let tenants: Arc<[String]> =
             (0..TENANTS).map(|number| format!("tenant-{number}")).collect();

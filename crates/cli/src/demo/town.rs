@@ -115,7 +115,8 @@ impl Town {
             declared.with_context(|| format!("cannot declare the tier {}", tier.name))?;
         }
         let weights = self.org_weights().into_iter().map(|weight| weight.max(1)).enumerate();
-        let orgs = weights.map(|(org, weight)| (org_id(org), OrgSpec { weight, cap: None }));
+        let orgs =
+            weights.map(|(org, weight)| (org_id(org), OrgSpec { weight, cap: None, budget: None }));
         declare::orgs(client, orgs).await?;
         let tenants = self.institutions.iter().enumerate().map(|(at, one)| {
             let spec = declare::tenant(org_id(one.org), TIERS[one.tier].name);

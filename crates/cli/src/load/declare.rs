@@ -28,6 +28,7 @@ pub(crate) fn tenant(org: impl Into<String>, tier: &str) -> TenantSpec {
         cap: None,
         burst: None,
         sla: None,
+        budget_class: None,
         suspended: false,
         attributes: None,
     }

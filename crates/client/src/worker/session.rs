@@ -223,7 +223,7 @@ impl Session {
         self.ledger.finish(match result {
             Ok(output) => Report {
                 lease,
-                completed: Some(Completed { output: Some(output) }),
+                completed: Some(Completed { output: Some(output), cost: None }),
                 ..Report::default()
             },
             Err(error) => Report::failed(lease, error.into_report()),

@@ -77,7 +77,7 @@ impl TaskError {
     }
 
     pub(super) fn into_report(self) -> Failed {
-        Failed { class: self.class, message: self.message, retryable: self.retryable }
+        Failed { class: self.class, message: self.message, retryable: self.retryable, cost: None }
     }
 }
 

@@ -145,8 +145,10 @@ fn with_units(mut facts: serde_json::Value) -> serde_json::Value {
 
 fn exhausted(account: Account, need: Nano, left: Nano, opens: Option<Time>) -> Refused {
     let whose = account_words(account);
+    let until = opens.map(|opens| format!(", until {}", timestamp(opens)));
+    let until = until.unwrap_or_default();
     Refused::new(Code::BudgetExhausted)
-        .detail(format!("the run needs {need} at least, and {whose} has {left} left"))
+        .detail(format!("the run needs {need} at least, and {whose} has {left} left{until}"))
         .facts(&serde_json::json!({
             "account": account,
             "need": need.to_string(),

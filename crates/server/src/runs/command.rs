@@ -1,10 +1,11 @@
-//! What a tenant does to a run: cancel, pause, resume, retry, signal.
+//! What a tenant does to a run: cancel, pause, resume, retry, signal. And an operator: set its budget.
 
 use std::sync::Arc;
 
 use axum::Json as Answer;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
+use fairlane_api::quota::RunBudget;
 use fairlane_api::run::{Commanded, Retry as RetryBody};
 use fairlane_api::{Code, Problem};
 use fairlane_core::cell::effect::Response;
@@ -18,8 +19,10 @@ use utoipa_axum::routes;
 
 use super::Named;
 use super::submit::idempotency_key;
-use crate::body::{MediaType, OptionalJson, Raw, check_depth, wrong_media_type};
+use crate::auth::Operator;
+use crate::body::{Json, MediaType, OptionalJson, Raw, check_depth, wrong_media_type};
 use crate::problem::Refused;
+use crate::quotas::amount;
 use crate::serve::{Shared, Surroundings};
 use crate::wire::{name, status_out};
 
@@ -30,6 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(resume))
         .routes(routes!(retry))
         .routes(routes!(signal))
+        .routes(routes!(budget))
 }
 
 /// Cancels a run
@@ -125,6 +129,24 @@ async fn signal(
         }
         sent => sent,
     }
+}
+
+/// Sets what a run may spend in all
+///
+/// A run that is paused for want of money goes on if this is enough.
+#[utoipa::path(
+    put, path = "/v1/tenants/{tenant}/runs/{run}/budget", tag = "runs",
+    params(("tenant" = String, Path), ("run" = String, Path)), request_body = RunBudget,
+    responses((status = 200, body = Commanded), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn budget(
+    State(shared): State<Shared>,
+    _: Operator,
+    named: Named,
+    Json(body): Json<RunBudget>,
+) -> Result<Answer<Commanded>, Refused> {
+    let limit = amount(&body.limit, "/limit")?;
+    command(&shared, &named, Command::Budget { limit }).await
 }
 
 /// What the store knows of an idempotency key.

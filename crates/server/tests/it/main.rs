@@ -11,6 +11,7 @@ mod harness;
 mod isolation;
 mod openapi;
 mod panics;
+mod quotas;
 mod resources;
 mod restart;
 mod runs;

@@ -61,7 +61,7 @@ fn completed(lease: &str, output: &str) -> Report {
     let output = RawValue::from_string(output.to_owned()).unwrap();
     Report {
         lease: lease.to_owned(),
-        completed: Some(Completed { output: Some(output) }),
+        completed: Some(Completed { output: Some(output), cost: None }),
         ..Report::default()
     }
 }

@@ -1,0 +1,315 @@
+//! Tools, budget classes, budgets and their accounts: declared, checked, and met by runs.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Harness, Reply};
+
+/// Two steps in a row that cost something.
+const DEAR: &str = "
+workflow: dear
+version: 1
+steps:
+  first:
+    task: first
+    tool: bureau
+    cost: 0.05
+    retry: { attempts: 2, backoff: 1ms..1ms }
+  second:
+    after: [first]
+    task: second
+    cost: 0.08
+";
+
+/// Tenant `a` in a budget class of its own.
+async fn start(class: Value) -> Harness {
+    let harness = Harness::start().await;
+    harness.operator.put("/v1/budget-classes/basic", class).await.ok();
+    let tenant = json!({ "org": "org", "tier": "standard", "budget_class": "basic" });
+    harness.operator.put("/v1/tenants/a", tenant).await.ok();
+    harness.workflow("dear", DEAR).await;
+    harness
+}
+
+async fn submit(harness: &Harness) -> Reply {
+    harness.operator.post("/v1/tenants/a/runs", json!({ "workflow": "dear", "input": {} })).await
+}
+
+#[tokio::test]
+async fn the_same_tool_or_class_twice_changes_nothing() {
+    let harness = Harness::start().await;
+    let operator = &harness.operator;
+    let rules = json!([
+        { "window": { "units": 500, "every": "hour", "time_zone": "Europe/Berlin" } },
+        { "bucket": { "units": 100, "per": "1s", "burst": 20 } },
+        { "concurrent": { "calls": 10 } },
+    ]);
+    for (path, body) in [
+        ("/v1/catalog/tools/credit%2Fbureau", json!({ "limits": rules })),
+        (
+            "/v1/budget-classes/high-volume",
+            json!({
+                "quotas": { "credit/bureau": rules },
+                "budget": {
+                    "run": "0.50", "reserve": "0.05", "day": "20.00", "month": "100.00",
+                    "time_zone": "Europe/Berlin", "short": ["skip_optional", "escalate"],
+                },
+            }),
+        ),
+        ("/v1/orgs/org", json!({ "weight": 1, "budget": { "month": "9.00", "time_zone": "UTC" } })),
+        ("/v1/tiers/standard", json!({ "weight": 4, "cap": 9, "budget_class": "high-volume" })),
+        (
+            "/v1/tenants/b",
+            json!({ "org": "org", "tier": "standard", "budget_class": "high-volume" }),
+        ),
+    ] {
+        let dry = operator.put(&format!("{path}?dry_run=true"), body.clone()).await.ok();
+        assert_eq!(dry, json!({ "changed": false, "dry_run": true }), "{path}");
+        for changed in [true, false] {
+            let applied = operator.put(path, body.clone()).await.ok();
+            assert_eq!(applied["changed"], changed, "{path}");
+        }
+        let read = operator.get(path).await.ok();
+        for (name, value) in body.as_object().unwrap() {
+            assert_eq!(read[name], *value, "{path} {name}");
+        }
+    }
+    assert_eq!(operator.get("/v1/tenants/a").await.ok()["budget_class"], "high-volume");
+    for (path, name) in
+        [("/v1/catalog/tools", "credit/bureau"), ("/v1/budget-classes", "high-volume")]
+    {
+        let list = operator.get(path).await.ok();
+        assert_eq!(list["items"][0]["name"], name, "{list}");
+    }
+    for (path, code) in
+        [("/v1/catalog/tools/x", "unknown-tool"), ("/v1/budget-classes/x", "unknown-budget-class")]
+    {
+        assert_eq!(operator.get(path).await.refusal(), (404, code.into(), String::new()));
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_tool_is_said_at_its_place() {
+    let harness = Harness::start().await;
+    let tool = "/v1/catalog/tools/x";
+    let window = |units: u64, zone: &str| json!({ "limits": [{ "window": { "units": units, "every": "day", "time_zone": zone } }] });
+    let bucket = |per: &str, burst: u64| json!({ "limits": [{ "bucket": { "units": 1, "per": per, "burst": burst } }] });
+    let call = json!({ "concurrent": { "calls": 1 } });
+    let rows = [
+        (tool, window(0, "UTC"), "out-of-range", "/limits/0/window/units"),
+        (tool, window(1_000_000_000_001, "UTC"), "out-of-range", "/limits/0/window/units"),
+        (tool, window(1, "Atlantis"), "invalid-value", "/limits/0/window/time_zone"),
+        (tool, bucket("1 s", 1), "invalid-value", "/limits/0/bucket/per"),
+        (tool, bucket("367d", 1), "out-of-range", "/limits/0/bucket/per"),
+        (tool, bucket("1us", 1), "out-of-range", "/limits/0/bucket/per"),
+        (tool, bucket("1s", 0), "out-of-range", "/limits/0/bucket/burst"),
+        (tool, json!({ "limits": [call, call] }), "invalid-value", "/limits/1"),
+        (tool, json!({ "limits": vec![call; 9] }), "too-many", "/limits"),
+        (
+            tool,
+            json!({ "limits": [{ "concurrent": { "calls": 0 } }] }),
+            "out-of-range",
+            "/limits/0/concurrent/calls",
+        ),
+        (
+            tool,
+            json!({ "limits": [{ "window": { "unit": 1, "every": "day" } }] }),
+            "unknown-field",
+            "/limits/0/window/unit",
+        ),
+    ];
+    refused(&harness, rows).await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_budget_class_is_said_at_its_place() {
+    let harness = Harness::start().await;
+    let class = "/v1/budget-classes/x";
+    let budget = |budget: Value| json!({ "budget": budget });
+    let rows = [
+        (
+            class,
+            json!({ "quotas": { "a/b": [{ "concurrent": { "calls": 0 } }] } }),
+            "out-of-range",
+            "/quotas/a~1b/0/concurrent/calls",
+        ),
+        (class, json!({ "quotas": { "a b": [] } }), "invalid-name", "/quotas/a b"),
+        (class, budget(json!({ "run": "-0.01" })), "out-of-range", "/budget/run"),
+        (class, budget(json!({ "day": "1e9" })), "invalid-value", "/budget/day"),
+        (class, budget(json!({ "month": "1000000000.01" })), "out-of-range", "/budget/month"),
+        (class, budget(json!({ "month": [] })), "invalid-value", "/budget/month"),
+        (
+            class,
+            budget(json!({ "run": "0.04", "reserve": "0.05" })),
+            "out-of-range",
+            "/budget/reserve",
+        ),
+        (class, budget(json!({ "time_zone": "X" })), "invalid-value", "/budget/time_zone"),
+        (class, budget(json!({ "short": ["fail", "fail"] })), "invalid-value", "/budget/short/1"),
+        (class, budget(json!({ "short": ["beg"] })), "invalid-value", "/budget/short/0"),
+        ("/v1/orgs/x", json!({ "budget": { "month": "much" } }), "invalid-value", "/budget/month"),
+        (
+            "/v1/tiers/x",
+            json!({ "weight": 1, "cap": 1, "budget_class": "nil" }),
+            "unknown-budget-class",
+            "/budget_class",
+        ),
+        (
+            "/v1/tenants/x",
+            json!({ "org": "org", "tier": "standard", "budget_class": "nil" }),
+            "unknown-budget-class",
+            "/budget_class",
+        ),
+        (
+            "/v1/tenants/x",
+            json!({ "org": "org", "tier": "standard", "budget_class": "N" }),
+            "invalid-name",
+            "/budget_class",
+        ),
+    ];
+    refused(&harness, rows).await;
+}
+
+/// Path, body, and the code and pointer of the problem.
+async fn refused<const N: usize>(
+    harness: &Harness,
+    rows: [(&'static str, Value, &'static str, &'static str); N],
+) {
+    for (path, body, code, pointer) in rows {
+        for path in [path.to_owned(), format!("{path}?dry_run=true")] {
+            let reply = harness.operator.put(&path, body.clone()).await;
+            assert_eq!(reply.refusal(), (422, code.into(), pointer.into()), "{path} {body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn all_mistakes_of_a_class_are_reported_at_once() {
+    let harness = Harness::start().await;
+    let body = json!({
+        "quotas": { "b": [{ "bucket": { "units": 0, "per": "soon", "burst": 0 } }] },
+        "budget": { "run": "free", "month": "-1", "time_zone": "Atlantis" },
+    });
+    let reply = harness.operator.put("/v1/budget-classes/x", body).await;
+    let problem = reply.problem();
+    assert_eq!(problem["pointer"], "/quotas/b/0/bucket/units");
+    let mistakes = problem["mistakes"].as_array().unwrap();
+    let pointers: Vec<_> = mistakes.iter().map(|mistake| &mistake["pointer"]).collect();
+    let expected = json!([
+        "/quotas/b/0/bucket/units",
+        "/quotas/b/0/bucket/burst",
+        "/quotas/b/0/bucket/per",
+        "/budget/run",
+        "/budget/month",
+        "/budget/time_zone",
+    ]);
+    assert_eq!(json!(pointers), expected);
+    assert!(mistakes.iter().all(|mistake| mistake.get("line").is_none()), "{problem}");
+}
+
+#[tokio::test]
+async fn a_run_that_its_tenant_cannot_pay_is_refused_with_what_is_left() {
+    let harness = start(json!({ "budget": { "day": "0.04" } })).await;
+    let reply = submit(&harness).await;
+    assert_eq!(reply.refusal(), (402, "budget-exhausted".into(), String::new()));
+    let facts = &reply.problem()["facts"];
+    assert_eq!((&facts["account"], &facts["left"]), (&json!("tenant_day"), &json!("0.04")));
+    assert!(facts["opens"].as_str().unwrap().ends_with('Z'), "{facts}");
+
+    let path = "/v1/tenants/a/budgets/day";
+    for changed in [true, false] {
+        let topped_up = harness.operator.put(path, json!({ "topped_up": "1.00" })).await.ok();
+        assert_eq!(topped_up["changed"], changed);
+    }
+    assert_eq!(submit(&harness).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_step_waits_for_money_until_the_account_is_topped_up() {
+    let harness = start(json!({ "budget": { "month": "0.13" } })).await;
+    let run = submit(&harness).await.ok()["run"].as_str().unwrap().to_owned();
+    let worker = harness.worker("w");
+    let lease = worker.lease().await;
+    let completed = json!({ "output": {}, "cost": "0.06" });
+    worker.exchange(0, 0, json!([{ "lease": lease["lease"], "completed": completed }])).await;
+
+    let explained = harness.operator.get(&format!("/v1/tenants/a/runs/{run}/explain")).await.ok();
+    let waits = &explained["steps"][0]["waits"];
+    assert_eq!(waits["gate"], "budget", "{explained}");
+    assert_eq!(
+        waits["needs"], "0.08 of the tenant's budget for the month, which has 0.07 left",
+        "the report's cost counts, and not the estimate"
+    );
+    assert!(waits["until"].is_string(), "{waits}");
+    let path = "/v1/tenants/a/budgets/month";
+    harness.operator.put(path, json!({ "topped_up": "0.01" })).await.ok();
+    assert_eq!(worker.lease().await["step"], "second");
+}
+
+#[tokio::test]
+async fn a_run_that_is_paused_for_money_goes_on_with_a_larger_budget() {
+    let harness = start(json!({ "budget": { "run": "0.14", "reserve": "0.01" } })).await;
+    let run = submit(&harness).await.ok()["run"].as_str().unwrap().to_owned();
+    let worker = harness.worker("w");
+    let lease = worker.lease().await;
+    let failed = json!({ "class": "x", "retryable": true, "cost": "0.06" });
+    worker.exchange(0, 0, json!([{ "lease": lease["lease"], "failed": failed }])).await;
+    let lease = worker.lease().await;
+    worker.complete(&lease, json!({})).await;
+    // It is tried when it could have a slot.
+    assert_eq!(worker.exchange(1, 0, json!([])).await["leases"], json!([]));
+
+    let explained = harness.operator.get(&format!("/v1/tenants/a/runs/{run}/explain")).await.ok();
+    assert_eq!(explained["run"]["status"], "paused", "{explained}");
+    let waits = &explained["steps"][0]["waits"];
+    assert_eq!(waits["on"], "money", "{explained}");
+    assert_eq!(
+        waits["needs"],
+        "0.08 of the run's budget, which has 0.02 left: a larger budget, or the run to be resumed or cancelled"
+    );
+    let path = format!("/v1/tenants/a/runs/{run}/budget");
+    let less = harness.operator.put(&path, json!({ "limit": "0.19" })).await.ok();
+    assert_eq!(less["status"], "paused");
+    let enough = harness.operator.put(&path, json!({ "limit": "0.20" })).await.ok();
+    assert_eq!(enough["status"], "running");
+    assert_eq!(worker.lease().await["step"], "second");
+}
+
+#[tokio::test]
+async fn accounts_that_are_not_there_are_refused() {
+    let harness = start(json!({ "budget": { "day": "1" } })).await;
+    for (path, code) in [
+        ("/v1/tenants/a/budgets/month", "no-account"),
+        ("/v1/tenants/a/budgets/hour", "no-account"),
+        ("/v1/tenants/b/budgets/day", "no-account"),
+        ("/v1/tenants/nil/budgets/day", "unknown-tenant"),
+        ("/v1/orgs/org/budgets/month", "no-account"),
+        ("/v1/orgs/nil/budgets/month", "unknown-org"),
+    ] {
+        let reply = harness.operator.put(path, json!({ "topped_up": "1" })).await;
+        assert_eq!(reply.refusal(), (404, code.into(), String::new()), "{path}");
+    }
+    harness.operator.put("/v1/orgs/org", json!({ "budget": { "month": "1" } })).await.ok();
+    let path = "/v1/orgs/org/budgets/month";
+    assert_eq!(harness.operator.put(path, json!({ "forgiven": "1" })).await.ok()["changed"], true);
+    let reply = harness.operator.put(path, json!({ "forgiven": "-1", "topped_up": "x" })).await;
+    assert_eq!(reply.refusal(), (422, "invalid-value".into(), "/topped_up".into()));
+    assert_eq!(reply.problem()["mistakes"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_cost_that_is_no_amount_is_refused_at_its_place() {
+    let harness = start(json!({})).await;
+    submit(&harness).await.ok();
+    let worker = harness.worker("w");
+    let lease = worker.lease().await["lease"].clone();
+    for (report, pointer) in [
+        (json!({ "lease": lease, "completed": { "cost": "free" } }), "/report/0/completed/cost"),
+        (
+            json!({ "lease": lease, "failed": { "class": "x", "cost": "-1" } }),
+            "/report/0/failed/cost",
+        ),
+    ] {
+        let reply = worker.try_exchange(0, 0, json!([report])).await;
+        assert_eq!((reply.refusal().0, reply.refusal().2), (422, pointer.to_owned()));
+    }
+}
