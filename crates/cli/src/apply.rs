@@ -28,10 +28,10 @@ use set::Set;
 /// Requests under way at once.
 const CONCURRENCY: usize = 16;
 
-/// Declare organisations, tiers, pools, tenants and workflows from files
+/// Declare organisations, tiers, pools, tenants, tools, budget classes and workflows from files
 ///
-/// A file has the sections `orgs`, `tiers`, `pools`, `tenants` (each an object by name) and `valve`, or it is
-/// a workflow. All files are checked before anything is written.
+/// A file has the sections `orgs`, `tiers`, `pools`, `tenants`, `tools`, `budget_classes` (each an object by name) and
+/// `valve`, or it is a workflow. All files are checked before anything is written.
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
     /// A file, or a folder of .yaml, .yml and .json files; can be given several times
@@ -148,8 +148,11 @@ async fn refusals(
     Ok(mistakes)
 }
 
-/// What else the server would refuse: it says one thing at a time, so it is asked again without that.
+/// What else the server would refuse: unless it has said all, it says one thing, so it is asked again without that.
 async fn further(client: &Client, declaration: &Declaration, first: &Problem) -> Vec<Mistake> {
+    if !first.mistakes.is_empty() {
+        return Vec::new();
+    }
     let mut mistakes = Vec::new();
     let mut mended: Vec<String> = first.pointer.iter().cloned().collect();
     while (1..MISTAKES_MAX).contains(&mended.len())

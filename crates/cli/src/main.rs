@@ -5,6 +5,7 @@
 
 mod apply;
 mod bench;
+mod class;
 mod completions;
 mod decisions;
 mod demo;
@@ -29,6 +30,7 @@ mod table;
 mod target;
 mod tenant;
 mod text;
+mod tool;
 mod top;
 mod worker;
 mod workflow;
@@ -75,6 +77,8 @@ enum Command {
     Tenant(tenant::Tenant),
     Workflow(workflow::Workflow),
     Pool(pool::Pool),
+    Tool(tool::Tool),
+    Class(class::Class),
     Key(key::Key),
     Decisions(decisions::Decisions),
     Top(top::Top),
@@ -122,6 +126,8 @@ impl Command {
             Self::Signal(command) => command.execute(target).await,
             Self::Tenant(command) => command.execute(target).await,
             Self::Workflow(command) => command.execute(target).await,
+            Self::Tool(command) => command.execute(target).await,
+            Self::Class(command) => command.execute(target).await,
             Self::Pool(command) => command.execute(target).await,
             Self::Key(command) => command.execute(target).await,
             Self::Decisions(command) => command.execute(target).await,

@@ -53,6 +53,16 @@ impl Mistake {
         Self { file: file.to_owned(), line, column, message, expected, code: problem.code.clone() }
     }
 
+    /// One of several mistakes that the server has found in a declaration.
+    pub(crate) fn told(
+        file: &str,
+        (line, column): (u32, u32),
+        told: &fairlane_api::Mistake,
+    ) -> Self {
+        let (message, expected) = (told.message.clone(), told.expected.clone());
+        Self { file: file.to_owned(), line, column, message, expected, code: told.code.clone() }
+    }
+
     /// The same for a workflow, whose mistakes have their own places.
     pub(crate) fn in_workflow(file: &str, problem: &Problem) -> Vec<Self> {
         let mistakes = problem.mistakes.iter().cloned().map(|mistake| Self {

@@ -198,7 +198,7 @@ fn show(tenant: &resource::Tenant, readings: &Readings) -> String {
         ("urgent", format!("{} % of its service", f64::from(tenant.urgent_share_permille) / 10.0)),
         ("runs", format!("at most {} live", tenant.runs_max)),
         ("sla", text::or_dash(sla)),
-        ("budgets", text::or_dash(tenant.budget_class.clone())),
+        ("class", text::or_dash(tenant.budget_class.clone())),
         ("version", tenant.version.to_string()),
         ("attributes", tenant.attributes.get().to_owned()),
         ("", String::new()),

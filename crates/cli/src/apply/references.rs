@@ -11,6 +11,7 @@ use crate::mistake::Mistake;
 /// What can be referred to.
 #[derive(Debug, Default)]
 pub(super) struct Names {
+    classes: BTreeSet<String>,
     orgs: BTreeSet<String>,
     tiers: BTreeSet<String>,
     pools: BTreeSet<String>,
@@ -22,6 +23,10 @@ impl Names {
     /// The names on the server and those of the set.
     pub(super) async fn read(client: &Client, set: &Set) -> anyhow::Result<Self> {
         let mut names = Self::default();
+        if set.has_any(Kind::Tier) || set.has_any(Kind::Tenant) {
+            let classes = client.budget_classes().await?.into_iter();
+            names.classes = classes.map(|class| class.name).collect();
+        }
         if set.has_any(Kind::Tenant) {
             let (orgs, tiers) = tokio::try_join!(client.orgs(), client.tiers())?;
             names.orgs = orgs.into_iter().map(|org| org.id).collect();
@@ -39,12 +44,13 @@ impl Names {
         }
         for (kind, name) in set.names() {
             match kind {
+                Kind::Class => names.classes.insert(name.to_owned()),
                 Kind::Org => names.orgs.insert(name.to_owned()),
                 Kind::Tier => names.tiers.insert(name.to_owned()),
                 Kind::Pool => names.pools.insert(name.to_owned()),
                 Kind::Tenant => names.tenants.insert(name.to_owned()),
                 Kind::Workflow => names.workflows.insert(name.to_owned()),
-                Kind::Valve => false,
+                Kind::Tool | Kind::Valve => false,
             };
         }
         Ok(names)
@@ -58,9 +64,14 @@ impl Names {
             let expected = Some(format!("{what} in the files or on the server"));
             origin.mistake(origin.place(pointer), code, message, expected)
         };
+        let unknown_class = |class: &Option<String>| {
+            let class = class.as_ref().filter(|class| !self.classes.contains(*class))?;
+            Some(mistake("/budget_class", "unknown-budget-class", "budget class", class))
+        };
         match &declaration.spec {
+            Spec::Tier(spec) => unknown_class(&spec.budget_class).into_iter().collect(),
             Spec::Tenant(spec) => {
-                let mut mistakes = Vec::new();
+                let mut mistakes = Vec::from_iter(unknown_class(&spec.budget_class));
                 if !self.orgs.contains(&spec.org) {
                     mistakes.push(mistake("/org", "unknown-org", "organisation", &spec.org));
                 }
@@ -79,7 +90,9 @@ impl Names {
                 }
                 mistakes
             }
-            Spec::Org(_) | Spec::Tier(_) | Spec::Pool(_) | Spec::Valve(_) => Vec::new(),
+            Spec::Tool(_) | Spec::Class(_) | Spec::Org(_) | Spec::Pool(_) | Spec::Valve(_) => {
+                Vec::new()
+            }
         }
     }
 

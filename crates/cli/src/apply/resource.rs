@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use fairlane_api::quota::{BudgetClassSpec, ToolSpec};
 use fairlane_api::resource::{OrgSpec, PoolSpec, TenantSpec, TierSpec, ValveSpec};
 use fairlane_api::{Problem, words};
 use fairlane_client::{self as client, Client, Error, Write};
-use fairlane_core::id::{OrgId, PoolName, TenantId, TierName};
+use fairlane_core::id::{ClassName, OrgId, PoolName, TenantId, TierName, ToolName};
 use fairlane_workflow::Format;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -19,6 +20,8 @@ pub(super) const MISTAKES_MAX: usize = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
+    Tool,
+    Class,
     Tier,
     Org,
     Pool,
@@ -29,10 +32,16 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The order of writing: what is referred to comes first.
-    pub(super) const PHASES: [&[Self]; 3] =
-        [&[Self::Tier, Self::Org, Self::Pool, Self::Valve], &[Self::Tenant], &[Self::Workflow]];
+    pub(super) const PHASES: [&[Self]; 4] = [
+        &[Self::Tool, Self::Class, Self::Org, Self::Pool, Self::Valve],
+        &[Self::Tier],
+        &[Self::Tenant],
+        &[Self::Workflow],
+    ];
     /// Sections of a file, by the kind of what is in them.
-    pub(super) const SECTIONS: [(&str, Self); 4] = [
+    pub(super) const SECTIONS: [(&str, Self); 6] = [
+        ("tools", Self::Tool),
+        ("budget_classes", Self::Class),
         ("orgs", Self::Org),
         ("tiers", Self::Tier),
         ("pools", Self::Pool),
@@ -41,6 +50,8 @@ impl Kind {
 
     pub(super) const fn word(self) -> &'static str {
         match self {
+            Self::Tool => "tool",
+            Self::Class => "budget class",
             Self::Tier => "tier",
             Self::Org => "org",
             Self::Pool => "pool",
@@ -53,6 +64,8 @@ impl Kind {
 
 #[derive(Debug)]
 pub(super) enum Spec {
+    Tool(ToolSpec),
+    Class(BudgetClassSpec),
     Org(OrgSpec),
     Tier(TierSpec),
     Pool(PoolSpec),
@@ -82,6 +95,8 @@ pub(super) struct Origin {
 impl Declaration {
     pub(super) const fn kind(&self) -> Kind {
         match &self.spec {
+            Spec::Tool(_) => Kind::Tool,
+            Spec::Class(_) => Kind::Class,
             Spec::Org(_) => Kind::Org,
             Spec::Tier(_) => Kind::Tier,
             Spec::Pool(_) => Kind::Pool,
@@ -95,6 +110,8 @@ impl Declaration {
     pub(super) async fn put(&self, client: &Client, write: Write) -> Result<bool, Error> {
         let name = &self.name;
         let applied = match &self.spec {
+            Spec::Tool(spec) => client.put_tool(name, spec, write).await?,
+            Spec::Class(spec) => client.put_budget_class(name, spec, write).await?,
             Spec::Org(spec) => client.put_org(name, spec, write).await?,
             Spec::Tier(spec) => client.put_tier(name, spec, write).await?,
             Spec::Pool(spec) => client.put_pool(name, spec, write).await?,
@@ -119,8 +136,13 @@ impl Declaration {
         {
             return Mistake::in_workflow(&definition.file, problem);
         }
+        let file = &self.origin.file;
+        if !problem.mistakes.is_empty() {
+            let all = problem.mistakes.iter();
+            return all.map(|one| Mistake::told(file, self.origin.told(one), one)).collect();
+        }
         let pointer = problem.pointer.as_deref().unwrap_or_default();
-        vec![Mistake::refused(&self.origin.file, self.origin.place(pointer), problem)]
+        vec![Mistake::refused(file, self.origin.place(pointer), problem)]
     }
 }
 
@@ -141,6 +163,11 @@ impl Declaration {
 impl Origin {
     pub(super) fn place(&self, pointer: &str) -> Place {
         self.root.place(&format!("{}{pointer}", self.pointer))
+    }
+
+    /// The place of one of several mistakes that the server has found.
+    fn told(&self, mistake: &fairlane_api::Mistake) -> Place {
+        self.place(mistake.pointer.as_deref().unwrap_or_default())
     }
 
     pub(super) fn key_place(&self, pointer: &str) -> Place {
@@ -179,6 +206,8 @@ pub(super) fn read(
     let value = if value.is_null() { Value::Object(serde_json::Map::new()) } else { value };
     let mut reading = Reading { value, mistakes: Vec::new(), taken: Vec::new(), made: Vec::new() };
     let spec = match kind {
+        Kind::Tool => reading.spec(origin).map(Spec::Tool),
+        Kind::Class => reading.spec(origin).map(Spec::Class),
         Kind::Org => reading.spec(origin).map(Spec::Org),
         Kind::Tier => reading.spec(origin).map(Spec::Tier),
         Kind::Pool => reading.spec(origin).map(Spec::Pool),
@@ -190,7 +219,10 @@ pub(super) fn read(
 }
 
 fn wrong_name(kind: Kind, name: &str, origin: &Origin) -> Option<Mistake> {
+    let allowed = if kind == Kind::Tool { "a-z A-Z 0-9 - _ . : /" } else { "a-z 0-9 - _" };
     let error = match kind {
+        Kind::Tool => ToolName::parse(name).err(),
+        Kind::Class => ClassName::parse(name).err(),
         Kind::Org => OrgId::parse(name).err(),
         Kind::Tier => TierName::parse(name).err(),
         Kind::Pool => PoolName::parse(name).err(),
@@ -198,7 +230,7 @@ fn wrong_name(kind: Kind, name: &str, origin: &Origin) -> Option<Mistake> {
         Kind::Valve | Kind::Workflow => None,
     }?;
     let message = format!("the name {name:?} {error}");
-    let expected = Some("1 to 64 of a-z 0-9 - _".to_owned());
+    let expected = Some(format!("1 to 64 of {allowed}"));
     Some(origin.mistake(origin.key_place(""), "bad-name", message, expected))
 }
 
@@ -306,7 +338,8 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
         match segment {
             Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
             Segment::Map { key } => pointer.push_str(&format!("/{}", escape(key))),
-            Segment::Enum { .. } | Segment::Unknown => {}
+            Segment::Enum { variant } => pointer.push_str(&format!("/{}", escape(variant))),
+            Segment::Unknown => {}
         }
     }
     pointer

@@ -73,7 +73,11 @@ impl Set {
     /// What a refusal of the server says about the files, beyond the names that are checked for the whole set.
     pub(super) fn refused(declaration: &Declaration, problem: &Problem) -> Vec<Mistake> {
         match (&declaration.spec, problem.code()) {
-            (Spec::Tenant(_), Some(Code::UnknownOrg | Code::UnknownTier))
+            (Spec::Tier(_), Some(Code::UnknownBudgetClass))
+            | (
+                Spec::Tenant(_),
+                Some(Code::UnknownOrg | Code::UnknownTier | Code::UnknownBudgetClass),
+            )
             | (Spec::Workflow(_), Some(Code::UnknownTenant)) => Vec::new(),
             (Spec::Workflow(_), Some(Code::InvalidWorkflow)) => {
                 let mut mistakes = declaration.mistakes(problem);
@@ -130,7 +134,7 @@ impl Set {
     fn resources(&mut self, file: &str, root: Located) {
         let origin = Origin { file: file.into(), root: Arc::new(root), pointer: String::new() };
         let root = origin.root.clone();
-        let expected = "orgs, tiers, pools, tenants, valve, or a workflow";
+        let expected = "orgs, tiers, pools, tenants, tools, budget_classes, valve, or a workflow";
         let Some(sections) = root.object() else {
             let message = "this is no object".to_owned();
             let expected = Some(format!("an object with {expected}"));
@@ -265,6 +269,36 @@ mod tests {
     }
 
     #[test]
+    fn rules_and_amounts_are_read_as_people_write_them() {
+        let (set, mistakes) = read(&[(
+            "money.yaml",
+            "tools:\n  Bureau/v2:\n    limits:\n      - window: { units: 5, every: hour, time_zone: Europe/Berlin }\n\
+             \x20     - bucket: { units: 100, per: 1s, burst: 20 }\nbudget_classes:\n  basic:\n    quotas:\n\
+             \x20     Bureau/v2: [{ concurrent: { calls: 2 } }]\n    budget: { run: 0.50, day: '7' }\n",
+        )]);
+        assert_eq!(mistakes, "");
+        let specs: Vec<_> =
+            set.all().map(|declaration| format!("{:?}", declaration.spec)).collect();
+        expect![[r#"
+            Tool(ToolSpec { limits: [Window { units: 5, every: Hour, time_zone: "Europe/Berlin" }, Bucket { units: 100, per: "1s", burst: 20 }] })
+            Class(BudgetClassSpec { quotas: {"Bureau/v2": [Concurrent { calls: 2 }]}, budget: Budget { run: Some(Amount("0.5")), reserve: Amount("0"), day: Some(Amount("7")), month: None, time_zone: "UTC", short: [] } })"#]]
+        .assert_eq(&specs.join("\n"));
+
+        let (_, mistakes) = read(&[(
+            "wrong.yaml",
+            "tools:\n  b: { limits: [{ window: { unit: 5, every: week } }, { bucket: 1 }] }\n\
+             budget_classes:\n  Basic: {}\n  free: { budget: { run: [], reserve: 0.01 } }\n",
+        )]);
+        expect![[r#"
+            wrong.yaml:2:27: missing field `units` [missing-field]
+            wrong.yaml:2:29: unknown field `unit`; expected one of `units`, `every`, `time_zone` [unknown-field]
+            wrong.yaml:2:45: `week` is not known; expected one of `minute`, `hour`, `day`, `month` [invalid-value]
+            wrong.yaml:4:3: the name "Basic" has 'B' at byte 0; allowed are a-z 0-9 - _; expected 1 to 64 of a-z 0-9 - _ [bad-name]
+            wrong.yaml:5:26: this is a list; expected an amount such as "0.05" [invalid-value]
+        "#]].assert_eq(&mistakes);
+    }
+
+    #[test]
     fn all_mistakes_of_all_files_are_found_with_their_places() {
         let (_, mistakes) = read(&[
             (
@@ -282,10 +316,10 @@ mod tests {
         ]);
         expect![[r#"
             a.yaml:2:3: the name "North" has 'N' at byte 0; allowed are a-z 0-9 - _; expected 1 to 64 of a-z 0-9 - _ [bad-name]
-            a.yaml:3:12: unknown field `wieght`; expected `weight` or `cap` [unknown-field]
+            a.yaml:3:12: unknown field `wieght`; expected one of `weight`, `cap`, `budget` [unknown-field]
             a.yaml:3:28: this is the text "many"; expected a whole number from 0 to 4294967295 [invalid-value]
             a.yaml:5:9: missing field `org` [missing-field]
-            a.yaml:6:1: there is no section `polls`; expected orgs, tiers, pools, tenants, valve, or a workflow [unknown-field]
+            a.yaml:6:1: there is no section `polls`; expected orgs, tiers, pools, tenants, tools, budget_classes, valve, or a workflow [unknown-field]
             b.yaml:3:8: `pools` is no object; expected an object with an entry for each name [wrong-type]
             b.yaml:4:8: missing field `bytes_hard` [missing-field]
             b.yaml:4:8: missing field `bytes_soft` [missing-field]

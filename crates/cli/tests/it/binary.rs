@@ -4,5 +4,6 @@ mod commands;
 mod curl;
 mod files;
 mod kill;
+mod money;
 mod process;
 mod usage;

@@ -228,6 +228,7 @@ async fn tenants_are_changed_one_value_at_a_time() {
         urgent      50 % of its service
         runs        at most 1000000 live
         sla         -
+        class       -
         version     4
         attributes  {}
 

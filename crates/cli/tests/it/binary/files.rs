@@ -55,9 +55,9 @@ async fn a_folder_is_declared_and_the_second_time_nothing_changes() {
     expect![[r#"
         exit code 0
         --- stdout
-        tier gold changed
         org south changed
         pool fast changed
+        tier gold changed
         tenant bank-1 changed
         tenant bank-2 changed
         workflow loan changed
@@ -206,7 +206,7 @@ async fn apply_finds_what_check_finds() {
         exit code 1
         --- stderr
         twice.yaml:2:19: "weight" is given twice, first on line 2; expected each key once [duplicate]
-        twice.yaml:2:30: unknown field `wieght`; expected `weight` or `cap` [unknown-field]
+        twice.yaml:2:30: unknown field `wieght`; expected one of `weight`, `cap`, `budget` [unknown-field]
         twice.yaml:3:1: "orgs" is given twice, first on line 1; expected each key once [duplicate]
         error: 3 mistakes
     "#]]
@@ -227,7 +227,7 @@ async fn all_that_is_wrong_with_one_declaration_is_shown() {
         exit code 1
         --- stderr
         a.yaml:2:16: the value is 0; expected 1 to 1000000 [out-of-range]
-        a.yaml:2:19: unknown field `bogus`; expected `weight` or `cap` [unknown-field]
+        a.yaml:2:19: unknown field `bogus`; expected one of `weight`, `cap`, `budget` [unknown-field]
         a.yaml:3:6: this is a list; expected an object [invalid-value]
         a.yaml:4:8: missing field `bytes_hard` [missing-field]
         a.yaml:4:8: missing field `runs_hard` [missing-field]

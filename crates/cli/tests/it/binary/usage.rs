@@ -106,7 +106,7 @@ async fn the_help_names_all_commands_and_exit_codes() {
           demo         Show on a real server how one tenant's burst does, or does not, reach the others
           dev          Run a server for development, with its data in a folder
           serve        Run the server
-          apply        Declare organisations, tiers, pools, tenants and workflows from files
+          apply        Declare organisations, tiers, pools, tenants, tools, budget classes and workflows from files
           run          Submit a run
           runs         List a tenant's runs, newest first
           get          Show a run with its steps, or its output
@@ -120,6 +120,8 @@ async fn the_help_names_all_commands_and_exit_codes() {
           tenant       List, look at, declare, suspend and change tenants
           workflow     List and show workflows, and check definitions
           pool         List, show and declare pools of worker slots
+          tool         List and show tools, with what all tenants together may call of each
+          class        List and show budget classes: what each of their tenants may call and spend
           key          Make, list and revoke API keys
           decisions    List the decision log, newest first: a tenant's, or the platform's own
           top          Watch tenants: slots, cap, share, waiting, p95, debt

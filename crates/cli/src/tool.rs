@@ -1,0 +1,102 @@
+//! `fairlane tool`: list and show the tools of the catalog.
+
+use clap::{Args, Subcommand};
+use fairlane_api::quota::{self, Rule};
+
+use crate::table::Table;
+use crate::target::Target;
+use crate::text;
+
+/// List and show tools, with what all tenants together may call of each
+#[derive(Debug, Args)]
+pub(crate) struct Tool {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List all tools
+    List,
+    /// Show one tool
+    Get { tool: String },
+}
+
+impl Tool {
+    pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
+        let (client, printer) = (target.client()?, target.printer());
+        match self.verb {
+            Verb::List => printer.data(&client.tools().await?, |tools| list(tools)),
+            Verb::Get { tool } => printer.data(&client.tool(&tool).await?, show),
+        }
+    }
+}
+
+fn list(tools: &[quota::Tool]) -> String {
+    let mut table = Table::new(&["TOOL", "LIMITS"]);
+    for tool in tools {
+        table.row([tool.name.clone(), rules(&tool.limits)]);
+    }
+    table.render()
+}
+
+fn show(tool: &quota::Tool) -> String {
+    let mut text = format!("{:<11} {}\n", "tool", tool.name);
+    for (at, rule) in tool.limits.iter().enumerate() {
+        let title = if at == 0 { "limits" } else { "" };
+        text.push_str(&format!("{title:<11} {}\n", self::rule(rule)));
+    }
+    if tool.limits.is_empty() {
+        text.push_str("limits      -\n");
+    }
+    text
+}
+
+/// All of them in one line, or a dash.
+pub(crate) fn rules(rules: &[Rule]) -> String {
+    let words: Vec<String> = rules.iter().map(rule).collect();
+    text::or_dash((!words.is_empty()).then(|| words.join(", ")))
+}
+
+fn rule(rule: &Rule) -> String {
+    match rule {
+        Rule::Window { units, every, time_zone } => {
+            format!("{units} per {} ({time_zone})", text::word(every))
+        }
+        Rule::Bucket { units, per, burst } => format!("{units} per {per}, {burst} at once"),
+        Rule::Concurrent { calls } => format!("{calls} under way"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn limits_are_read_as_they_are_said() {
+        let tools: Vec<quota::Tool> = serde_json::from_value(json!([
+            { "name": "bureau", "limits": [
+                { "window": { "units": 500, "every": "hour", "time_zone": "Europe/Berlin" } },
+                { "bucket": { "units": 100, "per": "1s", "burst": 20 } },
+                { "concurrent": { "calls": 10 } } ] },
+            { "name": "mail" }
+        ]))
+        .unwrap();
+        expect![[r"
+            TOOL    LIMITS
+            bureau  500 per hour (Europe/Berlin), 100 per 1s, 20 at once, 10 under way
+            mail    -
+        "]]
+        .assert_eq(&list(&tools));
+        expect![[r"
+            tool        bureau
+            limits      500 per hour (Europe/Berlin)
+                        100 per 1s, 20 at once
+                        10 under way
+        "]]
+        .assert_eq(&show(&tools[0]));
+    }
+}
