@@ -3,9 +3,10 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use fairlane_api::Timestamp;
+use fairlane_api::quota::Amount;
 use fairlane_api::view::Part;
 use fairlane_api::worker::Lease;
 use serde::de::DeserializeOwned;
@@ -18,7 +19,14 @@ pub struct Context(Arc<Shared>);
 struct Shared {
     lease: Lease,
     cancel: Cancel,
+    /// In nano-units; `COST_UNKNOWN` as long as the task has said nothing.
+    cost: AtomicU64,
 }
+
+const COST_UNKNOWN: u64 = u64::MAX;
+/// The most that the server takes: a thousand million units.
+const COST_MAX: u64 = 1_000_000_000_000_000_000;
+const NANO: u64 = 1_000_000_000;
 
 /// Tells one task that its work is not wanted any more.
 #[derive(Debug, Default)]
@@ -37,7 +45,8 @@ impl fmt::Debug for Context {
 
 impl Context {
     pub(super) fn new(lease: Lease) -> Self {
-        Self(Arc::new(Shared { lease, cancel: Cancel::default() }))
+        let cost = AtomicU64::new(COST_UNKNOWN);
+        Self(Arc::new(Shared { lease, cancel: Cancel::default(), cost }))
     }
 
     pub fn tenant(&self) -> &str {
@@ -109,6 +118,18 @@ impl Context {
         &self.0.lease
     }
 
+    /// Says what the attempt really cost, in nano-units of the platform's currency, however it ends. The last word
+    /// counts; without one the attempt cost what was held for it.
+    pub fn set_cost_nano(&self, nano: u64) {
+        self.0.cost.store(nano.min(COST_MAX), Ordering::SeqCst);
+    }
+
+    /// What the task has said that the attempt cost.
+    pub(super) fn cost(&self) -> Option<Amount> {
+        let nano = Some(self.0.cost.load(Ordering::SeqCst)).filter(|nano| *nano != COST_UNKNOWN)?;
+        Some(Amount(format!("{}.{:09}", nano / NANO, nano % NANO)))
+    }
+
     /// Ends when the work is not wanted any more: the run was cancelled or the attempt took too long.
     ///
     /// A task that never asks is dropped at its next `.await`. One that has asked is given the worker's
@@ -151,6 +172,18 @@ mod tests {
         assert!(context.cancel(), "it has asked");
         waiting.await.unwrap();
         context.cancelled().await;
+    }
+
+    #[test]
+    fn the_last_cost_that_a_task_says_counts() {
+        let context = Context::new(fixture::lease("a"));
+        assert_eq!(context.cost(), None);
+        for (nano, cost) in
+            [(u64::MAX, "1000000000.000000000"), (1_050_000_000, "1.050000000"), (0, "0.000000000")]
+        {
+            context.set_cost_nano(nano);
+            assert_eq!(context.cost(), Some(cost.into()));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fairlane_api::Json;
-use fairlane_api::worker::{Completed, Exchange, Exchanged, Lease, Report};
+use fairlane_api::worker::{Completed, Exchange, Exchanged, Failed, Lease, Report};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::sleep_until;
 
@@ -218,15 +218,15 @@ impl Session {
             Err(error) => (error.id(), Err(unfinished(error))),
         };
         let Some(lease) = self.leases.remove(&id) else { return };
-        self.running.remove(&lease);
+        let cost = self.running.remove(&lease).and_then(|running| running.context.cost());
         self.stopping.remove(&lease);
         self.ledger.finish(match result {
             Ok(output) => Report {
                 lease,
-                completed: Some(Completed { output: Some(output), cost: None }),
+                completed: Some(Completed { output: Some(output), cost }),
                 ..Report::default()
             },
-            Err(error) => Report::failed(lease, error.into_report()),
+            Err(error) => Report::failed(lease, Failed { cost, ..error.into_report() }),
         });
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use fairlane_api::Code;
 use fairlane_api::run::{RunDetail, RunStatus};
+use fairlane_client::Write;
 use fairlane_client::worker::{Context, Error, TaskError, Worker, class};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -227,5 +228,38 @@ steps:
     door.pass().await;
     let detail = harness.ended(&submitted.run).await;
     assert_eq!(detail.run.status, RunStatus::Failed);
+    worker.drain().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_task_says_that_it_cost_is_what_was_spent() {
+    let harness = Harness::start().await;
+    let class = serde_json::from_value(json!({ "budget": { "run": "0.10", "short": ["fail"] } }));
+    let class: fairlane_api::quota::BudgetClassSpec = class.unwrap();
+    harness.client.put_budget_class("basic", &class, Write::Apply).await.unwrap();
+    let tenant = json!({ "org": "org", "tier": "standard", "budget_class": "basic" });
+    let tenant = serde_json::from_value(tenant).unwrap();
+    harness.client.put_tenant(TENANT, &tenant, Write::Apply).await.unwrap();
+    let text = "workflow: one\nversion: 2\nsteps:\n  first: { task: work, cost: 0.06, with: { n: input.n }, \
+                retry: { attempts: 2, backoff: 1ms..1ms } }\n  \
+                second: { task: work, cost: 0.06, after: [first], with: { n: input.n } }\n";
+    harness.workflow("one", text).await;
+    // Two attempts and the second step are 0.02 + 0.02 + 0.06, if the task says so.
+    let worker = run(worker(&harness).task("work", |context: Context, input: Input| async move {
+        if input.n > 0 {
+            context.set_cost_nano(20_000_000);
+        }
+        match (context.step(), context.attempt()) {
+            ("first", 1) => Err(TaskError::retryable("bureau-away", "503")),
+            _ => Ok(input.n),
+        }
+    }));
+    assert_eq!(harness.output(&harness.submit(1).await).await, json!({ "second": 1 }));
+    let detail = harness.ended(&harness.submit(0).await).await;
+    let failure = detail.run.failure.as_ref().unwrap();
+    assert_eq!(
+        (failure.class.as_str(), failure.step.as_deref()),
+        ("budget-exhausted", Some("first"))
+    );
     worker.drain().await.unwrap();
 }
