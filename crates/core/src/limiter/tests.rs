@@ -1,3 +1,5 @@
+//! Quotas in virtual time: rules by themselves, tenants beside each other, and a provider that they share.
+
 use proptest::prelude::*;
 
 use super::*;
