@@ -7,6 +7,8 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use crate::Timestamp;
+
 /// Digits that a JSON number keeps whatever reads it.
 const DIGITS_MAX: usize = 15;
 
@@ -231,6 +233,88 @@ pub struct AccountSpec {
 pub struct RunBudget {
     /// What the run may spend in all.
     pub limit: Amount,
+}
+
+/// What a run may spend, and has spent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunMoney {
+    /// Absent: it has no budget of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Amount>,
+    /// Part of the limit that is kept back.
+    pub reserve: Amount,
+    /// What its attempts have cost so far.
+    pub posted: Amount,
+    /// Part of `posted` that nobody has confirmed: attempts whose worker fell silent or whose time was over.
+    pub uncertain: Amount,
+    /// Set aside for attempts that are under way. Only for a run that has not ended, read by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Amount>,
+    /// It is paused, since a step of it could not be paid for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short: Option<Short>,
+}
+
+/// A step that could not be paid for, and what can be done: raise the run's budget (`PUT .../runs/{run}/budget`), which
+/// lets it go on; resume it, which tries again; or cancel it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Short {
+    /// `escalate` or `pause`: who is to decide, the operator or the tenant.
+    pub rung: Rung,
+    pub need: Amount,
+    pub left: Amount,
+    pub since: Timestamp,
+}
+
+/// Accounts of a tenant or an organisation, in the periods that are under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Accounts {
+    pub accounts: Vec<Account>,
+}
+
+/// An account in one period.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Account {
+    /// `day` or `month`.
+    pub every: Every,
+    pub starts_at: Timestamp,
+    pub ends_at: Timestamp,
+    /// Absent: it is counted and bounds nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Amount>,
+    pub posted: Amount,
+    /// Part of `posted` that nobody has confirmed.
+    pub uncertain: Amount,
+    /// Set aside for attempts that are under way.
+    pub held: Amount,
+    pub topped_up: Amount,
+    pub forgiven: Amount,
+    /// How far `posted` and `held` are above `budget`, `topped_up` and `forgiven` together.
+    pub debt: Amount,
+    /// What may still be held; absent without a budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available: Option<Amount>,
+    /// What will be posted at the end of the period at the rate so far.
+    pub forecast: Amount,
+}
+
+/// How much of limits is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Limits {
+    pub limits: Vec<LimitUse>,
+}
+
+/// How much of one rule is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LimitUse {
+    pub tool: String,
+    /// Such as `hour@Europe/Berlin`, `bucket@1000000` (its period in microseconds) or `concurrent`.
+    pub rule: String,
+    pub used: u64,
+    pub of: u64,
+    /// When a window is new, or a full bucket has room for one more call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens_at: Option<Timestamp>,
 }
 
 fn default_time_zone() -> String {

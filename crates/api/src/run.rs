@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::quota::RunMoney;
 use crate::view::Step;
 use crate::{Json, Problem, Timestamp};
 
@@ -137,6 +138,9 @@ pub struct Run {
     /// The schedule that started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
+    /// Absent if it has no budget and has cost nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub money: Option<RunMoney>,
     /// Raised by each change that a client can see.
     pub revision: u64,
 }

@@ -2,7 +2,8 @@
 
 use fairlane_api::page::Page;
 use fairlane_api::quota::{
-    AccountSpec, BudgetClass, BudgetClassSpec, Every, RunBudget, Tool, ToolSpec,
+    Account, AccountSpec, Accounts, BudgetClass, BudgetClassSpec, Every, LimitUse, Limits,
+    RunBudget, Tool, ToolSpec,
 };
 use fairlane_api::resource::{Applied, Org, OrgSpec, Tenant, TenantSpec, Tier, TierSpec};
 use fairlane_api::run::Commanded;
@@ -116,6 +117,33 @@ impl Client {
 
     pub async fn tenants(&self) -> Result<Vec<Tenant>, Error> {
         self.list(&["v1", "tenants"]).await
+    }
+}
+
+/// How much is used, spent and left.
+impl Client {
+    /// A tenant's accounts of the day and the month that are under way.
+    pub async fn tenant_accounts(&self, tenant: &str) -> Result<Vec<Account>, Error> {
+        let read: Accounts = self.get(&["v1", "tenants", tenant, "budgets"]).await?;
+        Ok(read.accounts)
+    }
+
+    /// An organisation's account of the month that is under way.
+    pub async fn org_accounts(&self, org: &str) -> Result<Vec<Account>, Error> {
+        let read: Accounts = self.get(&["v1", "orgs", org, "budgets"]).await?;
+        Ok(read.accounts)
+    }
+
+    /// How much a tenant has used of its own quotas.
+    pub async fn tenant_limits(&self, tenant: &str) -> Result<Vec<LimitUse>, Error> {
+        let read: Limits = self.get(&["v1", "tenants", tenant, "limits"]).await?;
+        Ok(read.limits)
+    }
+
+    /// How much all tenants together have used of a tool's limits.
+    pub async fn tool_limits(&self, tool: &str) -> Result<Vec<LimitUse>, Error> {
+        let read: Limits = self.get(&["v1", "catalog", "tools", tool, "limits"]).await?;
+        Ok(read.limits)
     }
 }
 

@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use crate::calendar::Calendar;
 use crate::gate::Account;
-use crate::id::{ClassName, OrgId, PoolName, RunId, StepName, TenantId, TierName, WorkflowName};
+use crate::id::{
+    ClassName, OrgId, PoolName, RunId, StepName, TenantId, TierName, ToolName, WorkflowName,
+};
 use crate::money::Nano;
 use crate::row::{Owner, RunStatus};
 use crate::time::{Span, Time};
@@ -37,6 +39,9 @@ pub enum Rejection {
     },
     UnknownStep {
         step: StepName,
+    },
+    UnknownTool {
+        tool: ToolName,
     },
     UnknownClass {
         class: ClassName,

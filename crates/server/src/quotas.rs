@@ -1,8 +1,10 @@
 //! `/v1/catalog/tools`, `/v1/budget-classes` and accounts: declare, read, list, top up.
 //!
 //! - `check`: from the wire to the domain, with all mistakes at once.
+//! - `read`: how much is used, spent and left.
 
 mod check;
+mod read;
 
 use axum::Json as Answer;
 use axum::extract::{Path, State};
@@ -36,6 +38,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(get_class, put_class))
         .routes(routes!(put_tenant_account))
         .routes(routes!(put_org_account))
+        .merge(read::routes())
 }
 
 /// Declares a tool, with what all tenants together may call of it
@@ -242,7 +245,7 @@ fn rule_out(rule: &Rule) -> wire::Rule {
     }
 }
 
-const fn every_out(every: Calendar) -> wire::Every {
+pub(crate) const fn every_out(every: Calendar) -> wire::Every {
     match every {
         Calendar::Minute => wire::Every::Minute,
         Calendar::Hour => wire::Every::Hour,
@@ -251,7 +254,7 @@ const fn every_out(every: Calendar) -> wire::Every {
     }
 }
 
-const fn rung_out(rung: Rung) -> wire::Rung {
+pub(crate) const fn rung_out(rung: Rung) -> wire::Rung {
     match rung {
         Rung::SkipOptional => wire::Rung::SkipOptional,
         Rung::Escalate => wire::Rung::Escalate,
@@ -260,6 +263,6 @@ const fn rung_out(rung: Rung) -> wire::Rung {
     }
 }
 
-fn amount_out(amount: Nano) -> Amount {
+pub(crate) fn amount_out(amount: Nano) -> Amount {
     Amount(amount.to_string())
 }

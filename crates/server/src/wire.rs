@@ -284,12 +284,12 @@ fn gate(refusal: &Refusal) -> api::view::Waiting {
     waits
 }
 
-/// What a step needs whose tool is limited. Of a limit that all share it says how much is used, and not by whom.
+/// What a step needs whose tool is limited. Of a limit that all share it gives no numbers, as who asks is one tenant.
 fn limit(tool: &ToolName, holder: LimitHolder, used: &str) -> String {
     match holder {
         LimitHolder::Tenant => format!("room in the tenant's own quota of tool `{tool}`: {used}"),
         LimitHolder::Provider => {
-            format!("room in the limit of tool `{tool}` that all tenants share: {used}")
+            format!("its turn at the limit of tool `{tool}` that all tenants share")
         }
     }
 }
@@ -402,12 +402,11 @@ mod tests {
         );
         assert_eq!(
             limit(LimitHolder::Provider, "bucket@1000000", 20, 20),
-            "room in the limit of tool `bureau` that all tenants share: 20 of the 20 units that it \
-             gives at once are used"
+            "its turn at the limit of tool `bureau` that all tenants share"
         );
         assert_eq!(
             limit(LimitHolder::Provider, "concurrent", 10, 10),
-            "room in the limit of tool `bureau` that all tenants share: 10 of 10 calls are under way"
+            "its turn at the limit of tool `bureau` that all tenants share"
         );
     }
 

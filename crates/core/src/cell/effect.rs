@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::cell::input::{AskId, Configure, ReplyId, ScheduleKey};
 use crate::gate::{Account, Refusal};
 use crate::id::{
-    OrgId, PoolName, RunId, SignalName, StepName, TaskName, TenantId, TierName, WorkerName,
+    OrgId, PoolName, RunId, SignalName, StepName, TaskName, TenantId, TierName, ToolName,
+    WorkerName,
 };
 use crate::money::Nano;
 use crate::plan::{Expr, Workflow};
@@ -159,7 +160,20 @@ pub enum Response {
     Pools(Vec<PoolView>),
     Valve(ValveView),
     Accounts(Vec<AccountView>),
+    Limits(Vec<LimitView>),
     Rejected(Rejection),
+}
+
+/// How much of a rule is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitView {
+    pub tool: ToolName,
+    /// [`crate::quota::Rule::label`].
+    pub rule: Arc<str>,
+    pub used: u64,
+    pub of: u64,
+    /// When it is new, or has room for one more call.
+    pub opens: Option<Time>,
 }
 
 /// An account in the period that is under way.

@@ -52,6 +52,8 @@ impl Cell {
                 Response::Pools((0..self.pools.len()).map(|pool| self.pool_view(pool)).collect())
             }
             Query::Accounts(owner) => self.accounts(owner),
+            Query::Quotas(tenant) => self.quotas(tenant),
+            Query::Provider(tool) => self.provider(tool),
             Query::Valve => Response::Valve(self.queue.view(&self.directory.valve)),
         };
         turn.reply(reply, response);

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::calendar::Calendar;
-use crate::id::{KeyId, PoolName, RunId, SignalName, StepName, TenantId, WorkerName, WorkflowName};
+use crate::id::{
+    KeyId, PoolName, RunId, SignalName, StepName, TenantId, ToolName, WorkerName, WorkflowName,
+};
 use crate::money::Nano;
 use crate::plan::Workflow;
 use crate::pool::{Pool, Valve};
@@ -202,6 +204,10 @@ pub enum Query {
     Valve,
     /// The accounts of a tenant or an organisation, in the periods under way.
     Accounts(Owner),
+    /// How much a tenant has used of its own quotas.
+    Quotas(TenantId),
+    /// How much all tenants together have used of a provider's limits.
+    Provider(ToolName),
 }
 
 /// Names a schedule.

@@ -1,7 +1,10 @@
 //! Declarations of tools, budget classes and accounts.
 
 use crate::calendar::Window;
+use crate::gate::LimitHolder;
+use crate::id::{TenantId, ToolName};
 use crate::ledger::Key;
+use crate::limiter::{Caller, Reading};
 use crate::money::Nano;
 use crate::quota::{BudgetClass, PERIOD_MAX, QUOTAS_MAX, RULES_MAX, Rule, Tool, UNITS_MAX};
 use crate::reject::Rejection;
@@ -11,7 +14,7 @@ use crate::time::Span;
 
 use super::change::Change;
 use super::configure::{full, span, wide};
-use super::effect::{AccountView, Response};
+use super::effect::{AccountView, LimitView, Response};
 use super::input::SetAccount;
 use super::{Cell, Turn};
 
@@ -86,6 +89,43 @@ impl Cell {
             }
         };
         Response::Accounts(keys.into_iter().map(|key| self.account_view(key)).collect())
+    }
+
+    /// A tenant's own quotas only: what others have used of a provider is not for its eyes.
+    pub(crate) fn quotas(&self, id: &TenantId) -> Response {
+        let Some(tenant) = self.directory.tenants.find(id) else {
+            return Response::Rejected(Rejection::UnknownTenant { tenant: id.clone() });
+        };
+        let context = self.directory.tenants.get(tenant).context();
+        let class = self.directory.budget_class(context);
+        let quotas = class.into_iter().flat_map(|class| &class.quotas);
+        let views = quotas.flat_map(|(name, quota)| {
+            let tool = self.directory.tool_number(name).unwrap_or(u32::MAX);
+            let caller = Caller { tenant: tenant.0, tool, quota };
+            self.limit_views(name, &caller, LimitHolder::Tenant)
+        });
+        Response::Limits(views.collect())
+    }
+
+    pub(crate) fn provider(&self, name: &ToolName) -> Response {
+        if !self.directory.tools.contains_key(name) {
+            return Response::Rejected(Rejection::UnknownTool { tool: name.clone() });
+        }
+        let tool = self.directory.tool_number(name).unwrap_or(u32::MAX);
+        let caller = Caller { tenant: u32::MAX, tool, quota: &[] };
+        Response::Limits(self.limit_views(name, &caller, LimitHolder::Provider))
+    }
+
+    fn limit_views(&self, tool: &ToolName, caller: &Caller<'_>, of: LimitHolder) -> Vec<LimitView> {
+        let readings = self.limiter.reading(self.now, caller).into_iter();
+        let view = |reading: Reading| LimitView {
+            tool: tool.clone(),
+            rule: reading.rule,
+            used: reading.used,
+            of: reading.of,
+            opens: reading.opens,
+        };
+        readings.filter(|reading| reading.holder == of).map(view).collect()
     }
 
     fn account_view(&self, key: Key) -> AccountView {

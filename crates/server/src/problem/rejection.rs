@@ -42,6 +42,9 @@ impl From<Rejection> for Refused {
             Rejection::UnknownStep { step } => {
                 refused(Code::UnknownStep, format!("the workflow has no step `{step}`")).at("/from")
             }
+            Rejection::UnknownTool { tool } => {
+                refused(Code::UnknownTool, format!("no tool is named `{tool}`"))
+            }
             Rejection::UnknownClass { class } => {
                 refused(Code::UnknownBudgetClass, format!("no budget class is named `{class}`"))
                     .at("/budget_class")

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use fairlane_api::page::Page;
+use fairlane_api::quota as money;
 use fairlane_api::run::{self as wire, Run, RunDetail};
 use fairlane_api::view::{Phase as WirePhase, Step};
 use fairlane_api::{Code, Problem};
@@ -14,7 +15,7 @@ use fairlane_core::cell::effect::{Response as Reply, RunView};
 use fairlane_core::cell::input::{Input, Query};
 use fairlane_core::id::RunId;
 use fairlane_core::plan::Workflow;
-use fairlane_core::row::{Instance, Part, RunRow, RunStatus, StepRow, StepState};
+use fairlane_core::row::{Instance, Part, RunMoney, RunRow, RunStatus, StepRow, StepState};
 use fairlane_store::{RunFilter, RunQuery};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -27,6 +28,7 @@ use crate::auth::Scoped;
 use crate::body::Params;
 use crate::page::{after, limit};
 use crate::problem::Refused;
+use crate::quotas::{amount_out, rung_out};
 use crate::serve::{Shared, Surroundings};
 use crate::wire::{
     failure_out, lane, lane_out, name, part_out, status, status_out, step_out, timestamp,
@@ -177,6 +179,11 @@ fn live_detail(row: &RunRow, view: &RunView) -> RunDetail {
     if !view.status.is_ended() {
         run.ended_at = None;
     }
+    if let Some(money) = &mut run.money {
+        money.held = Some(amount_out(view.money.held));
+        money.posted = amount_out(view.money.posted);
+        money.uncertain = amount_out(view.money.uncertain);
+    }
     RunDetail { run, steps: view.steps.iter().map(step_out).collect() }
 }
 
@@ -249,6 +256,24 @@ pub(crate) fn run_out(row: &RunRow) -> Run {
         failure: row.failure.as_ref().map(failure_out),
         parent: row.parent.as_ref().map(|parent| parent.run.to_string()),
         schedule: row.schedule.as_ref().map(ToString::to_string),
+        money: money_out(&row.money),
         revision: row.revision,
     }
+}
+
+fn money_out(account: &RunMoney) -> Option<money::RunMoney> {
+    let is_there = *account != RunMoney::default();
+    is_there.then(|| money::RunMoney {
+        limit: account.limit.map(amount_out),
+        reserve: amount_out(account.reserve),
+        posted: amount_out(account.posted),
+        uncertain: amount_out(account.uncertain),
+        held: None,
+        short: account.halt.map(|halt| money::Short {
+            rung: rung_out(halt.rung),
+            need: amount_out(halt.need),
+            left: amount_out(halt.left),
+            since: timestamp(halt.since),
+        }),
+    })
 }

@@ -1,0 +1,130 @@
+//! How much of limits is used, and what accounts have spent, hold and have left.
+
+use axum::Json as Answer;
+use axum::extract::{Path, State};
+use fairlane_api::quota as wire;
+use fairlane_api::{Code, Problem};
+use fairlane_core::calendar::Calendar;
+use fairlane_core::cell::effect::{AccountView, LimitView, Response};
+use fairlane_core::cell::input::{Input, Query};
+use fairlane_core::gate::Account;
+use fairlane_core::row::Owner;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{amount_out, every_out};
+use crate::auth::{Operator, Scoped};
+use crate::problem::Refused;
+use crate::serve::{Shared, Surroundings};
+use crate::tenants::missing;
+use crate::wire::timestamp;
+
+pub(crate) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(get_tenant_accounts))
+        .routes(routes!(get_org_accounts))
+        .routes(routes!(get_tenant_limits))
+        .routes(routes!(get_tool_use))
+}
+
+/// Reads a tenant's accounts of the day and the month that are under way
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/budgets", tag = "tenants", params(("tenant" = String, Path)),
+    responses((status = 200, body = wire::Accounts), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn get_tenant_accounts(
+    State(shared): State<Shared>,
+    Scoped(scope): Scoped,
+) -> Result<Answer<wire::Accounts>, Refused> {
+    accounts(&shared, Owner::Tenant(scope.tenant().clone())).await
+}
+
+/// Reads an organisation's account of the month that is under way
+#[utoipa::path(
+    get, path = "/v1/orgs/{org}/budgets", tag = "tenants", params(("org" = String, Path)),
+    responses((status = 200, body = wire::Accounts), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn get_org_accounts(
+    State(shared): State<Shared>,
+    _: Operator,
+    Path(org): Path<String>,
+) -> Result<Answer<wire::Accounts>, Refused> {
+    let found = org.parse().ok().and_then(|id| shared.registry.org(&id));
+    let found = found.ok_or_else(|| missing(Code::UnknownOrg, "organisation", &org))?;
+    accounts(&shared, Owner::Org(found.id)).await
+}
+
+/// Reads how much a tenant has used of its own quotas
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/limits", tag = "tenants", params(("tenant" = String, Path)),
+    responses((status = 200, body = wire::Limits), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn get_tenant_limits(
+    State(shared): State<Shared>,
+    Scoped(scope): Scoped,
+) -> Result<Answer<wire::Limits>, Refused> {
+    limits(&shared, Query::Quotas(scope.tenant().clone())).await
+}
+
+/// Reads how much all tenants together have used of a tool's limits
+#[utoipa::path(
+    get, path = "/v1/catalog/tools/{tool}/limits", tag = "catalog", params(("tool" = String, Path)),
+    responses((status = 200, body = wire::Limits), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn get_tool_use(
+    State(shared): State<Shared>,
+    _: Operator,
+    Path(tool): Path<String>,
+) -> Result<Answer<wire::Limits>, Refused> {
+    let name = tool.parse().map_err(|_| missing(Code::UnknownTool, "tool", &tool))?;
+    limits(&shared, Query::Provider(name)).await
+}
+
+async fn accounts(shared: &Surroundings, owner: Owner) -> Result<Answer<wire::Accounts>, Refused> {
+    match shared.engine.ask(|reply| Input::Query(reply, Query::Accounts(owner))).await? {
+        Response::Accounts(views) => {
+            Ok(Answer(wire::Accounts { accounts: views.iter().map(account_out).collect() }))
+        }
+        other => Err(Refused::internal(&format!("a query was answered by {other:?}"))),
+    }
+}
+
+async fn limits(shared: &Surroundings, query: Query) -> Result<Answer<wire::Limits>, Refused> {
+    match shared.engine.ask(|reply| Input::Query(reply, query)).await? {
+        Response::Limits(views) => {
+            Ok(Answer(wire::Limits { limits: views.iter().map(limit_out).collect() }))
+        }
+        other => Err(Refused::internal(&format!("a query was answered by {other:?}"))),
+    }
+}
+
+fn account_out(view: &AccountView) -> wire::Account {
+    let every = match view.account {
+        Account::TenantDay => Calendar::Day,
+        Account::Run | Account::TenantMonth | Account::OrgMonth => Calendar::Month,
+    };
+    wire::Account {
+        every: every_out(every),
+        starts_at: timestamp(view.start),
+        ends_at: timestamp(view.end),
+        budget: view.budget.map(amount_out),
+        posted: amount_out(view.posted),
+        uncertain: amount_out(view.uncertain),
+        held: amount_out(view.held),
+        topped_up: amount_out(view.topped_up),
+        forgiven: amount_out(view.forgiven),
+        debt: amount_out(view.debt),
+        available: view.available.map(amount_out),
+        forecast: amount_out(view.forecast),
+    }
+}
+
+fn limit_out(view: &LimitView) -> wire::LimitUse {
+    wire::LimitUse {
+        tool: view.tool.to_string(),
+        rule: view.rule.to_string(),
+        used: view.used,
+        of: view.of,
+        opens_at: view.opens.map(timestamp),
+    }
+}
