@@ -275,6 +275,45 @@ async fn a_run_that_is_paused_for_money_goes_on_with_a_larger_budget() {
 }
 
 #[tokio::test]
+async fn a_step_waits_for_a_limit_and_says_whose_it_is() {
+    let own = json!({ "quotas": { "bureau": [{ "concurrent": { "calls": 1 } }] } });
+    let shared = json!({ "limits": [{ "window": { "units": 2, "every": "month" } }] });
+    let harness = start(own).await;
+    harness.operator.put("/v1/catalog/tools/bureau", shared).await.ok();
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        runs.push(submit(&harness).await.ok()["run"].as_str().unwrap().to_owned());
+    }
+    let worker = harness.worker("w");
+    let needs = async |run: &str| {
+        // It is tried when it could have a slot.
+        assert_eq!(worker.exchange(1, 0, json!([])).await["leases"], json!([]));
+        let path = format!("/v1/tenants/a/runs/{run}/explain");
+        let waits = harness.operator.get(&path).await.ok()["steps"][0]["waits"].clone();
+        assert_eq!(waits["gate"], "limit", "{waits}");
+        (waits["needs"].as_str().unwrap().to_owned(), waits["until"].is_string())
+    };
+    let lease = worker.lease().await;
+    let (words, opens) = needs(&runs[1]).await;
+    let own = "room in the tenant's own quota of tool `bureau`: 1 of 1 calls are under way";
+    assert_eq!((words.as_str(), opens), (own, false));
+    worker.complete(&lease, json!({})).await;
+    // Other steps pass: they call nothing.
+    let mut steps = Vec::new();
+    for _ in 0..2 {
+        let lease = worker.lease().await;
+        steps.push(lease["step"].as_str().unwrap().to_owned());
+        worker.complete(&lease, json!({})).await;
+    }
+    steps.sort();
+    assert_eq!(steps, ["first", "second"]);
+    worker.complete(&worker.lease().await, json!({})).await;
+    let (words, opens) = needs(&runs[2]).await;
+    let shared = "room in the limit of tool `bureau` that all tenants share: 2 of 2 units of the month in UTC are used";
+    assert_eq!((words.as_str(), opens), (shared, true));
+}
+
+#[tokio::test]
 async fn accounts_that_are_not_there_are_refused() {
     let harness = start(json!({ "budget": { "day": "1" } })).await;
     for (path, code) in [
