@@ -5,6 +5,7 @@
 
 mod apply;
 mod bench;
+mod budget;
 mod class;
 mod completions;
 mod decisions;
@@ -79,6 +80,8 @@ enum Command {
     Pool(pool::Pool),
     Tool(tool::Tool),
     Class(class::Class),
+    Budget(budget::Budget),
+    Limits(budget::Limits),
     Key(key::Key),
     Decisions(decisions::Decisions),
     Top(top::Top),
@@ -128,6 +131,8 @@ impl Command {
             Self::Workflow(command) => command.execute(target).await,
             Self::Tool(command) => command.execute(target).await,
             Self::Class(command) => command.execute(target).await,
+            Self::Budget(command) => command.execute(target).await,
+            Self::Limits(command) => command.execute(target).await,
             Self::Pool(command) => command.execute(target).await,
             Self::Key(command) => command.execute(target).await,
             Self::Decisions(command) => command.execute(target).await,

@@ -10,7 +10,7 @@
 //! # The provider's limit is a fair queue
 //!
 //! First come, first served on a shared limit would be the noisy neighbour by another door. So tenants that wait for one
-//! stand in a queue of their own (see [`queue`]), and are *called* in its order when units are free. A called tenant has
+//! stand in a queue of their own (module `queue`), and are *called* in its order when units are free. A called tenant has
 //! its units kept for a moment; a take by anybody else gets what is not kept, and queues up if others wait. A call that is
 //! not used is taken back.
 //!

@@ -8,6 +8,7 @@ use fairlane_api::{Code, Timestamp};
 use fairlane_core::cell::effect::{Phase, StepView, Waiting};
 use fairlane_core::gate::{Account, Gate, LimitHolder, Refusal};
 use fairlane_core::id::{StepName, ToolName};
+use fairlane_core::money::Nano;
 use fairlane_core::quota::Rung;
 use fairlane_core::reject::Rejection;
 use fairlane_core::row::{Failure, Halt, Lane, Part, RunStatus};
@@ -269,7 +270,7 @@ fn gate(refusal: &Refusal) -> api::view::Waiting {
         Refusal::Policy { policy } => format!("a change of policy `{policy}`"),
         Refusal::Budget { account, need, left, opens } => {
             waits.until = opens.map(timestamp);
-            format!("{need} of {}, which has {left} left", account_words(*account))
+            budget_words(*account, *need, *left)
         }
         Refusal::Limit { tool, holder, rule, used, of, opens } => {
             waits.until = opens.map(timestamp);
@@ -309,6 +310,17 @@ pub(crate) const fn account_words(account: Account) -> &'static str {
         Account::TenantDay => "the tenant's budget for the day",
         Account::TenantMonth => "the tenant's budget for the month",
         Account::OrgMonth => "the organisation's budget for the month",
+    }
+}
+
+/// What is missing in which account. Of one that others share it does not say how much there is.
+pub(crate) fn budget_words(account: Account, need: Nano, left: Nano) -> String {
+    let whose = account_words(account);
+    match account {
+        Account::OrgMonth => format!("{need} of {whose}, which has less left"),
+        Account::Run | Account::TenantDay | Account::TenantMonth => {
+            format!("{need} of {whose}, which has {left} left")
+        }
     }
 }
 
@@ -416,7 +428,7 @@ mod tests {
         let account = Account::OrgMonth;
         let refusal = Refusal::Budget { account, need, left, opens: None };
         let (needs, gate, until) = needs(refusal);
-        assert_eq!(needs, "0.15 of the organisation's budget for the month, which has 0.05 left");
+        assert_eq!(needs, "0.15 of the organisation's budget for the month, which has less left");
         assert_eq!((gate, until), (Some(api::view::Gate::Budget), Some(Timestamp(9))));
     }
 

@@ -9,7 +9,7 @@ use fairlane_core::row::{Owner, RunStatus};
 use fairlane_core::time::Time;
 
 use super::Refused;
-use crate::wire::{account_words, timestamp};
+use crate::wire::{budget_words, timestamp};
 
 impl From<Rejection> for Refused {
     #[expect(clippy::too_many_lines, reason = "a flat match, one case per rejection")]
@@ -147,15 +147,15 @@ fn with_units(mut facts: serde_json::Value) -> serde_json::Value {
 }
 
 fn exhausted(account: Account, need: Nano, left: Nano, opens: Option<Time>) -> Refused {
-    let whose = account_words(account);
+    let words = budget_words(account, need, left);
     let until = opens.map(|opens| format!(", until {}", timestamp(opens)));
     let until = until.unwrap_or_default();
     Refused::new(Code::BudgetExhausted)
-        .detail(format!("the run needs {need} at least, and {whose} has {left} left{until}"))
+        .detail(format!("the run needs at least {words}{until}"))
         .facts(&serde_json::json!({
             "account": account,
             "need": need.to_string(),
-            "left": left.to_string(),
+            "left": (account != Account::OrgMonth).then(|| left.to_string()),
             "opens": opens.map(timestamp),
         }))
 }

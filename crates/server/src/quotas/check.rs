@@ -108,8 +108,9 @@ impl Check {
         let run = optional("/budget/run", &given.run);
         let day = optional("/budget/day", &given.day);
         let month = optional("/budget/month", &given.month);
+        let is_read = self.0.is_empty();
         let reserve = self.amount("/budget/reserve", &given.reserve);
-        if let Some(run) = run.filter(|run| reserve > *run) {
+        if let Some(run) = run.filter(|run| is_read && reserve > *run) {
             self.0.push(
                 Refused::new(Code::OutOfRange)
                     .detail(format!("the value is {reserve}"))

@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 
+use fairlane_server::StoreKind;
+use tokio::task::JoinSet;
+
 use crate::harness::{Harness, Reply};
 
 /// Two steps in a row that cost something.
@@ -309,7 +312,7 @@ async fn a_step_waits_for_a_limit_and_says_whose_it_is() {
     assert_eq!(steps, ["first", "second"]);
     worker.complete(&worker.lease().await, json!({})).await;
     let (words, opens) = needs(&runs[2]).await;
-    let shared = "room in the limit of tool `bureau` that all tenants share: 2 of 2 units of the month in UTC are used";
+    let shared = "its turn at the limit of tool `bureau` that all tenants share";
     assert_eq!((words.as_str(), opens), (shared, true));
 }
 
@@ -351,4 +354,105 @@ async fn a_cost_that_is_no_amount_is_refused_at_its_place() {
         let reply = worker.try_exchange(0, 0, json!([report])).await;
         assert_eq!((reply.refusal().0, reply.refusal().2), (422, pointer.to_owned()));
     }
+}
+
+#[tokio::test]
+async fn a_wrong_budget_of_a_run_is_one_mistake_beside_a_reserve() {
+    let harness = Harness::start().await;
+    let body = json!({ "budget": { "run": "-1", "reserve": "0.05" } });
+    let reply = harness.operator.put("/v1/budget-classes/x", body).await;
+    assert_eq!(reply.refusal(), (422, "out-of-range".into(), "/budget/run".into()));
+    assert!(reply.problem().get("mistakes").is_none());
+}
+
+#[tokio::test]
+async fn a_thousand_steps_at_once_against_money_for_fifty_start_exactly_fifty() {
+    const ONE: &str = "
+workflow: one
+version: 1
+steps:
+  call:
+    task: call
+    cost: 0.03
+";
+    let harness = Harness::start_on(StoreKind::Sqlite).await;
+    harness.declare().await;
+    let operator = &harness.operator;
+    let class = json!({ "budget": { "month": "1.50" } });
+    operator.put("/v1/budget-classes/basic", class).await.ok();
+    operator.put("/v1/tiers/standard", json!({ "weight": 1, "cap": 1000 })).await.ok();
+    let tenant = json!({ "org": "org", "tier": "standard", "budget_class": "basic" });
+    operator.put("/v1/tenants/a", tenant).await.ok();
+    operator.put("/v1/platform/pools/main", json!({ "slots": 1000 })).await.ok();
+    harness.workflow("one", ONE).await;
+    for _ in 0..10 {
+        let runs: Vec<Value> =
+            (0..100).map(|_| json!({ "workflow": "one", "input": {} })).collect();
+        operator.post("/v1/tenants/a/runs:batch", json!({ "runs": runs })).await.ok();
+    }
+    let mut asks = JoinSet::new();
+    for at in 0..100 {
+        let worker = harness.worker(&format!("w{at}"));
+        asks.spawn(async move {
+            let answer = worker.exchange(10, 0, json!([])).await;
+            (worker, answer["leases"].as_array().unwrap().clone())
+        });
+    }
+    let answers = asks.join_all().await;
+    assert_eq!(answers.iter().map(|(_, leases)| leases.len()).sum::<usize>(), 50);
+    let accounts = harness.operator.get("/v1/tenants/a/budgets").await.ok();
+    let month = &accounts["accounts"][1];
+    assert_eq!(month["every"], "month");
+    assert_eq!((&month["held"], &month["available"]), (&json!("1.50"), &json!("0.00")));
+
+    // One of them cost less than was held: there is money for one more.
+    let (holder, leases) = answers.iter().find(|(_, leases)| !leases.is_empty()).unwrap();
+    let completed = json!({ "output": {}, "cost": "0.00" });
+    let done = json!([{ "lease": leases[0]["lease"], "completed": completed }]);
+    let answer = holder.exchange(10, 0, done).await;
+    assert_eq!(answer["leases"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_used_spent_and_left_can_be_read() {
+    let own = json!({
+        "quotas": { "bureau": [{ "window": { "units": 9, "every": "month" } }] },
+        "budget": { "month": "1.00", "run": "0.50" },
+    });
+    let harness = start(own).await;
+    let shared = json!({ "limits": [{ "concurrent": { "calls": 5 } }] });
+    harness.operator.put("/v1/catalog/tools/bureau", shared).await.ok();
+    let run = submit(&harness).await.ok()["run"].as_str().unwrap().to_owned();
+    let worker = harness.worker("w");
+    let lease = worker.lease().await;
+
+    let limits = harness.operator.get("/v1/tenants/a/limits").await.ok();
+    let limit = &limits["limits"][0];
+    assert_eq!(
+        (&limit["rule"], &limit["used"], &limit["of"]),
+        (&json!("month@UTC"), &json!(1), &json!(9))
+    );
+    assert_eq!(limits["limits"].as_array().unwrap().len(), 1, "the provider's is not shown");
+    let limits = harness.operator.get("/v1/catalog/tools/bureau/limits").await.ok();
+    assert_eq!((&limits["limits"][0]["used"], &limits["limits"][0]["of"]), (&json!(1), &json!(5)));
+
+    let money = harness.operator.get(&format!("/v1/tenants/a/runs/{run}/explain")).await.ok();
+    assert_eq!(
+        money["run"]["money"],
+        json!({
+            "limit": "0.50", "reserve": "0.00", "posted": "0.00", "uncertain": "0.00", "held": "0.05",
+        })
+    );
+    let completed = json!({ "output": {}, "cost": "0.04" });
+    worker.exchange(0, 0, json!([{ "lease": lease["lease"], "completed": completed }])).await;
+    let accounts = harness.operator.get("/v1/tenants/a/budgets").await.ok();
+    let [day, month] = [0, 1].map(|at| accounts["accounts"][at].clone());
+    assert_eq!((&day["posted"], day.get("budget")), (&json!("0.04"), None));
+    assert_eq!((&month["posted"], &month["available"]), (&json!("0.04"), &json!("0.96")));
+    let org = harness.operator.get("/v1/orgs/org/budgets").await.ok();
+    assert_eq!(org["accounts"][0]["posted"], "0.04");
+    let run = harness.operator.get(&format!("/v1/tenants/a/runs/{run}")).await.ok();
+    assert_eq!(run["run"]["money"]["posted"], "0.04", "{run}");
+    assert_eq!(harness.operator.get("/v1/orgs/nil/budgets").await.refusal().0, 404);
+    assert_eq!(harness.operator.get("/v1/catalog/tools/nil/limits").await.refusal().0, 404);
 }

@@ -1,0 +1,172 @@
+//! `fairlane budget` and `fairlane limits`: what is spent, held and left, what is used, and how it is changed.
+
+use clap::{Args, Subcommand, ValueEnum};
+use fairlane_api::quota::{Account, AccountSpec, Amount, Every, LimitUse, RunBudget};
+
+use crate::table::Table;
+use crate::target::{OneRun, Target};
+use crate::text;
+
+/// Show and change budgets: what is spent, held and left
+#[derive(Debug, Args)]
+pub(crate) struct Budget {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show the accounts of a tenant, or of an organisation
+    Get(Whose),
+    /// Set what an account has on top of its budget, and what of its debt is let off, until its period ends
+    Set {
+        #[command(flatten)]
+        whose: Whose,
+        /// The account: organisations have one for the month
+        #[arg(long, default_value = "month")]
+        every: Period,
+        /// On top of the budget, in all
+        #[arg(long, value_name = "AMOUNT", default_value = "0")]
+        topped_up: String,
+        /// Debt that is let off, in all
+        #[arg(long, value_name = "AMOUNT", default_value = "0")]
+        forgiven: String,
+    },
+    /// Set what a run may spend in all; it goes on if that is what it waits for
+    Run {
+        #[command(flatten)]
+        run: OneRun,
+        /// Such as 0.75
+        #[arg(long, value_name = "AMOUNT")]
+        limit: String,
+    },
+}
+
+/// Show how much of limits is used: a tenant's own, or those of a tool that all tenants share
+#[derive(Debug, Args)]
+pub(crate) struct Limits {
+    /// The tenant
+    #[arg(long, env = "FAIRLANE_TENANT", required_unless_present = "tool")]
+    tenant: Option<String>,
+    /// The tool
+    #[arg(long)]
+    tool: Option<String>,
+}
+
+/// A tenant or an organisation.
+#[derive(Debug, Args)]
+struct Whose {
+    /// The tenant
+    #[arg(long, env = "FAIRLANE_TENANT", required_unless_present = "org")]
+    tenant: Option<String>,
+    /// The organisation
+    #[arg(long)]
+    org: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Period {
+    Day,
+    Month,
+}
+
+impl Budget {
+    pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
+        let (client, printer) = (target.client()?, target.printer());
+        match self.verb {
+            Verb::Get(whose) => {
+                let accounts = match &whose.org {
+                    Some(org) => client.org_accounts(org).await?,
+                    None => client.tenant_accounts(whose.tenant()).await?,
+                };
+                printer.data(&accounts, |accounts| list(accounts))
+            }
+            Verb::Set { whose, every, topped_up, forgiven } => {
+                let spec = AccountSpec { topped_up: Amount(topped_up), forgiven: Amount(forgiven) };
+                let applied = match &whose.org {
+                    Some(org) => client.put_org_account(org, &spec).await?,
+                    None => client.put_tenant_account(whose.tenant(), every.into(), &spec).await?,
+                };
+                printer.data(&applied, |applied| {
+                    let word = if applied.changed { "changed" } else { "unchanged" };
+                    format!("budget {word}\n")
+                })
+            }
+            Verb::Run { run: OneRun { run, of }, limit } => {
+                let budget = RunBudget { limit: Amount(limit) };
+                let done = client.put_run_budget(of.tenant()?, &run, &budget).await?;
+                printer.data(&done, |done| {
+                    format!("run {} is {}\n", done.run, text::word(&done.status))
+                })
+            }
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
+        let (client, printer) = (target.client()?, target.printer());
+        let limits = match &self.tool {
+            Some(tool) => client.tool_limits(tool).await?,
+            None => client.tenant_limits(self.tenant.as_deref().unwrap_or_default()).await?,
+        };
+        printer.data(&limits, |limits| used(limits))
+    }
+}
+
+impl Whose {
+    fn tenant(&self) -> &str {
+        self.tenant.as_deref().unwrap_or_default()
+    }
+}
+
+impl From<Period> for Every {
+    fn from(period: Period) -> Self {
+        match period {
+            Period::Day => Self::Day,
+            Period::Month => Self::Month,
+        }
+    }
+}
+
+fn list(accounts: &[Account]) -> String {
+    let mut table = Table::new(&[
+        "ACCOUNT",
+        ">BUDGET",
+        ">POSTED",
+        ">UNCERTAIN",
+        ">HELD",
+        ">AVAILABLE",
+        ">DEBT",
+        ">FORECAST",
+        "UNTIL",
+    ]);
+    for account in accounts {
+        table.row([
+            text::word(&account.every),
+            text::or_dash(account.budget.as_ref()),
+            account.posted.to_string(),
+            account.uncertain.to_string(),
+            account.held.to_string(),
+            text::or_dash(account.available.as_ref()),
+            account.debt.to_string(),
+            account.forecast.to_string(),
+            text::time(account.ends_at),
+        ]);
+    }
+    table.render()
+}
+
+fn used(limits: &[LimitUse]) -> String {
+    let mut table = Table::new(&["TOOL", "LIMIT", ">USED", ">OF", "OPENS"]);
+    for limit in limits {
+        table.row([
+            limit.tool.clone(),
+            limit.rule.clone(),
+            limit.used.to_string(),
+            limit.of.to_string(),
+            text::or_dash(limit.opens_at.map(text::time)),
+        ]);
+    }
+    table.render()
+}
