@@ -1,24 +1,59 @@
-//! Quotas of tools: what a tenant may call, and what all tenants together may call of a provider.
+//! Quotas of tools: what a tenant may call, what all tenants together may call, and who is next where that is too
+//! little.
 //!
-//! One take is all or nothing over all rules of both levels. A rule is a *window* of the calendar, a *bucket* or a number
-//! of calls under way. A bucket is the generic cell rate algorithm (ITU-T I.371, ATM Forum TM 4.0): it remembers one time,
-//! at which it is full again. That time is kept in microseconds times the rule's units, so that no rate drifts.
+//! One take is all or nothing over all rules of both levels, and over the number of units. It is made when a step is
+//! about to be dispatched, and it never waits: a refusal names the rule, when it opens, and the key under which the
+//! caller is woken. Who waits holds nothing (P6). The limiter knows tenants, organisations and tools as numbers, and no
+//! steps; time comes in with each call and never falls.
 //!
-//! Who is blocked waits under a wake key, one for each tenant and tool, and holds nothing. The key is woken when trying
-//! again may help: a window turned, a bucket dripped, a call ended, or a rule was changed.
+//! # The rules
 //!
-//! # The provider's limit is a fair queue
+//! - **Window**: so many units in each window of the calendar ([`Window`](crate::calendar::Window)). One count, that of
+//!   the window under way, is kept. A take is counted in the window in which it is made; units that come back go to
+//!   that window only.
+//! - **Bucket**: the generic cell rate algorithm, in its virtual scheduling form (ITU-T I.371; ATM Forum TM 4.0, 4.4.2), in
+//!   exact integers: at most `burst + L / T` units in any interval of length `L`, with `T` the time of one unit.
+//! - **Concurrent**: so many calls under way at once, of whatever size. Calls are counted whether a rule bounds them or
+//!   not, so that a new rule finds those under way.
 //!
-//! First come, first served on a shared limit would be the noisy neighbour by another door. So tenants that wait for one
-//! stand in a queue of their own (module `queue`), and are *called* in its order when units are free. A called tenant has
-//! its units kept for a moment; a take by anybody else gets what is not kept, and queues up if others wait. A call that is
-//! not used is taken back.
+//! Rules with the same [`Rule::label`] share a count, in one list of rules (the smaller numbers hold) and through changes
+//! of it.
 //!
-//! # Bounds and cost
+//! # Who is next at the provider's limit
 //!
-//! No rule is ever exceeded: what is kept for those who were called counts as used. A tenant that was called and cannot come
-//! (it has no slot) holds the queue up for [`CALL_TTL`] at most. Operations are O(rules + log n) in the tenants that wait.
-//! Counts of tenants are forgotten when their windows are over.
+//! While nobody waits for a tool's provider, whoever asks is served. Where it has no room, tenants stand in a *line*: a
+//! start-time fair queue (Goyal, Vin, Cheng 1996) of organisations and, in each, of its tenants. A tenant's start
+//! tag `S` is its units over its weight; the smallest is next; virtual time `V` is the tag last served; who comes, or comes
+//! back, starts at `max(S, V)`: having been away has earned nothing (P3). It is the rule by which slots are given, without
+//! what slots need (caps, bursts, service that goes on), so it has a small tree of its own.
+//!
+//! Units that become free are *called* out to the tenant that is next: what its refused take asked for is kept for it,
+//! it is charged, and its key is woken. Its next take uses the call. If that does not come within a second (it found no
+//! slot, or nothing is left to do) the call goes to the next, and is not charged. A take of somebody who was not called
+//! passes at once if it is next and there is room beside what is kept for others; otherwise it waits in the line.
+//!
+//! A window gives many units at once, so that who is served soonest could take them all before others are back. Therefore
+//! nobody passes a tenant that was called and has not answered for 10 ms, or that was served 1 ms ago and is ahead of it in
+//! the line: as a rule the next step of that tenant is tried in the same turn. Free units wait no longer than that.
+//!
+//! *Bound.* For tenants that wait throughout (each take that passes is followed within 1 ms by one that is refused or passes),
+//! as for any start-time fair queue, `|U_i/w_i - U_j/w_j| <= u_i/w_i + u_j/w_j` with `U` the units that they got, `w` their
+//! weights and `u` the largest take; and the same between organisations. A tenant that comes less often gets what it asks
+//! for when its turn is, and nothing for the time in which it did not ask.
+//!
+//! # Waking
+//!
+//! At most 64 keys at once. When windows turn the next batch is due 10 ms later; what a call that is over or a changed rule
+//! lets through does not wait for that.
+//!
+//! # Cost
+//!
+//! `r <= 8` rules, `n` tenants that wait for the tool or have counts: every operation is O(r^2 + log n), amortised over
+//! what is forgotten; a changed weight or quota looks at each tool that has a line. Memory is O(1) for each count of a window
+//! under way (or of a bucket that is not full), each call under way and each waiting tenant; of a registered tenant only
+//! its weight and its organisation are known.
+
+#![warn(clippy::float_arithmetic)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,471 +61,469 @@ use std::sync::Arc;
 use crate::gate::LimitHolder;
 use crate::quota::Rule;
 use crate::row::Used;
-use crate::time::{Span, Time};
+use crate::time::Time;
 
+mod bucket;
 mod count;
-mod queue;
+mod level;
+mod line;
+mod rule;
+mod tool;
+mod waits;
 
 #[cfg(test)]
 mod tests;
 
-use count::Count;
-use queue::Queue;
+use count::{Kept, Mark, Short, Stand, Use};
+use line::Member;
+use rule::distinct;
+use tool::{Tool, Turn};
+use waits::{WAKES_MAX, Waits, spot_of, wake_key};
 
-/// How long units are kept for a tenant that was called.
-pub const CALL_TTL: Span = Span::from_millis(100);
+/// A tenant or an organisation that was never declared has this weight.
+const WEIGHT_UNKNOWN: u32 = 1;
+/// Counts that may be over are looked at two for each that may be new, so that those that are over do not gather.
+const SWEPT_BY_TAKE: usize = 2;
 
-/// Keys that may be woken in one moment, and how long the next ones wait for theirs.
-const WAKES_MAX: usize = 64;
-const PACE: Span = Span::from_millis(10);
-
-/// Wake keys of limits: others have other upper bits.
-const WAKE: u64 = 1 << 62;
-
-/// The limits of one cell. Tenants, organisations and tools are known by their places.
+/// The limits of all tools.
 #[derive(Debug, Default)]
 pub struct Limiter {
-    providers: BTreeMap<u32, Provider>,
-    weights: BTreeMap<u32, (u32, u32)>,
+    /// The latest moment that came in.
+    now: Time,
+    takes: u64,
+    tools: BTreeMap<u32, Tool>,
     orgs: BTreeMap<u32, u32>,
-    /// By tenant and tool.
-    quotas: BTreeMap<(u32, u32), Vec<Count>>,
-    /// When a tenant's counts may be forgotten.
-    over: BTreeSet<(Time, (u32, u32))>,
-    /// Tenants that their own quota blocks, by wake key: until when.
-    blocked: BTreeMap<u64, Time>,
-    due: BTreeSet<(Time, u64)>,
-    freed: BTreeSet<u64>,
-    /// Providers whose queue is to be looked at: now, and then.
-    stirred: BTreeSet<u32>,
-    stirs: BTreeSet<(Time, u32)>,
+    tenants: BTreeMap<u32, (u32, u32)>,
+    waits: Waits,
+    /// Tools with a line, by when it is to be looked at.
+    agenda: BTreeSet<(Time, u32)>,
+    /// Tools with a line.
+    lines: BTreeSet<u32>,
     changed: BTreeSet<(u32, Option<u32>, Arc<str>)>,
-    paced: Time,
+    /// Tenants' counts by tool and tenant, and when they may be over.
+    over: BTreeSet<(Time, u32, u32)>,
 }
 
-#[derive(Debug, Default)]
-struct Provider {
-    rules: Vec<Rule>,
-    counts: Vec<Count>,
-    queue: Queue,
-}
-
-/// Who calls which tool, and the tenant's own quota for it.
+/// Who calls what.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'a> {
     pub tenant: u32,
     pub tool: u32,
+    /// The tenant's own rules for the tool. They come with each call, so that nothing is kept for each tenant.
     pub quota: &'a [Rule],
 }
 
-/// What one take has taken, so that it can be given back to the same windows.
+/// What a call took. It ends with exactly one [`Limiter::finish`] or [`Limiter::give_back`].
 #[derive(Clone, Debug)]
 pub struct Taken {
     tenant: u32,
     tool: u32,
     units: u64,
-    /// Whose rule it was, and the beginning of its window.
-    marks: Vec<(LimitHolder, Rule, Time)>,
+    /// Counts of the tenant, then of the provider.
+    own: Vec<Mark>,
+    all: Vec<Mark>,
 }
 
-/// Why a take was refused.
+/// Why a call may not be made now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocked {
     pub holder: LimitHolder,
-    /// [`Rule::label`].
+    /// [`Rule::label`] of the rule that is in the way longest.
     pub rule: Arc<str>,
     pub used: u64,
+    /// If it is less than the units asked for, the take will not pass until the rule changes.
     pub of: u64,
-    /// When there is room again, if that is known.
+    /// `None`: nobody knows, or others come first.
     pub opens: Option<Time>,
     pub wake: u64,
 }
 
-/// How much of a rule is used.
+/// A count that is to be stored: tool, tenant (`None`: the provider's), label.
+pub type Changed = (u32, Option<u32>, Arc<str>, Used);
+
+/// How one rule stands for a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
     pub holder: LimitHolder,
     pub rule: Arc<str>,
     pub used: u64,
     pub of: u64,
-    /// When it is new again, or has room for one more.
-    pub opens: Option<Time>,
+    /// When the window ends or the bucket is full.
+    pub resets: Option<Time>,
 }
 
 impl Limiter {
-    /// Sets the provider's rules. Counts of rules that only change their number stay; who waits may try again.
-    pub fn set_tool(&mut self, _now: Time, tool: u32, rules: &[Rule]) {
-        let provider = self.providers.entry(tool).or_default();
-        provider.rules = rules.to_vec();
-        let labels: BTreeSet<String> = rules.iter().map(Rule::label).collect();
-        provider.counts.retain(|count| labels.contains(&*count.label));
-        self.stirred.insert(tool);
+    /// The provider's rules, new or changed. Counts of the same label stay; those in the line are called as far as the
+    /// new rules let them.
+    pub fn set_tool(&mut self, now: Time, tool: u32, rules: &[Rule]) {
+        self.see(now);
+        let state = self.tools.entry(tool).or_default();
+        state.rules = distinct(rules).collect();
+        for tenant in std::mem::take(&mut state.stuck) {
+            self.waits.rouse((tenant, tool));
+        }
+        self.plan(tool);
     }
 
     pub fn set_org(&mut self, org: u32, weight: u32) {
-        self.orgs.insert(org, weight);
+        if self.orgs.insert(org, weight) == Some(weight) {
+            return;
+        }
+        for tool in &self.lines {
+            self.tools.get_mut(tool).expect("a tool with a line").line.set_org(org, weight);
+        }
     }
 
     pub fn set_tenant(&mut self, tenant: u32, org: u32, weight: u32) {
-        self.weights.insert(tenant, (org, weight));
+        if self.tenants.insert(tenant, (org, weight)) == Some((org, weight)) {
+            return;
+        }
+        let member = self.member(tenant);
+        for tool in self.lines.clone() {
+            self.tool_mut(tool).line.set_member(tenant, member);
+            self.plan(tool);
+        }
     }
 
-    /// The tenant's own quotas have changed: what they block may try again.
-    pub fn retry_all(&mut self, tenant: u32) {
-        let keys =
-            self.blocked.keys().filter(|key| **key & u64::from(u32::MAX) == u64::from(tenant));
-        self.freed.extend(keys.copied());
-    }
-
-    /// Takes the units of all rules, or of none.
+    /// Takes so many units of all rules of both levels, or of none.
     pub fn take(&mut self, now: Time, caller: &Caller<'_>, units: u64) -> Result<Taken, Blocked> {
-        if let Some(blocked) = self.own_block(now, caller, units) {
-            let until = blocked.opens.unwrap_or(Time::MAX);
-            self.block(blocked.wake, until);
-            return Err(blocked);
+        self.see(now);
+        self.sweep(SWEPT_BY_TAKE);
+        self.tools.entry(caller.tool).or_default();
+        if let Some(short) = self.own_short(self.now, caller, units) {
+            self.wait_for_own(caller, &short);
+            return Err(blocked(LimitHolder::Tenant, caller, short));
         }
-        if let Some(blocked) = self.provider_block(now, caller, units) {
-            let flow = self.flow(caller.tenant);
-            let provider = self.providers.entry(caller.tool).or_default();
-            provider.queue.join(flow, units);
-            self.stirred.insert(caller.tool);
-            return Err(blocked);
+        let passed = self.pass_provider(caller, units);
+        self.plan(caller.tool);
+        match passed {
+            Ok(()) => Ok(self.count(caller, units)),
+            Err(short) => Err(blocked(LimitHolder::Provider, caller, short)),
         }
-        let flow = self.flow(caller.tenant);
-        if let Some(provider) = self.providers.get_mut(&caller.tool) {
-            let was_called = provider.queue.is_called(flow.tenant);
-            provider.queue.served(flow, units);
-            if was_called {
-                self.stirred.insert(caller.tool);
-            }
-        }
-        Ok(self.add(now, caller, units))
     }
 
-    /// What would refuse a take now, if anything.
+    /// What would refuse a take now, if anything. Takes nothing, and waits for nothing.
     pub fn would_block(&self, now: Time, caller: &Caller<'_>, units: u64) -> Option<Blocked> {
-        self.own_block(now, caller, units).or_else(|| self.provider_block(now, caller, units))
+        let now = self.now.max(now);
+        if let Some(short) = self.own_short(now, caller, units) {
+            return Some(blocked(LimitHolder::Tenant, caller, short));
+        }
+        let state = self.tools.get(&caller.tool)?;
+        let others = || state.has_others_first(caller.tenant).then(|| state.others_first(now));
+        let short = state.short(now, caller.tenant, units).or_else(others)?;
+        Some(blocked(LimitHolder::Provider, caller, short))
     }
 
-    /// The call never left: its units return to the windows that they were taken from, if those are not over.
+    /// The call never left: its units return to the window that they were taken from, if it still is under way.
     pub fn give_back(&mut self, taken: &Taken) {
-        let flow = self.flow(taken.tenant);
-        if let Some(provider) = self.providers.get_mut(&taken.tool) {
-            provider.queue.refund(flow, taken.units);
-        }
-        for (holder, rule, start) in &taken.marks {
-            let Some(count) = self.count_mut(taken, *holder, rule) else { continue };
-            count.give_back(rule, taken.units, *start);
-            let label = count.label.clone();
-            self.note_change(taken.tool, taken.tenant, *holder, label);
-        }
-        self.stir(taken);
-    }
-
-    /// The call is over: it is under way no more.
-    pub fn finish(&mut self, taken: &Taken) {
-        let mut is_freed = false;
-        for (holder, rule, _) in &taken.marks {
-            if let Some(count) = self.count_mut(taken, *holder, rule) {
-                is_freed |= count.finish();
-            }
-        }
-        if is_freed {
-            self.stir(taken);
-        }
-    }
-
-    /// A call that is under way since before a restart. Windows and buckets have counted it already.
-    pub fn resume(&mut self, _now: Time, caller: &Caller<'_>) -> Taken {
-        let mut taken =
-            Taken { tenant: caller.tenant, tool: caller.tool, units: 1, marks: Vec::new() };
-        let provider = self.providers.get(&caller.tool).map(|provider| provider.rules.clone());
-        let own = caller.quota.iter().map(|rule| (LimitHolder::Tenant, rule));
-        let shared = provider.iter().flatten().map(|rule| (LimitHolder::Provider, rule));
-        for (holder, rule) in own.chain(shared).filter(|(_, rule)| is_concurrent(rule)) {
-            let count = find(self.counts_mut(caller.tenant, caller.tool, holder), rule);
-            count.begin();
-            taken.marks.push((holder, rule.clone(), Time::default()));
-        }
-        taken
-    }
-
-    /// A stored count.
-    pub fn restore(&mut self, tool: u32, tenant: Option<u32>, label: &str, used: Used) {
-        let counts = match tenant {
-            Some(tenant) => self.counts_mut(tenant, tool, LimitHolder::Tenant),
-            None => self.counts_mut(0, tool, LimitHolder::Provider),
-        };
-        counts.retain(|count| &*count.label != label);
-        counts.push(Count::restored(label, used));
-    }
-
-    /// Counts to store: each one that has changed since the last call, in order.
-    pub fn take_changes(&mut self) -> Vec<(u32, Option<u32>, Arc<str>, Used)> {
-        let changed = std::mem::take(&mut self.changed);
-        let mut changes = Vec::with_capacity(changed.len());
-        for (tool, tenant, label) in changed {
-            let counts = match tenant {
-                Some(tenant) => self.quotas.get(&(tenant, tool)),
-                None => self.providers.get(&tool).map(|provider| &provider.counts),
+        self.end_call(taken);
+        let Taken { tenant, tool, units, .. } = *taken;
+        let state = self.tools.get_mut(&tool).expect("a tool that was taken is known");
+        for (holder, marks) in [(Some(tenant), &taken.own), (None, &taken.all)] {
+            let counts = match holder {
+                Some(tenant) => state.uses.get_mut(&tenant),
+                None => Some(&mut state.all),
             };
-            let count = counts.and_then(|counts| counts.iter().find(|count| count.label == label));
-            if let Some(used) = count.and_then(Count::stored) {
-                changes.push((tool, tenant, label, used));
+            let Some(counts) = counts else { continue };
+            for mark in marks.iter().filter(|mark| counts.give_back(mark, units)) {
+                self.changed.insert((tool, holder, mark.label.clone()));
             }
         }
-        changes
+        state.line.refund(tenant, units);
+        self.waits.rouse((tenant, tool));
+        self.close_call(taken);
     }
 
-    /// Wake keys whose waiters may try again.
+    /// The call is over.
+    pub fn finish(&mut self, taken: &Taken) {
+        self.end_call(taken);
+        self.close_call(taken);
+    }
+
+    /// A call that was under way before a restart. Its units are among the stored counts.
+    pub fn resume(&mut self, now: Time, caller: &Caller<'_>) -> Taken {
+        self.see(now);
+        let Caller { tenant, tool, .. } = *caller;
+        self.begin_call(tool, tenant);
+        self.plan(tool);
+        Taken { tenant, tool, units: 0, own: Vec::new(), all: Vec::new() }
+    }
+
+    /// A stored count, of the provider's rule or the tenant's. One whose label no rule can have is left out.
+    pub fn restore(&mut self, tool: u32, tenant: Option<u32>, label: &str, used: Used) {
+        self.takes = self.takes.saturating_add(1);
+        let state = self.tools.entry(tool).or_default();
+        let counts = match tenant {
+            Some(tenant) => state.uses.entry(tenant).or_default(),
+            None => &mut state.all,
+        };
+        let known = counts.restore(label, used, self.takes);
+        if let Some(tenant) = tenant {
+            if known.is_some() {
+                self.list(tool, tenant);
+            }
+            self.forget_use(tool, tenant);
+        }
+        self.plan(tool);
+    }
+
+    /// Counts that changed since the last call, each with its last value, by tool, tenant and label.
+    pub fn take_changes(&mut self) -> Vec<Changed> {
+        let changed = std::mem::take(&mut self.changed);
+        let used = |(tool, tenant, label): (u32, Option<u32>, Arc<str>)| {
+            let state = self.tools.get(&tool)?;
+            let counts = match tenant {
+                Some(tenant) => state.uses.get(&tenant)?,
+                None => &state.all,
+            };
+            let used = counts.used(&label)?;
+            Some((tool, tenant, label, used))
+        };
+        changed.into_iter().filter_map(used).collect()
+    }
+
+    /// The tenant's quota has changed: whatever of it is blocked may try again.
+    pub fn retry_all(&mut self, tenant: u32) {
+        self.waits.rouse_tenant(tenant);
+        for tool in &self.lines {
+            if self.tools[tool].line.asked_units(tenant).is_some() {
+                self.waits.push_ready((tenant, *tool));
+            }
+        }
+    }
+
+    /// The keys of those that may try again now, at most 64.
     pub fn wake(&mut self, now: Time) -> Vec<u64> {
-        self.forget(now);
+        self.see(now);
+        self.sweep(WAKES_MAX);
         let mut woken = Vec::new();
-        if now < self.paced {
-            return woken;
-        }
-        while let Some(&(_, tool)) = self.stirs.first().filter(|(due, _)| *due <= now) {
-            self.stirs.pop_first();
-            self.stirred.insert(tool);
-        }
+        self.waits.wake(now, &mut woken);
         while woken.len() < WAKES_MAX
-            && let Some(tool) = self.stirred.pop_first()
+            && let Some((_, tool)) = self.agenda.first().copied().filter(|(at, _)| *at <= now)
         {
-            self.call(now, tool, &mut woken);
-        }
-        while woken.len() < WAKES_MAX
-            && let Some(key) = self.freed.pop_first()
-        {
-            self.unblock(key);
-            woken.push(key);
-        }
-        while woken.len() < WAKES_MAX
-            && let Some(&(_, key)) = self.due.first().filter(|(due, _)| *due <= now)
-        {
-            self.unblock(key);
-            woken.push(key);
-        }
-        if woken.len() >= WAKES_MAX {
-            self.paced = now + PACE;
+            self.call_out(tool, &mut woken);
         }
         woken
     }
 
     /// When `wake` has something to say at the latest.
     pub fn next_wake(&self) -> Option<Time> {
-        if !self.freed.is_empty() || !self.stirred.is_empty() {
-            return Some(self.paced);
-        }
-        let own = self.due.first().map(|(due, _)| *due);
-        let shared = self.stirs.first().map(|(due, _)| *due);
-        own.into_iter().chain(shared).min().map(|due| due.max(self.paced))
+        let lines = self.agenda.first().map(|(at, _)| *at);
+        self.waits.next(self.now).into_iter().chain(lines).min()
     }
 
-    /// Every rule that the caller meets, the tenant's own first.
+    /// Nobody waits under the key any more.
+    pub fn gone(&mut self, wake: u64) {
+        let Some((tenant, tool)) = spot_of(wake) else { return };
+        self.waits.forget((tenant, tool));
+        if let Some(state) = self.tools.get_mut(&tool) {
+            state.stuck.remove(&tenant);
+            state.line.leave(tenant);
+            self.plan(tool);
+        }
+    }
+
+    /// How each rule stands: the tenant's, then the provider's.
     pub fn reading(&self, now: Time, caller: &Caller<'_>) -> Vec<Reading> {
-        let mut readings = Vec::new();
-        for (holder, rule) in self.rules(caller) {
-            let count = self.count(caller, holder, rule);
-            let (used, of, opens) = count.map_or_else(
-                || Count::unused(rule).reading(rule, now),
-                |count| count.reading(rule, now),
-            );
-            readings.push(Reading { holder, rule: rule.label().into(), used, of, opens });
-        }
-        readings
+        let none = Use::default();
+        let state = self.tools.get(&caller.tool);
+        let own = state.and_then(|tool| tool.uses.get(&caller.tenant)).unwrap_or(&none);
+        let all = state.map_or(&none, |tool| &tool.all);
+        let shared = state.map_or(&[][..], |tool| &tool.rules);
+        let own = distinct(caller.quota).map(|rule| (LimitHolder::Tenant, own, rule));
+        let all = shared.iter().map(|rule| (LimitHolder::Provider, all, rule.clone()));
+        own.chain(all)
+            .map(|(holder, counts, rule)| {
+                let Stand { used, of, resets } = counts.stand(now, &rule);
+                Reading { holder, rule: rule.label().into(), used, of, resets }
+            })
+            .collect()
     }
 
-    /// Calls tenants in the provider's queue as long as there is room.
-    fn call(&mut self, now: Time, tool: u32, woken: &mut Vec<u64>) {
-        let Some(provider) = self.providers.get_mut(&tool) else { return };
-        let Provider { rules, counts, queue } = provider;
-        queue.expire(now);
-        let mut next_stir = queue.next_expiry();
-        while let Some(units) = queue.next_units() {
-            if woken.len() >= WAKES_MAX {
-                self.stirred.insert(tool);
-                break;
-            }
-            let wanted = units + queue.kept();
-            match first_full(rules, counts, now, wanted) {
-                Some((_, opens)) => {
-                    next_stir = next_stir.into_iter().chain(opens).min();
-                    break;
+    fn own_short(&self, now: Time, caller: &Caller<'_>, units: u64) -> Option<Short> {
+        let none = Use::default();
+        let own = self.tools.get(&caller.tool).and_then(|tool| tool.uses.get(&caller.tenant));
+        let rules = distinct(caller.quota);
+        own.unwrap_or(&none).short(now, rules, units, Kept::default())
+    }
+
+    /// Waits for its own quota, and in the provider's line only if what it waits for there could be taken.
+    fn wait_for_own(&mut self, caller: &Caller<'_>, short: &Short) {
+        let Caller { tenant, tool, .. } = *caller;
+        self.waits.wait((tenant, tool), short.opens);
+        let asked = self.tools[&tool].line.asked_units(tenant);
+        if asked.is_some_and(|units| self.own_short(self.now, caller, units).is_some()) {
+            self.tool_mut(tool).line.leave(tenant);
+            self.plan(tool);
+        }
+    }
+
+    fn pass_provider(&mut self, caller: &Caller<'_>, units: u64) -> Result<(), Short> {
+        let (now, tenant, member) = (self.now, caller.tenant, self.member(caller.tenant));
+        let state = self.tools.get_mut(&caller.tool).expect("a tool that is taken is known");
+        state.line.turn(now);
+        let short = state.short(now, tenant, units);
+        if let Some(short) = short.as_ref().filter(|short| short.is_never) {
+            state.stuck.insert(tenant);
+            self.waits.wait((tenant, caller.tool), None);
+            return Err(short.clone());
+        }
+        let line = &mut state.line;
+        let is_called = line.called_units(tenant).is_some();
+        match short {
+            None if state.rules.is_empty() => line.leave(tenant),
+            None if line.is_quiet() => {}
+            None if is_called => line.answer(now, tenant, units),
+            short => {
+                line.wait(tenant, member, units);
+                if short.is_some() || line.first() != Some(tenant) {
+                    return Err(short.unwrap_or_else(|| state.others_first(now)));
                 }
-                None => woken.push(wake_key(tool, queue.call(now + CALL_TTL))),
+                line.serve(now, tenant, units);
             }
         }
-        let next_stir = queue.next_expiry().into_iter().chain(next_stir).min();
-        if let Some(due) = next_stir {
-            self.stirs.insert((due.max(Time(now.0 + 1)), tool));
+        Ok(())
+    }
+
+    fn count(&mut self, caller: &Caller<'_>, units: u64) -> Taken {
+        let Caller { tenant, tool, quota } = *caller;
+        self.takes = self.takes.saturating_add(1);
+        self.begin_call(tool, tenant);
+        let (now, born) = (self.now, self.takes);
+        let state = self.tools.get_mut(&tool).expect("a tool that is taken is known");
+        let counts = state.uses.get_mut(&tenant).expect("a call is under way");
+        let own: Vec<Mark> =
+            distinct(quota).filter_map(|rule| counts.add(now, &rule, units, born)).collect();
+        let all: Vec<Mark> =
+            state.rules.iter().filter_map(|rule| state.all.add(now, rule, units, born)).collect();
+        for (holder, marks) in [(Some(tenant), &own), (None, &all)] {
+            self.changed.extend(marks.iter().map(|mark| (tool, holder, mark.label.clone())));
+        }
+        if !own.is_empty() {
+            self.list(tool, tenant);
+        }
+        Taken { tenant, tool, units, own, all }
+    }
+
+    fn begin_call(&mut self, tool: u32, tenant: u32) {
+        let state = self.tools.entry(tool).or_default();
+        let own = state.uses.entry(tenant).or_default();
+        for counts in [own, &mut state.all] {
+            counts.under_way = counts.under_way.checked_add(1).expect("calls fit 32 bits");
         }
     }
 
-    fn own_block(&self, now: Time, caller: &Caller<'_>, units: u64) -> Option<Blocked> {
-        let none = Vec::new();
-        let counts = self.quotas.get(&(caller.tenant, caller.tool)).unwrap_or(&none);
-        let (rule, opens) = first_full(caller.quota, counts, now, units)?;
-        Some(blocked(LimitHolder::Tenant, caller, (rule, opens), counts, now))
-    }
-
-    fn provider_block(&self, now: Time, caller: &Caller<'_>, units: u64) -> Option<Blocked> {
-        let provider = self.providers.get(&caller.tool)?;
-        let first = provider.rules.first()?;
-        let queue = &provider.queue;
-        let wanted = units + queue.kept_for_others(caller.tenant);
-        let full = first_full(&provider.rules, &provider.counts, now, wanted);
-        let comes_later = !queue.is_called(caller.tenant) && queue.has_others(caller.tenant);
-        let full = full.or_else(|| comes_later.then_some((first, None)))?;
-        Some(blocked(LimitHolder::Provider, caller, full, &provider.counts, now))
-    }
-
-    fn add(&mut self, now: Time, caller: &Caller<'_>, units: u64) -> Taken {
-        let (tenant, tool) = (caller.tenant, caller.tool);
-        let mut taken = Taken { tenant, tool, units, marks: Vec::new() };
-        let shared = self.providers.get(&tool).map_or_else(Vec::new, |all| all.rules.clone());
-        let own = caller.quota.iter().map(|rule| (LimitHolder::Tenant, rule));
-        let shared = shared.iter().map(|rule| (LimitHolder::Provider, rule));
-        for (holder, rule) in own.chain(shared) {
-            let count = find(self.counts_mut(tenant, tool, holder), rule);
-            let (start, end) = count.add(rule, now, units);
-            let label = count.label.clone();
-            if let (LimitHolder::Tenant, Some(end)) = (holder, end) {
-                self.over.insert((end, (tenant, tool)));
-            }
-            self.note_change(tool, tenant, holder, label);
-            taken.marks.push((holder, rule.clone(), start));
-        }
-        taken
-    }
-
-    fn note_change(&mut self, tool: u32, tenant: u32, holder: LimitHolder, label: Arc<str>) {
-        let tenant = (holder == LimitHolder::Tenant).then_some(tenant);
-        self.changed.insert((tool, tenant, label));
-    }
-
-    /// Something of the caller's rules became free.
-    fn stir(&mut self, taken: &Taken) {
-        self.stirred.insert(taken.tool);
-        let key = wake_key(taken.tool, taken.tenant);
-        if self.blocked.contains_key(&key) {
-            self.freed.insert(key);
+    fn end_call(&mut self, taken: &Taken) {
+        let state = self.tools.get_mut(&taken.tool).expect("a tool that was taken is known");
+        let own = state.uses.get_mut(&taken.tenant).expect("a call was under way");
+        for counts in [own, &mut state.all] {
+            counts.under_way = counts.under_way.checked_sub(1).expect("a call ends once");
         }
     }
 
-    fn block(&mut self, key: u64, until: Time) {
-        self.unblock(key);
-        self.blocked.insert(key, until);
-        self.due.insert((until, key));
+    /// Lets those try again that waited for a call to end.
+    fn close_call(&mut self, taken: &Taken) {
+        let Taken { tenant, tool, .. } = *taken;
+        self.waits.rouse_for_call((tenant, tool));
+        self.forget_use(tool, tenant);
+        self.plan(tool);
     }
 
-    fn unblock(&mut self, key: u64) {
-        self.freed.remove(&key);
-        if let Some(until) = self.blocked.remove(&key) {
-            self.due.remove(&(until, key));
-        }
-    }
-
-    /// Drops counts of tenants whose windows are over.
-    fn forget(&mut self, now: Time) {
-        while let Some(&(end, key)) = self.over.first().filter(|(end, _)| *end <= now) {
-            self.over.pop_first();
-            let Some(counts) = self.quotas.get_mut(&key) else { continue };
-            counts.retain(|count| !count.is_over(end));
-            if counts.is_empty() {
-                self.quotas.remove(&key);
+    /// Calls those that are next in a tool's line, as far as there is room.
+    fn call_out(&mut self, tool: u32, woken: &mut Vec<u64>) {
+        let now = self.now;
+        let state = self.tools.get_mut(&tool).expect("a tool with a line");
+        state.line.turn(now);
+        while woken.len() < WAKES_MAX {
+            match state.turn(now) {
+                Turn::Call(tenant) => {
+                    state.line.call(now, tenant);
+                    state.note_call(now);
+                    woken.push(wake_key((tenant, tool)));
+                }
+                Turn::Refuse(tenant) => {
+                    state.line.leave(tenant);
+                    woken.push(wake_key((tenant, tool)));
+                }
+                Turn::Wait(_) => break,
             }
         }
+        self.plan(tool);
     }
 
-    fn flow(&self, tenant: u32) -> queue::Flow {
-        let (org, weight) = self.weights.get(&tenant).copied().unwrap_or((0, 1));
-        let org_weight = self.orgs.get(&org).copied().unwrap_or(1);
-        queue::Flow { org, org_weight, tenant, weight }
-    }
-
-    fn rules<'a>(
-        &'a self,
-        caller: &Caller<'a>,
-    ) -> impl Iterator<Item = (LimitHolder, &'a Rule)> + use<'a> {
-        let own = caller.quota.iter().map(|rule| (LimitHolder::Tenant, rule));
-        let provider = self.providers.get(&caller.tool);
-        let shared = provider.into_iter().flat_map(|provider| &provider.rules);
-        own.chain(shared.map(|rule| (LimitHolder::Provider, rule)))
-    }
-
-    fn count(&self, caller: &Caller<'_>, holder: LimitHolder, rule: &Rule) -> Option<&Count> {
-        let counts = match holder {
-            LimitHolder::Tenant => self.quotas.get(&(caller.tenant, caller.tool))?,
-            LimitHolder::Provider => &self.providers.get(&caller.tool)?.counts,
-        };
-        let label = rule.label();
-        counts.iter().find(|count| *count.label == *label)
-    }
-
-    fn counts_mut(&mut self, tenant: u32, tool: u32, holder: LimitHolder) -> &mut Vec<Count> {
-        match holder {
-            LimitHolder::Tenant => self.quotas.entry((tenant, tool)).or_default(),
-            LimitHolder::Provider => &mut self.providers.entry(tool).or_default().counts,
+    /// Notes when a tool's line is to be looked at; call it after every change of it.
+    fn plan(&mut self, tool: u32) {
+        let now = self.now;
+        let state = self.tools.get_mut(&tool).expect("a tool with a line");
+        let next = state.next_turn(now);
+        let is_quiet = state.line.is_quiet();
+        let before = std::mem::replace(&mut state.next, next);
+        if before != next {
+            if let Some(before) = before {
+                self.agenda.remove(&(before, tool));
+            }
+            self.agenda.extend(next.map(|next| (next, tool)));
+        }
+        if is_quiet {
+            self.lines.remove(&tool);
+        } else {
+            self.lines.insert(tool);
         }
     }
 
-    fn count_mut(&mut self, taken: &Taken, holder: LimitHolder, rule: &Rule) -> Option<&mut Count> {
-        let counts = match holder {
-            LimitHolder::Tenant => self.quotas.get_mut(&(taken.tenant, taken.tool))?,
-            LimitHolder::Provider => &mut self.providers.get_mut(&taken.tool)?.counts,
-        };
-        let label = rule.label();
-        counts.iter_mut().find(|count| *count.label == *label)
+    /// Has the tenant's counts looked at when they may be over.
+    fn list(&mut self, tool: u32, tenant: u32) {
+        let now = self.now;
+        let counts = self.tool_mut(tool).uses.get_mut(&tenant).expect("there are counts to list");
+        if counts.is_listed {
+            return;
+        }
+        if let Some(end) = counts.sweep(now) {
+            counts.is_listed = true;
+            self.over.insert((end, tool, tenant));
+        }
+    }
+
+    fn sweep(&mut self, most: usize) {
+        for _ in 0..most {
+            let Some(first) = self.over.first().copied().filter(|(at, ..)| *at <= self.now) else {
+                return;
+            };
+            self.over.remove(&first);
+            let (_, tool, tenant) = first;
+            if let Some(counts) = self.tool_mut(tool).uses.get_mut(&tenant) {
+                counts.is_listed = false;
+                self.list(tool, tenant);
+                self.forget_use(tool, tenant);
+            }
+        }
+    }
+
+    fn forget_use(&mut self, tool: u32, tenant: u32) {
+        let state = self.tool_mut(tool);
+        if state.uses.get(&tenant).is_some_and(Use::is_empty) {
+            state.uses.remove(&tenant);
+        }
+    }
+
+    fn member(&self, tenant: u32) -> Member {
+        let (org, weight) =
+            self.tenants.get(&tenant).copied().unwrap_or((u32::MAX, WEIGHT_UNKNOWN));
+        let org_weight = self.orgs.get(&org).copied().unwrap_or(WEIGHT_UNKNOWN);
+        Member { org, org_weight, weight }
+    }
+
+    fn tool_mut(&mut self, tool: u32) -> &mut Tool {
+        self.tools.get_mut(&tool).expect("a tool that is known")
+    }
+
+    fn see(&mut self, now: Time) {
+        self.now = self.now.max(now);
     }
 }
 
-/// The count of a rule, made if there is none.
-fn find<'a>(counts: &'a mut Vec<Count>, rule: &Rule) -> &'a mut Count {
-    let label = rule.label();
-    let at = counts.iter().position(|count| *count.label == *label).unwrap_or_else(|| {
-        counts.push(Count::unused(rule));
-        counts.len() - 1
-    });
-    &mut counts[at]
-}
-
-/// The first rule that has no room for so many units, and when it has.
-fn first_full<'a>(
-    rules: &'a [Rule],
-    counts: &[Count],
-    now: Time,
-    units: u64,
-) -> Option<(&'a Rule, Option<Time>)> {
-    rules.iter().find_map(|rule| {
-        let label = rule.label();
-        let count = counts.iter().find(|count| *count.label == *label);
-        let full = match count {
-            Some(count) => count.is_full(rule, now, units),
-            None => Count::unused(rule).is_full(rule, now, units),
-        };
-        full.map(|full| (rule, full.opens))
-    })
-}
-
-fn blocked(
-    holder: LimitHolder,
-    caller: &Caller<'_>,
-    (rule, opens): (&Rule, Option<Time>),
-    counts: &[Count],
-    now: Time,
-) -> Blocked {
-    let label = rule.label();
-    let count = counts.iter().find(|count| *count.label == *label);
-    let (used, of, _) = count
-        .map_or_else(|| Count::unused(rule).reading(rule, now), |count| count.reading(rule, now));
-    let wake = wake_key(caller.tool, caller.tenant);
-    Blocked { holder, rule: label.into(), used, of, opens, wake }
-}
-
-const fn is_concurrent(rule: &Rule) -> bool {
-    matches!(rule, Rule::Concurrent { .. })
-}
-
-const fn wake_key(tool: u32, tenant: u32) -> u64 {
-    WAKE | (tool as u64) << 32 | tenant as u64
+fn blocked(holder: LimitHolder, caller: &Caller<'_>, short: Short) -> Blocked {
+    let Short { rule, used, of, opens, .. } = short;
+    let wake = wake_key((caller.tenant, caller.tool));
+    Blocked { holder, rule, used, of, opens, wake }
 }

@@ -123,7 +123,7 @@ impl Cell {
             rule: reading.rule,
             used: reading.used,
             of: reading.of,
-            opens: reading.opens,
+            opens: reading.resets,
         };
         readings.filter(|reading| reading.holder == of).map(view).collect()
     }

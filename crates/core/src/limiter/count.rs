@@ -1,4 +1,6 @@
-//! How much of one rule is used.
+//! What is counted of one tool by one holder: a tenant, or the provider for all.
+
+#![warn(clippy::arithmetic_side_effects)]
 
 use std::sync::Arc;
 
@@ -7,202 +9,248 @@ use crate::quota::Rule;
 use crate::row::Used;
 use crate::time::Time;
 
-#[derive(Clone, Debug)]
-pub(super) struct Count {
-    pub(super) label: Arc<str>,
+use super::bucket::{Bucket, Drawn, Shape};
+use super::rule::{is_same, of_label};
+
+/// The counts of one holder for one tool.
+#[derive(Debug, Default)]
+pub(super) struct Use {
+    /// Calls under way, whether a rule bounds them or not, so that a rule that comes later finds them.
+    pub(super) under_way: u32,
+    counts: Vec<Count>,
+    /// Stands among those that are looked at when their windows are over.
+    pub(super) is_listed: bool,
+}
+
+#[derive(Debug)]
+struct Count {
+    /// What it counts; the numbers in it mean nothing.
+    rule: Rule,
+    label: Arc<str>,
     state: State,
 }
 
-/// There is no room in a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Full {
-    /// When there is, if that is known.
-    pub(super) opens: Option<Time>,
+#[derive(Debug)]
+enum State {
+    Window { window: Window, units: u64 },
+    Bucket(Bucket),
 }
 
+/// One count of a take.
 #[derive(Clone, Debug)]
-enum State {
-    Window {
-        window: Window,
+pub(super) struct Mark {
+    pub(super) label: Arc<str>,
+    of: Of,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Of {
+    /// The window that begins then.
+    Window(Time),
+    Bucket(Drawn),
+}
+
+/// What others were called for: it is not free, and not taken yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Kept {
+    pub(super) units: u64,
+    pub(super) calls: u32,
+}
+
+/// A rule has no room.
+#[derive(Clone, Debug)]
+pub(super) struct Short {
+    pub(super) rule: Arc<str>,
+    pub(super) used: u64,
+    pub(super) of: u64,
+    pub(super) opens: Option<Time>,
+    /// More is asked for than the rule ever allows at once.
+    pub(super) is_never: bool,
+}
+
+/// How a rule stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stand {
+    pub(super) used: u64,
+    pub(super) of: u64,
+    pub(super) resets: Option<Time>,
+}
+
+impl Use {
+    /// The rule that is in the way longest: one that would never let so much pass, or else the one that opens last.
+    pub(super) fn short(
+        &self,
+        now: Time,
+        rules: impl Iterator<Item = Rule>,
         units: u64,
-    },
-    /// The time at which the bucket is full again, in microseconds times `scale`, the rule's units.
-    Bucket {
-        full: u128,
-        scale: u64,
-    },
-    Concurrent {
-        calls: u32,
-    },
+        kept: Kept,
+    ) -> Option<Short> {
+        rules
+            .filter_map(|rule| self.short_of(now, &rule, units, kept))
+            .reduce(|worst, short| if rank(&short) > rank(&worst) { short } else { worst })
+    }
+
+    fn short_of(&self, now: Time, rule: &Rule, units: u64, kept: Kept) -> Option<Short> {
+        let asked = units.saturating_add(kept.units);
+        let stand = self.stand(now, rule);
+        let (need, opens) = match rule {
+            Rule::Window { .. } => {
+                let is_open = stand.used.saturating_add(asked) <= stand.of;
+                (units, (!is_open).then_some(stand.resets))
+            }
+            Rule::Bucket { .. } => {
+                let shape = shape(rule);
+                let opens = match self.find(rule).map(|count| &count.state) {
+                    Some(State::Bucket(bucket)) => bucket.opens(now, &shape, asked),
+                    _ => Bucket::new(&shape, 0).opens(now, &shape, asked),
+                };
+                (units, opens.map(Some))
+            }
+            Rule::Concurrent { .. } => {
+                let calls = stand.used.saturating_add(kept.calls.into()).saturating_add(1);
+                (1, (calls > stand.of).then_some(None))
+            }
+        };
+        let is_never = need > stand.of;
+        let opens = opens?.filter(|_| !is_never);
+        let Stand { used, of, .. } = stand;
+        Some(Short { rule: rule.label().into(), used, of, opens, is_never })
+    }
+
+    pub(super) fn stand(&self, now: Time, rule: &Rule) -> Stand {
+        let state = self.find(rule).map(|count| &count.state);
+        match rule {
+            Rule::Window { units: of, every, time_zone } => match state {
+                Some(State::Window { window, units }) if now < window.end => {
+                    Stand { used: *units, of: *of, resets: Some(window.end) }
+                }
+                _ => {
+                    let window = Window::at(now, *every, time_zone);
+                    Stand { used: 0, of: *of, resets: Some(window.end) }
+                }
+            },
+            Rule::Bucket { burst, .. } => match state {
+                Some(State::Bucket(bucket)) if bucket.full() > now => Stand {
+                    used: bucket.used(now, &shape(rule)),
+                    of: *burst,
+                    resets: Some(bucket.full()),
+                },
+                _ => Stand { used: 0, of: *burst, resets: None },
+            },
+            Rule::Concurrent { calls } => {
+                Stand { used: self.under_way.into(), of: (*calls).into(), resets: None }
+            }
+        }
+    }
+
+    /// Counts units that a rule has room for. A call under way is not counted here.
+    pub(super) fn add(&mut self, now: Time, rule: &Rule, units: u64, born: u64) -> Option<Mark> {
+        if matches!(rule, Rule::Concurrent { .. }) {
+            return None;
+        }
+        let known = self.counts.iter().position(|count| is_same(&count.rule, rule));
+        let at = known.unwrap_or_else(|| {
+            let state = fresh(now, rule, born);
+            self.counts.push(Count { rule: rule.clone(), label: rule.label().into(), state });
+            self.counts.len().saturating_sub(1)
+        });
+        let count = &mut self.counts[at];
+        if matches!(count.state, State::Window { window, .. } if now >= window.end) {
+            count.state = fresh(now, rule, born);
+        }
+        let of = match &mut count.state {
+            State::Window { window, units: used } => {
+                *used = used.saturating_add(units);
+                Of::Window(window.start)
+            }
+            State::Bucket(bucket) => Of::Bucket(bucket.draw(now, &shape(rule), units, born)),
+        };
+        Some(Mark { label: count.label.clone(), of })
+    }
+
+    /// Whether anything changed: a window that is over takes nothing back.
+    pub(super) fn give_back(&mut self, mark: &Mark, units: u64) -> bool {
+        let Some(count) = self.counts.iter_mut().find(|count| count.label == mark.label) else {
+            return false;
+        };
+        match (&mut count.state, mark.of) {
+            (State::Window { window, units: used }, Of::Window(start)) if window.start == start => {
+                *used = used.checked_sub(units).expect("what is given back was counted");
+                true
+            }
+            (State::Bucket(bucket), Of::Bucket(drawn)) => bucket.give_back(drawn, units),
+            _ => false,
+        }
+    }
+
+    /// `None`: no rule has such a label, or such a count.
+    pub(super) fn restore(&mut self, label: &str, used: Used, born: u64) -> Option<()> {
+        let rule = of_label(label)?;
+        let state = match (&rule, used) {
+            (Rule::Window { every, time_zone, .. }, Used::Window { start, units }) => {
+                let end = Window::at(start, *every, time_zone).end;
+                State::Window { window: Window { start, end }, units }
+            }
+            (Rule::Bucket { per, .. }, Used::Bucket { full }) => {
+                State::Bucket(Bucket::restored(*per, full, born))
+            }
+            _ => return None,
+        };
+        self.counts.retain(|count| !is_same(&count.rule, &rule));
+        self.counts.push(Count { rule, label: label.into(), state });
+        Some(())
+    }
+
+    pub(super) fn used(&self, label: &str) -> Option<Used> {
+        let count = self.counts.iter().find(|count| &*count.label == label)?;
+        Some(match &count.state {
+            State::Window { window, units } => Used::Window { start: window.start, units: *units },
+            State::Bucket(bucket) => Used::Bucket { full: bucket.full() },
+        })
+    }
+
+    /// Forgets counts that say nothing any more, and says when the last of the others will.
+    pub(super) fn sweep(&mut self, now: Time) -> Option<Time> {
+        self.counts.retain(|count| count.end() > now);
+        self.counts.iter().map(Count::end).max()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.under_way == 0 && self.counts.is_empty()
+    }
+
+    fn find(&self, rule: &Rule) -> Option<&Count> {
+        self.counts.iter().find(|count| is_same(&count.rule, rule))
+    }
 }
 
 impl Count {
-    pub(super) fn unused(rule: &Rule) -> Self {
-        let nowhere = Window { start: Time(0), end: Time(0) };
-        let state = match rule {
-            Rule::Window { .. } => State::Window { window: nowhere, units: 0 },
-            Rule::Bucket { units, .. } => State::Bucket { full: 0, scale: *units },
-            Rule::Concurrent { .. } => State::Concurrent { calls: 0 },
-        };
-        Self { label: rule.label().into(), state }
-    }
-
-    /// The end of a stored window is found when it is first asked about.
-    pub(super) fn restored(label: &str, used: Used) -> Self {
-        let state = match used {
-            Used::Window { start, units } => {
-                State::Window { window: Window { start, end: start }, units }
-            }
-            Used::Bucket { full } => State::Bucket { full: u128::from(full.0), scale: 1 },
-        };
-        Self { label: label.into(), state }
-    }
-
-    /// What outlives a restart: calls under way are known from their leases.
-    pub(super) fn stored(&self) -> Option<Used> {
+    fn end(&self) -> Time {
         match &self.state {
-            State::Window { window, units } => {
-                Some(Used::Window { start: window.start, units: *units })
-            }
-            State::Bucket { full, scale } => Some(Used::Bucket { full: time(full, *scale) }),
-            State::Concurrent { .. } => None,
-        }
-    }
-
-    /// `Some` if there is no room for so many units.
-    pub(super) fn is_full(&self, rule: &Rule, now: Time, units: u64) -> Option<Full> {
-        match (rule, &self.state) {
-            (Rule::Window { units: of, .. }, _) => {
-                let (window, used) = self.window(rule, now);
-                let is_full = used.saturating_add(units) > *of;
-                is_full.then_some(Full { opens: (units <= *of).then_some(window.end) })
-            }
-            (Rule::Bucket { units: rate, per, burst }, _) => {
-                let (now, full) = (scaled(now, *rate), self.full(*rate).max(scaled(now, *rate)));
-                let room = u128::from(*burst) * u128::from(per.0);
-                let after = full + u128::from(units) * u128::from(per.0);
-                let is_full = after > now + room;
-                let opens = || time(&(after - room), *rate);
-                is_full.then(|| Full { opens: (units <= *burst).then(opens) })
-            }
-            (Rule::Concurrent { calls: of }, State::Concurrent { calls }) => {
-                let is_full = u64::from(*calls).saturating_add(units) > u64::from(*of);
-                is_full.then_some(Full { opens: None })
-            }
-            (Rule::Concurrent { .. }, _) => None,
-        }
-    }
-
-    /// Counts the units. Gives the beginning of their window, and when they count no more.
-    pub(super) fn add(&mut self, rule: &Rule, now: Time, units: u64) -> (Time, Option<Time>) {
-        match rule {
-            Rule::Window { units: of, .. } => {
-                let (window, used) = self.window(rule, now);
-                let units = used + units;
-                assert!(units <= *of, "{units} units of {of} in the window of {}", self.label);
-                self.state = State::Window { window, units };
-                (window.start, Some(window.end))
-            }
-            Rule::Bucket { units: rate, per, .. } => {
-                let full = self.full(*rate).max(scaled(now, *rate));
-                let full = full + u128::from(units) * u128::from(per.0);
-                self.state = State::Bucket { full, scale: *rate };
-                (now, Some(time(&full, *rate)))
-            }
-            Rule::Concurrent { .. } => {
-                self.begin();
-                (now, None)
-            }
-        }
-    }
-
-    pub(super) fn give_back(&mut self, rule: &Rule, returned: u64, start: Time) {
-        match (&mut self.state, rule) {
-            (State::Window { window, units }, _) if window.start == start => {
-                *units = units.saturating_sub(returned);
-            }
-            (State::Bucket { full, scale }, Rule::Bucket { units, per, .. })
-                if *scale == *units =>
-            {
-                *full = full.saturating_sub(u128::from(returned) * u128::from(per.0));
-            }
-            (State::Concurrent { calls }, _) => *calls = calls.saturating_sub(1),
-            (State::Window { .. } | State::Bucket { .. }, _) => {}
-        }
-    }
-
-    /// Whether that made room.
-    pub(super) const fn finish(&mut self) -> bool {
-        let State::Concurrent { calls } = &mut self.state else { return false };
-        *calls = calls.saturating_sub(1);
-        true
-    }
-
-    pub(super) const fn begin(&mut self) {
-        if let State::Concurrent { calls } = &mut self.state {
-            *calls = calls.saturating_add(1);
-        }
-    }
-
-    /// Used, of how many, and when there is room for one more or the window is new.
-    pub(super) fn reading(&self, rule: &Rule, now: Time) -> (u64, u64, Option<Time>) {
-        match rule {
-            Rule::Window { units, .. } => {
-                let (window, used) = self.window(rule, now);
-                (used, *units, Some(window.end))
-            }
-            Rule::Bucket { units: rate, per, burst } => {
-                let behind = self.full(*rate).saturating_sub(scaled(now, *rate));
-                let used = behind.div_ceil(u128::from(per.0));
-                let used = u64::try_from(used).unwrap_or(u64::MAX).min(*burst);
-                (used, *burst, self.is_full(rule, now, 1).and_then(|full| full.opens))
-            }
-            Rule::Concurrent { calls: of } => {
-                let State::Concurrent { calls } = self.state else {
-                    return (0, u64::from(*of), None);
-                };
-                (u64::from(calls), u64::from(*of), None)
-            }
-        }
-    }
-
-    /// Whether it says nothing any more at that time.
-    pub(super) fn is_over(&self, now: Time) -> bool {
-        match &self.state {
-            State::Window { window, .. } => window.end <= now,
-            State::Bucket { full, scale } => time(full, *scale) <= now,
-            State::Concurrent { calls } => *calls == 0,
-        }
-    }
-
-    /// The window that is under way, and what is used of it.
-    fn window(&self, rule: &Rule, now: Time) -> (Window, u64) {
-        let Rule::Window { every, time_zone, .. } = rule else { unreachable!("only windows turn") };
-        match &self.state {
-            State::Window { window, units } if window.has(now) => (*window, *units),
-            State::Window { window: before, units } => {
-                let window = Window::at(now, *every, time_zone);
-                (window, if window.start == before.start { *units } else { 0 })
-            }
-            _ => (Window::at(now, *every, time_zone), 0),
-        }
-    }
-
-    fn full(&self, rate: u64) -> u128 {
-        match &self.state {
-            State::Bucket { full, scale } if *scale == rate => *full,
-            // The rate was changed: the time at which it is full stays.
-            State::Bucket { full, scale } => full.div_ceil(u128::from(*scale)) * u128::from(rate),
-            _ => 0,
+            State::Window { window, .. } => window.end,
+            State::Bucket(bucket) => bucket.full(),
         }
     }
 }
 
-fn scaled(now: Time, rate: u64) -> u128 {
-    u128::from(now.0) * u128::from(rate)
+fn rank(short: &Short) -> (bool, Option<Time>) {
+    (short.is_never, short.opens)
 }
 
-/// Rounded up: a bucket that is read back is never fuller than it was.
-fn time(full: &u128, scale: u64) -> Time {
-    Time(u64::try_from(full.div_ceil(u128::from(scale.max(1)))).unwrap_or(u64::MAX))
+fn fresh(now: Time, rule: &Rule, born: u64) -> State {
+    match rule {
+        Rule::Window { every, time_zone, .. } => {
+            State::Window { window: Window::at(now, *every, time_zone), units: 0 }
+        }
+        Rule::Bucket { .. } | Rule::Concurrent { .. } => {
+            State::Bucket(Bucket::new(&shape(rule), born))
+        }
+    }
+}
+
+fn shape(rule: &Rule) -> Shape {
+    match rule {
+        Rule::Bucket { units, per, burst } => Shape { rate: *units, per: *per, burst: *burst },
+        Rule::Window { .. } | Rule::Concurrent { .. } => unreachable!("only a bucket has a shape"),
+    }
 }

@@ -1,0 +1,53 @@
+//! Rules as they are counted: which of them share a count, and what a stored label stands for.
+
+use crate::calendar::{Calendar, Zone};
+use crate::quota::Rule;
+use crate::time::Span;
+
+/// Whether both have the same [`Rule::label`], and so one count.
+pub(super) fn is_same(one: &Rule, other: &Rule) -> bool {
+    match (one, other) {
+        (
+            Rule::Window { every, time_zone, .. },
+            Rule::Window { every: other_every, time_zone: other_zone, .. },
+        ) => every == other_every && time_zone.name() == other_zone.name(),
+        (Rule::Bucket { per, .. }, Rule::Bucket { per: other_per, .. }) => per == other_per,
+        (Rule::Concurrent { .. }, Rule::Concurrent { .. }) => true,
+        _ => false,
+    }
+}
+
+/// The rules with one for each label. Of several that share a count the smallest numbers hold, so that none is broken.
+pub(super) fn distinct(rules: &[Rule]) -> impl Iterator<Item = Rule> {
+    rules.iter().enumerate().filter_map(|(at, rule)| {
+        let mut same = rules.iter().enumerate().filter(|(_, other)| is_same(rule, other));
+        let is_first = same.next().is_some_and(|(first, _)| first == at);
+        is_first.then(|| same.fold(rule.clone(), |rule, (_, other)| stricter(rule, other)))
+    })
+}
+
+fn stricter(rule: Rule, other: &Rule) -> Rule {
+    match (rule, other) {
+        (Rule::Window { units, every, time_zone }, Rule::Window { units: most, .. }) => {
+            Rule::Window { units: units.min(*most), every, time_zone }
+        }
+        (Rule::Bucket { units, per, burst }, Rule::Bucket { units: most, burst: at_once, .. }) => {
+            Rule::Bucket { units: units.min(*most), per, burst: burst.min(*at_once) }
+        }
+        (Rule::Concurrent { calls }, Rule::Concurrent { calls: most }) => {
+            Rule::Concurrent { calls: calls.min(*most) }
+        }
+        (rule, _) => rule,
+    }
+}
+
+/// A rule with that label; its numbers mean nothing. `None`: no rule has it.
+pub(super) fn of_label(label: &str) -> Option<Rule> {
+    let (what, at) = label.split_once('@')?;
+    if what == "bucket" {
+        return Some(Rule::Bucket { units: 1, per: Span(at.parse().ok()?), burst: 1 });
+    }
+    let all = [Calendar::Minute, Calendar::Hour, Calendar::Day, Calendar::Month];
+    let every = all.into_iter().find(|every| every.as_str() == what)?;
+    Some(Rule::Window { units: 1, every, time_zone: Zone::parse(at).ok()? })
+}
