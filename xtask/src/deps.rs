@@ -53,9 +53,14 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ("axum", &["fairlane-server"], "only the server serves HTTP"),
 ];
 
-/// Modules of the core that compose the others, and the only places that may name them. Tests may name anything.
-const CORE_COMPOSERS: &[(&str, &[&str])] =
-    &[("cell", &["cell.rs", "cell/", "driver.rs"]), ("driver", &["driver.rs"])];
+/// Modules of the core that compose the others, and siblings that know nothing of each other, and the only places that may
+/// name them. Tests may name anything.
+const CORE_COMPOSERS: &[(&str, &[&str])] = &[
+    ("cell", &["cell.rs", "cell/", "driver.rs"]),
+    ("driver", &["driver.rs"]),
+    ("limiter", &["limiter.rs", "limiter/", "cell.rs", "cell/"]),
+    ("ledger", &["ledger.rs", "ledger/", "cell.rs", "cell/"]),
+];
 
 /// A crate of the workspace as its manifest declares it.
 #[derive(Debug)]
