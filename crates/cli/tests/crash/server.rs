@@ -17,10 +17,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) async fn start() -> Self {
         let data = tempfile::tempdir().expect("a temporary folder");
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|free| free.local_addr())
-            .expect("a free port")
-            .port();
+        let port = port();
         let child = spawn(&data, port);
         let mut server = Self { data, port, child, key: String::new() };
         server.ready().await;
@@ -55,6 +52,14 @@ impl Server {
     fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
+}
+
+/// A free port that the system gives to nobody by itself: it is free again each time that the server is killed, and
+/// other tests ask for any port meanwhile.
+fn port() -> u16 {
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).expect("less than 10,000");
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    (first..32_000).find(is_free).expect("a free port")
 }
 
 impl Drop for Server {
