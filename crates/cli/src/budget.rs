@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use fairlane_api::quota::{Account, AccountSpec, Amount, Every, LimitUse, RunBudget};
 
+use crate::exit::Usage;
 use crate::table::Table;
 use crate::target::{OneRun, Target};
 use crate::text;
@@ -80,6 +81,9 @@ impl Budget {
                     None => client.tenant_accounts(whose.tenant()).await?,
                 };
                 printer.data(&accounts, |accounts| list(accounts))
+            }
+            Verb::Set { whose: Whose { org: Some(_), .. }, every: Period::Day, .. } => {
+                Err(Usage("organisations have a budget for the month only".to_owned()).into())
             }
             Verb::Set { whose, every, topped_up, forgiven } => {
                 let spec = AccountSpec { topped_up: Amount(topped_up), forgiven: Amount(forgiven) };

@@ -39,6 +39,13 @@ impl Nano {
         Self(cents * (UNIT / 100))
     }
 
+    /// To the nearest hundredth of a unit: an estimate is no finer.
+    #[must_use]
+    pub const fn rounded(self) -> Self {
+        let cent = UNIT / 100;
+        Self(self.0.saturating_add(cent / 2) / cent * cent)
+    }
+
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
@@ -97,6 +104,15 @@ mod tests {
         ] {
             let amount: Nano = text.parse().unwrap();
             assert_eq!((amount.0, amount.to_string()), (nano, shown.to_owned()));
+        }
+    }
+
+    #[test]
+    fn estimates_are_rounded_to_hundredths() {
+        for (nano, rounded) in
+            [(4_999_999, 0), (5_000_000, 10_000_000), (24_136_511_920, 24_140_000_000)]
+        {
+            assert_eq!(Nano(nano).rounded(), Nano(rounded));
         }
     }
 

@@ -145,7 +145,7 @@ impl Cell {
             forgiven: reading.state.forgiven,
             debt: reading.debt,
             available: reading.available,
-            forecast: Nano(u64::try_from(forecast).unwrap_or(u64::MAX)),
+            forecast: Nano(u64::try_from(forecast).unwrap_or(u64::MAX)).rounded(),
         }
     }
 
