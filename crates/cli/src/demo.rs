@@ -1,6 +1,7 @@
 //! `fairlane demo`: two hundred institutions on one platform, and the Monday on which one of them sends 5,000
-//! applications at once. Three phases, the same traffic: without the burst, with it under first in, first out,
-//! and with it under the default policy. Everything is real but the work, which is sleeping.
+//! applications at once. Four phases, the same traffic: without the burst, with it under first in, first out, with it
+//! under the default policy, and so again where it runs out of calls and another one of money. Everything is real but
+//! the work, which is sleeping.
 
 mod report;
 mod town;
@@ -22,7 +23,7 @@ use crate::load::phase::{self, Phase, Phased};
 use crate::load::stage::Stage;
 use crate::printer::Printer;
 use crate::target::Target;
-use report::{Kept, PhaseResult, Report};
+use report::{Broke, Kept, PhaseResult, Report};
 use town::{BURST_BANK, POOL, Town, WORKFLOW};
 use traffic::{Burst, Traffic};
 
@@ -81,7 +82,7 @@ impl Demo {
             "Fairlane demo: {} institutions share {} worker slots. Each sends loan applications, which go through\n\
              verify -> credit -> compliance -> decide: 45 s of work each, here at a thousandth, 45 ms. Then one of\n\
              them ({BURST_BANK}) sends {} at once. The server, its store on disk, {} worker processes and every\n\
-             request are real; only the work is sleeping. Three phases of about {} s each.\n",
+             request are real; only the work is sleeping. Four phases of about {} s each.\n",
             self.institutions, self.slots, self.burst, self.workers, self.seconds
         )
     }
@@ -126,9 +127,15 @@ impl Demo {
         let fifo = PhaseResult::new("burst, fifo", "fifo", show.town, &fifo, &burst);
 
         show.policy(Policy::Fair).await?;
-        let fair = show.phase("burst, default", arrivals).await?;
+        let fair = show.phase("burst, default", arrivals.clone()).await?;
         let fair = PhaseResult::new("burst, default", "fair", show.town, &fair, &burst);
-        Ok(Report::new(baseline, fifo, fair))
+
+        show.limit().await?;
+        let quotas = show.phase("burst, quotas", arrivals).await?;
+        let broke = show.broke(&quotas).await?;
+        let quotas =
+            PhaseResult::without(broke.as_ref(), "burst, quotas", show.town, &quotas, &burst);
+        Ok(Report::new([baseline, fifo, fair, quotas], broke))
     }
 }
 
@@ -162,6 +169,20 @@ struct Show<'a> {
 impl Show<'_> {
     async fn policy(&self, policy: Policy) -> anyhow::Result<()> {
         town::set_policy(self.stage.client(), self.town.slots(), policy).await
+    }
+
+    async fn limit(&self) -> anyhow::Result<()> {
+        town::limit(self.stage.client(), self.town).await
+    }
+
+    /// What became of the bank without money.
+    async fn broke(&self, phased: &Phased) -> anyhow::Result<Option<Broke>> {
+        let Some(at) = self.town.broke() else { return Ok(None) };
+        let tenant = self.town.institutions[at].id.clone();
+        let accounts = self.stage.client().tenant_accounts(&tenant).await?;
+        let month = accounts.into_iter().find(|account| account.budget.is_some());
+        let month = month.with_context(|| format!("{tenant} has no budget"))?;
+        Ok(Some(Broke::new(at, tenant, &month, phased)))
     }
 
     async fn phase(

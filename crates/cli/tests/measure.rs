@@ -68,6 +68,9 @@ const TINY_DEMO: [&str; 14] = [
 #[test]
 fn the_demo_s_table_adds_up() {
     let report = report(&TINY_DEMO);
+    let quotas = &report["quotas"];
+    quotas["groups"].as_array().expect("the test made it so").iter().for_each(assert_adds_up);
+    assert_eq!(number(&quotas["others"]["tenants"]), 10, "one runs out of money, and is left out");
     let phases = ["baseline", "fifo", "fair"].map(|phase| &report[phase]);
     for phase in phases {
         phase["groups"].as_array().expect("the test made it so").iter().for_each(assert_adds_up);
@@ -102,12 +105,22 @@ fn the_demo_s_verdicts_follow_from_its_numbers() {
         .iter()
         .map(|expectation| expectation["met"].as_bool().expect("the test made it so"))
         .collect();
+    let broke = &report["broke"];
+    assert_eq!(
+        number(&broke["submitted"]),
+        number(&broke["done"]) + number(&broke["refused"]),
+        "{broke}"
+    );
+    assert_eq!((&broke["budget"], &broke["debt"]), (&"1.00".into(), &"0.00".into()), "{broke}");
     let missed = |phase: &str| number(&report[phase]["others"]["sla_missed"]);
     let expected = [
         report["fifo_ratio"].as_f64().expect("the test made it so") >= 10.0,
         missed("fifo") > 0,
         ratio <= 1.1,
         missed("fair") == 0,
+        report["quotas_ratio"].as_f64().expect("the test made it so") <= 1.1,
+        missed("quotas") == 0,
+        number(&broke["refused"]) > 0 && number(&broke["done"]) > 0,
     ];
     assert_eq!(met, expected);
 }

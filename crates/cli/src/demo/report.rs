@@ -3,9 +3,10 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use fairlane_client::api::quota::{Account, Amount};
 use serde::Serialize;
 
-use super::town::{SLA, TIERS, Town};
+use super::town::{BUREAU_BURST, BUREAU_RATE, SLA, TIERS, Town};
 use super::traffic::{Burst, work};
 use crate::load::drive::{End, micros};
 use crate::load::fairness::{self, Windows};
@@ -51,9 +52,14 @@ pub(crate) struct Report {
     pub(crate) baseline: PhaseResult,
     pub(crate) fifo: PhaseResult,
     pub(crate) fair: PhaseResult,
+    pub(crate) quotas: PhaseResult,
     /// The others' p95 with the burst over that without.
     pub(crate) fifo_ratio: f64,
     pub(crate) fair_ratio: f64,
+    pub(crate) quotas_ratio: f64,
+    /// The bank that ran out of money in the last phase; it is none of the others there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) broke: Option<Broke>,
     pub(crate) expectations: Vec<Expectation>,
     pub(crate) warnings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,6 +72,39 @@ pub(crate) struct Expectation {
     pub(crate) expected: String,
     pub(crate) measured: String,
     pub(crate) met: bool,
+}
+
+/// A bank whose budget is too small for what it sends.
+#[derive(Debug, Serialize)]
+pub(crate) struct Broke {
+    #[serde(skip)]
+    at: usize,
+    pub(crate) tenant: String,
+    pub(crate) budget: Amount,
+    pub(crate) posted: Amount,
+    pub(crate) debt: Amount,
+    pub(crate) submitted: u64,
+    pub(crate) done: u64,
+    pub(crate) refused: u64,
+}
+
+impl Broke {
+    pub(crate) fn new(at: usize, tenant: String, month: &Account, phased: &Phased) -> Self {
+        let of = |is_it: fn(&End) -> bool| {
+            let records = phased.sent.records.iter().filter(|one| one.tenant as usize == at);
+            records.filter(|record| is_it(&record.end)).count() as u64
+        };
+        Self {
+            at,
+            tenant,
+            budget: month.budget.clone().unwrap_or_default(),
+            posted: month.posted.clone(),
+            debt: month.debt.clone(),
+            submitted: of(|_| true),
+            done: of(|end| matches!(end, End::Completed { .. })),
+            refused: of(|end| matches!(end, End::Refused)),
+        }
+    }
 }
 
 /// The server that was left running.
@@ -86,11 +125,25 @@ impl PhaseResult {
         phased: &Phased,
         burst: &Burst,
     ) -> Self {
+        Self { policy, ..Self::without(None, name, town, phased, burst) }
+    }
+
+    /// Under the default policy, with one bank left out of all groups.
+    pub(crate) fn without(
+        broke: Option<&Broke>,
+        name: &str,
+        town: &Town,
+        phased: &Phased,
+        burst: &Burst,
+    ) -> Self {
+        let is_out = |at: usize| broke.is_some_and(|broke| broke.at == at);
         let records = &phased.sent.records;
         let target = Target::Latency { us: micros(SLA) };
         let all = Groups {
             names: vec!["others".to_owned()],
-            of: (0..town.institutions.len()).map(|at| (at != town.burst()).then_some(0)).collect(),
+            of: (0..town.institutions.len())
+                .map(|at| (at != town.burst() && !is_out(at)).then_some(0))
+                .collect(),
         };
         let done = records.iter().filter(|record| matches!(record.end, End::Completed { .. }));
         let slot_time_us = phased.service_us / (done.count() as u64).max(1);
@@ -98,13 +151,20 @@ impl PhaseResult {
         let length = Duration::from_secs(1).min(burst.length);
         let windows = Windows { from: burst.from, length, count: 3 };
         let others = rows(records, &all, target).remove(0);
-        let groups = rows(records, &groups(town), target);
+        let mut groups = groups(town);
+        groups
+            .of
+            .iter_mut()
+            .enumerate()
+            .filter(|(at, _)| is_out(*at))
+            .for_each(|(_, of)| *of = None);
+        let groups = rows(records, &groups, target);
         let burst_drained_us = drained(phased, town, burst);
         let used_us = slot_time_us * groups.last().map_or(0, |group| group.done);
         let offered_us = |drained| drained * u64::from(town.cap(town.burst()));
         Self {
             phase: name.to_owned(),
-            policy,
+            policy: "fair",
             groups,
             others,
             jain: fairness::index(&town.shares(), records, overhead_us, windows),
@@ -138,20 +198,24 @@ fn drained(phased: &Phased, town: &Town, burst: &Burst) -> Option<u64> {
 }
 
 impl Report {
-    pub(crate) fn new(baseline: PhaseResult, fifo: PhaseResult, fair: PhaseResult) -> Self {
+    pub(crate) fn new(phases: [PhaseResult; 4], broke: Option<Broke>) -> Self {
+        let [baseline, fifo, fair, quotas] = phases;
         let over = |phase: &PhaseResult| {
             measure::ratio(phase.others.latency.p95_us, baseline.others.latency.p95_us)
         };
-        let (fifo_ratio, fair_ratio) = (over(&fifo), over(&fair));
+        let (fifo_ratio, fair_ratio, quotas_ratio) = (over(&fifo), over(&fair), over(&quotas));
         let mut report = Self {
             sla_us: micros(SLA),
             fifo_ratio,
             fair_ratio,
+            quotas_ratio,
+            broke,
             expectations: Vec::new(),
             warnings: Vec::new(),
             baseline,
             fifo,
             fair,
+            quotas,
             server: None,
         };
         report.expectations = report.expected();
@@ -159,19 +223,14 @@ impl Report {
         report
     }
 
-    fn phases(&self) -> [&PhaseResult; 3] {
-        [&self.baseline, &self.fifo, &self.fair]
+    fn phases(&self) -> [&PhaseResult; 4] {
+        [&self.baseline, &self.fifo, &self.fair, &self.quotas]
     }
 
     fn expected(&self) -> Vec<Expectation> {
         let p95 = |phase: &PhaseResult| measure::micros(phase.others.latency.p95_us);
         let from = p95(&self.baseline);
-        let expect = |expected: &str, measured: String, met: bool| Expectation {
-            expected: expected.to_owned(),
-            measured,
-            met,
-        };
-        vec![
+        let mut expectations = vec![
             expect(
                 "first in, first out: the others' p95 grows by an order of magnitude",
                 format!(
@@ -196,7 +255,58 @@ impl Report {
                 format!("{} missed", measure::count(self.fair.others.sla_missed)),
                 self.fair.others.sla_missed == 0,
             ),
-        ]
+        ];
+        self.expect_of_quotas(&mut expectations);
+        expectations
+    }
+
+    fn expect_of_quotas(&self, expectations: &mut Vec<Expectation>) {
+        let p95 = |phase: &PhaseResult| measure::micros(phase.others.latency.p95_us);
+        expectations.extend([
+            expect(
+                "quotas: the others' p95 stays within 1.1 times",
+                format!(
+                    "{} -> {}, {:.2} times",
+                    p95(&self.baseline),
+                    p95(&self.quotas),
+                    self.quotas_ratio
+                ),
+                self.quotas_ratio <= RATIO_MAX,
+            ),
+            expect(
+                "quotas: nobody else misses a target",
+                format!("{} missed", measure::count(self.quotas.others.sla_missed)),
+                self.quotas.others.sla_missed == 0,
+            ),
+        ]);
+        let bank = &self.quotas.groups[TIERS.len()];
+        let calls = bank.done.saturating_sub(u64::from(BUREAU_BURST));
+        // A smaller burst has calls enough.
+        if let Some(took_us) = self.quotas.burst_drained_us.filter(|_| calls > 0) {
+            let least_us = calls * 1_000_000 / u64::from(BUREAU_RATE);
+            expectations.push(expect(
+                "quotas: the burst bank waits for its own calls of the bureau",
+                format!(
+                    "{} calls took {}, {} at once and {} a second would take {}",
+                    measure::count(bank.done),
+                    measure::micros(took_us),
+                    measure::count(u64::from(BUREAU_BURST)),
+                    measure::count(u64::from(BUREAU_RATE)),
+                    measure::micros(least_us)
+                ),
+                took_us >= least_us,
+            ));
+        }
+        if let Some(broke) = &self.broke {
+            expectations.push(expect(
+                &format!("quotas: {} stops at its budget", broke.tenant),
+                format!(
+                    "{} of {} spent, {} of {} done, {} refused",
+                    broke.posted, broke.budget, broke.done, broke.submitted, broke.refused
+                ),
+                broke.refused > 0 && broke.done > 0 && broke.debt.0 == "0.00",
+            ));
+        }
     }
 
     fn warned(&self) -> Vec<String> {
@@ -279,6 +389,10 @@ impl Report {
         }
         table.render()
     }
+}
+
+fn expect(expected: &str, measured: String, met: bool) -> Expectation {
+    Expectation { expected: expected.to_owned(), measured, met }
 }
 
 fn add(table: &mut Table, name: &str, phase: &PhaseResult, row: &GroupResult, jain: String) {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use fairlane_client::api::quota::{Budget, BudgetClassSpec, Rule, ToolSpec};
 use fairlane_client::api::resource::{OrgSpec, Policy, PoolSpec, Sla, TenantSpec, TierSpec};
 use fairlane_client::{Client, Definition, Write};
 
@@ -20,6 +21,14 @@ const BURST_CAP: u32 = 20;
 pub(crate) const SLA: Duration = Duration::from_millis(300);
 
 const DEFINITION: &str = include_str!("loan-application.yaml");
+/// The same with what its steps cost, and the bureau that one of them calls.
+const PAID_DEFINITION: &str = include_str!("loan-with-bureau.yaml");
+const BUREAU: &str = "credit_bureau";
+/// What the burst bank may call of the bureau: so many at once, and then so many a second.
+pub(crate) const BUREAU_BURST: u32 = 800;
+pub(crate) const BUREAU_RATE: u32 = 300;
+/// What the bank without money may spend in a month.
+pub(crate) const SMALL_BUDGET: &str = "1.00";
 
 /// A tier, how much normal traffic an institution of it has relative to one of the last tier, and how many of ten
 /// institutions are in it.
@@ -74,6 +83,12 @@ impl Town {
         self.institutions.len() - 1
     }
 
+    /// Position of the bank that will run out of money: the first of the last tier.
+    pub(crate) fn broke(&self) -> Option<usize> {
+        let others = &self.institutions[..self.burst()];
+        others.iter().position(|one| one.tier + 1 == TIERS.len())
+    }
+
     pub(crate) const fn slots(&self) -> u32 {
         self.slots
     }
@@ -125,6 +140,36 @@ impl Town {
         });
         declare::tenants(client, tenants).await
     }
+}
+
+/// Declares what applications cost, what the burst bank may call of the bureau, and what one other bank may spend.
+pub(crate) async fn limit(client: &Client, town: &Town) -> anyhow::Result<()> {
+    let tool = ToolSpec::default();
+    client.put_tool(BUREAU, &tool, Write::Apply).await.context("cannot declare the bureau")?;
+    let definition = Definition::Yaml(PAID_DEFINITION);
+    let applied = client.put_workflow(WORKFLOW, definition, Write::Apply).await;
+    applied.context("cannot declare the workflow with its costs")?;
+    let (units, burst) = (u64::from(BUREAU_RATE), u64::from(BUREAU_BURST));
+    let bucket = Rule::Bucket { units, per: "1s".to_owned(), burst };
+    let called = BudgetClassSpec {
+        quotas: [(BUREAU.to_owned(), vec![bucket])].into(),
+        ..BudgetClassSpec::default()
+    };
+    let budget = Budget { month: Some(SMALL_BUDGET.into()), ..Budget::default() };
+    let spent = BudgetClassSpec { budget, ..BudgetClassSpec::default() };
+    let classes = [("contract", called, Some(town.burst())), ("small", spent, town.broke())];
+    for (class, spec, bank) in classes {
+        let declared = client.put_budget_class(class, &spec, Write::Apply).await;
+        declared.with_context(|| format!("cannot declare the budget class {class}"))?;
+        let Some(at) = bank else { continue };
+        let one = &town.institutions[at];
+        let spec = declare::tenant(org_id(one.org), TIERS[one.tier].name);
+        let cap = (at == town.burst()).then(|| town.cap(at));
+        let spec = TenantSpec { cap, budget_class: Some(class.to_owned()), ..spec };
+        let declared = client.put_tenant(&one.id, &spec, Write::Apply).await;
+        declared.with_context(|| format!("cannot put {} into the class {class}", one.id))?;
+    }
+    Ok(())
 }
 
 /// Declares the pool under a policy; a change takes effect at once.

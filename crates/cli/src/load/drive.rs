@@ -207,7 +207,7 @@ fn entry(workflow: &str, input: &serde_json::Value) -> anyhow::Result<BatchEntry
 /// The code of a refusal that belongs into the results; an error if the measurement cannot go on.
 fn refusal(error: Error) -> anyhow::Result<String> {
     match error.problem() {
-        Some(problem) if matches!(problem.status, 429 | 503) => Ok(problem.code.clone()),
+        Some(problem) if matches!(problem.status, 402 | 429 | 503) => Ok(problem.code.clone()),
         _ => Err(error).context("a submission failed"),
     }
 }
