@@ -138,7 +138,7 @@ impl Cell {
         self.timers.next().into_iter().chain(pools).chain(self.next_gate_wake()).min()
     }
 
-    fn catch_up(&mut self, turn: &mut Turn) {
+    pub(crate) fn catch_up(&mut self, turn: &mut Turn) {
         while let Some(later) = self.later.pop_front() {
             match later {
                 Later::Cancel(key) => self.cancel_called(&key, turn),

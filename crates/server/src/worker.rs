@@ -131,8 +131,9 @@ impl Asker {
 
     /// The step cannot get its input: the attempt has failed without having reached the worker.
     fn fail(&self, engine: &Engine, lease: LeaseId, failure: Failure) -> Result<(), Refused> {
-        let report =
-            Report { lease, outcome: Outcome::Failed { failure, retryable: false, cost: None } };
+        // Nothing was called, so that nothing was spent.
+        let cost = Some(Nano::ZERO);
+        let report = Report { lease, outcome: Outcome::Failed { failure, retryable: false, cost } };
         // Nobody waits for the receipt.
         drop(engine.exchange(Exchange {
             ask: engine.ask_id(),

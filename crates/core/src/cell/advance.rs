@@ -262,6 +262,7 @@ impl Cell {
     }
 
     fn follow_step(&mut self, at: At, turn: &mut Turn) {
+        self.end_halt(at, turn);
         let run = self.runs.get(at.run);
         if run.outcome.is_some() {
             self.conclude(at.run, turn);

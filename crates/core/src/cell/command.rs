@@ -59,7 +59,13 @@ impl Cell {
     fn pause(&mut self, run: u32, turn: &mut Turn) -> Result<RunStatus, Rejection> {
         let live = self.runs.get_mut(run);
         match live.status {
-            RunStatus::Paused => return Ok(RunStatus::Paused),
+            RunStatus::Paused => {
+                // More money alone does not resume what its tenant has paused.
+                if live.halt.take().is_some() {
+                    self.write_run(run, turn);
+                }
+                return Ok(RunStatus::Paused);
+            }
             RunStatus::Running => {}
             status => {
                 return Err(Rejection::WrongStatus { run: live.key.run, status, needs: "running" });

@@ -92,6 +92,7 @@ impl Cell {
         assert!(live.money.held == Nano::ZERO, "run {} ends with money held", live.key.run);
         live.status = status;
         live.outcome = None;
+        live.halt = None;
         live.revision += 1;
         if let Some(deadline) = live.deadline {
             self.timers.clear(deadline, Kind::Run, At { run, node: 0 });

@@ -63,7 +63,8 @@ fn cost_of(run: &Run, node: u32) -> Nano {
     Nano(run.step(node).cost_nano)
 }
 
-/// Who calls which tool with the step, and the tenant's own quota for it; `None` if nothing limits it.
+/// Who calls which tool with the step, and the tenant's own quota for it. Calls are counted although nothing limits them,
+/// so that a new rule finds those under way.
 fn caller<'a>(directory: &'a Directory, run: &Run, node: u32) -> Option<Caller<'a>> {
     if run.node(node).instance.part == Part::Compensation {
         return None;
@@ -72,10 +73,6 @@ fn caller<'a>(directory: &'a Directory, run: &Run, node: u32) -> Option<Caller<'
     let context = directory.tenants.get(run.tenant).context();
     let class = directory.budget_class(context);
     let quota = class.and_then(|class| class.quotas.get(name)).map_or(&[][..], Vec::as_slice);
-    let is_limited = directory.tools.get(name).is_some_and(|tool| !tool.limits.is_empty());
-    if quota.is_empty() && !is_limited {
-        return None;
-    }
     Some(Caller { tenant: run.tenant.0, tool: directory.tool_number(name)?, quota })
 }
 
@@ -119,6 +116,9 @@ impl Cell {
             for pool in 0..self.pools.len() {
                 is_new |= self.dispatch(pool, turn);
             }
+            // What a rung ended here is told to its caller in the same turn.
+            is_new |= !self.later.is_empty();
+            self.catch_up(turn);
             if !is_new {
                 break;
             }
@@ -177,13 +177,21 @@ impl Cell {
         if let Some(taken) = &passed.taken {
             self.limiter.finish(taken);
         }
-        let Some(held) = passed.held else { return };
+        let run = self.runs.get_mut(at.run);
+        let held = match (passed.held, cost) {
+            (Some(held), _) => held,
+            // What was expected to cost nothing did.
+            (None, Spent::Said(Some(cost))) if cost > Nano::ZERO => {
+                let held = self.ledger.hold(self.now, tenant.0, &mut run.money, Nano::ZERO);
+                Box::new(held.expect("nothing can always be held"))
+            }
+            (None, _) => return,
+        };
         let cost = match cost {
             Spent::Said(Some(cost)) => Cost::Known(cost),
             Spent::Said(None) => Cost::Known(held.amount),
             Spent::Lost => Cost::Uncertain(held.amount),
         };
-        let run = self.runs.get_mut(at.run);
         self.ledger.settle(tenant.0, &mut run.money, &held, cost);
         turn.write(Change::Run(Box::new(run.row(None, None))));
     }
@@ -208,6 +216,9 @@ impl Cell {
 
     /// A lease that outlived its owner: what was held for it is held again, and its call is under way.
     pub(crate) fn resume_passed(&mut self, at: At, hold: Option<&Hold>) -> Passed {
+        if let Some(tool) = self.runs.get(at.run).step(at.node).tool.clone() {
+            self.directory.number_tool(&tool);
+        }
         let run = self.runs.get_mut(at.run);
         let tenant = run.tenant;
         let held = hold.map(|hold| Box::new(self.directory.orgs.held(hold)));

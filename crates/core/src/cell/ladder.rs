@@ -71,6 +71,16 @@ impl Cell {
         self.pause_now(at.run, turn);
     }
 
+    /// The step that a run was halted for has ended in some other way: nothing is to be decided any more.
+    pub(crate) fn end_halt(&mut self, at: At, turn: &mut Turn) {
+        let run = self.runs.get(at.run);
+        let step = run.node(at.node).instance.step;
+        if run.outcome.is_none() && run.halt.is_some_and(|halt| halt.step == step) {
+            let resumed = self.resume(at.run, turn);
+            assert!(resumed.is_ok(), "a run that is halted is paused: {resumed:?}");
+        }
+    }
+
     /// What the run may spend in all changes. It goes on if that is what it waited for.
     pub(crate) fn set_run_budget(
         &mut self,

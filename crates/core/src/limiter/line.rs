@@ -323,6 +323,9 @@ impl Line {
             level: Level::default(),
             flows: 0,
         });
+        if org.seat.is_away() {
+            self.root.step_out(&mut org.seat, member.org);
+        }
         org.flows = org.flows.saturating_add(1);
         org
     }

@@ -3,13 +3,27 @@
 //! caps of that moment; raised ones by `p04_work_conservation`.
 
 use fairlane_core::cell::change::Change;
-use fairlane_core::row::{RunStatus, StepState};
+use fairlane_core::row::{RunKey, RunRow, RunStatus, StepState};
+use fairlane_core::time::Time;
 
 use super::declared::Declared;
 use crate::rows::Rows;
 use crate::violation::{Verdict, holds};
 
 const PROMISE: &str = "P17 live change";
+
+/// A step of the run could not be paid for in the turn of that time, or one of a run that called it, or that it called.
+fn is_short(run: &RunRow, at: Time, rows: &Rows) -> bool {
+    let caller = run.parent.as_ref().and_then(|parent| {
+        rows.runs.get(&RunKey { tenant: run.key.tenant.clone(), run: parent.run })
+    });
+    let failure = run.failure.as_ref();
+    run.money.halt.is_some_and(|halt| halt.since == at)
+        || failure.is_some_and(|failure| {
+            &*failure.class == "budget-exhausted" || failure.message.contains("budget-exhausted")
+        })
+        || caller.is_some_and(|caller| is_short(caller, at, rows))
+}
 
 pub(crate) fn follow(change: &Change, declared: &Declared, rows: &Rows) -> Verdict {
     match change {
@@ -22,11 +36,7 @@ pub(crate) fn follow(change: &Change, declared: &Declared, rows: &Rows) -> Verdi
             // step of the run was offered a slot then that it had no money for.
             let run = rows.runs.get(&step.key);
             let status = run.map(|run| run.status);
-            let is_short = run.is_some_and(|run| {
-                let failure = run.failure.as_ref();
-                run.money.halt.is_some_and(|halt| halt.since == step.since)
-                    || failure.is_some_and(|failure| &*failure.class == "budget-exhausted")
-            });
+            let is_short = run.is_some_and(|run| is_short(run, step.since, rows));
             let may_run =
                 is_short || matches!(status, Some(RunStatus::Running | RunStatus::Compensating));
             holds(may_run, PROMISE, || {

@@ -1,11 +1,13 @@
 //! P8: what is posted and held never exceeds a budget. P9: what was held is settled or given back, whatever happens.
 
 use crate::calendar::{Calendar, Zone};
+use std::sync::Arc;
+
 use crate::cell::effect::Response;
-use crate::cell::input::{Command, Configure, Input, Outcome, SetAccount};
+use crate::cell::input::{Command, Configure, Input, Outcome, SetAccount, Value};
 use crate::id::RunId;
 use crate::money::Nano;
-use crate::plan::{Retry, Step};
+use crate::plan::{Retry, Step, StepKind, Timeouts};
 use crate::quota::{Budget, BudgetClass, Rung};
 use crate::row::{Owner, RunKey, RunStatus};
 use crate::tenant::Tenant;
@@ -241,4 +243,61 @@ fn an_organisation_without_money_stops_all_its_tenants() {
     desk.submit("a", "flow");
     desk.submit("b", "flow");
     assert_eq!(desk.lease("w").len(), 1);
+}
+
+#[test]
+fn a_cost_that_was_not_expected_is_spent_all_the_same() {
+    let mut desk = desk(vec![step("call", &[])], budget(Some(5), Some(5)));
+    let run = desk.submit("b", "flow");
+    let [lease] = &ids(&desk.lease("w"))[..] else { panic!("one step is ready") };
+    report(&mut desk, lease, Some(cents(100)));
+    assert_eq!(desk.rows(&run).0.money.posted, cents(100));
+    assert_eq!(month_of(&desk), (cents(100), Nano::ZERO));
+}
+
+#[test]
+fn a_child_that_a_rung_ends_is_told_to_its_caller_in_the_same_turn() {
+    let kind = StepKind::Call { workflow: name("child"), version: None };
+    let mut desk = desk(
+        vec![Step { kind, ..step("call", &[]) }],
+        Budget { short: vec![Rung::SkipOptional], ..budget(Some(5), None) },
+    );
+    let child = Step { optional: true, ..paid("dear", &[], 10) };
+    desk.declare(Configure::Workflow(Arc::new(workflow("child", vec![child]))));
+    let run = desk.submit("b", "flow");
+    desk.evaluate(Ok(Value::Input(payload("{}"))));
+    assert_eq!(desk.lease("w").len(), 0);
+    assert_eq!(desk.rows(&run).0.status, RunStatus::Completed);
+}
+
+/// The only step, or the first of two, is optional, costs more than the run has, and has a minute.
+fn halted(steps: usize) -> (Desk, RunKey) {
+    let timeout = Timeouts { step: Some(Span::from_secs(60)), ..Timeouts::default() };
+    let dear = Step { optional: true, timeout, ..paid("dear", &[], 10) };
+    let steps = [dear, step("next", &[0])].into_iter().take(steps).collect();
+    let mut desk = desk(steps, budget(Some(5), None));
+    let run = desk.submit("b", "flow");
+    assert_eq!(desk.lease("w").len(), 0);
+    assert_eq!(desk.rows(&run).0.status, RunStatus::Paused);
+    (desk, run)
+}
+
+#[test]
+fn a_run_goes_on_when_the_step_that_it_was_halted_for_is_over() {
+    let (mut desk, run) = halted(2);
+    desk.pass(Span::from_secs(61));
+    assert_eq!(desk.rows(&run).0.status, RunStatus::Running);
+    assert_eq!(super::desk::tasks(&desk.lease("w")), "next");
+}
+
+#[test]
+fn more_money_does_not_resume_what_its_tenant_has_paused() {
+    let (mut desk, run) = halted(2);
+    desk.command(&run, Command::Pause);
+    desk.command(&run, Command::Budget { limit: cents(50) });
+    assert_eq!(desk.rows(&run).0.status, RunStatus::Paused);
+    let (mut desk, run) = halted(1);
+    desk.pass(Span::from_secs(61));
+    let rows = desk.rows(&run);
+    assert_eq!((rows.0.status, rows.0.money.halt), (RunStatus::Completed, None));
 }

@@ -125,3 +125,32 @@ fn a_provider_limit_is_shared_by_weight() {
     desk.pass(Time(turned * 3_600_000_000).since(desk.now));
     assert_eq!(work_off(&mut desk), (30, 60), "one to two");
 }
+
+#[test]
+fn calls_under_way_are_known_to_a_new_rule_and_after_a_restart() {
+    let mut desk = desk(Vec::new(), Vec::new());
+    submit(&mut desk, "b", 3);
+    let first = desk.exchange("w", 1, Vec::new()).grants;
+    assert_eq!(first.len(), 1);
+    class(&mut desk, vec![Rule::Concurrent { calls: 1 }]);
+    assert_eq!(desk.lease("w").len(), 0, "one is under way");
+    desk.restart();
+    assert_eq!(desk.lease("w").len(), 0, "still");
+    desk.complete("w", &ids(&first));
+    assert_eq!(desk.lease("w").len(), 1);
+}
+
+#[test]
+fn a_tool_that_only_a_class_names_is_counted_after_a_restart() {
+    let call = Step { tool: Some(name("bureau")), ..step("call", &[]) };
+    let mut desk = Desk::new(workflow("flow", vec![call]));
+    class(&mut desk, vec![Rule::Concurrent { calls: 1 }]);
+    desk.declare(Configure::Tenant(Tenant {
+        budget_class: Some(name("small")),
+        ..tenant("b", "large")
+    }));
+    submit(&mut desk, "b", 3);
+    assert_eq!(desk.lease("w").len(), 1);
+    desk.restart();
+    assert_eq!(desk.lease("w").len(), 0, "one is under way");
+}

@@ -198,3 +198,33 @@ fn keys_of_different_tenants_and_tools_differ_and_are_marked() {
         assert!(!keys[..i].contains(key));
     }
 }
+
+#[test]
+fn a_called_tenant_can_move_to_an_organisation_that_has_nobody_in_the_line() {
+    let mut limiter = provider(&[Rule::Concurrent { calls: 8 }]);
+    let (back, gone, moves, holder) = (1, 2, 3, 99);
+    for (tenant, org) in [(back, 1), (gone, 2), (moves, 3), (holder, 9)] {
+        limiter.set_org(org, 1);
+        limiter.set_tenant(tenant, org, 1);
+    }
+    let now = Time(SECOND);
+    let mut calls: Vec<_> =
+        (0..8).map(|_| limiter.take(now, &caller(holder, &[]), 1).unwrap()).collect();
+    for tenant in [back, gone, moves] {
+        assert!(limiter.take(now, &caller(tenant, &[]), 1).is_err());
+    }
+    limiter.finish(&calls.pop().unwrap());
+    assert_eq!(limiter.wake(now), [key(back)]);
+    assert!(limiter.take(now, &caller(back, &[]), 1).is_ok());
+    assert!(limiter.take(now, &caller(back, &[]), 1).is_err(), "it waits again");
+    limiter.finish(&calls.pop().unwrap());
+    assert_eq!(limiter.wake(now), [key(gone)]);
+    assert!(limiter.take(now, &caller(gone, &[]), 1).is_ok());
+    limiter.finish(&calls.pop().unwrap());
+    wakes(&mut limiter, Time(SECOND + 20_000));
+    // It was called and has no slot; where it comes to, nobody waits any more.
+    limiter.set_tenant(moves, 2, 1);
+    limiter.finish(&calls.pop().unwrap());
+    let woken = wakes(&mut limiter, Time(3 * SECOND));
+    assert!(woken.iter().any(|(_, keys)| keys.contains(&key(back))), "{woken:?}");
+}
