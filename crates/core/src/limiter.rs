@@ -152,6 +152,13 @@ pub struct Reading {
     pub resets: Option<Time>,
 }
 
+impl Taken {
+    /// The key under which others of the same caller may wait.
+    pub fn wake(&self) -> u64 {
+        wake_key((self.tenant, self.tool))
+    }
+}
+
 impl Limiter {
     /// The provider's rules, new or changed. Counts of the same label stay; those in the line are called as far as the
     /// new rules let them.

@@ -146,6 +146,8 @@ impl Cell {
         let node = run.node_mut(at.node);
         node.attempt += 1;
         node.fence = self.fence;
+        // Others of the tenant that call the tool wait under the same key, and are not in its line any more.
+        let wake = passed.taken.as_deref().map(crate::limiter::Taken::wake);
         let worker_name = worker.clone();
         let lease = Lease {
             worker: worker_name,
@@ -169,6 +171,11 @@ impl Cell {
             deadline,
             renew_within: Span(lease_time.0 / 2),
         };
+        if let Some(key) = wake {
+            for pool in &mut self.pools {
+                pool.scheduler.wake(now, key, 1);
+            }
+        }
         let state = &mut self.pools[pool];
         state.workers.get_mut(&worker).expect("a worker that asks is known").held += 1;
         state.asks[ask].answer.grants.push(grant);

@@ -81,7 +81,7 @@ impl Cell {
             let State::Leased(held) = &self.runs.get(at.run).node(at.node).state else { continue };
             let (pool, worker, until, revoked) =
                 (held.pool, held.worker.clone(), held.until, held.revoked);
-            self.release(at);
+            self.release(at, turn);
             if revoked {
                 self.give_back(at, Spent::Lost, turn);
                 self.end(at, State::Cancelled, None, turn);

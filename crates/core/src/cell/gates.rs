@@ -194,16 +194,18 @@ impl Cell {
         };
         self.ledger.settle(tenant.0, &mut run.money, &held, cost);
         turn.write(Change::Run(Box::new(run.row(None, None))));
+        self.end_shortage(at.run, turn);
     }
 
     /// The attempt never began: nothing of it was spent.
-    pub(crate) fn release(&mut self, at: At) {
+    pub(crate) fn release(&mut self, at: At, turn: &mut Turn) {
         let Some((tenant, passed)) = self.passed(at) else { return };
         if let Some(taken) = &passed.taken {
             self.limiter.give_back(taken);
         }
         if let Some(held) = &passed.held {
             self.ledger.release(tenant.0, &mut self.runs.get_mut(at.run).money, held);
+            self.end_shortage(at.run, turn);
         }
     }
 

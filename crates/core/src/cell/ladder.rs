@@ -44,6 +44,12 @@ impl Cell {
             // Another step of the run came to the end of its money in the same turn.
             return;
         }
+        let account = run.money;
+        let spent = account.posted.plus(account.reserve);
+        if account.limit.is_some_and(|limit| spent.plus(need) <= limit) {
+            // Only what its other steps hold is in the way: it waits for them, and nothing is to be decided.
+            return self.halt(at, Rung::Pause, (need, left), turn);
+        }
         let is_optional =
             run.step(at.node).optional && run.node(at.node).instance.part == Part::Whole;
         let context = self.directory.tenants.get(run.tenant).context();
@@ -77,6 +83,17 @@ impl Cell {
         let step = run.node(at.node).instance.step;
         if run.outcome.is_none() && run.halt.is_some_and(|halt| halt.step == step) {
             let resumed = self.resume(at.run, turn);
+            assert!(resumed.is_ok(), "a run that is halted is paused: {resumed:?}");
+        }
+    }
+
+    /// Something that the run held or was to spend is free: it goes on if that is enough.
+    pub(crate) fn end_shortage(&mut self, run: u32, turn: &mut Turn) {
+        let live = self.runs.get(run);
+        let is_enough = |halt: Halt| live.money.left().is_none_or(|left| left >= halt.need);
+        let is_halted = live.outcome.is_none() && live.status == RunStatus::Paused;
+        if is_halted && live.halt.is_some_and(is_enough) {
+            let resumed = self.resume(run, turn);
             assert!(resumed.is_ok(), "a run that is halted is paused: {resumed:?}");
         }
     }

@@ -301,3 +301,16 @@ fn more_money_does_not_resume_what_its_tenant_has_paused() {
     let rows = desk.rows(&run);
     assert_eq!((rows.0.status, rows.0.money.halt), (RunStatus::Completed, None));
 }
+
+#[test]
+fn a_step_that_only_holds_keep_back_waits_for_them_and_goes_down_no_rung() {
+    for rung in [Rung::Fail, Rung::Escalate] {
+        let steps = vec![paid("one", &[], 10), paid("other", &[], 10)];
+        let mut desk = desk(steps, Budget { short: vec![rung], ..budget(Some(20), None) });
+        let run = desk.submit("b", "flow");
+        desk.command(&run, Command::Budget { limit: cents(15) });
+        let [lease] = &ids(&desk.lease("w"))[..] else { panic!("money for one at a time") };
+        report(&mut desk, lease, Some(cents(1)));
+        assert_eq!(desk.lease("w").len(), 1, "0.14 are left for 0.10");
+    }
+}

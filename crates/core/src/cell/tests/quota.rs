@@ -1,6 +1,8 @@
 //! P7: no tenant exceeds its quota in any window, no provider limit is exceeded by all together, and an empty quota of one
 //! tenant changes nothing for another.
 
+use std::sync::Arc;
+
 use crate::calendar::{Calendar, Zone};
 use crate::cell::input::{Configure, Input};
 use crate::plan::Step;
@@ -153,4 +155,28 @@ fn a_tool_that_only_a_class_names_is_counted_after_a_restart() {
     assert_eq!(desk.lease("w").len(), 1);
     desk.restart();
     assert_eq!(desk.lease("w").len(), 0, "one is under way");
+}
+
+#[test]
+fn steps_of_one_tool_that_cost_differently_do_not_leave_each_other_behind() {
+    let call = Step { tool: Some(name("bureau")), ..step("call", &[]) };
+    let dear = Step { cost_nano: 1, ..call.clone() };
+    let mut desk = Desk::new(workflow("flow", vec![call]));
+    desk.declare(Configure::Workflow(Arc::new(workflow("dear", vec![dear]))));
+    let shared = |limits| Configure::Tool(Tool { name: name("bureau"), limits });
+    desk.declare(shared(vec![Rule::Concurrent { calls: 1 }]));
+    let first = desk.submit("b", "flow");
+    let grants = desk.lease("w");
+    assert_eq!(grants[0].lease.key, first);
+    desk.submit("b", "dear");
+    assert_eq!(desk.lease("w").len(), 0, "it waits in the provider's line");
+    desk.declare(shared(Vec::new()));
+    // Another one of its tenant is there before it is woken.
+    desk.submit("b", "flow");
+    let mut given = 0;
+    for _ in 0..3 {
+        given += desk.lease("w").len();
+        desk.pass(Span::from_secs(2));
+    }
+    assert_eq!(given, 2, "both");
 }
