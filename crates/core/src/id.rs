@@ -107,6 +107,10 @@ names! {
     TaskName: "a-z A-Z 0-9 - _ . : /", is_free;
     /// A tool of the catalog.
     ToolName: "a-z A-Z 0-9 - _ . : /", is_free;
+    /// A model, by the name that workflows and clients use.
+    ModelName: "a-z A-Z 0-9 - _ . : /", is_free;
+    /// A price: what a model costs at some endpoint.
+    PriceName: "a-z A-Z 0-9 - _ . : /", is_free;
     /// A budget class: a named set of quotas and budgets.
     ClassName: "a-z 0-9 - _", is_id;
     /// A signal sent to a run.

@@ -8,6 +8,7 @@
 //! a value.
 
 pub mod calendar;
+pub mod catalog;
 pub mod cell;
 pub mod driver;
 pub mod gate;

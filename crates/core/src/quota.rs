@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Calendar, Zone};
+use crate::catalog::Endpoint;
 use crate::id::{ClassName, ToolName};
 use crate::money::Nano;
 use crate::time::Span;
@@ -24,6 +25,16 @@ pub struct Tool {
     pub name: ToolName,
     /// The provider's own limits, shared by all tenants; all of them hold.
     pub limits: Vec<Rule>,
+    /// How the server calls it; `None`: only workers do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
+}
+
+impl Tool {
+    /// One that workers call.
+    pub const fn new(name: ToolName, limits: Vec<Rule>) -> Self {
+        Self { name, limits, endpoint: None }
+    }
 }
 
 /// One limit.

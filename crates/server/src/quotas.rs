@@ -57,7 +57,7 @@ async fn put_tool(
     let name = path_name(&tool)?;
     let mut check = Check::default();
     let limits = check.rules("/limits", &spec.limits);
-    let tool = check.finish(Tool { name, limits })?;
+    let tool = check.finish(Tool::new(name, limits))?;
     configure(&shared, Configure::Tool(tool), dry_run).await.map(Answer)
 }
 

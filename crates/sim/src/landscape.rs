@@ -103,7 +103,7 @@ impl Landscape {
 /// A tool with a provider that takes only so much.
 pub(crate) fn tool(prng: &mut Prng, at: u64) -> Tool {
     let limits = if prng.chance(600) { vec![rule(prng, 20)] } else { Vec::new() };
-    Tool { name: plans::tool(at), limits }
+    Tool::new(plans::tool(at), limits)
 }
 
 pub(crate) fn class(prng: &mut Prng, at: u64) -> BudgetClass {

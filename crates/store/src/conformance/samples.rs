@@ -267,7 +267,7 @@ pub fn api_key(id: &str, role: Role) -> KeyRow {
 }
 
 pub fn tool(tool: &str) -> Tool {
-    Tool { name: name(tool), limits: rules() }
+    Tool::new(name(tool), rules())
 }
 
 pub fn class(class: &str) -> BudgetClass {

@@ -21,7 +21,7 @@ pub(crate) fn window(units: u64, every: Calendar) -> Rule {
 fn desk(own: Vec<Rule>, shared: Vec<Rule>) -> Desk {
     let call = Step { tool: Some(name("bureau")), ..step("call", &[]) };
     let mut desk = Desk::new(workflow("flow", vec![call]));
-    desk.declare(Configure::Tool(Tool { name: name("bureau"), limits: shared }));
+    desk.declare(Configure::Tool(Tool::new(name("bureau"), shared)));
     class(&mut desk, own);
     desk.declare(Configure::Tenant(Tenant {
         budget_class: Some(name("small")),
@@ -163,7 +163,7 @@ fn steps_of_one_tool_that_cost_differently_do_not_leave_each_other_behind() {
     let dear = Step { cost_nano: 1, ..call.clone() };
     let mut desk = Desk::new(workflow("flow", vec![call]));
     desk.declare(Configure::Workflow(Arc::new(workflow("dear", vec![dear]))));
-    let shared = |limits| Configure::Tool(Tool { name: name("bureau"), limits });
+    let shared = |limits| Configure::Tool(Tool::new(name("bureau"), limits));
     desk.declare(shared(vec![Rule::Concurrent { calls: 1 }]));
     let first = desk.submit("b", "flow");
     let grants = desk.lease("w");

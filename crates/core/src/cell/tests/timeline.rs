@@ -55,7 +55,7 @@ impl Town {
             lease: Span::from_secs(600),
             ..pool("default")
         }));
-        desk.declare(Configure::Tool(Tool { name: name("credit_bureau"), limits: Vec::new() }));
+        desk.declare(Configure::Tool(Tool::new(name("credit_bureau"), Vec::new())));
         for (tier, weight, cap, calls, cents) in
             [("enterprise", 10, 50, 500, 200), ("standard", 4, 10, 50, 50), ("free", 1, 3, 10, 10)]
         {
