@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::id::ClassName;
+use crate::id::{ClassName, TenantId};
 use crate::money::Nano;
 use crate::plan::{StepKind, Workflow};
 use crate::pool::{Pool, SLOTS_MAX, Valve};
@@ -282,20 +282,31 @@ impl Cell {
     /// Writes what the pool's queue has to say of caps, bursts and paybacks.
     pub(crate) fn log_decisions(&mut self, pool: usize, turn: &mut Turn) {
         for logged in self.pools[pool].scheduler.take_log() {
-            self.decisions += 1;
             let tenant = self.directory.tenants.get(logged.tenant()).declared.id.clone();
             let mut facts = serde_json::to_value(logged.facts()).unwrap_or_default();
             if let Some(facts) = facts.as_object_mut() {
                 facts.insert("pool".into(), self.directory.pools.names[pool].as_str().into());
             }
-            turn.write(Change::Decision(DecisionRow {
-                tenant: Some(tenant),
-                sequence: self.decisions,
-                at: self.now,
-                code: logged.code().into(),
-                facts: facts.to_string().into(),
-            }));
+            self.decide(Some(tenant), logged.code(), facts.to_string(), turn);
         }
+    }
+
+    /// Writes an entry of the decision log, with its facts as a JSON object. `tenant`: `None` if it is about the platform.
+    pub(crate) fn decide(
+        &mut self,
+        tenant: Option<TenantId>,
+        code: &'static str,
+        facts: String,
+        turn: &mut Turn,
+    ) {
+        self.decisions += 1;
+        turn.write(Change::Decision(DecisionRow {
+            tenant,
+            sequence: self.decisions,
+            at: self.now,
+            code: code.into(),
+            facts: facts.into(),
+        }));
     }
 }
 

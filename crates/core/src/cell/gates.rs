@@ -4,10 +4,13 @@
 //! on. Whoever ends the lease says what the attempt cost; a lease that is lost, or whose time is over, is settled at
 //! what was held for it, unconfirmed, since the work may have been done.
 
+use crate::calendar::Zone;
 use crate::gate::{Account, Refusal, Verdict, WakeKey};
+use crate::id::TenantId;
 use crate::ledger::{Cost, Ledger, OrgTerms, Short, TenantTerms};
 use crate::limiter::{Blocked, Caller, Limiter};
 use crate::money::Nano;
+use crate::reject::Rejection;
 use crate::row::{AccountRow, Hold, Part, UseRow};
 use crate::scheduler::{OrgIx, TenantIx};
 use crate::tenant::Context;
@@ -17,6 +20,7 @@ use super::Cell;
 use super::Turn;
 use super::change::Change;
 use super::directory::Directory;
+use super::dispatch::PoolState;
 use super::live::{At, Passed, Run, Runs, State};
 
 /// Rounds of waking and dispatching in one turn at most; what is left is woken by the clock.
@@ -78,14 +82,18 @@ fn caller<'a>(directory: &'a Directory, run: &Run, node: u32) -> Option<Caller<'
 
 /// The tenant's or the organisation's account is short for all steps like this one; a run's for its own only.
 fn short_of(short: &Short) -> Verdict {
-    let Short { account, need, left, opens, wake } = *short;
-    let refusal = Refusal::Budget { account, need, left, opens };
-    match account {
+    let refusal = lacking(short);
+    match short.account {
         Account::Run => Verdict::Aside(refusal),
         Account::TenantDay | Account::TenantMonth | Account::OrgMonth => {
-            Verdict::Park { refusal, wake: WakeKey(wake) }
+            Verdict::Park { refusal, wake: WakeKey(short.wake) }
         }
     }
+}
+
+const fn lacking(short: &Short) -> Refusal {
+    let Short { account, need, left, opens, .. } = *short;
+    Refusal::Budget { account, need, left, opens }
 }
 
 fn blocked_by(directory: &Directory, caller: &Caller<'_>, blocked: &Blocked) -> Verdict {
@@ -104,7 +112,7 @@ fn limited(directory: &Directory, caller: &Caller<'_>, blocked: &Blocked) -> Ref
 }
 
 impl Cell {
-    pub(crate) fn gates(&mut self) -> (&mut Vec<super::dispatch::PoolState>, Gates<'_>) {
+    pub(crate) fn gates(&mut self) -> (&mut Vec<PoolState>, Gates<'_>) {
         let Self { now, pools, runs, directory, ledger, limiter, .. } = self;
         (pools, Gates { now: *now, runs, directory, ledger, limiter })
     }
@@ -167,7 +175,7 @@ impl Cell {
         }
     }
 
-    fn tenant_id(&self, at: u32) -> crate::id::TenantId {
+    fn tenant_id(&self, at: u32) -> TenantId {
         self.directory.tenants.get(TenantIx(at)).declared.id.clone()
     }
 
@@ -237,8 +245,7 @@ impl Cell {
         let run = self.runs.get(at.run);
         let cost = cost_of(run, at.node);
         if let Err(short) = self.ledger.check(self.now, run.tenant.0, &run.money, cost) {
-            let Short { account, need, left, opens, .. } = short;
-            return Some(Refusal::Budget { account, need, left, opens });
+            return Some(lacking(&short));
         }
         let caller = caller(&self.directory, run, at.node)?;
         let blocked = self.limiter.would_block(self.now, &caller, 1)?;
@@ -246,16 +253,12 @@ impl Cell {
     }
 
     /// Whether a run of the tenant that costs at least so much may come in.
-    pub(crate) fn can_pay(
-        &self,
-        tenant: TenantIx,
-        need: Nano,
-    ) -> Result<(), crate::reject::Rejection> {
+    pub(crate) fn can_pay(&self, tenant: TenantIx, need: Nano) -> Result<(), Rejection> {
         let context = self.directory.tenants.get(tenant).context();
         let account = self.directory.run_account(context);
         self.ledger.check(self.now, tenant.0, &account, need).map_err(|short| {
             let Short { account, need, left, opens, .. } = short;
-            crate::reject::Rejection::BudgetExhausted { account, need, left, opens }
+            Rejection::BudgetExhausted { account, need, left, opens }
         })
     }
 
@@ -273,7 +276,7 @@ impl Cell {
         let org = self.directory.orgs.get(at);
         let (month, zone) = match &org.budget {
             Some(budget) => (Some(budget.month), budget.time_zone.clone()),
-            None => (None, crate::calendar::Zone::UTC),
+            None => (None, Zone::UTC),
         };
         self.limiter.set_org(at.0, org.weight);
         self.ledger.set_org(at.0, OrgTerms { month, zone });
@@ -295,6 +298,6 @@ fn terms(directory: &Directory, context: &Context, org: OrgIx) -> TenantTerms {
         org: org.0,
         day: budget.and_then(|budget| budget.day),
         month: budget.and_then(|budget| budget.month),
-        zone: budget.map_or(crate::calendar::Zone::UTC, |budget| budget.time_zone.clone()),
+        zone: budget.map_or(Zone::UTC, |budget| budget.time_zone.clone()),
     }
 }

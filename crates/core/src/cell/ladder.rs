@@ -7,10 +7,9 @@ use crate::gate::Refusal;
 use crate::money::Nano;
 use crate::quota::Rung;
 use crate::reject::Rejection;
-use crate::row::{DecisionRow, Halt, Part, RunStatus};
+use crate::row::{Halt, Part, RunStatus};
 
 use super::advance::{class, fail};
-use super::change::Change;
 use super::live::{At, Run, State};
 use super::quotas::money;
 use super::{Cell, Turn};
@@ -112,17 +111,9 @@ impl Cell {
             return Err(Rejection::WrongStatus { run, status, needs: "running or paused" });
         }
         live.money.limit = Some(limit);
-        let account = live.money;
-        let spent = account.posted.plus(account.held).plus(account.reserve);
-        match live.halt {
-            Some(halt) if live.status == RunStatus::Paused && spent.plus(halt.need) <= limit => {
-                self.resume(run, turn)
-            }
-            _ => {
-                self.write_run(run, turn);
-                Ok(self.runs.get(run).status)
-            }
-        }
+        self.write_run(run, turn);
+        self.end_shortage(run, turn);
+        Ok(self.runs.get(run).status)
     }
 
     fn log_rung(&mut self, at: At, rung: Rung, (need, left): (Nano, Nano), turn: &mut Turn) {
@@ -134,13 +125,7 @@ impl Cell {
             "left": left.to_string(),
             "rung": rung,
         });
-        self.decisions += 1;
-        turn.write(Change::Decision(DecisionRow {
-            tenant: Some(run.key.tenant.clone()),
-            sequence: self.decisions,
-            at: self.now,
-            code: "budget-short".into(),
-            facts: facts.to_string().into(),
-        }));
+        let tenant = run.key.tenant.clone();
+        self.decide(Some(tenant), "budget-short", facts.to_string(), turn);
     }
 }

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::id::{RunId, StepName, WorkflowName, mix};
 use crate::plan::{Overlap, Schedule, Workflow};
 use crate::reject::Rejection;
-use crate::row::{DecisionRow, Lane, Payload, RunKey, ScheduleRow};
+use crate::row::{Lane, Payload, RunKey, ScheduleRow};
 use crate::scheduler::TenantIx;
 use crate::time::Time;
 
@@ -241,14 +241,8 @@ impl Cell {
     fn skip(&mut self, at: u32, due: Time, because: Because, turn: &mut Turn) {
         let ScheduleKey { tenant, workflow, name } = &self.schedules.list[at as usize].key;
         let facts = Skipped { workflow, schedule: name, due, because };
-        self.decisions += 1;
-        turn.write(Change::Decision(DecisionRow {
-            tenant: Some(tenant.clone()),
-            sequence: self.decisions,
-            at: self.now,
-            code: "schedule-skipped".into(),
-            facts: serde_json::to_string(&facts).unwrap_or_default().into(),
-        }));
+        let facts = serde_json::to_string(&facts).unwrap_or_default();
+        self.decide(Some(tenant.clone()), "schedule-skipped", facts, turn);
     }
 
     /// A run that a step or a schedule started is over: they go on.

@@ -20,12 +20,10 @@ use crate::scheduler::TenantIx;
 use crate::time::{Span, Time};
 
 use super::call::LEVELS;
-use super::change::Change;
 use super::effect::ValveView;
 use super::live::At;
 use super::timer::Kind;
 use super::{Cell, Turn};
-use crate::row::DecisionRow;
 
 const RETRY_MIN: Span = Span::from_secs(1);
 const RETRY_MAX: Span = Span::from_secs(300);
@@ -298,15 +296,8 @@ impl Cell {
             return;
         }
         self.queue.is_closing = !view.open;
-        self.decisions += 1;
         let code = if view.open { "valve-opened" } else { "valve-closing" };
-        turn.write(Change::Decision(DecisionRow {
-            tenant: None,
-            sequence: self.decisions,
-            at: self.now,
-            code: code.into(),
-            facts: serde_json::to_string(&view).unwrap_or_default().into(),
-        }));
+        self.decide(None, code, serde_json::to_string(&view).unwrap_or_default(), turn);
     }
 }
 
