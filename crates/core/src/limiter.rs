@@ -41,6 +41,16 @@
 //! weights and `u` the largest take; and the same between organisations. A tenant that comes less often gets what it asks
 //! for when its turn is, and nothing for the time in which it did not ask.
 //!
+//! Where a rule of the provider's counts tokens, service is measured in tokens, and else in calls. What a call really used
+//! is charged when it is over.
+//!
+//! # A provider that is left alone
+//!
+//! A tool is shut, for everybody, until the time that its provider asked for (HTTP 429, `Retry-After`), or for a while
+//! after so many failures in a row (a circuit breaker: Nygard, *Release It!*, 2007). After that one call at a time tries it,
+//! until one is served. A shut tool is full for the line, so that tenants are called in its order. That it is shut is not
+//! stored: after a restart a provider that still wants to be left alone says so to the first call.
+//!
 //! # Waking
 //!
 //! At most 64 keys at once. When windows turn the next batch is due 10 ms later; what a call that is over or a changed rule
@@ -59,11 +69,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::gate::LimitHolder;
-use crate::quota::Rule;
+use crate::quota::{Breaker, Rule, Unit};
 use crate::row::Used;
 use crate::time::Time;
 
 mod bucket;
+mod circuit;
 mod count;
 mod level;
 mod line;
@@ -74,6 +85,7 @@ mod waits;
 #[cfg(test)]
 mod tests;
 
+pub use circuit::{Answer, CIRCUIT_OPEN, Circuit, RETRY_AFTER, Why};
 use count::{Kept, Mark, Short, Stand, Use};
 use line::Member;
 use rule::distinct;
@@ -113,12 +125,21 @@ pub struct Caller<'a> {
     pub quota: &'a [Rule],
 }
 
+/// What one call takes: itself, and so many tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Units {
+    pub calls: u64,
+    pub tokens: u64,
+}
+
 /// What a call took. It ends with exactly one [`Limiter::finish`] or [`Limiter::give_back`].
 #[derive(Clone, Debug)]
 pub struct Taken {
     tenant: u32,
     tool: u32,
-    units: u64,
+    /// Tells it from all others.
+    id: u64,
+    units: Units,
     /// Counts of the tenant, then of the provider.
     own: Vec<Mark>,
     all: Vec<Mark>,
@@ -152,6 +173,42 @@ pub struct Reading {
     pub resets: Option<Time>,
 }
 
+impl Units {
+    /// A call without tokens.
+    pub const CALL: Self = Self { calls: 1, tokens: 0 };
+
+    pub const fn of(self, unit: Unit) -> u64 {
+        match unit {
+            Unit::Calls => self.calls,
+            Unit::Tokens => self.tokens,
+        }
+    }
+
+    const fn more(self, other: Self) -> Self {
+        Self {
+            calls: self.calls.saturating_add(other.calls),
+            tokens: self.tokens.saturating_add(other.tokens),
+        }
+    }
+
+    const fn less(self, other: Self) -> Self {
+        Self {
+            calls: self.calls.saturating_sub(other.calls),
+            tokens: self.tokens.saturating_sub(other.tokens),
+        }
+    }
+
+    fn checked_less(self, other: Self) -> Option<Self> {
+        let calls = self.calls.checked_sub(other.calls)?;
+        Some(Self { calls, tokens: self.tokens.checked_sub(other.tokens)? })
+    }
+
+    /// The more of each.
+    fn most(self, other: Self) -> Self {
+        Self { calls: self.calls.max(other.calls), tokens: self.tokens.max(other.tokens) }
+    }
+}
+
 impl Taken {
     /// The key under which others of the same caller may wait.
     pub fn wake(&self) -> u64 {
@@ -161,11 +218,12 @@ impl Taken {
 
 impl Limiter {
     /// The provider's rules, new or changed. Counts of the same label stay; those in the line are called as far as the
-    /// new rules let them.
-    pub fn set_tool(&mut self, now: Time, tool: u32, rules: &[Rule]) {
+    /// new rules let them. A circuit that its failures opened is closed if there is no breaker any more.
+    pub fn set_tool(&mut self, now: Time, tool: u32, rules: &[Rule], breaker: Option<Breaker>) {
         self.see(now);
         let state = self.tools.entry(tool).or_default();
-        state.rules = distinct(rules).collect();
+        state.set_rules(distinct(rules).collect());
+        state.switch.set_breaker(breaker);
         for tenant in std::mem::take(&mut state.stuck) {
             self.waits.rouse((tenant, tool));
         }
@@ -193,7 +251,7 @@ impl Limiter {
     }
 
     /// Takes so many units of all rules of both levels, or of none.
-    pub fn take(&mut self, now: Time, caller: &Caller<'_>, units: u64) -> Result<Taken, Blocked> {
+    pub fn take(&mut self, now: Time, caller: &Caller<'_>, units: Units) -> Result<Taken, Blocked> {
         self.see(now);
         self.sweep(SWEPT_BY_TAKE);
         self.tools.entry(caller.tool).or_default();
@@ -210,7 +268,7 @@ impl Limiter {
     }
 
     /// What would refuse a take now, if anything. Takes nothing, and waits for nothing.
-    pub fn would_block(&self, now: Time, caller: &Caller<'_>, units: u64) -> Option<Blocked> {
+    pub fn would_block(&self, now: Time, caller: &Caller<'_>, units: Units) -> Option<Blocked> {
         let now = self.now.max(now);
         if let Some(short) = self.own_short(now, caller, units) {
             return Some(blocked(LimitHolder::Tenant, caller, short));
@@ -236,24 +294,39 @@ impl Limiter {
                 self.changed.insert((tool, holder, mark.label.clone()));
             }
         }
-        state.line.refund(tenant, units);
+        state.line.correct(tenant, units, Units::default());
+        state.switch.end(self.now, taken.id, Answer::Unknown);
         self.waits.rouse((tenant, tool));
         self.close_call(taken);
     }
 
-    /// The call is over.
-    pub fn finish(&mut self, taken: &Taken) {
+    /// The call is over. `tokens`: how many it really used. What that is less or more than was taken goes back to the
+    /// windows that it was taken from, or is counted in them, above their limits if need be.
+    pub fn finish(&mut self, now: Time, taken: &Taken, answer: Answer, tokens: Option<u64>) {
+        self.see(now);
         self.end_call(taken);
+        if let Some(tokens) = tokens {
+            self.correct(taken, tokens);
+        }
+        let now = self.now;
+        self.tool_mut(taken.tool).switch.end(now, taken.id, answer);
         self.close_call(taken);
+    }
+
+    /// Whether the tool's provider is called.
+    pub fn circuit(&self, now: Time, tool: u32) -> Circuit {
+        self.tools.get(&tool).map_or(Circuit::Closed, |tool| tool.switch.state(self.now.max(now)))
     }
 
     /// A call that was under way before a restart. Its units are among the stored counts.
     pub fn resume(&mut self, now: Time, caller: &Caller<'_>) -> Taken {
         self.see(now);
+        self.takes = self.takes.saturating_add(1);
         let Caller { tenant, tool, .. } = *caller;
         self.begin_call(tool, tenant);
         self.plan(tool);
-        Taken { tenant, tool, units: 0, own: Vec::new(), all: Vec::new() }
+        let (id, units) = (self.takes, Units::default());
+        Taken { tenant, tool, id, units, own: Vec::new(), all: Vec::new() }
     }
 
     /// A stored count, of the provider's rule or the tenant's. One whose label no rule can have is left out.
@@ -347,7 +420,7 @@ impl Limiter {
             .collect()
     }
 
-    fn own_short(&self, now: Time, caller: &Caller<'_>, units: u64) -> Option<Short> {
+    fn own_short(&self, now: Time, caller: &Caller<'_>, units: Units) -> Option<Short> {
         let none = Use::default();
         let own = self.tools.get(&caller.tool).and_then(|tool| tool.uses.get(&caller.tenant));
         let rules = distinct(caller.quota);
@@ -365,7 +438,7 @@ impl Limiter {
         }
     }
 
-    fn pass_provider(&mut self, caller: &Caller<'_>, units: u64) -> Result<(), Short> {
+    fn pass_provider(&mut self, caller: &Caller<'_>, units: Units) -> Result<(), Short> {
         let (now, tenant, member) = (self.now, caller.tenant, self.member(caller.tenant));
         let state = self.tools.get_mut(&caller.tool).expect("a tool that is taken is known");
         state.line.turn(now);
@@ -375,10 +448,11 @@ impl Limiter {
             self.waits.wait((tenant, caller.tool), None);
             return Err(short.clone());
         }
+        let is_free = state.is_free();
         let line = &mut state.line;
         let is_called = line.called_units(tenant).is_some();
         match short {
-            None if state.rules.is_empty() => line.leave(tenant),
+            None if is_free => line.leave(tenant),
             None if line.is_quiet() => {}
             None if is_called => line.answer(now, tenant, units),
             short => {
@@ -392,12 +466,13 @@ impl Limiter {
         Ok(())
     }
 
-    fn count(&mut self, caller: &Caller<'_>, units: u64) -> Taken {
+    fn count(&mut self, caller: &Caller<'_>, units: Units) -> Taken {
         let Caller { tenant, tool, quota } = *caller;
         self.takes = self.takes.saturating_add(1);
         self.begin_call(tool, tenant);
         let (now, born) = (self.now, self.takes);
         let state = self.tools.get_mut(&tool).expect("a tool that is taken is known");
+        state.switch.begin(born);
         let counts = state.uses.get_mut(&tenant).expect("a call is under way");
         let own: Vec<Mark> =
             distinct(quota).filter_map(|rule| counts.add(now, &rule, units, born)).collect();
@@ -409,7 +484,29 @@ impl Limiter {
         if !own.is_empty() {
             self.list(tool, tenant);
         }
-        Taken { tenant, tool, units, own, all }
+        Taken { tenant, tool, id: born, units, own, all }
+    }
+
+    /// The call used so many tokens, and not those that it took.
+    fn correct(&mut self, taken: &Taken, tokens: u64) {
+        let Taken { tenant, tool, units, .. } = *taken;
+        // What was taken before a restart is counted, and nobody knows where.
+        if units == Units::default() || tokens == units.tokens {
+            return;
+        }
+        let state = self.tools.get_mut(&tool).expect("a tool that was taken is known");
+        let own = state.uses.get_mut(&tenant).expect("a call was under way");
+        for (holder, counts, marks) in
+            [(Some(tenant), own, &taken.own), (None, &mut state.all, &taken.all)]
+        {
+            for mark in marks.iter().filter(|mark| counts.correct(mark, units.tokens, tokens)) {
+                self.changed.insert((tool, holder, mark.label.clone()));
+            }
+        }
+        state.line.correct(tenant, units, Units { tokens, ..units });
+        if tokens < units.tokens {
+            self.waits.rouse((tenant, tool));
+        }
     }
 
     fn begin_call(&mut self, tool: u32, tenant: u32) {
@@ -432,6 +529,7 @@ impl Limiter {
     fn close_call(&mut self, taken: &Taken) {
         let Taken { tenant, tool, .. } = *taken;
         self.waits.rouse_for_call((tenant, tool));
+        self.list(tool, tenant);
         self.forget_use(tool, tenant);
         self.plan(tool);
     }

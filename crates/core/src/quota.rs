@@ -18,6 +18,10 @@ pub const QUOTAS_MAX: usize = 1_000;
 pub const UNITS_MAX: u64 = 1_000_000_000_000;
 /// Longest period of a bucket.
 pub const PERIOD_MAX: Span = Span::from_secs(366 * 24 * 3_600);
+/// Most failures in a row that a breaker may wait for.
+pub const FAILURES_MAX: u32 = 1_000;
+/// Longest time that a breaker may stay open at first.
+pub const OPEN_FOR_MAX: Span = Span::from_secs(24 * 3_600);
 
 /// A tool of the catalog: what steps call, and what all tenants together may call of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,12 +32,43 @@ pub struct Tool {
     /// How the server calls it; `None`: only workers do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
+    /// When it is left alone because its calls fail; `None`: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<Breaker>,
+}
+
+/// When a provider is left alone because its calls fail, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breaker {
+    /// So many failures in a row open it.
+    pub failures: u32,
+    /// How long it stays open at first: doubled for each trial that fails, up to 16 times that.
+    pub open_for: Span,
 }
 
 impl Tool {
     /// One that workers call.
     pub const fn new(name: ToolName, limits: Vec<Rule>) -> Self {
-        Self { name, limits, endpoint: None }
+        Self { name, limits, endpoint: None, breaker: None }
+    }
+}
+
+/// What a rule counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    #[default]
+    Calls,
+    Tokens,
+}
+
+impl Unit {
+    /// How the label of a rule begins that counts it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Calls => "",
+            Self::Tokens => "tokens:",
+        }
     }
 }
 
@@ -42,9 +77,21 @@ impl Tool {
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// So many units in each window of the calendar; new at its boundary.
-    Window { units: u64, every: Calendar, time_zone: Zone },
+    Window {
+        units: u64,
+        every: Calendar,
+        time_zone: Zone,
+        #[serde(default)]
+        of: Unit,
+    },
     /// So many units per period, spread evenly, and at most `burst` at once.
-    Bucket { units: u64, per: Span, burst: u64 },
+    Bucket {
+        units: u64,
+        per: Span,
+        burst: u64,
+        #[serde(default)]
+        of: Unit,
+    },
     /// So many calls under way at once.
     Concurrent { calls: u32 },
 }
@@ -54,11 +101,19 @@ impl Rule {
     /// its counts.
     pub fn label(&self) -> String {
         match self {
-            Self::Window { every, time_zone, .. } => {
-                format!("{}@{}", every.as_str(), time_zone.name())
+            Self::Window { every, time_zone, of, .. } => {
+                format!("{}{}@{}", of.label(), every.as_str(), time_zone.name())
             }
-            Self::Bucket { per, .. } => format!("bucket@{}", per.0),
+            Self::Bucket { per, of, .. } => format!("{}bucket@{}", of.label(), per.0),
             Self::Concurrent { .. } => "concurrent".into(),
+        }
+    }
+
+    /// What it counts; `None`: calls under way.
+    pub const fn unit(&self) -> Option<Unit> {
+        match self {
+            Self::Window { of, .. } | Self::Bucket { of, .. } => Some(*of),
+            Self::Concurrent { .. } => None,
         }
     }
 }

@@ -231,12 +231,12 @@ fn rules_out(rules: &[Rule]) -> Vec<wire::Rule> {
 
 fn rule_out(rule: &Rule) -> wire::Rule {
     match rule {
-        Rule::Window { units, every, time_zone } => wire::Rule::Window {
+        Rule::Window { units, every, time_zone, .. } => wire::Rule::Window {
             units: *units,
             every: every_out(*every),
             time_zone: time_zone.name().to_owned(),
         },
-        Rule::Bucket { units, per, burst } => wire::Rule::Bucket {
+        Rule::Bucket { units, per, burst, .. } => wire::Rule::Bucket {
             units: *units,
             per: fairlane_workflow::show_span(*per),
             burst: *burst,

@@ -10,7 +10,7 @@ use fairlane_core::cell::input::Configure;
 use fairlane_core::id::{ClassName, OrgId, PoolName, TenantId, TierName};
 use fairlane_core::money::Nano;
 use fairlane_core::pool::{LongSteps, Policy, Pool, Valve};
-use fairlane_core::quota::{Budget, BudgetClass, OrgBudget, Rule, Rung, Tool};
+use fairlane_core::quota::{Budget, BudgetClass, OrgBudget, Rule, Rung, Tool, Unit};
 use fairlane_core::tenant::{Burst, Org, Tenant, Tier};
 use fairlane_core::time::Span;
 
@@ -132,11 +132,13 @@ fn rule(prng: &mut Prng, most: u64) -> Rule {
             units: prng.between(1, most),
             every: *prng.pick(&[Calendar::Minute, Calendar::Hour]),
             time_zone: Zone::UTC,
+            of: Unit::Calls,
         },
         1 => Rule::Bucket {
             units: prng.between(1, most),
             per: millis(prng, 100, 5_000),
             burst: prng.between(1, 5),
+            of: Unit::Calls,
         },
         _ => Rule::Concurrent { calls: prng.small(1, 3) },
     }

@@ -8,7 +8,7 @@ use crate::calendar::Zone;
 use crate::gate::{Account, Refusal, Verdict, WakeKey};
 use crate::id::TenantId;
 use crate::ledger::{Cost, Ledger, OrgTerms, Short, TenantTerms};
-use crate::limiter::{Blocked, Caller, Limiter};
+use crate::limiter::{Answer, Blocked, Caller, Limiter, Units};
 use crate::money::Nano;
 use crate::reject::Rejection;
 use crate::row::{AccountRow, Hold, Part, UseRow};
@@ -47,7 +47,7 @@ impl Gates<'_> {
         let taken = match caller(self.directory, run, at.node) {
             None => None,
             Some(caller) => {
-                let taken = self.limiter.take(self.now, &caller, 1);
+                let taken = self.limiter.take(self.now, &caller, Units::CALL);
                 Some(taken.map_err(|blocked| blocked_by(self.directory, &caller, &blocked))?)
             }
         };
@@ -183,7 +183,11 @@ impl Cell {
     pub(crate) fn settle(&mut self, at: At, cost: Spent, turn: &mut Turn) {
         let Some((tenant, passed)) = self.passed(at) else { return };
         if let Some(taken) = &passed.taken {
-            self.limiter.finish(taken);
+            let answer = match cost {
+                Spent::Said(_) => Answer::Served,
+                Spent::Lost => Answer::Unknown,
+            };
+            self.limiter.finish(self.now, taken, answer, None);
         }
         let run = self.runs.get_mut(at.run);
         let held = match (passed.held, cost) {
@@ -248,7 +252,7 @@ impl Cell {
             return Some(lacking(&short));
         }
         let caller = caller(&self.directory, run, at.node)?;
-        let blocked = self.limiter.would_block(self.now, &caller, 1)?;
+        let blocked = self.limiter.would_block(self.now, &caller, Units::CALL)?;
         Some(limited(&self.directory, &caller, &blocked))
     }
 

@@ -151,7 +151,7 @@ impl Cell {
 
     pub(crate) fn put_tool(&mut self, tool: Tool) {
         let number = self.directory.number_tool(&tool.name);
-        self.limiter.set_tool(self.now, number, &tool.limits);
+        self.limiter.set_tool(self.now, number, &tool.limits, tool.breaker);
         self.directory.tools.insert(tool.name.clone(), tool);
     }
 
@@ -176,7 +176,7 @@ fn rules(rules: &[Rule]) -> Result<(), Rejection> {
     for rule in rules {
         match rule {
             Rule::Window { units, .. } => wide("/units", *units, 1, UNITS_MAX)?,
-            Rule::Bucket { units, per, burst } => {
+            Rule::Bucket { units, per, burst, .. } => {
                 wide("/units", *units, 1, UNITS_MAX)?;
                 wide("/burst", *burst, 1, UNITS_MAX)?;
                 span("/per", *per, PERIOD_MIN, PERIOD_MAX)?;

@@ -124,6 +124,11 @@ impl Bucket {
         is_less
     }
 
+    /// More units were used than were drawn: it is full later, whatever its burst is.
+    pub(super) fn add(&mut self, units: u64) {
+        self.set_exact(self.exact().saturating_add(length(self.per, units.into())));
+    }
+
     /// Units that have not come back yet, begun ones included.
     pub(super) fn used(&self, now: Time, shape: &Shape) -> u64 {
         let moment = u128::from(now.0).saturating_mul(shape.rate.into());

@@ -5,10 +5,11 @@
 use std::sync::Arc;
 
 use crate::calendar::Window;
-use crate::quota::Rule;
+use crate::quota::{Rule, Unit};
 use crate::row::Used;
 use crate::time::Time;
 
+use super::Units;
 use super::bucket::{Bucket, Drawn, Shape};
 use super::rule::{is_same, of_label};
 
@@ -40,6 +41,7 @@ enum State {
 #[derive(Clone, Debug)]
 pub(super) struct Mark {
     pub(super) label: Arc<str>,
+    unit: Unit,
     of: Of,
 }
 
@@ -53,8 +55,9 @@ enum Of {
 /// What others were called for: it is not free, and not taken yet.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Kept {
-    pub(super) units: u64,
-    pub(super) calls: u32,
+    pub(super) units: Units,
+    /// How many were called.
+    pub(super) takes: u32,
 }
 
 /// A rule has no room.
@@ -82,21 +85,24 @@ impl Use {
         &self,
         now: Time,
         rules: impl Iterator<Item = Rule>,
-        units: u64,
+        units: Units,
         kept: Kept,
     ) -> Option<Short> {
-        rules
-            .filter_map(|rule| self.short_of(now, &rule, units, kept))
-            .reduce(|worst, short| if rank(&short) > rank(&worst) { short } else { worst })
+        rules.filter_map(|rule| self.short_of(now, &rule, units, kept)).reduce(longer)
     }
 
-    fn short_of(&self, now: Time, rule: &Rule, units: u64, kept: Kept) -> Option<Short> {
-        let asked = units.saturating_add(kept.units);
+    fn short_of(&self, now: Time, rule: &Rule, units: Units, kept: Kept) -> Option<Short> {
+        let units = rule.unit().map_or(1, |unit| units.of(unit));
+        if units == 0 {
+            return None;
+        }
+        let kept = rule.unit().map_or(kept.takes.into(), |unit| kept.units.of(unit));
+        let asked = units.saturating_add(kept);
         let stand = self.stand(now, rule);
-        let (need, opens) = match rule {
+        let opens = match rule {
             Rule::Window { .. } => {
                 let is_open = stand.used.saturating_add(asked) <= stand.of;
-                (units, (!is_open).then_some(stand.resets))
+                (!is_open).then_some(stand.resets)
             }
             Rule::Bucket { .. } => {
                 let shape = shape(rule);
@@ -104,14 +110,13 @@ impl Use {
                     Some(State::Bucket(bucket)) => bucket.opens(now, &shape, asked),
                     _ => Bucket::new(&shape, 0).opens(now, &shape, asked),
                 };
-                (units, opens.map(Some))
+                opens.map(Some)
             }
             Rule::Concurrent { .. } => {
-                let calls = stand.used.saturating_add(kept.calls.into()).saturating_add(1);
-                (1, (calls > stand.of).then_some(None))
+                (stand.used.saturating_add(asked) > stand.of).then_some(None)
             }
         };
-        let is_never = need > stand.of;
+        let is_never = units > stand.of;
         let opens = opens?.filter(|_| !is_never);
         let Stand { used, of, .. } = stand;
         Some(Short { rule: rule.label().into(), used, of, opens, is_never })
@@ -120,7 +125,7 @@ impl Use {
     pub(super) fn stand(&self, now: Time, rule: &Rule) -> Stand {
         let state = self.find(rule).map(|count| &count.state);
         match rule {
-            Rule::Window { units: of, every, time_zone } => match state {
+            Rule::Window { units: of, every, time_zone, .. } => match state {
                 Some(State::Window { window, units }) if now < window.end => {
                     Stand { used: *units, of: *of, resets: Some(window.end) }
                 }
@@ -144,10 +149,9 @@ impl Use {
     }
 
     /// Counts units that a rule has room for. A call under way is not counted here.
-    pub(super) fn add(&mut self, now: Time, rule: &Rule, units: u64, born: u64) -> Option<Mark> {
-        if matches!(rule, Rule::Concurrent { .. }) {
-            return None;
-        }
+    pub(super) fn add(&mut self, now: Time, rule: &Rule, units: Units, born: u64) -> Option<Mark> {
+        let unit = rule.unit()?;
+        let units = units.of(unit);
         let known = self.counts.iter().position(|count| is_same(&count.rule, rule));
         let at = known.unwrap_or_else(|| {
             let state = fresh(now, rule, born);
@@ -165,11 +169,40 @@ impl Use {
             }
             State::Bucket(bucket) => Of::Bucket(bucket.draw(now, &shape(rule), units, born)),
         };
-        Some(Mark { label: count.label.clone(), of })
+        Some(Mark { label: count.label.clone(), unit, of })
     }
 
     /// Whether anything changed: a window that is over takes nothing back.
-    pub(super) fn give_back(&mut self, mark: &Mark, units: u64) -> bool {
+    pub(super) fn give_back(&mut self, mark: &Mark, units: Units) -> bool {
+        self.lessen(mark, units.of(mark.unit))
+    }
+
+    /// The take used so many tokens, and not those that were counted; whether anything changed. A window that is over
+    /// stays as it is.
+    pub(super) fn correct(&mut self, mark: &Mark, counted: u64, used: u64) -> bool {
+        match mark.unit {
+            Unit::Tokens if used > counted => self.raise(mark, used.saturating_sub(counted)),
+            Unit::Tokens if used < counted => self.lessen(mark, counted.saturating_sub(used)),
+            Unit::Tokens | Unit::Calls => false,
+        }
+    }
+
+    fn raise(&mut self, mark: &Mark, units: u64) -> bool {
+        let Some(count) = self.counts.iter_mut().find(|count| count.label == mark.label) else {
+            return false;
+        };
+        match (&mut count.state, mark.of) {
+            (State::Window { window, units: used }, Of::Window(start)) if window.start == start => {
+                *used = used.saturating_add(units);
+            }
+            // What a rate that has changed since makes of it is as good as any: it is not forgotten.
+            (State::Bucket(bucket), Of::Bucket(_)) => bucket.add(units),
+            _ => return false,
+        }
+        true
+    }
+
+    fn lessen(&mut self, mark: &Mark, units: u64) -> bool {
         let Some(count) = self.counts.iter_mut().find(|count| count.label == mark.label) else {
             return false;
         };
@@ -209,10 +242,13 @@ impl Use {
         })
     }
 
-    /// Forgets counts that say nothing any more, and says when the last of the others will.
+    /// Forgets counts that say nothing any more, and says when the last of the others will. A call that is under way may
+    /// have used more of a bucket than is known.
     pub(super) fn sweep(&mut self, now: Time) -> Option<Time> {
-        self.counts.retain(|count| count.end() > now);
-        self.counts.iter().map(Count::end).max()
+        let is_used = self.under_way > 0;
+        let may_grow = |count: &Count| is_used && matches!(count.state, State::Bucket(_));
+        self.counts.retain(|count| count.end() > now || may_grow(count));
+        self.counts.iter().map(Count::end).max().filter(|end| *end > now)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -233,8 +269,10 @@ impl Count {
     }
 }
 
-fn rank(short: &Short) -> (bool, Option<Time>) {
-    (short.is_never, short.opens)
+/// Which of the two is in the way longer; the first if nobody knows.
+pub(super) fn longer(one: Short, other: Short) -> Short {
+    let rank = |short: &Short| (short.is_never, short.opens);
+    if rank(&other) > rank(&one) { other } else { one }
 }
 
 fn fresh(now: Time, rule: &Rule, born: u64) -> State {
@@ -250,7 +288,7 @@ fn fresh(now: Time, rule: &Rule, born: u64) -> State {
 
 fn shape(rule: &Rule) -> Shape {
     match rule {
-        Rule::Bucket { units, per, burst } => Shape { rate: *units, per: *per, burst: *burst },
+        Rule::Bucket { units, per, burst, .. } => Shape { rate: *units, per: *per, burst: *burst },
         Rule::Window { .. } | Rule::Concurrent { .. } => unreachable!("only a bucket has a shape"),
     }
 }

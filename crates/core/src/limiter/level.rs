@@ -113,6 +113,11 @@ impl Level {
         self.put_at(seat, id, start);
     }
 
+    /// What it was ahead or behind is forgotten.
+    pub(super) fn level(&mut self, seat: &mut Seat, id: u32) {
+        self.put_at(seat, id, self.virtual_time);
+    }
+
     /// A new weight keeps what the seat is ahead in units, and so changes it in tags.
     pub(super) fn reweigh(&mut self, seat: &mut Seat, id: u32, weight: u32) {
         let weight = weight.max(1);

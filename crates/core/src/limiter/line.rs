@@ -4,13 +4,18 @@
 //! the order while it waits, for [`ANSWER`] after it was called, and for [`RETURN`] after it was served; the others are
 //! not passed over it meanwhile, or whoever asks first would be served first.
 //!
+//! Service is measured in one unit, that of the provider's rules. A call that has none of it counts as one, or it would
+//! always be next.
+//!
 //! INVARIANT: an organisation stands in the order exactly if one of its tenants does; `kept` is the sum of the calls
 //! that are open; when nobody stands in the order and no call is open, nothing is remembered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::quota::Unit;
 use crate::time::{Span, Time};
 
+use super::Units;
 use super::count::Kept;
 use super::level::{Level, Seat};
 
@@ -30,6 +35,8 @@ pub(super) struct Line {
     due: BTreeSet<(Time, u32)>,
     kept: Kept,
     arrivals: u64,
+    /// What service is measured in.
+    unit: Unit,
 }
 
 /// Who a tenant is to the line.
@@ -59,13 +66,13 @@ struct Flow {
 enum Place {
     Away,
     Waiting {
-        units: u64,
+        units: Units,
     },
     /// `again`: another step waits that the call is too small for.
     Called {
-        units: u64,
+        units: Units,
         until: Time,
-        again: Option<u64>,
+        again: Option<Units>,
     },
     Served,
 }
@@ -73,7 +80,7 @@ enum Place {
 impl Line {
     /// Nobody waits and nobody is called.
     pub(super) fn is_quiet(&self) -> bool {
-        self.root.is_empty() && self.kept.calls == 0
+        self.root.is_empty() && self.kept.takes == 0
     }
 
     /// When time alone changes something.
@@ -85,13 +92,13 @@ impl Line {
     pub(super) fn kept_from(&self, tenant: Option<u32>) -> Kept {
         let own = tenant.and_then(|tenant| self.called_units(tenant));
         Kept {
-            units: self.kept.units.saturating_sub(own.unwrap_or(0)),
-            calls: self.kept.calls.saturating_sub(own.is_some().into()),
+            units: self.kept.units.less(own.unwrap_or_default()),
+            takes: self.kept.takes.saturating_sub(own.is_some().into()),
         }
     }
 
     /// What the tenant was called for.
-    pub(super) fn called_units(&self, tenant: u32) -> Option<u64> {
+    pub(super) fn called_units(&self, tenant: u32) -> Option<Units> {
         match self.flows.get(&tenant)?.place {
             Place::Called { units, .. } => Some(units),
             Place::Away | Place::Waiting { .. } | Place::Served => None,
@@ -99,7 +106,7 @@ impl Line {
     }
 
     /// What the tenant waits for, or was called for.
-    pub(super) fn asked_units(&self, tenant: u32) -> Option<u64> {
+    pub(super) fn asked_units(&self, tenant: u32) -> Option<Units> {
         match self.flows.get(&tenant)?.place {
             Place::Called { units, .. } | Place::Waiting { units } => Some(units),
             Place::Away | Place::Served => None,
@@ -111,7 +118,7 @@ impl Line {
     }
 
     /// Who is next and how much it waits for, unless somebody before it is expected.
-    pub(super) fn next(&self) -> Option<(u32, u64)> {
+    pub(super) fn next(&self) -> Option<(u32, Units)> {
         let first = self.first()?;
         match self.flows[&first].place {
             Place::Waiting { units } => Some((first, units)),
@@ -143,7 +150,7 @@ impl Line {
     }
 
     /// The tenant waits for so many units, at the place that it has or at a new one.
-    pub(super) fn wait(&mut self, tenant: u32, member: Member, units: u64) {
+    pub(super) fn wait(&mut self, tenant: u32, member: Member, units: Units) {
         if !self.flows.contains_key(&tenant) {
             self.join_org(&member);
             let seat = Seat::new(member.weight);
@@ -152,8 +159,8 @@ impl Line {
         }
         let flow = self.flows.get_mut(&tenant).expect("it was just put there");
         match &mut flow.place {
-            Place::Waiting { units: most } => *most = units.max(*most),
-            Place::Called { again, .. } => *again = Some(units.max(again.unwrap_or(0))),
+            Place::Waiting { units: most } => *most = units.most(*most),
+            Place::Called { again, .. } => *again = Some(units.most(again.unwrap_or_default())),
             Place::Away | Place::Served => {
                 self.set_due(tenant, None);
                 self.set_place(tenant, Place::Waiting { units });
@@ -163,7 +170,7 @@ impl Line {
     }
 
     /// Who is next gets what it asks for at once.
-    pub(super) fn serve(&mut self, now: Time, tenant: u32, units: u64) {
+    pub(super) fn serve(&mut self, now: Time, tenant: u32, units: Units) {
         self.charge(tenant, units, Level::serve);
         self.set_place(tenant, Place::Served);
         self.set_due(tenant, Some(now + RETURN));
@@ -174,24 +181,20 @@ impl Line {
     pub(super) fn call(&mut self, now: Time, tenant: u32) {
         let units = self.asked_units(tenant).expect("only who waits is called");
         self.charge(tenant, units, Level::serve);
-        self.kept.units = self.kept.units.saturating_add(units);
-        self.kept.calls = self.kept.calls.saturating_add(1);
+        self.kept.units = self.kept.units.more(units);
+        self.kept.takes = self.kept.takes.saturating_add(1);
         self.set_place(tenant, Place::Called { units, until: now + CALL_TTL, again: None });
         self.set_due(tenant, Some(now + ANSWER));
         self.forget(self.flows[&tenant].org);
     }
 
     /// Who was called has come for its units, perhaps for more or less of them.
-    pub(super) fn answer(&mut self, now: Time, tenant: u32, units: u64) {
+    pub(super) fn answer(&mut self, now: Time, tenant: u32, units: Units) {
         let Place::Called { units: called, again, .. } = self.flows[&tenant].place else {
             panic!("{tenant} was not called");
         };
         self.free_call(called);
-        if units > called {
-            self.charge(tenant, units.saturating_sub(called), Level::charge);
-        } else {
-            self.charge(tenant, called.saturating_sub(units), Level::refund);
-        }
+        self.recharge(tenant, called, units);
         let is_back = again.map(|units| Place::Waiting { units });
         self.set_place(tenant, is_back.unwrap_or(Place::Served));
         self.set_due(tenant, is_back.is_none().then(|| now + RETURN));
@@ -214,12 +217,31 @@ impl Line {
         self.forget(org);
     }
 
-    /// Units that the tenant took were not used.
-    pub(super) fn refund(&mut self, tenant: u32, units: u64) {
+    /// What the tenant took for so many units came to so many.
+    pub(super) fn correct(&mut self, tenant: u32, from: Units, to: Units) {
         if let Some(flow) = self.flows.get(&tenant) {
             let org = flow.org;
-            self.charge(tenant, units, Level::refund);
+            self.recharge(tenant, from, to);
             self.forget(org);
+        }
+    }
+
+    /// Service is measured in another unit: what was had of the one before says nothing in it.
+    pub(super) fn set_unit(&mut self, unit: Unit) {
+        if std::mem::replace(&mut self.unit, unit) == unit {
+            return;
+        }
+        for (tenant, flow) in &mut self.flows {
+            let org = self.orgs.get_mut(&flow.org).expect("a tenant has an organisation");
+            org.level.level(&mut flow.seat, *tenant);
+        }
+        for (id, org) in &mut self.orgs {
+            self.root.level(&mut org.seat, *id);
+        }
+        for org in self.orgs.keys().copied().collect::<Vec<_>>() {
+            if self.orgs.contains_key(&org) {
+                self.forget(org);
+            }
         }
     }
 
@@ -278,13 +300,36 @@ impl Line {
         }
     }
 
-    fn free_call(&mut self, units: u64) {
-        let Kept { units: kept, calls } = &mut self.kept;
-        *kept = kept.checked_sub(units).expect("a call's units are kept");
-        *calls = calls.checked_sub(1).expect("a call is open");
+    fn free_call(&mut self, units: Units) {
+        let Kept { units: kept, takes } = &mut self.kept;
+        *kept = kept.checked_less(units).expect("a call's units are kept");
+        *takes = takes.checked_sub(1).expect("a call is open");
+    }
+
+    /// What was charged for so many units is charged for so many.
+    fn recharge(&mut self, tenant: u32, from: Units, to: Units) {
+        let (from, to) = (self.service(from), self.service(to));
+        if to > from {
+            self.charge_service(tenant, to.saturating_sub(from), Level::charge);
+        } else {
+            self.charge_service(tenant, from.saturating_sub(to), Level::refund);
+        }
+    }
+
+    fn service(&self, units: Units) -> u64 {
+        if units == Units::default() { 0 } else { units.of(self.unit).max(1) }
     }
 
     fn charge(
+        &mut self,
+        tenant: u32,
+        units: Units,
+        change: impl Fn(&mut Level, &mut Seat, u32, u64),
+    ) {
+        self.charge_service(tenant, self.service(units), change);
+    }
+
+    fn charge_service(
         &mut self,
         tenant: u32,
         units: u64,

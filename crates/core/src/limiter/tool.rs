@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::quota::Rule;
+use crate::quota::{Rule, Unit};
 use crate::time::Time;
 
-use super::count::{Short, Stand, Use};
+use super::Units;
+use super::circuit::Switch;
+use super::count::{Short, Stand, Use, longer};
 use super::line::Line;
 use super::waits::{PACE, WAKES_MAX};
 
@@ -20,6 +22,8 @@ pub(super) struct Tool {
     pub(super) line: Line,
     /// Those that asked for more than the provider's rules ever let pass at once.
     pub(super) stuck: BTreeSet<u32>,
+    /// Whether its provider is called at all.
+    pub(super) switch: Switch,
     /// When the line is to be looked at next.
     pub(super) next: Option<Time>,
     /// The batch under way: when it began, and how many were called in it.
@@ -36,14 +40,30 @@ pub(super) enum Turn {
 }
 
 impl Tool {
-    /// The provider's rule that is in the way of so many units of the tenant's.
-    pub(super) fn short(&self, now: Time, tenant: u32, units: u64) -> Option<Short> {
+    pub(super) fn set_rules(&mut self, rules: Vec<Rule>) {
+        let has_tokens = rules.iter().any(|rule| rule.unit() == Some(Unit::Tokens));
+        self.line.set_unit(if has_tokens { Unit::Tokens } else { Unit::Calls });
+        self.rules = rules;
+    }
+
+    /// Nothing can be in the way of a call.
+    pub(super) fn is_free(&self) -> bool {
+        self.rules.is_empty() && self.switch.is_closed()
+    }
+
+    /// What of the provider's is in the way of so many units of the tenant's.
+    pub(super) fn short(&self, now: Time, tenant: u32, units: Units) -> Option<Short> {
         let kept = self.line.kept_from(Some(tenant));
-        self.all.short(now, self.rules.iter().cloned(), units, kept)
+        let shut = self.switch.short(now, kept);
+        let rule = self.all.short(now, self.rules.iter().cloned(), units, kept);
+        shut.into_iter().chain(rule).reduce(longer)
     }
 
     /// There is room, but others are next: the first rule stands for the provider.
     pub(super) fn others_first(&self, now: Time) -> Short {
+        if let Some(short) = self.switch.in_trial() {
+            return short;
+        }
         let rule = self.rules.first().expect("nobody waits for a provider without rules");
         let Stand { used, of, .. } = self.all.stand(now, rule);
         Short { rule: rule.label().into(), used, of, opens: None, is_never: false }
@@ -53,7 +73,7 @@ impl Tool {
     pub(super) fn has_others_first(&self, tenant: u32) -> bool {
         let is_called = self.line.called_units(tenant).is_some();
         let is_next = is_called || self.line.first().is_none_or(|first| first == tenant);
-        !self.rules.is_empty() && !is_next
+        !self.is_free() && !is_next
     }
 
     pub(super) fn turn(&self, now: Time) -> Turn {

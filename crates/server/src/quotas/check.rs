@@ -8,7 +8,7 @@ use fairlane_core::calendar::{Calendar, Zone};
 use fairlane_core::id::ToolName;
 use fairlane_core::money::{MoneyError, Nano};
 use fairlane_core::quota::{
-    Budget, OrgBudget, PERIOD_MAX, QUOTAS_MAX, RULES_MAX, Rule, Rung, UNITS_MAX,
+    Budget, OrgBudget, PERIOD_MAX, QUOTAS_MAX, RULES_MAX, Rule, Rung, UNITS_MAX, Unit,
 };
 use fairlane_core::time::Span;
 use fairlane_workflow::{SPAN_EXAMPLE, parse_span, show_span};
@@ -83,14 +83,15 @@ impl Check {
                 let pointer = format!("{pointer}/window");
                 self.units(&format!("{pointer}/units"), *units);
                 let time_zone = self.zone(&format!("{pointer}/time_zone"), time_zone)?;
-                Some(Rule::Window { units: *units, every: calendar(*every), time_zone })
+                let (every, of) = (calendar(*every), Unit::Calls);
+                Some(Rule::Window { units: *units, every, time_zone, of })
             }
             wire::Rule::Bucket { units, per, burst } => {
                 let pointer = format!("{pointer}/bucket");
                 self.units(&format!("{pointer}/units"), *units);
                 self.units(&format!("{pointer}/burst"), *burst);
                 let per = self.period(&format!("{pointer}/per"), per)?;
-                Some(Rule::Bucket { units: *units, per, burst: *burst })
+                Some(Rule::Bucket { units: *units, per, burst: *burst, of: Unit::Calls })
             }
             wire::Rule::Concurrent { calls } => {
                 let range = [1, u64::from(u32::MAX)];

@@ -71,7 +71,7 @@ impl Quotas {
         for (tenant, rule) in rules(tool, &step.key.tenant, rows) {
             let holder = (tool.clone(), tenant, rule.label());
             let (of, count, window) = match rule {
-                Rule::Window { units, every, time_zone } => {
+                Rule::Window { units, every, time_zone, .. } => {
                     let start = Window::at(step.since, *every, time_zone).start;
                     let count = self.windows.entry((holder.clone(), start)).or_default();
                     (*units, count, Some(start))

@@ -12,7 +12,7 @@ use fairlane_core::plan::{
     Workflow,
 };
 use fairlane_core::pool::{LongSteps, Policy, Pool, Valve};
-use fairlane_core::quota::{Budget, BudgetClass, OrgBudget, Rule, Rung, Tool};
+use fairlane_core::quota::{Breaker, Budget, BudgetClass, OrgBudget, Rule, Rung, Tool, Unit};
 use fairlane_core::row::{
     AccountRow, DecisionRow, Failure, Halt, Hold, IdempotencyRow, Instance, KeyRow, Lane, Owner,
     Parent, Part, Payload, Role, RunKey, RunMoney, RunRow, RunStatus, ScheduleRow, SignalRow,
@@ -267,7 +267,8 @@ pub fn api_key(id: &str, role: Role) -> KeyRow {
 }
 
 pub fn tool(tool: &str) -> Tool {
-    Tool::new(name(tool), rules())
+    let breaker = Some(Breaker { failures: 5, open_for: Span::from_secs(30) });
+    Tool { breaker, ..Tool::new(name(tool), rules()) }
 }
 
 pub fn class(class: &str) -> BudgetClass {
@@ -288,8 +289,8 @@ pub fn class(class: &str) -> BudgetClass {
 /// One of each kind.
 fn rules() -> Vec<Rule> {
     vec![
-        Rule::Window { units: 500, every: Calendar::Hour, time_zone: berlin() },
-        Rule::Bucket { units: 100, per: Span::from_secs(1), burst: 20 },
+        Rule::Window { units: 500, every: Calendar::Hour, time_zone: berlin(), of: Unit::Calls },
+        Rule::Bucket { units: 100, per: Span::from_secs(1), burst: 20, of: Unit::Tokens },
         Rule::Concurrent { calls: 10 },
     ]
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::calendar::{Calendar, Zone};
 use crate::cell::input::{Configure, Input};
 use crate::plan::Step;
-use crate::quota::{Budget, BudgetClass, Rule, Tool};
+use crate::quota::{Budget, BudgetClass, Rule, Tool, Unit};
 use crate::row::RunKey;
 use crate::tenant::Tenant;
 use crate::time::{Span, Time};
@@ -14,7 +14,7 @@ use crate::time::{Span, Time};
 use super::desk::{Desk, ids, name, step, tenant, workflow};
 
 pub(crate) fn window(units: u64, every: Calendar) -> Rule {
-    Rule::Window { units, every, time_zone: Zone::UTC }
+    Rule::Window { units, every, time_zone: Zone::UTC, of: Unit::Calls }
 }
 
 /// Tenant `b` may call the bureau so often, all tenants together so often.

@@ -72,7 +72,7 @@ fn seven_a_second_are_seven_a_second_for_a_day() {
     while now < Time(24 * HOUR) {
         units += take_all(&mut limiter, now, &caller(0, &[]));
         limiter.gone(key(0));
-        now = limiter.take(now, &caller(0, &[]), 1).unwrap_err().opens.unwrap();
+        now = limiter.take(now, &caller(0, &[]), Units::CALL).unwrap_err().opens.unwrap();
         limiter.gone(key(0));
     }
     // Each may come up to a microsecond late, and none of that adds up. One more was there at the start.
@@ -83,8 +83,8 @@ fn seven_a_second_are_seven_a_second_for_a_day() {
 fn units_come_back_to_a_bucket_once() {
     let rules = [bucket(1, Span::from_secs(1), 2)];
     let mut limiter = provider(&rules);
-    let early = limiter.take(Time(0), &caller(0, &[]), 1).unwrap();
-    let late = limiter.take(Time(5 * SECOND), &caller(0, &[]), 1).unwrap();
+    let early = limiter.take(Time(0), &caller(0, &[]), Units::CALL).unwrap();
+    let late = limiter.take(Time(5 * SECOND), &caller(0, &[]), Units::CALL).unwrap();
     limiter.give_back(&early);
     assert_eq!(take_all(&mut limiter, Time(5 * SECOND), &caller(0, &[])), 1, "time gave it back");
     limiter.give_back(&late);
@@ -96,6 +96,6 @@ fn another_rate_keeps_the_time_at_which_the_bucket_is_full() {
     let mut limiter = provider(&[bucket(3, Span::from_secs(1), 3)]);
     take_all(&mut limiter, Time(0), &caller(0, &[]));
     limiter.gone(key(0));
-    limiter.set_tool(Time(0), TOOL, &[bucket(1_000, Span::from_secs(1), 1_000)]);
+    limiter.set_tool(Time(0), TOOL, &[bucket(1_000, Span::from_secs(1), 1_000)], None);
     assert_eq!(take_all(&mut limiter, Time(500_000), &caller(0, &[])), 500);
 }

@@ -30,33 +30,39 @@ fn a_refusal_says_which_rule_and_until_when() {
     let quota = [per_hour(2), window(5, Calendar::Day, "UTC")];
     let mut limiter = provider(&[per_hour(3)]);
     take_all(&mut limiter, Time(0), &caller(0, &quota));
-    let own = limiter.take(Time(1), &caller(0, &quota), 1).unwrap_err();
+    let own = limiter.take(Time(1), &caller(0, &quota), Units::CALL).unwrap_err();
     assert_eq!((own.holder, &*own.rule, own.used, own.of), (LimitHolder::Tenant, "hour@UTC", 2, 2));
     assert_eq!((own.opens, own.wake), (Some(Time(HOUR)), key(0)));
     take_all(&mut limiter, Time(1), &caller(1, &quota));
-    let shared = limiter.take(Time(2), &caller(2, &quota), 1).unwrap_err();
+    let shared = limiter.take(Time(2), &caller(2, &quota), Units::CALL).unwrap_err();
     assert_eq!((shared.holder, shared.used, shared.of), (LimitHolder::Provider, 3, 3));
     assert_eq!((shared.opens, shared.wake), (Some(Time(HOUR)), key(2)));
-    assert_eq!(limiter.would_block(Time(2), &caller(0, &quota), 1), Some(own));
+    assert_eq!(limiter.would_block(Time(2), &caller(0, &quota), Units::CALL), Some(own));
 }
 
 #[test]
 fn a_take_that_is_refused_takes_nothing_at_either_level() {
     let quota = [per_hour(10), bucket(1, Span::from_secs(1), 10)];
     let mut limiter = provider(&[per_hour(5), window(4, Calendar::Day, "UTC")]);
-    assert!(limiter.take(Time(0), &caller(0, &quota), 5).is_err(), "the provider's day has 4");
-    assert!(limiter.take(Time(0), &caller(0, &quota), 11).is_err(), "the tenant's hour has 10");
+    assert!(
+        limiter.take(Time(0), &caller(0, &quota), calls(5)).is_err(),
+        "the provider's day has 4"
+    );
+    assert!(
+        limiter.take(Time(0), &caller(0, &quota), calls(11)).is_err(),
+        "the tenant's hour has 10"
+    );
     assert_eq!(limiter.take_changes(), []);
     assert!(limiter.reading(Time(0), &caller(0, &quota)).iter().all(|rule| rule.used == 0));
-    assert!(limiter.take(Time(0), &caller(0, &quota), 4).is_ok());
+    assert!(limiter.take(Time(0), &caller(0, &quota), calls(4)).is_ok());
 }
 
 #[test]
 fn what_was_not_used_returns_to_its_own_window_only() {
     let quota = [per_hour(2)];
     let mut limiter = Limiter::default();
-    let one = limiter.take(Time(0), &caller(0, &quota), 1).unwrap();
-    let other = limiter.take(Time(0), &caller(0, &quota), 1).unwrap();
+    let one = limiter.take(Time(0), &caller(0, &quota), Units::CALL).unwrap();
+    let other = limiter.take(Time(0), &caller(0, &quota), Units::CALL).unwrap();
     limiter.give_back(&one);
     assert_eq!(take_all(&mut limiter, Time(1), &caller(0, &quota)), 1);
     assert_eq!(take_all(&mut limiter, Time(HOUR), &caller(0, &quota)), 2);
@@ -68,26 +74,26 @@ fn what_was_not_used_returns_to_its_own_window_only() {
 fn calls_under_way_are_bounded_whatever_their_size() {
     let quota = [Rule::Concurrent { calls: 2 }];
     let mut limiter = provider(&[Rule::Concurrent { calls: 3 }]);
-    let taken = limiter.take(Time(0), &caller(0, &quota), 900).unwrap();
+    let taken = limiter.take(Time(0), &caller(0, &quota), calls(900)).unwrap();
     let resumed = limiter.resume(Time(0), &caller(0, &quota));
-    let refused = limiter.take(Time(0), &caller(0, &quota), 1).unwrap_err();
+    let refused = limiter.take(Time(0), &caller(0, &quota), Units::CALL).unwrap_err();
     assert_eq!((refused.holder, refused.used, refused.opens), (LimitHolder::Tenant, 2, None));
-    let third = limiter.take(Time(0), &caller(1, &quota), 1).unwrap();
-    let refused = limiter.take(Time(0), &caller(2, &quota), 1).unwrap_err();
+    let third = limiter.take(Time(0), &caller(1, &quota), Units::CALL).unwrap();
+    let refused = limiter.take(Time(0), &caller(2, &quota), Units::CALL).unwrap_err();
     assert_eq!((refused.holder, refused.used, refused.of), (LimitHolder::Provider, 3, 3));
-    limiter.finish(&taken);
+    over(&mut limiter, &taken);
     limiter.give_back(&third);
-    limiter.finish(&resumed);
+    over(&mut limiter, &resumed);
     assert!(limiter.reading(Time(0), &caller(0, &quota)).iter().all(|rule| rule.used == 0));
 }
 
 #[test]
 fn a_rule_that_comes_later_finds_the_calls_that_are_under_way() {
     let mut limiter = provider(&[per_hour(9)]);
-    let taken = limiter.take(Time(0), &caller(0, &[]), 1).unwrap();
-    limiter.set_tool(Time(1), TOOL, &[Rule::Concurrent { calls: 1 }]);
-    assert!(limiter.take(Time(1), &caller(1, &[]), 1).is_err());
-    limiter.finish(&taken);
+    let taken = limiter.take(Time(0), &caller(0, &[]), Units::CALL).unwrap();
+    limiter.set_tool(Time(1), TOOL, &[Rule::Concurrent { calls: 1 }], None);
+    assert!(limiter.take(Time(1), &caller(1, &[]), Units::CALL).is_err());
+    over(&mut limiter, &taken);
     assert_eq!(wakes(&mut limiter, Time(1)), [(Time(1), vec![key(1)])]);
 }
 
@@ -98,7 +104,7 @@ fn an_exhausted_quota_changes_nothing_for_others() {
     assert_eq!(take_all(&mut limiter, Time(0), &caller(0, &quota)), 2);
     assert_eq!(take_all(&mut limiter, Time(0), &caller(1, &[])), 8);
     // It stands in no line of the provider's: what it may take then it is called for when its own window turns.
-    assert!(limiter.take(Time(1), &caller(0, &quota), 1).is_err());
+    assert!(limiter.take(Time(1), &caller(0, &quota), Units::CALL).is_err());
     assert_eq!(limiter.tools[&TOOL].line.asked_units(0), None);
 }
 
@@ -116,7 +122,7 @@ fn stored_counts_go_on_where_they_were() {
     let shared = [window(9, Calendar::Day, "Europe/Berlin"), bucket(3, Span::from_secs(7), 8)];
     let mut before = provider(&shared);
     for _ in 0..3 {
-        before.take(Time(5), &caller(0, &quota), 1).unwrap();
+        before.take(Time(5), &caller(0, &quota), Units::CALL).unwrap();
     }
     let stored = before.take_changes();
     let names: Vec<_> = stored.iter().map(|(_, tenant, label, _)| (*tenant, &**label)).collect();
@@ -134,16 +140,16 @@ fn stored_counts_go_on_where_they_were() {
     for is_declared_first in [true, false] {
         let mut after = Limiter::default();
         if is_declared_first {
-            after.set_tool(Time(6), TOOL, &shared);
+            after.set_tool(Time(6), TOOL, &shared, None);
         }
         for (tool, tenant, label, used) in &stored {
             after.restore(*tool, *tenant, label, *used);
         }
-        after.set_tool(Time(6), TOOL, &shared);
+        after.set_tool(Time(6), TOOL, &shared, None);
         let resumed = after.resume(Time(6), &caller(0, &quota));
         let now = Time(10 * SECOND);
         assert_eq!(after.reading(now, &caller(0, &quota)), before.reading(now, &caller(0, &quota)));
-        after.finish(&resumed);
+        over(&mut after, &resumed);
         assert_eq!(
             take_all(&mut after, Time(6), &caller(0, &quota)),
             1,

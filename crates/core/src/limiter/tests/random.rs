@@ -61,13 +61,13 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 fn assert_kept(rule: &Rule, log: &[&Entry]) {
     let Some(last) = log.last() else { return };
     match rule {
-        Rule::Window { units, every, time_zone } => {
+        Rule::Window { units, every, time_zone, .. } => {
             let window = Window::at(last.at, *every, time_zone);
             let within = log.iter().filter(|entry| window.has(entry.at));
             let used: u64 = within.map(|entry| entry.units).sum();
             assert!(used <= *units, "{used} of {units} each {every:?}");
         }
-        Rule::Bucket { units: rate, per, burst } => {
+        Rule::Bucket { units: rate, per, burst, .. } => {
             let mut used = 0_u128;
             for entry in log.iter().rev() {
                 used += u128::from(entry.units);
@@ -104,8 +104,8 @@ proptest! {
             match op {
                 Op::Take { tenant, units } => {
                     let quota = quota(tenant);
-                    let refused = limiter.would_block(now, &caller(tenant, &quota), units);
-                    match limiter.take(now, &caller(tenant, &quota), units) {
+                    let refused = limiter.would_block(now, &caller(tenant, &quota), calls(units));
+                    match limiter.take(now, &caller(tenant, &quota), calls(units)) {
                         Err(blocked) => prop_assert!(refused.is_some() || blocked.opens.is_none()),
                         Ok(taken) => {
                             log.push(Entry { at: now, tenant, units, taken, is_over: false });
@@ -126,7 +126,7 @@ proptest! {
                 Op::Finish(at) if !log.is_empty() => {
                     let at = at % log.len();
                     if !std::mem::replace(&mut log[at].is_over, true) {
-                        limiter.finish(&log[at].taken);
+                        over(&mut limiter, &log[at].taken);
                     }
                 }
                 Op::Wait(span) => now = now + Span(span),
@@ -142,7 +142,7 @@ proptest! {
             }
         }
         for entry in log.iter().filter(|entry| !entry.is_over) {
-            limiter.finish(&entry.taken);
+            over(&mut limiter, &entry.taken);
         }
         // Those that asked for more than ever passes wait for another quota.
         (0..5).for_each(|tenant| limiter.retry_all(tenant));

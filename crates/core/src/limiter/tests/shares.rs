@@ -51,9 +51,9 @@ impl World {
     fn step(&mut self, now: Time, tenant: u32) -> bool {
         let at = tenant as usize;
         let quota = self.quotas[at].clone();
-        let taken = self.limiter.take(now, &caller(tenant, &quota), self.sizes[at]);
+        let taken = self.limiter.take(now, &caller(tenant, &quota), calls(self.sizes[at]));
         if let Ok(taken) = &taken {
-            self.limiter.finish(taken);
+            over(&mut self.limiter, taken);
             self.units[at] += self.sizes[at];
         }
         taken.is_ok()

@@ -17,10 +17,10 @@ fn a_thousand_waiters_of_one_boundary_are_not_woken_in_one_moment() {
     let quota = [per_hour(1)];
     let mut own = Limiter::default();
     let mut shared = provider(&[per_hour(5_000)]);
-    shared.take(Time(0), &caller(5_000, &[]), 5_000).unwrap();
+    shared.take(Time(0), &caller(5_000, &[]), calls(5_000)).unwrap();
     for tenant in 0..1_000 {
         take_all(&mut own, Time(0), &caller(tenant, &quota));
-        assert!(shared.take(Time(0), &caller(tenant, &[]), 1).is_err());
+        assert!(shared.take(Time(0), &caller(tenant, &[]), Units::CALL).is_err());
     }
     for limiter in [&mut own, &mut shared] {
         let woken = wakes(limiter, Time(HOUR + SECOND / 2));
@@ -38,10 +38,10 @@ fn a_thousand_waiters_of_one_boundary_are_not_woken_in_one_moment() {
 fn a_call_that_is_over_lets_the_next_one_try() {
     let quota = [Rule::Concurrent { calls: 1 }];
     let mut limiter = Limiter::default();
-    let taken = limiter.take(Time(1), &caller(0, &quota), 1).unwrap();
-    assert!(limiter.take(Time(1), &caller(0, &quota), 1).is_err());
+    let taken = limiter.take(Time(1), &caller(0, &quota), Units::CALL).unwrap();
+    assert!(limiter.take(Time(1), &caller(0, &quota), Units::CALL).is_err());
     assert_eq!(limiter.next_wake(), None);
-    limiter.finish(&taken);
+    over(&mut limiter, &taken);
     assert_eq!(limiter.next_wake(), Some(Time(1)));
     assert_eq!(limiter.wake(Time(1)), [key(0)]);
 }
@@ -50,11 +50,11 @@ fn a_call_that_is_over_lets_the_next_one_try() {
 fn units_that_come_back_let_the_next_one_try() {
     let quota = [per_hour(1)];
     let mut limiter = Limiter::default();
-    let taken = limiter.take(Time(1), &caller(0, &quota), 1).unwrap();
-    assert!(limiter.take(Time(1), &caller(0, &quota), 1).is_err());
+    let taken = limiter.take(Time(1), &caller(0, &quota), Units::CALL).unwrap();
+    assert!(limiter.take(Time(1), &caller(0, &quota), Units::CALL).is_err());
     limiter.give_back(&taken);
     assert_eq!(limiter.wake(Time(1)), [key(0)]);
-    assert!(limiter.take(Time(1), &caller(0, &quota), 1).is_ok());
+    assert!(limiter.take(Time(1), &caller(0, &quota), Units::CALL).is_ok());
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn another_quota_lets_all_of_the_tenant_try() {
     assert_eq!(limiter.wake(Time(0)), keys);
     limiter.retry_all(5);
     assert_eq!(limiter.wake(Time(0)), [key(5)], "it keeps its place in the line");
-    assert_eq!(limiter.tools[&TOOL].line.asked_units(5), Some(1));
+    assert_eq!(limiter.tools[&TOOL].line.asked_units(5), Some(Units::CALL));
 }
 
 #[test]
@@ -80,25 +80,25 @@ fn a_larger_limit_lets_those_in_the_line_in_at_once() {
         take_all(&mut limiter, Time(0), &caller(tenant, &[]));
     }
     assert_eq!(wakes(&mut limiter, Time(SECOND)), []);
-    limiter.set_tool(Time(SECOND), TOOL, &[per_hour(3)]);
+    limiter.set_tool(Time(SECOND), TOOL, &[per_hour(3)], None);
     assert_eq!(limiter.wake(Time(SECOND)), [key(0), key(1)], "one unit of three is used");
-    limiter.set_tool(Time(SECOND), TOOL, &[]);
+    limiter.set_tool(Time(SECOND), TOOL, &[], None);
     assert_eq!(limiter.wake(Time(SECOND)), [key(2), key(3)]);
 }
 
 #[test]
 fn who_asks_for_more_than_ever_passes_holds_nobody_up() {
     let mut limiter = provider(&[per_hour(5)]);
-    limiter.take(Time(0), &caller(9, &[]), 5).unwrap();
-    assert!(limiter.take(Time(0), &caller(0, &[]), 3).is_err());
-    assert!(limiter.take(Time(0), &caller(1, &[]), 1).is_err());
-    limiter.set_tool(Time(1), TOOL, &[per_hour(2)]);
+    limiter.take(Time(0), &caller(9, &[]), calls(5)).unwrap();
+    assert!(limiter.take(Time(0), &caller(0, &[]), calls(3)).is_err());
+    assert!(limiter.take(Time(0), &caller(1, &[]), Units::CALL).is_err());
+    limiter.set_tool(Time(1), TOOL, &[per_hour(2)], None);
     let woken = limiter.wake(Time(1));
     assert_eq!(woken, [key(0)], "it may see that it asks for too much");
-    let refused = limiter.take(Time(1), &caller(0, &[]), 3).unwrap_err();
+    let refused = limiter.take(Time(1), &caller(0, &[]), calls(3)).unwrap_err();
     assert_eq!((refused.of, refused.opens), (2, None));
     assert_eq!(wakes(&mut limiter, Time(HOUR)), [(Time(HOUR), vec![key(1)])]);
-    limiter.set_tool(Time(HOUR), TOOL, &[per_hour(9)]);
+    limiter.set_tool(Time(HOUR), TOOL, &[per_hour(9)], None);
     assert!(limiter.wake(Time(HOUR)).contains(&key(0)), "the rule has changed");
 }
 
@@ -107,17 +107,17 @@ fn who_could_not_use_its_call_owes_nothing_for_it() {
     let mut limiter = provider(&[per_hour(10)]);
     limiter.set_org(1, 5);
     limiter.set_tenant(1, 1, 1);
-    limiter.take(Time(0), &caller(9, &[]), 10).unwrap();
+    limiter.take(Time(0), &caller(9, &[]), calls(10)).unwrap();
     for tenant in [0, 1] {
-        assert!(limiter.take(Time(0), &caller(tenant, &[]), 5).is_err());
+        assert!(limiter.take(Time(0), &caller(tenant, &[]), calls(5)).is_err());
     }
     assert_eq!(limiter.wake(Time(HOUR)), [key(0), key(1)]);
     for now in [Time(HOUR), Time(HOUR + SECOND)] {
-        assert!(limiter.take(now, &caller(1, &[]), 5).is_ok());
-        assert!(limiter.take(now, &caller(1, &[]), 5).is_err());
+        assert!(limiter.take(now, &caller(1, &[]), calls(5)).is_ok());
+        assert!(limiter.take(now, &caller(1, &[]), calls(5)).is_err());
         wakes(&mut limiter, Time(HOUR + SECOND));
     }
-    assert!(limiter.take(Time(HOUR + SECOND), &caller(0, &[]), 5).is_err());
+    assert!(limiter.take(Time(HOUR + SECOND), &caller(0, &[]), calls(5)).is_err());
     // It is next after the one that came before it. Had it been charged, two more takes of the other one would come first.
     assert_eq!(wakes(&mut limiter, Time(2 * HOUR)), [(Time(2 * HOUR), vec![key(1), key(0)])]);
 }
@@ -130,11 +130,11 @@ fn a_call_that_is_not_used_goes_to_the_next() {
     }
     take_all(&mut limiter, Time(0), &caller(0, &[]));
     assert_eq!(wakes(&mut limiter, Time(HOUR)), [(Time(HOUR), vec![key(0)])]);
-    let refused = limiter.take(Time(HOUR), &caller(2, &[]), 1).unwrap_err();
+    let refused = limiter.take(Time(HOUR), &caller(2, &[]), Units::CALL).unwrap_err();
     assert_eq!((refused.used, refused.of), (0, 1), "it is kept for another");
     let next = wakes(&mut limiter, Time(HOUR + SECOND));
     assert_eq!(next, [(Time(HOUR + SECOND), vec![key(1)])]);
-    assert!(limiter.take(Time(HOUR + SECOND), &caller(1, &[]), 1).is_ok());
+    assert!(limiter.take(Time(HOUR + SECOND), &caller(1, &[]), Units::CALL).is_ok());
     let again = wakes(&mut limiter, Time(2 * HOUR));
     assert_eq!(again, [(Time(2 * HOUR), vec![key(2)])]);
 }
@@ -143,12 +143,12 @@ fn a_call_that_is_not_used_goes_to_the_next() {
 fn who_is_called_while_its_own_quota_is_used_up_gives_the_call_on_at_once() {
     let quota = [window(1, Calendar::Day, "UTC")];
     let mut limiter = provider(&[per_hour(1)]);
-    limiter.take(Time(0), &caller(9, &[]), 1).unwrap();
-    limiter.take(Time(0), &caller(0, &quota), 1).unwrap_err();
-    limiter.take(Time(0), &caller(1, &[]), 1).unwrap_err();
+    limiter.take(Time(0), &caller(9, &[]), Units::CALL).unwrap();
+    limiter.take(Time(0), &caller(0, &quota), Units::CALL).unwrap_err();
+    limiter.take(Time(0), &caller(1, &[]), Units::CALL).unwrap_err();
     limiter.restore(TOOL, Some(0), "day@UTC", Used::Window { start: Time(0), units: 1 });
     assert_eq!(limiter.wake(Time(HOUR)), [key(0)]);
-    let refused = limiter.take(Time(HOUR), &caller(0, &quota), 1).unwrap_err();
+    let refused = limiter.take(Time(HOUR), &caller(0, &quota), Units::CALL).unwrap_err();
     assert_eq!(refused.holder, LimitHolder::Tenant);
     assert_eq!(limiter.next_wake(), Some(Time(HOUR)));
     assert_eq!(limiter.wake(Time(HOUR)), [key(1)]);
@@ -157,17 +157,20 @@ fn who_is_called_while_its_own_quota_is_used_up_gives_the_call_on_at_once() {
 #[test]
 fn steps_of_two_sizes_behind_one_key_are_both_served() {
     let mut limiter = provider(&[per_hour(10)]);
-    limiter.take(Time(0), &caller(0, &[]), 10).unwrap();
+    limiter.take(Time(0), &caller(0, &[]), calls(10)).unwrap();
     for tenant in [1, 2] {
-        assert!(limiter.take(Time(0), &caller(tenant, &[]), 1).is_err());
+        assert!(limiter.take(Time(0), &caller(tenant, &[]), Units::CALL).is_err());
     }
     assert_eq!(limiter.wake(Time(HOUR)), [key(1), key(2)]);
-    assert!(limiter.take(Time(HOUR), &caller(1, &[]), 10).is_err(), "one is kept for another");
+    assert!(
+        limiter.take(Time(HOUR), &caller(1, &[]), calls(10)).is_err(),
+        "one is kept for another"
+    );
     for tenant in [1, 2] {
-        assert!(limiter.take(Time(HOUR), &caller(tenant, &[]), 1).is_ok());
+        assert!(limiter.take(Time(HOUR), &caller(tenant, &[]), Units::CALL).is_ok());
     }
     assert_eq!(wakes(&mut limiter, Time(2 * HOUR)), [(Time(2 * HOUR), vec![key(1)])]);
-    assert!(limiter.take(Time(2 * HOUR), &caller(1, &[]), 10).is_ok());
+    assert!(limiter.take(Time(2 * HOUR), &caller(1, &[]), calls(10)).is_ok());
 }
 
 #[test]
@@ -209,22 +212,22 @@ fn a_called_tenant_can_move_to_an_organisation_that_has_nobody_in_the_line() {
     }
     let now = Time(SECOND);
     let mut calls: Vec<_> =
-        (0..8).map(|_| limiter.take(now, &caller(holder, &[]), 1).unwrap()).collect();
+        (0..8).map(|_| limiter.take(now, &caller(holder, &[]), Units::CALL).unwrap()).collect();
     for tenant in [back, gone, moves] {
-        assert!(limiter.take(now, &caller(tenant, &[]), 1).is_err());
+        assert!(limiter.take(now, &caller(tenant, &[]), Units::CALL).is_err());
     }
-    limiter.finish(&calls.pop().unwrap());
+    over(&mut limiter, &calls.pop().unwrap());
     assert_eq!(limiter.wake(now), [key(back)]);
-    assert!(limiter.take(now, &caller(back, &[]), 1).is_ok());
-    assert!(limiter.take(now, &caller(back, &[]), 1).is_err(), "it waits again");
-    limiter.finish(&calls.pop().unwrap());
+    assert!(limiter.take(now, &caller(back, &[]), Units::CALL).is_ok());
+    assert!(limiter.take(now, &caller(back, &[]), Units::CALL).is_err(), "it waits again");
+    over(&mut limiter, &calls.pop().unwrap());
     assert_eq!(limiter.wake(now), [key(gone)]);
-    assert!(limiter.take(now, &caller(gone, &[]), 1).is_ok());
-    limiter.finish(&calls.pop().unwrap());
+    assert!(limiter.take(now, &caller(gone, &[]), Units::CALL).is_ok());
+    over(&mut limiter, &calls.pop().unwrap());
     wakes(&mut limiter, Time(SECOND + 20_000));
     // It was called and has no slot; where it comes to, nobody waits any more.
     limiter.set_tenant(moves, 2, 1);
-    limiter.finish(&calls.pop().unwrap());
+    over(&mut limiter, &calls.pop().unwrap());
     let woken = wakes(&mut limiter, Time(3 * SECOND));
     assert!(woken.iter().any(|(_, keys)| keys.contains(&key(back))), "{woken:?}");
 }
