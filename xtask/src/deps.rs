@@ -20,7 +20,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fairlane-workflow", &["fairlane-core"]),
     ("fairlane-store", &["fairlane-core"]),
     ("fairlane-client", &["fairlane-api"]),
-    ("fairlane-server", &["fairlane-core", "fairlane-store", "fairlane-api", "fairlane-workflow"]),
+    ("fairlane-fake-provider", &[]),
+    (
+        "fairlane-server",
+        &[
+            "fairlane-core",
+            "fairlane-store",
+            "fairlane-api",
+            "fairlane-workflow",
+            "fairlane-fake-provider",
+        ],
+    ),
     ("fairlane-sim", &["fairlane-core", "fairlane-store", "fairlane-workflow"]),
     (
         "fairlane",
@@ -32,10 +42,14 @@ const ARROWS: &[(&str, &[&str])] = &[
             "fairlane-client",
             "fairlane-server",
             "fairlane-sim",
+            "fairlane-fake-provider",
         ],
     ),
     ("xtask", &[]),
 ];
+
+/// Crates of the workspace that are no part of the product: only tests may name them.
+const TESTS_ONLY: &[&str] = &["fairlane-fake-provider"];
 
 /// What the core may take from outside: data crates, which bring no clock, no files and no threads.
 const CORE_ALLOWED: &[&str] = &["jiff", "serde", "serde_json", "thiserror"];
@@ -46,7 +60,7 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ("rusqlite", &["fairlane-store"], "only the store holds SQL"),
     (
         "tokio",
-        &["fairlane-server", "fairlane-client", "fairlane"],
+        &["fairlane-server", "fairlane-client", "fairlane-fake-provider", "fairlane"],
         "only what speaks to the network waits asynchronously",
     ),
     ("cel", &["fairlane-workflow"], "expressions belong to the workflow format"),
@@ -120,6 +134,9 @@ fn direction(member: &Member, below: &[&str], need: &Need) -> Option<Finding> {
     let place = format!("{}/Cargo.toml", member.folder);
     let wrong = format!("{} depends on {}", member.name, need.package);
     let package = need.package.as_str();
+    if TESTS_ONLY.contains(&package) && need.kind != Kind::Test {
+        return Some(Finding::new(place, wrong, "only its tests may: a line of dev-dependencies"));
+    }
     if ARROWS.iter().any(|(name, _)| *name == package) {
         return (!below.contains(&package)).then(|| {
             let right = if below.is_empty() {

@@ -66,6 +66,13 @@ fn sql_and_the_async_runtime_stay_where_they_belong() {
 }
 
 #[test]
+fn what_is_for_tests_is_no_part_of_the_product() {
+    assert_eq!(said("fairlane-server", "fairlane-fake-provider", Kind::Test), "");
+    let product = said("fairlane-server", "fairlane-fake-provider", Kind::Normal);
+    assert!(product.contains("dev-dependencies"), "{product}");
+}
+
+#[test]
 fn a_crate_without_a_place_in_the_order_is_refused() {
     assert_eq!(directions(&[member("fairlane-extra", &[])]).len(), 1);
 }
