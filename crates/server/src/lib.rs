@@ -5,6 +5,7 @@
 //!
 //! - [`Server`] starts and stops; [`Config`] says how.
 //! - `engine` is the way into the cell, `effects` and `assembly` do what the cell asks for.
+//! - `upstream` calls providers of models and tools.
 //! - `registry`, `cache` and `reads` answer what need not be asked of the cell.
 
 mod assembly;
@@ -31,6 +32,8 @@ mod registry;
 mod runs;
 mod serve;
 mod tenants;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "nothing calls a provider yet"))]
+mod upstream;
 mod used;
 mod wire;
 mod worker;
