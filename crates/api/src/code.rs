@@ -53,6 +53,8 @@ codes! {
     UnknownOrg = "unknown-org", 404, "There is no such organisation";
     UnknownTier = "unknown-tier", 404, "There is no such tier";
     UnknownTool = "unknown-tool", 404, "There is no such tool";
+    UnknownModel = "unknown-model", 404, "There is no such model";
+    UnknownPrice = "unknown-price", 404, "There is no such price";
     UnknownBudgetClass = "unknown-budget-class", 404, "There is no such budget class";
     UnknownPool = "unknown-pool", 404, "There is no such pool";
     UnknownWorkflow = "unknown-workflow", 404, "There is no such workflow or version";
@@ -66,6 +68,8 @@ codes! {
     MethodNotAllowed = "method-not-allowed", 405, "The path does not support this method";
     VersionExists = "version-exists", 409, "This version exists with other content";
     IdempotencyConflict = "idempotency-conflict", 409, "The idempotency key was used for another request";
+    /// Models name the tool, which would not be one that they can use.
+    EndpointInUse = "endpoint-in-use", 409, "Models use this endpoint";
     WrongStatus = "wrong-status", 409, "The run's status does not allow this";
     BodyTooLarge = "body-too-large", 413, "The body is too large";
     UnsupportedMediaType = "unsupported-media-type", 415, "The content type is not supported";
@@ -81,6 +85,8 @@ codes! {
     InvalidWorkflow = "invalid-workflow", 422, "The workflow definition has mistakes";
     /// The input does not match the workflow's schema.
     InvalidInput = "invalid-input", 422, "The input does not match the workflow's schema";
+    /// A candidate of a model names a tool that the server does not call for chat completions.
+    NoEndpoint = "no-endpoint", 422, "The tool has no such endpoint";
     TenantQueueFull = "tenant-queue-full", 429, "The tenant has as many live runs as it may have";
     InboxFull = "inbox-full", 429, "The run's inbox of signals is full";
     Internal = "internal", 500, "The server made a mistake";

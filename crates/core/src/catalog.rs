@@ -22,7 +22,8 @@ pub const TOKENS_MAX: u32 = 100_000_000;
 pub const PRICE_MAX: Nano = Nano(1_000_000_000_000_000);
 /// Largest surcharge, in thousandths of the price.
 pub const SURCHARGE_MAX: u32 = 100_000;
-/// Longest time that one call may take.
+/// Shortest and longest bound on one call.
+pub const CALL_TIMEOUT_MIN: Span = Span::from_millis(1);
 pub const CALL_TIMEOUT_MAX: Span = Span::from_secs(3_600);
 /// Largest answer that is read.
 pub const ANSWER_BYTES_MAX: u32 = 64 << 20;
@@ -53,7 +54,7 @@ pub struct Endpoint {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
-    /// Chat completions and embeddings, as OpenAI has them.
+    /// Chat completions and embeddings, as `OpenAI` has them.
     Chat,
     /// One request, made from a template.
     Http(Request),

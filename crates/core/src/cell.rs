@@ -11,6 +11,7 @@
 
 mod advance;
 mod call;
+mod catalog;
 pub mod change;
 mod command;
 mod compensate;

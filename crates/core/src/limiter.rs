@@ -372,6 +372,16 @@ impl Limiter {
         }
     }
 
+    /// What lets calls through has changed otherwise: whoever waits may try again.
+    pub fn retry_everyone(&mut self) {
+        self.waits.rouse_all();
+        for tool in &self.lines {
+            for tenant in self.tools[tool].line.asking() {
+                self.waits.push_ready((tenant, *tool));
+            }
+        }
+    }
+
     /// The keys of those that may try again now, at most 64.
     pub fn wake(&mut self, now: Time) -> Vec<u64> {
         self.see(now);

@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::calendar::Calendar;
 use crate::gate::Account;
 use crate::id::{
-    ClassName, OrgId, PoolName, RunId, StepName, TenantId, TierName, ToolName, WorkflowName,
+    ClassName, ModelName, OrgId, PoolName, PriceName, RunId, StepName, TenantId, TierName,
+    ToolName, WorkflowName,
 };
 use crate::money::Nano;
 use crate::row::{Owner, RunStatus};
@@ -47,6 +48,19 @@ pub enum Rejection {
         class: ClassName,
     },
     UnknownKey,
+    /// A candidate of a model, by its place, cannot be called or paid for.
+    BadCandidate {
+        at: u32,
+        fault: CandidateFault,
+    },
+    /// A model names the tool as an endpoint, which it would be no more.
+    EndpointInUse {
+        model: ModelName,
+    },
+    /// The version of a price at that place begins no later than the one before it.
+    VersionOutOfOrder {
+        at: u32,
+    },
     /// The owner has no budget for such periods.
     NoAccount {
         owner: Owner,
@@ -127,6 +141,22 @@ pub enum Rejection {
     TooMany {
         what: &'static str,
         max: u64,
+    },
+}
+
+/// What a candidate of a model names and there is not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CandidateFault {
+    UnknownTool {
+        tool: ToolName,
+    },
+    /// The tool is declared, and not as one that the server calls for chat completions.
+    NoChatEndpoint {
+        tool: ToolName,
+    },
+    UnknownPrice {
+        price: PriceName,
     },
 }
 

@@ -37,10 +37,25 @@ fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
         Configure::Org(_)
         | Configure::Pool(_)
         | Configure::Valve(_)
-        | Configure::Tool(_)
         | Configure::Class(_)
+        | Configure::Price(_)
         | Configure::Account(_)
         | Configure::DropKey(_) => {}
+        Configure::Tool(tool) => {
+            let model = registry.model_at(&tool.name);
+            snapshot.tools.extend(model.as_ref().and_then(|_| registry.tool(&tool.name)));
+            snapshot.models.extend(model);
+        }
+        Configure::Model(model) => {
+            for candidate in &model.candidates {
+                if snapshot.tools.iter().all(|known| known.name != candidate.endpoint) {
+                    snapshot.tools.extend(registry.tool(&candidate.endpoint));
+                }
+                if snapshot.prices.iter().all(|known| known.name != candidate.price) {
+                    snapshot.prices.extend(registry.price(&candidate.price));
+                }
+            }
+        }
         Configure::Tenant(tenant) => {
             snapshot.orgs.extend(registry.org(&tenant.org));
             snapshot.tiers.extend(registry.tier(&tenant.tier));

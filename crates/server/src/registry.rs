@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
+use fairlane_core::catalog::{Model, Price};
 use fairlane_core::cell::change::Snapshot;
 use fairlane_core::cell::effect::Declared;
 use fairlane_core::cell::input::Configure;
 use fairlane_core::id::{
-    ClassName, KeyId, OrgId, PoolName, TenantId, TierName, ToolName, WorkflowName,
+    ClassName, KeyId, ModelName, OrgId, PoolName, PriceName, TenantId, TierName, ToolName,
+    WorkflowName,
 };
 use fairlane_core::plan::Workflow;
 use fairlane_core::pool::{Pool, Valve};
@@ -33,6 +35,8 @@ struct Declarations {
     workflows: BTreeMap<WorkflowName, BTreeMap<u32, Arc<Workflow>>>,
     tools: BTreeMap<ToolName, Tool>,
     classes: BTreeMap<ClassName, BudgetClass>,
+    models: BTreeMap<ModelName, Model>,
+    prices: BTreeMap<PriceName, Price>,
     keys: BTreeMap<KeyId, Arc<KeyRow>>,
 }
 
@@ -60,6 +64,8 @@ impl Registry {
                 Configure::Workflow(workflow) => all.version(workflow),
                 Configure::Tool(tool) => drop(all.tools.insert(tool.name.clone(), tool)),
                 Configure::Class(class) => drop(all.classes.insert(class.name.clone(), class)),
+                Configure::Model(model) => drop(all.models.insert(model.name.clone(), model)),
+                Configure::Price(price) => drop(all.prices.insert(price.name.clone(), price)),
                 Configure::Key(key) => drop(all.keys.insert(key.id.clone(), Arc::new(key))),
                 Configure::DropKey(id) => drop(all.keys.remove(&id)),
             },
@@ -104,6 +110,16 @@ impl Registry {
 
     pub(crate) fn classes(&self, after: Option<&ClassName>, limit: usize) -> Vec<BudgetClass> {
         page(&self.read().classes, after, limit, |_, class| class.clone())
+    }
+
+    /// A model that names the tool as an endpoint.
+    pub(crate) fn model_at(&self, tool: &ToolName) -> Option<Model> {
+        let names_it = |model: &&Model| model.candidates.iter().any(|of| of.endpoint == *tool);
+        self.read().models.values().find(names_it).cloned()
+    }
+
+    pub(crate) fn price(&self, name: &PriceName) -> Option<Price> {
+        self.read().prices.get(name).cloned()
     }
 
     pub(crate) fn context(&self, tenant: &TenantId) -> Option<Arc<Context>> {
@@ -168,6 +184,8 @@ impl Declarations {
         all.tools.extend(snapshot.tools.iter().map(|tool| (tool.name.clone(), tool.clone())));
         all.classes
             .extend(snapshot.classes.iter().map(|class| (class.name.clone(), class.clone())));
+        all.models.extend(snapshot.models.iter().map(|model| (model.name.clone(), model.clone())));
+        all.prices.extend(snapshot.prices.iter().map(|price| (price.name.clone(), price.clone())));
         all.keys.extend(snapshot.keys.iter().map(|key| (key.id.clone(), Arc::new(key.clone()))));
         snapshot.contexts.iter().cloned().for_each(|context| all.newer(context));
         snapshot.workflows.iter().cloned().for_each(|workflow| all.version(workflow));

@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fairlane_core::calendar::Calendar;
+use fairlane_core::catalog::{Model, Price};
 use fairlane_core::cell::change::{Change, EndedRun, Snapshot};
 use fairlane_core::id::{
-    ClassName, KeyId, OrgId, PoolName, StepName, TenantId, TierName, ToolName, WorkflowName,
+    ClassName, KeyId, ModelName, OrgId, PoolName, PriceName, StepName, TenantId, TierName,
+    ToolName, WorkflowName,
 };
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::pool::{Pool, Valve};
@@ -37,6 +39,8 @@ pub struct Rows {
     pub workflows: BTreeMap<(WorkflowName, u32), Arc<Workflow>>,
     pub tools: BTreeMap<ToolName, Tool>,
     pub classes: BTreeMap<ClassName, BudgetClass>,
+    pub models: BTreeMap<ModelName, Model>,
+    pub prices: BTreeMap<PriceName, Price>,
     pub uses: BTreeMap<(Option<TenantId>, ToolName, Arc<str>), UseRow>,
     pub accounts: BTreeMap<(Owner, Calendar, Time), AccountRow>,
     pub keys: BTreeMap<KeyId, KeyRow>,
@@ -98,6 +102,8 @@ impl Rows {
             workflows: self.workflows.values().cloned().collect(),
             tools: self.tools.values().cloned().collect(),
             classes: self.classes.values().cloned().collect(),
+            models: self.models.values().cloned().collect(),
+            prices: self.prices.values().cloned().collect(),
             uses: self.uses.values().cloned().collect(),
             accounts: self.accounts.values().cloned().collect(),
             keys: self.keys.values().cloned().collect(),
@@ -155,6 +161,8 @@ impl Rows {
             }
             Change::Tool(tool) => drop(self.tools.insert(tool.name.clone(), tool.clone())),
             Change::Class(class) => drop(self.classes.insert(class.name.clone(), class.clone())),
+            Change::Model(model) => drop(self.models.insert(model.name.clone(), model.clone())),
+            Change::Price(price) => drop(self.prices.insert(price.name.clone(), price.clone())),
             Change::Use(row) => {
                 let key = (row.tenant.clone(), row.tool.clone(), row.rule.clone());
                 self.uses.insert(key, row.clone());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::catalog::{Model, Price};
 use crate::id::{KeyId, TenantId};
 use crate::plan::{StepIndex, Workflow};
 use crate::pool::{Pool, Valve};
@@ -24,6 +25,8 @@ pub enum Change {
     Workflow(Arc<Workflow>),
     Tool(Tool),
     Class(BudgetClass),
+    Model(Model),
+    Price(Price),
     /// How much of a tool's rule is used.
     Use(UseRow),
     Account(AccountRow),
@@ -61,6 +64,8 @@ pub struct Snapshot {
     pub workflows: Vec<Arc<Workflow>>,
     pub tools: Vec<Tool>,
     pub classes: Vec<BudgetClass>,
+    pub models: Vec<Model>,
+    pub prices: Vec<Price>,
     pub uses: Vec<UseRow>,
     /// Of periods of the last 62 days.
     pub accounts: Vec<AccountRow>,

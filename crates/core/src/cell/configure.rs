@@ -51,6 +51,8 @@ impl Cell {
             Configure::Workflow(workflow) => self.declare_workflow(&workflow, turn),
             Configure::Tool(tool) => self.declare_tool(tool, turn),
             Configure::Class(class) => self.declare_class(class, turn),
+            Configure::Model(model) => self.declare_model(model, turn),
+            Configure::Price(price) => self.declare_price(price, turn),
             Configure::Account(account) => self.set_account(&account),
             Configure::Key(key) => self.declare_key(key, turn),
             Configure::DropKey(key) => {

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::calendar::Calendar;
-use crate::id::{ClassName, KeyId, OrgId, PoolName, TenantId, TierName, ToolName, WorkflowName};
+use crate::catalog::{Model, Price};
+use crate::id::{
+    ClassName, KeyId, ModelName, OrgId, PoolName, PriceName, TenantId, TierName, ToolName,
+    WorkflowName,
+};
 use crate::ledger::{self, Held, RunAccount};
 use crate::plan::Workflow;
 use crate::pool::{Pool, Valve};
@@ -30,6 +34,8 @@ pub(crate) struct Directory {
     pub(crate) workflows: BTreeMap<WorkflowName, BTreeMap<u32, Arc<Shape>>>,
     pub(crate) tools: BTreeMap<ToolName, Tool>,
     pub(crate) classes: BTreeMap<ClassName, BudgetClass>,
+    pub(crate) models: BTreeMap<ModelName, Model>,
+    pub(crate) prices: BTreeMap<PriceName, Price>,
     /// Tools that steps name, declared or not, by number.
     tool_names: Vec<ToolName>,
     tool_numbers: BTreeMap<ToolName, u32>,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::calendar::Calendar;
+use crate::catalog::{Model, Price};
 use crate::id::{
     KeyId, PoolName, RunId, SignalName, StepName, TenantId, ToolName, WorkerName, WorkflowName,
 };
@@ -57,6 +58,8 @@ pub enum Configure {
     Workflow(Arc<Workflow>),
     Tool(Tool),
     Class(BudgetClass),
+    Model(Model),
+    Price(Price),
     Account(SetAccount),
     Key(KeyRow),
     DropKey(KeyId),

@@ -49,50 +49,40 @@ impl Cell {
             ledger: Ledger::default(),
             later: VecDeque::new(),
         };
-        let Snapshot {
-            orgs,
-            tiers,
-            tenants,
-            contexts,
-            pools,
-            valve,
-            workflows,
-            keys,
-            schedules,
-            ..
-        } = snapshot;
-        cell.directory.classes =
-            snapshot.classes.into_iter().map(|class| (class.name.clone(), class)).collect();
-        cell.directory.valve = valve.unwrap_or_default();
-        cell.directory.tiers = tiers.into_iter().map(|tier| (tier.name.clone(), tier)).collect();
-        cell.directory.keys = keys.into_iter().map(|key| (key.id.clone(), key)).collect();
+        let directory = &mut cell.directory;
+        directory.classes = keyed(snapshot.classes, |class| class.name.clone());
+        directory.models = keyed(snapshot.models, |model| model.name.clone());
+        directory.prices = keyed(snapshot.prices, |price| price.name.clone());
+        directory.valve = snapshot.valve.unwrap_or_default();
+        directory.tiers = keyed(snapshot.tiers, |tier| tier.name.clone());
+        directory.keys = keyed(snapshot.keys, |key| key.id.clone());
         for tool in snapshot.tools {
             cell.put_tool(tool);
         }
-        for pool in pools {
+        for pool in snapshot.pools {
             cell.put_pool(&pool);
         }
-        for org in orgs {
+        for org in snapshot.orgs {
             cell.put_org(org);
         }
-        cell.load_tenants(tenants, &contexts);
+        cell.load_tenants(snapshot.tenants, &snapshot.contexts);
         for row in snapshot.uses {
             cell.restore_use(&row);
         }
         for row in snapshot.accounts {
             cell.restore_account(&row);
         }
-        for workflow in workflows {
+        for workflow in snapshot.workflows {
             cell.directory.put_workflow(workflow);
         }
         let live = Live {
             runs: snapshot.runs,
             steps: grouped(snapshot.steps, |step| &step.key),
             signals: grouped(snapshot.signals, |signal| &signal.key),
-            contexts,
+            contexts: snapshot.contexts,
         };
         cell.load_runs(epoch, live, turn);
-        cell.load_schedules(schedules, turn);
+        cell.load_schedules(snapshot.schedules, turn);
         let places: Vec<u32> = cell.runs.places().collect();
         for run in places {
             cell.revive(run, turn);
@@ -444,6 +434,10 @@ impl Cell {
 /// Far from where the owners before began to count.
 fn first_evaluation(epoch: u64) -> u32 {
     u32::try_from(crate::id::mix(epoch) >> 32).expect("the upper half of a number")
+}
+
+fn keyed<K: Ord, T>(rows: Vec<T>, key: impl Fn(&T) -> K) -> BTreeMap<K, T> {
+    rows.into_iter().map(|row| (key(&row), row)).collect()
 }
 
 fn grouped<T>(rows: Vec<T>, key: impl Fn(&T) -> &RunKey) -> BTreeMap<RunKey, Vec<T>> {

@@ -27,13 +27,18 @@ const PERIOD_MIN: Span = Span::from_millis(1);
 impl Cell {
     pub(crate) fn declare_tool(&mut self, tool: Tool, turn: &mut Turn) -> Result<bool, Rejection> {
         rules(&tool.limits)?;
+        self.check_endpoint(&tool)?;
         let known = self.directory.tools.get(&tool.name);
         if known == Some(&tool) {
             return Ok(false);
         }
         full("tools", known.is_none(), self.directory.tools.len(), TOOLS_MAX)?;
+        let is_called_anew = known.is_some_and(|known| known.endpoint != tool.endpoint);
         turn.write(Change::Tool(tool.clone()));
         self.put_tool(tool);
+        if is_called_anew {
+            self.models_changed();
+        }
         Ok(true)
     }
 

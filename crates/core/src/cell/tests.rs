@@ -1,5 +1,6 @@
 //! The cell by scenarios: inputs in, what a client and a worker see out.
 
+mod catalog;
 mod commands;
 mod cron;
 mod desk;

@@ -113,6 +113,11 @@ impl Line {
         }
     }
 
+    /// Who waits, or was called.
+    pub(super) fn asking(&self) -> impl Iterator<Item = u32> {
+        self.flows.keys().copied().filter(|tenant| self.asked_units(*tenant).is_some())
+    }
+
     pub(super) fn first(&self) -> Option<u32> {
         self.orgs[&self.root.first()?].level.first()
     }

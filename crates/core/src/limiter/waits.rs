@@ -80,6 +80,13 @@ impl Waits {
         }
     }
 
+    pub(super) fn rouse_all(&mut self) {
+        let spots: Vec<Spot> = self.waiting.keys().copied().collect();
+        for spot in spots {
+            self.rouse(spot);
+        }
+    }
+
     /// Puts what waits elsewhere among those that may try again.
     pub(super) fn push_ready(&mut self, spot: Spot) {
         self.ready.push_back(wake_key(spot));

@@ -4,7 +4,7 @@ use fairlane_api::Code;
 use fairlane_core::calendar::Calendar;
 use fairlane_core::gate::Account;
 use fairlane_core::money::Nano;
-use fairlane_core::reject::{Rejection, ValveCause};
+use fairlane_core::reject::{CandidateFault, Rejection, ValveCause};
 use fairlane_core::row::{Owner, RunStatus};
 use fairlane_core::time::Time;
 
@@ -54,6 +54,19 @@ impl From<Rejection> for Refused {
                 exhausted(*account, *need, *left, *opens)
             }
             Rejection::UnknownKey => Self::new(Code::UnknownKey),
+            Rejection::BadCandidate { at, fault } => bad_candidate(*at, fault),
+            Rejection::EndpointInUse { model } => refused(
+                Code::EndpointInUse,
+                format!("model `{model}` names this tool as an endpoint"),
+            )
+            .at("/endpoint")
+            .expected("an endpoint with `protocol: chat`, as long as models name it"),
+            Rejection::VersionOutOfOrder { at } => refused(
+                Code::InvalidValue,
+                "this version does not begin after the one before it".to_owned(),
+            )
+            .at(format!("/versions/{at}/from"))
+            .expected("versions in the order of their beginning"),
             Rejection::OutOfRange { field, value, min, max } => {
                 // Spans are microseconds inside, and milliseconds on the wire.
                 let (unit, suffix) = match *field {
@@ -144,6 +157,30 @@ fn with_units(mut facts: serde_json::Value) -> serde_json::Value {
         fields.insert("retry_after_ms".to_owned(), micros.div_ceil(1_000).into());
     }
     facts
+}
+
+fn bad_candidate(at: u32, fault: &CandidateFault) -> Refused {
+    let (code, detail, field, expected) = match fault {
+        CandidateFault::UnknownTool { tool } => (
+            Code::UnknownTool,
+            format!("no tool is named `{tool}`"),
+            "endpoint",
+            "a tool that is declared with an endpoint",
+        ),
+        CandidateFault::NoChatEndpoint { tool } => (
+            Code::NoEndpoint,
+            format!("the server does not call tool `{tool}` for chat completions"),
+            "endpoint",
+            "a tool that is declared with an endpoint with `protocol: chat`",
+        ),
+        CandidateFault::UnknownPrice { price } => (
+            Code::UnknownPrice,
+            format!("no price is named `{price}`"),
+            "price",
+            "a price that is declared",
+        ),
+    };
+    Refused::new(code).detail(detail).at(format!("/candidates/{at}/{field}")).expected(expected)
 }
 
 fn exhausted(account: Account, need: Nano, left: Nano, opens: Option<Time>) -> Refused {

@@ -5,6 +5,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use fairlane_core::calendar::{Calendar, Zone};
+use fairlane_core::catalog::{
+    Candidate, Endpoint, Header, Method, Model, Price, PriceVersion, Protocol, Rates, Request,
+};
 use fairlane_core::id::{RunId, TenantId};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{
@@ -268,7 +271,53 @@ pub fn api_key(id: &str, role: Role) -> KeyRow {
 
 pub fn tool(tool: &str) -> Tool {
     let breaker = Some(Breaker { failures: 5, open_for: Span::from_secs(30) });
-    Tool { breaker, ..Tool::new(name(tool), rules()) }
+    Tool { breaker, endpoint: Some(endpoint(tool)), ..Tool::new(name(tool), rules()) }
+}
+
+/// Of either kind: a slash in the tool's name stands for one that is called by a template.
+fn endpoint(tool: &str) -> Endpoint {
+    let request = Request {
+        method: Method::Put,
+        headers: vec![
+            ("X-Tenant".into(), Header::Text("${tenant.id}".into())),
+            ("X-Key".into(), Header::Secret("FAIRLANE_SECRET_BUREAU".into())),
+        ],
+        body: Some(r#"{"id": "${input.id}"}"#.into()),
+    };
+    Endpoint {
+        protocol: if tool.contains('/') { Protocol::Http(request) } else { Protocol::Chat },
+        url: "https://models.example/v1".into(),
+        key: Some("FAIRLANE_SECRET_MODELS".into()),
+        allow_private: true,
+        timeout: Span::from_secs(60),
+        answer_bytes_max: 1 << 20,
+        surcharge_permille: 100,
+    }
+}
+
+pub fn model(model: &str) -> Model {
+    let candidate = |id: &str, tiers: &[&str]| Candidate {
+        endpoint: name("model"),
+        model: id.into(),
+        price: name("gpt-5.5"),
+        tiers: tiers.iter().map(|tier| name(tier)).collect(),
+    };
+    let candidates = vec![candidate("gpt-5.5", &["standard", "free"]), candidate("small", &[])];
+    Model { name: name(model), candidates }
+}
+
+pub fn price(price: &str) -> Price {
+    let rates = |input, cached, output| Rates { input: Nano(input), cached, output: Nano(output) };
+    let first = PriceVersion {
+        from: Time(0),
+        rates: rates(2_000_000_000, Some(Nano(200_000_000)), 1_000_000_000_000_000),
+        long: Some((200_000, rates(4, None, 6))),
+        context: Some(922_000),
+        output_max: Some(128_000),
+    };
+    let second =
+        PriceVersion { from: Time(9), long: None, context: None, output_max: None, ..first };
+    Price { name: name(price), versions: vec![first, second] }
 }
 
 pub fn class(class: &str) -> BudgetClass {

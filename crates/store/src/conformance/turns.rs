@@ -13,8 +13,8 @@ use fairlane_core::time::{Span, Time};
 
 use super::samples::{
     account, api_key, class, context, decision, done, ended, full_run, idempotency, item, key,
-    name, org, payload, pool, run, schedule, scope, signal, states, step, tenant, tier, tool, uses,
-    valve, whole, workflow,
+    model, name, org, payload, pool, price, run, schedule, scope, signal, states, step, tenant,
+    tier, tool, uses, valve, whole, workflow,
 };
 use super::{Place, checks, claimed};
 use crate::error::Error;
@@ -66,8 +66,8 @@ fn assert_loaded(store: &mut dyn Store, expected: &Snapshot) -> Result<(), Error
             $(assert_eq!(loaded.$table, expected.$table, stringify!($table));)*
         };
     }
-    equal!(orgs tiers tenants contexts pools valve workflows tools classes uses accounts keys
-        schedules runs steps signals decisions);
+    equal!(orgs tiers tenants contexts pools valve workflows tools classes models prices uses
+        accounts keys schedules runs steps signals decisions);
     assert_eq!(loaded, *expected);
     Ok(())
 }
@@ -90,6 +90,8 @@ fn everything() -> (Vec<Change>, Snapshot) {
         workflows: vec![workflow("loan", 1), workflow("loan", 2), workflow("zoo", 1)],
         tools: vec![tool("credit/bureau"), tool("model")],
         classes: vec![class("basic"), class("high-volume")],
+        models: vec![model("gpt/5.5"), model("reasoner")],
+        prices: vec![price("gpt-5.5"), price("vertex_ai/gemini:2")],
         uses: vec![
             uses(None, "bucket@1000000", Used::Bucket { full: Time::MAX }),
             uses(None, "concurrent", Used::Window { start: Time(8), units: u64::MAX }),
@@ -123,6 +125,8 @@ fn everything() -> (Vec<Change>, Snapshot) {
         .chain(snapshot.workflows.iter().cloned().map(Change::Workflow))
         .chain(snapshot.tools.iter().cloned().map(Change::Tool))
         .chain(snapshot.classes.iter().cloned().map(Change::Class))
+        .chain(snapshot.models.iter().cloned().map(Change::Model))
+        .chain(snapshot.prices.iter().cloned().map(Change::Price))
         .chain(snapshot.uses.iter().cloned().map(Change::Use))
         .chain(snapshot.accounts.iter().cloned().map(Change::Account))
         .chain(snapshot.keys.iter().cloned().map(Change::Key))
@@ -183,6 +187,9 @@ fn declarations_are_replaced_by_name(place: &dyn Place) -> Result<(), Error> {
     expected.valve = Some(open.clone());
     expected.tools[0].limits.clear();
     expected.classes[0].quotas.clear();
+    expected.tools[1].endpoint = None;
+    expected.models[0].candidates.truncate(1);
+    expected.prices[0].versions.truncate(1);
     expected.uses[0].used = Used::Window { start: Time(5), units: 6 };
     expected.accounts[1].posted = Nano(7);
     expected.accounts[1].uncertain = Nano::ZERO;
@@ -200,6 +207,9 @@ fn declarations_are_replaced_by_name(place: &dyn Place) -> Result<(), Error> {
         Change::Valve(open),
         Change::Tool(expected.tools[0].clone()),
         Change::Class(expected.classes[0].clone()),
+        Change::Tool(expected.tools[1].clone()),
+        Change::Model(expected.models[0].clone()),
+        Change::Price(expected.prices[0].clone()),
         Change::Use(expected.uses[0].clone()),
         Change::Account(expected.accounts[1].clone()),
         Change::Key(expected.keys[0].clone()),

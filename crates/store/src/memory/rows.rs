@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fairlane_core::calendar::Calendar;
+use fairlane_core::catalog::{Model, Price};
 use fairlane_core::cell::change::{Change, Snapshot};
 use fairlane_core::id::{
-    ClassName, KeyId, OrgId, PoolName, RunId, StepName, TenantId, TierName, ToolName, WorkflowName,
+    ClassName, KeyId, ModelName, OrgId, PoolName, PriceName, RunId, StepName, TenantId, TierName,
+    ToolName, WorkflowName,
 };
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::pool::{Pool, Valve};
@@ -35,6 +37,8 @@ pub(super) struct Rows {
     pub(super) workflows: Table<(WorkflowName, u32), Arc<Workflow>>,
     tools: Table<ToolName, Tool>,
     classes: Table<ClassName, BudgetClass>,
+    models: Table<ModelName, Model>,
+    prices: Table<PriceName, Price>,
     /// The provider's own counts have no tenant.
     uses: Table<(Option<TenantId>, ToolName, Arc<str>), UseRow>,
     accounts: Table<(Owner, Calendar, Time), AccountRow>,
@@ -54,7 +58,7 @@ pub(super) struct Rows {
 macro_rules! each_table {
     ($rows:ident.$method:ident()) => {
         each_table!($rows.$method(): orgs tiers tenants contexts pools valves workflows tools
-            classes uses accounts keys runs steps children idempotency signals schedules decisions)
+            classes models prices uses accounts keys runs steps children idempotency signals schedules decisions)
     };
     ($rows:ident.$method:ident(): $($table:ident)*) => {
         $($rows.$table.$method();)*
@@ -89,6 +93,8 @@ impl Rows {
             }
             Change::Tool(tool) => self.tools.put(tool.name.clone(), tool.clone()),
             Change::Class(class) => self.classes.put(class.name.clone(), class.clone()),
+            Change::Model(model) => self.models.put(model.name.clone(), model.clone()),
+            Change::Price(price) => self.prices.put(price.name.clone(), price.clone()),
             Change::Use(row) => {
                 let key = (row.tenant.clone(), row.tool.clone(), Arc::clone(&row.rule));
                 self.uses.put(key, row.clone());
@@ -209,6 +215,8 @@ impl Rows {
             workflows: self.workflows.values().cloned().collect(),
             tools: self.tools.values().cloned().collect(),
             classes: self.classes.values().cloned().collect(),
+            models: self.models.values().cloned().collect(),
+            prices: self.prices.values().cloned().collect(),
             uses: self.uses.values().cloned().collect(),
             accounts: self.recent_accounts(),
             keys: self.keys.values().cloned().collect(),

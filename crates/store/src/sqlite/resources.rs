@@ -1,10 +1,11 @@
 //! What the operator declares: tables `orgs`, `tiers`, `tenants`, `contexts`, `pools`, `valves`, `workflows`,
-//! `tools`, `budget_classes`, `keys`.
+//! `tools`, `budget_classes`, `models`, `prices`, `keys`.
 //! Few rows, seldom written; each is one JSON document under its name.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use fairlane_core::catalog::{Model, Price};
 use fairlane_core::id::{KeyId, TenantId, WorkflowName};
 use fairlane_core::plan::Workflow;
 use fairlane_core::pool::{Pool, Valve};
@@ -94,6 +95,22 @@ pub(super) fn put_class(connection: &Connection, class: &BudgetClass) -> Result<
     )
 }
 
+pub(super) fn put_model(connection: &Connection, model: &Model) -> Result<(), Fault> {
+    write(
+        connection,
+        "INSERT INTO models (model, body) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET body = excluded.body",
+        params![model.name.as_str(), to_json(model)],
+    )
+}
+
+pub(super) fn put_price(connection: &Connection, price: &Price) -> Result<(), Fault> {
+    write(
+        connection,
+        "INSERT INTO prices (price, body) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET body = excluded.body",
+        params![price.name.as_str(), to_json(price)],
+    )
+}
+
 pub(super) fn put_key(connection: &Connection, key: &KeyRow) -> Result<(), Fault> {
     write(
         connection,
@@ -150,6 +167,14 @@ pub(super) fn tools(connection: &Connection) -> Result<Vec<Tool>, Fault> {
 
 pub(super) fn classes(connection: &Connection) -> Result<Vec<BudgetClass>, Fault> {
     bodies(connection, "SELECT body FROM budget_classes ORDER BY class", [])
+}
+
+pub(super) fn models(connection: &Connection) -> Result<Vec<Model>, Fault> {
+    bodies(connection, "SELECT body FROM models ORDER BY model", [])
+}
+
+pub(super) fn prices(connection: &Connection) -> Result<Vec<Price>, Fault> {
+    bodies(connection, "SELECT body FROM prices ORDER BY price", [])
 }
 
 pub(super) fn keys(connection: &Connection) -> Result<Vec<KeyRow>, Fault> {

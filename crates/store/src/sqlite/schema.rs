@@ -40,6 +40,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0022_budget_classes.sql"),
     include_str!("../../migrations/0023_uses.sql"),
     include_str!("../../migrations/0024_accounts.sql"),
+    include_str!("../../migrations/0025_models.sql"),
+    include_str!("../../migrations/0026_prices.sql"),
 ];
 
 /// The version that this program writes.

@@ -8,7 +8,7 @@ use fairlane_core::row::{RunRow, RunStatus, StepState};
 use tempfile::TempDir;
 
 use super::*;
-use crate::conformance::samples::{done, ended, key, org, payload, run, step, whole};
+use crate::conformance::samples::{done, ended, key, name, org, payload, run, step, whole};
 
 fn open(folder: &TempDir) -> Result<SqliteStore, Error> {
     SqliteStore::open(folder.path(), "eu")

@@ -45,6 +45,12 @@ impl Disk {
             Change::Class(class) => {
                 replace(&mut declared.classes, class, |class| class.name.clone());
             }
+            Change::Model(model) => {
+                replace(&mut declared.models, model, |model| model.name.clone());
+            }
+            Change::Price(price) => {
+                replace(&mut declared.prices, price, |price| price.name.clone());
+            }
             Change::Use(row) => replace(&mut declared.uses, row, |row| {
                 (row.tool.clone(), row.tenant.clone(), row.rule.clone())
             }),

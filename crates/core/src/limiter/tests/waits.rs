@@ -231,3 +231,16 @@ fn a_called_tenant_can_move_to_an_organisation_that_has_nobody_in_the_line() {
     let woken = wakes(&mut limiter, Time(3 * SECOND));
     assert!(woken.iter().any(|(_, keys)| keys.contains(&key(back))), "{woken:?}");
 }
+
+#[test]
+fn whoever_waits_anywhere_can_be_told_to_try_again() {
+    let quota = [per_hour(1)];
+    let mut limiter = provider(&[per_hour(2)]);
+    // The first waits for its own quota, the second for the provider's limit.
+    take_all(&mut limiter, Time(5), &caller(0, &quota));
+    take_all(&mut limiter, Time(5), &caller(1, &[]));
+    assert!(limiter.wake(Time(6)).is_empty());
+    limiter.retry_everyone();
+    assert_eq!(limiter.wake(Time(6)), [key(0), key(1)]);
+    assert!(limiter.wake(Time(6)).is_empty());
+}

@@ -1,5 +1,7 @@
 //! Files of other versions.
 
+use fairlane_core::quota::Tool;
+
 use super::*;
 
 /// Everything that makes up a schema.
@@ -63,12 +65,15 @@ fn rows_that_the_last_version_wrote_are_loaded() {
         runs::put(&old, &row).unwrap();
     }
     steps::put(&old, &done(&acme, whole(0), &payload(5_000))).unwrap();
+    let body = r#"{"name": "bureau", "limits": []}"#;
+    old.execute("INSERT INTO tools (tool, body) VALUES ('bureau', ?1)", [body]).unwrap();
     drop(old);
 
     let mut store = open(&folder).unwrap();
     assert_eq!(store.claim().unwrap(), Epoch(2));
     let loaded = store.load().unwrap();
     assert_eq!(loaded.runs, [run(&acme)]);
+    assert_eq!(loaded.tools, [Tool::new(name("bureau"), Vec::new())]);
     assert_eq!(loaded.steps, [step(&acme, whole(0), StepState::Done)]);
 }
 
