@@ -72,7 +72,10 @@ async fn answered(
         "/v1/embeddings" => embeddings(&asked, answer),
         "/v1/models" => json!({
             "object": "list",
-            "data": [{ "id": "fake-large", "object": "model" }, { "id": "fake-small", "object": "model" }],
+            "data": [
+                { "id": "fake-large", "object": "model" },
+                { "id": "fake-small", "object": "model" },
+            ],
         }),
         _ => return whole(stream, 200, "", &answer.text).await,
     };
@@ -110,7 +113,7 @@ fn embeddings(asked: &Value, answer: &Answer) -> Value {
     let data: Vec<_> = inputs
         .iter()
         .enumerate()
-        .map(|(index, text)| json!({ "index": index, "object": "embedding", "embedding": vector(text) }))
+        .map(|(index, text)| json!({ "index": index, "embedding": vector(text) }))
         .collect();
     let mut body = json!({ "object": "list", "model": asked["model"], "data": data });
     if let Some(usage) = usage(asked, answer) {
@@ -183,7 +186,8 @@ async fn some_events(
 async fn whole(stream: &mut TcpStream, status: u16, headers: &str, body: &str) -> io::Result<Then> {
     let length = body.len();
     let head = format!(
-        "HTTP/1.1 {status} Fake\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n{headers}\r\n"
+        "HTTP/1.1 {status} Fake\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n{headers}\r\n"
     );
     stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).await?;
     Ok(Then::KeepAlive)

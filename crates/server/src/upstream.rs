@@ -10,10 +10,13 @@
 //! - No header, no query and no body is ever logged or part of a fault's text.
 
 mod address;
+pub(crate) mod chat;
 mod connector;
 mod fault;
 mod secret;
+mod sse;
 mod stream;
+pub(crate) mod tokens;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -1,0 +1,360 @@
+//! What is asked of a model.
+//!
+//! A request is kept as its fields in their order, each as the JSON that it came as: what this version of the server
+//! does not know goes to the provider untouched, numbers included. Fields that decide what is paid are read, and a
+//! field that stands there twice is refused, because the provider might read the other one.
+
+use std::fmt;
+
+use hyper::body::Bytes;
+use serde::de::{MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+
+use crate::upstream::tokens::{MEDIA_TOKENS, MESSAGE_TOKENS, REQUEST_TOKENS, tokens_of};
+
+#[derive(Debug, Clone)]
+pub(crate) struct Request(Vec<(Box<str>, Box<RawValue>)>);
+
+/// A message as this server writes one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Message {
+    pub(crate) role: &'static str,
+    pub(crate) content: String,
+}
+
+/// How a provider calls the bound of an answer. The second is the newer name; some servers know the first only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OutputField {
+    MaxTokens,
+    MaxCompletionTokens,
+}
+
+/// Why a text is no request: where, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{pointer}: {expected}")]
+pub(crate) struct Malformed {
+    /// JSON pointer.
+    pub(crate) pointer: String,
+    pub(crate) expected: String,
+}
+
+impl Request {
+    pub(crate) fn new(model: &str, messages: &[Message]) -> Self {
+        let mut request = Self(Vec::new());
+        request.set("model", &model);
+        request.set("messages", &messages);
+        request
+    }
+
+    /// A request as a client sends it. What is read here has its type; the rest is the provider's to check.
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, Malformed> {
+        let request: Self = serde_json::from_slice(json).map_err(|error| malformed("", &error))?;
+        request.field::<String>("model", "the name of a model")?;
+        let messages = request.field::<Vec<Value>>("messages", "a list of messages")?;
+        if messages.is_empty() {
+            return Err(malformed("/messages", &"at least one message"));
+        }
+        if let Some(at) = messages.iter().position(|message| !message.is_object()) {
+            return Err(malformed(&format!("/messages/{at}"), &"an object"));
+        }
+        for name in ["max_tokens", "max_completion_tokens", "n"] {
+            request.field::<Option<u32>>(name, "a whole number, not below zero")?;
+        }
+        request.field::<Option<bool>>("stream", "true or false")?;
+        request.field::<Option<StreamOptions>>("stream_options", "an object")?;
+        Ok(request)
+    }
+
+    pub(crate) fn model(&self) -> String {
+        self.get("model").unwrap_or_default()
+    }
+
+    pub(crate) fn set_model(&mut self, model: &str) {
+        self.set("model", &model);
+    }
+
+    pub(crate) fn is_streamed(&self) -> bool {
+        self.get::<bool>("stream").unwrap_or(false)
+    }
+
+    /// Whether its client wants to see the usage of a stream.
+    pub(crate) fn is_usage_asked(&self) -> bool {
+        let options = self.get::<StreamOptions>("stream_options");
+        options.and_then(|options| options.include_usage).unwrap_or(false)
+    }
+
+    /// How many answers are asked for; each may be as long as the bound.
+    pub(crate) fn choices(&self) -> u32 {
+        self.get("n").unwrap_or(1)
+    }
+
+    /// The bound of an answer, if there is one.
+    pub(crate) fn output_tokens_max(&self) -> Option<u32> {
+        let bounds = ["max_tokens", "max_completion_tokens"].map(|name| self.get::<u32>(name));
+        bounds.into_iter().flatten().min()
+    }
+
+    /// Lowers each bound to this one, and sets it if there is none.
+    pub(crate) fn bound_output(&mut self, tokens_max: u32, unless_set: OutputField) {
+        let had = self.output_tokens_max();
+        for field in [OutputField::MaxTokens, OutputField::MaxCompletionTokens] {
+            let bound = self.get::<u32>(field.name());
+            if bound.is_some_and(|bound| bound > tokens_max)
+                || (had.is_none() && field == unless_set)
+            {
+                self.set(field.name(), &tokens_max);
+            }
+        }
+    }
+
+    /// Asks for an answer that is JSON by this schema.
+    pub(crate) fn set_schema(&mut self, name: &str, schema: &RawValue) {
+        let schema = json!({ "name": name, "strict": true, "schema": schema });
+        self.set("response_format", &json!({ "type": "json_schema", "json_schema": schema }));
+    }
+
+    /// Sets a field, in its place if it is there.
+    pub(crate) fn set(&mut self, name: &str, value: &(impl Serialize + ?Sized)) {
+        let value = to_raw_value(value).expect("what is set has text keys only");
+        match self.0.iter_mut().find(|(known, _)| &**known == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name.into(), value)),
+        }
+    }
+
+    /// The own count of what a provider will read.
+    pub(crate) fn input_tokens(&self) -> u32 {
+        let messages: Vec<Value> = self.get("messages").unwrap_or_default();
+        let mut tokens = REQUEST_TOKENS;
+        for message in &messages {
+            tokens = tokens.saturating_add(MESSAGE_TOKENS).saturating_add(read_tokens(message));
+        }
+        for name in ["tools", "functions", "response_format"] {
+            let text = self.raw(name).map_or("", RawValue::get);
+            tokens = tokens.saturating_add(tokens_of(text));
+        }
+        tokens
+    }
+
+    /// The request for a whole answer.
+    pub(crate) fn whole_body(&self) -> Bytes {
+        let kept = |(name, _): &&(Box<str>, _)| !matches!(&**name, "stream" | "stream_options");
+        Self(self.0.iter().filter(kept).cloned().collect()).body()
+    }
+
+    /// The request for a stream that ends with its usage. Other options of the stream are kept.
+    pub(crate) fn streamed_body(&self) -> Bytes {
+        let mut streamed = self.clone();
+        let mut options: serde_json::Map<String, Value> =
+            self.get("stream_options").unwrap_or_default();
+        options.insert("include_usage".into(), true.into());
+        streamed.set("stream", &true);
+        streamed.set("stream_options", &options);
+        streamed.body()
+    }
+
+    fn body(&self) -> Bytes {
+        serde_json::to_vec(self).expect("raw JSON under text keys is JSON").into()
+    }
+
+    fn raw(&self, name: &str) -> Option<&RawValue> {
+        self.0.iter().find(|(known, _)| &**known == name).map(|(_, value)| &**value)
+    }
+
+    /// The field, if it is there and of that type.
+    fn get<'r, T: Deserialize<'r>>(&'r self, name: &str) -> Option<T> {
+        serde_json::from_str::<Option<T>>(self.raw(name)?.get()).ok()?
+    }
+
+    fn field<'r, T: Deserialize<'r>>(&'r self, name: &str, expected: &str) -> Result<T, Malformed> {
+        let text = self.raw(name).map_or("null", RawValue::get);
+        serde_json::from_str(text).map_err(|_| malformed(&format!("/{name}"), &expected))
+    }
+}
+
+impl OutputField {
+    fn name(self) -> &'static str {
+        match self {
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct StreamOptions {
+    include_usage: Option<bool>,
+}
+
+fn malformed(pointer: &str, expected: &dyn fmt::Display) -> Malformed {
+    Malformed { pointer: pointer.to_owned(), expected: expected.to_string() }
+}
+
+/// All texts of a message, whatever their place in it. What stands for an image, a sound or a file has no text.
+fn read_tokens(value: &Value) -> u32 {
+    match value {
+        Value::String(text) => tokens_of(text),
+        Value::Array(many) => many.iter().map(read_tokens).fold(0, u32::saturating_add),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| match name.as_str() {
+                "image_url" | "input_audio" | "file" => MEDIA_TOKENS,
+                "type" => 0,
+                _ => read_tokens(value),
+            })
+            .fold(0, u32::saturating_add),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 1,
+    }
+}
+
+impl Serialize for Request {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Request {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+struct Fields;
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Request;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with the fields of a chat completion")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Request, A::Error> {
+        let mut fields: Vec<(Box<str>, Box<RawValue>)> = Vec::new();
+        while let Some((name, value)) = map.next_entry::<Box<str>, Box<RawValue>>()? {
+            if fields.iter().any(|(known, _)| *known == name) {
+                return Err(serde::de::Error::custom(format!(
+                    "each field once; `{name}` is there twice"
+                )));
+            }
+            fields.push((name, value));
+        }
+        Ok(Request(fields))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<Request, String> {
+        Request::parse(json.as_bytes()).map_err(|error| error.to_string())
+    }
+
+    fn text(bytes: &Bytes) -> &str {
+        std::str::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_known_goes_on_as_it_came() {
+        let json = r#"{"model":"m","x":{"b": 1.50,"a":[1e3]},"messages":[{"role":"user","content":"é"}],"seed":9007199254740993}"#;
+        let mut request = parse(json).unwrap();
+        assert_eq!(text(&request.whole_body()), json);
+        request.set_model("n");
+        assert_eq!(text(&request.whole_body()), json.replace(r#""m""#, r#""n""#));
+    }
+
+    #[test]
+    fn a_field_that_stands_there_twice_is_refused() {
+        let refused =
+            parse(r#"{"model":"m","messages":[{}],"max_tokens":1,"max_tokens":9}"#).unwrap_err();
+        assert!(refused.contains("`max_tokens` is there twice"), "{refused}");
+    }
+
+    #[test]
+    fn what_is_read_has_its_type() {
+        let of = |rest: &str| {
+            parse(&format!(r#"{{"model":"m","messages":[{{}}],{rest}}}"#)).unwrap_err()
+        };
+        for rest in [r#""max_tokens":-1"#, r#""max_tokens":1.5"#, r#""n":"2""#] {
+            assert!(of(rest).ends_with("a whole number, not below zero"), "{rest}");
+        }
+        assert_eq!(of(r#""stream":1"#), "/stream: true or false");
+        assert_eq!(of(r#""stream_options":{"include_usage":1}"#), "/stream_options: an object");
+        assert_eq!(parse(r#"{"messages":[{}]}"#).unwrap_err(), "/model: the name of a model");
+        assert_eq!(
+            parse(r#"{"model":"m","messages":[]}"#).unwrap_err(),
+            "/messages: at least one message"
+        );
+        assert_eq!(
+            parse(r#"{"model":"m","messages":["x"]}"#).unwrap_err(),
+            "/messages/0: an object"
+        );
+        assert!(parse("[]").is_err() && parse("{").is_err());
+    }
+
+    #[test]
+    fn a_bound_is_lowered_and_never_raised() {
+        let bounded = |rest: &str| {
+            let mut request =
+                parse(&format!(r#"{{"model":"m","messages":[{{}}]{rest}}}"#)).unwrap();
+            request.bound_output(100, OutputField::MaxCompletionTokens);
+            let body = text(&request.whole_body()).to_owned();
+            assert!(request.output_tokens_max().unwrap() <= 100, "{body}");
+            body.split_once("[{}]").unwrap().1.to_owned()
+        };
+        assert_eq!(bounded(""), r#","max_completion_tokens":100}"#);
+        assert_eq!(
+            bounded(r#","max_tokens":null"#),
+            r#","max_tokens":null,"max_completion_tokens":100}"#
+        );
+        assert_eq!(bounded(r#","max_tokens":50"#), r#","max_tokens":50}"#);
+        assert_eq!(bounded(r#","max_tokens":500"#), r#","max_tokens":100}"#);
+        assert_eq!(
+            bounded(r#","max_tokens":500,"max_completion_tokens":60"#),
+            r#","max_tokens":100,"max_completion_tokens":60}"#
+        );
+    }
+
+    #[test]
+    fn a_stream_is_asked_for_its_usage_and_a_whole_answer_for_no_stream() {
+        let json = r#"{"model":"m","messages":[{}],"stream_options":{"x":1},"stream":false}"#;
+        let request = parse(json).unwrap();
+        assert!(!request.is_streamed() && !request.is_usage_asked());
+        assert_eq!(
+            text(&request.streamed_body()),
+            r#"{"model":"m","messages":[{}],"stream_options":{"include_usage":true,"x":1},"stream":true}"#
+        );
+        assert_eq!(text(&request.whole_body()), r#"{"model":"m","messages":[{}]}"#);
+    }
+
+    #[test]
+    fn the_schema_of_an_answer_is_part_of_the_request() {
+        let mut request = Request::new("m", &[Message { role: "user", content: "hi".into() }]);
+        let before = request.input_tokens();
+        request
+            .set_schema("answer", &RawValue::from_string(r#"{"type": "object"}"#.into()).unwrap());
+        let body: Value = serde_json::from_slice(&request.whole_body()).unwrap();
+        assert_eq!(body["response_format"]["json_schema"]["schema"], json!({ "type": "object" }));
+        assert_eq!(body["messages"], json!([{ "role": "user", "content": "hi" }]));
+        assert!(request.input_tokens() > before);
+    }
+
+    #[test]
+    fn an_image_counts_by_itself_and_not_by_its_bytes() {
+        let image = format!("data:image/png;base64,{}", "A".repeat(1_000_000));
+        let parts = json!([
+            { "type": "text", "text": "what is this" },
+            { "type": "image_url", "image_url": { "url": image } },
+        ]);
+        let body = json!({ "model": "m", "messages": [{ "role": "user", "content": parts }] });
+        let tokens = parse(&body.to_string()).unwrap().input_tokens();
+        assert!((MEDIA_TOKENS..MEDIA_TOKENS + 60).contains(&tokens), "{tokens}");
+    }
+}
