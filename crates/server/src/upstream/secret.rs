@@ -16,8 +16,8 @@ pub(crate) struct Secret(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
     #[error(
-        "{name} is not the name of a secret: one begins with {PREFIX}, goes on with A-Z, 0-9 and _, and has at most \
-         {NAME_BYTES_MAX} bytes"
+        "{name} is not the name of a secret: one begins with {PREFIX}, goes on with A-Z, 0-9 and _, and \
+         has at most {NAME_BYTES_MAX} bytes"
     )]
     Name { name: Box<str> },
     #[error("the environment variable {name} is not set")]

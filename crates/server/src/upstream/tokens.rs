@@ -110,14 +110,16 @@ mod tests {
     const TRUE: [(u32, &str); 11] = [
         (
             18,
-            "The applicant's income is stable, and nothing in the credit report speaks against the loan.",
+            "The applicant's income is stable, and nothing in the credit report \
+             speaks against the loan.",
         ),
         (16, "Hi. I am. Is it? A b c d e f g."),
         (13, "THE APPLICANT MUST PROVIDE PROOF OF INCOME."),
         (27, r#"{"score": 712, "limit": "25000.00", "flags": ["new_address", "thin_file"]}"#),
         (
             31,
-            "fn tokens_of(text: &str) -> u32 {\n    let mut count = Count::default();\n    count.add(text);\n    count.tokens()\n}\n",
+            "fn tokens_of(text: &str) -> u32 {\n    let mut count = Count::default();\n    \
+             count.add(text);\n    count.tokens()\n}\n",
         ),
         (22, "Das Jahreseinkommen der Antragstellerin beträgt zweiundvierzigtausend Euro."),
         (29, "Годовой доход заявителя составляет четыре миллиона рублей."),

@@ -263,7 +263,10 @@ mod tests {
 
     #[test]
     fn what_is_not_known_goes_on_as_it_came() {
-        let json = r#"{"model":"m","x":{"b": 1.50,"a":[1e3]},"messages":[{"role":"user","content":"é"}],"seed":9007199254740993}"#;
+        let json = concat!(
+            r#"{"model":"m","x":{"b": 1.50,"a":[1e3]},"#,
+            r#""messages":[{"role":"user","content":"é"}],"seed":9007199254740993}"#
+        );
         let mut request = parse(json).unwrap();
         assert_eq!(text(&request.whole_body()), json);
         request.set_model("n");
@@ -329,7 +332,10 @@ mod tests {
         assert!(!request.is_streamed() && !request.is_usage_asked());
         assert_eq!(
             text(&request.streamed_body()),
-            r#"{"model":"m","messages":[{}],"stream_options":{"include_usage":true,"x":1},"stream":true}"#
+            concat!(
+                r#"{"model":"m","messages":[{}],"#,
+                r#""stream_options":{"include_usage":true,"x":1},"stream":true}"#
+            )
         );
         assert_eq!(text(&request.whole_body()), r#"{"model":"m","messages":[{}]}"#);
     }

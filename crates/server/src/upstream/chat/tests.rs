@@ -70,7 +70,9 @@ fn own() -> Usage {
 async fn a_question_is_answered_and_its_usage_known() {
     let provider = Provider::start().await.unwrap();
     let usage = json!({
-        "prompt_tokens": 50, "completion_tokens": 4, "prompt_tokens_details": { "cached_tokens": 20 },
+        "prompt_tokens": 50,
+        "completion_tokens": 4,
+        "prompt_tokens_details": { "cached_tokens": 20 },
     });
     provider.always(Reply::Answer(with_usage(usage)));
     let secret = Secret::from_variables("FAIRLANE_SECRET_A", |_| Some("sk-1".into())).unwrap();
