@@ -16,6 +16,7 @@ mod fault;
 mod secret;
 mod sse;
 mod stream;
+mod tls;
 pub(crate) mod tokens;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use hyper::{HeaderMap, Request, Response, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
 
 use connector::Connector;
@@ -39,8 +41,9 @@ pub(crate) use stream::Stream;
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Idle connections kept for each host: as many as an executor with this many steps at once can use again.
 const IDLE_CONNECTIONS_MAX: usize = 64;
-/// How long an idle connection is kept. Load balancers close theirs after a minute.
-const IDLE_TIME_MAX: Duration = Duration::from_secs(50);
+/// How long an idle connection is kept. Common servers of models close theirs after five seconds, and a request that
+/// meets the close on its way is lost.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(4);
 /// A call without a sensible bound of its own ends after this.
 const CALL_TIME_MAX: Duration = Duration::from_hours(24);
 /// What is read of a refusal, before secrets are taken out of it and it is cut.
@@ -74,7 +77,16 @@ type Pool = Client<HttpsConnector<Connector>, Full<Bytes>>;
 
 impl Upstream {
     pub(crate) fn new() -> Self {
-        Self { public: pool(false), private: pool(true) }
+        Self::of(&tls::config(None).expect("what is compiled in can be trusted"))
+    }
+
+    /// Trusts the authorities whose certificates are given, in PEM, besides those that are compiled in.
+    pub(crate) fn with_roots(pem: &[u8]) -> Result<Self, tls::Error> {
+        Ok(Self::of(&tls::config(Some(pem))?))
+    }
+
+    fn of(tls: &ClientConfig) -> Self {
+        Self { public: pool(tls, false), private: pool(tls, true) }
     }
 
     /// Sends the request to the target and reads the whole answer. Its address, and headers that belong to the
@@ -140,9 +152,9 @@ impl Upstream {
     }
 }
 
-fn pool(may_private: bool) -> Pool {
+fn pool(tls: &ClientConfig, may_private: bool) -> Pool {
     let connector = HttpsConnectorBuilder::new()
-        .with_webpki_roots()
+        .with_tls_config(tls.clone())
         .https_or_http()
         .enable_http1()
         .wrap_connector(Connector { may_private });

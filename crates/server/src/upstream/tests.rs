@@ -1,6 +1,7 @@
 //! Calls to a provider that answers as it is told, each way in which it can go wrong once.
 
 mod secrecy;
+mod tls;
 
 use std::sync::Arc;
 
