@@ -71,6 +71,14 @@ pub struct Failed {
     /// What the attempt really cost. Absent: what was held for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Amount>,
+    /// The provider of the step's tool asked to be left alone for so long (HTTP 429, `Retry-After`): no tenant calls it
+    /// until then, and after that one call at a time, until one is served. At most a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 86_400_000)]
+    pub retry_after_ms: Option<u64>,
+    /// The provider did not answer, or answered with an error of its own (HTTP 5xx): the tool's breaker counts it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub provider_down: bool,
 }
 
 /// Still at work: renews the lease.
@@ -177,6 +185,11 @@ pub struct Context {
     pub tier: String,
     #[schema(value_type = Object)]
     pub attributes: Json,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 const fn default_retryable() -> bool {

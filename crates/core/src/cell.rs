@@ -13,6 +13,7 @@ mod advance;
 mod call;
 mod catalog;
 pub mod change;
+mod circuits;
 mod command;
 mod compensate;
 mod configure;

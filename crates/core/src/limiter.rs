@@ -210,6 +210,10 @@ impl Units {
 }
 
 impl Taken {
+    pub const fn tool(&self) -> u32 {
+        self.tool
+    }
+
     /// The key under which others of the same caller may wait.
     pub fn wake(&self) -> u64 {
         wake_key((self.tenant, self.tool))

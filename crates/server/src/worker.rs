@@ -18,6 +18,7 @@ use fairlane_core::cell::input::{AskId, Exchange, Input, Outcome, Report};
 use fairlane_core::id::{PoolName, WorkerName};
 use fairlane_core::money::Nano;
 use fairlane_core::row::{Failure, LeaseId, Payload};
+use fairlane_core::time::Span;
 use tokio::sync::oneshot;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -36,6 +37,7 @@ use answer::{Answer, Delivery};
 /// Leases that one worker may hold, want or report at once.
 const LEASES_MAX: u64 = 10_000;
 const WAIT_MS_MAX: u64 = 60_000;
+const RETRY_AFTER_MS_MAX: u64 = 86_400_000;
 /// Longest class of a failure; what is longer is cut.
 const CLASS_BYTES_MAX: usize = 64;
 
@@ -131,9 +133,7 @@ impl Asker {
 
     /// The step cannot get its input: the attempt has failed without having reached the worker.
     fn fail(&self, engine: &Engine, lease: LeaseId, failure: Failure) -> Result<(), Refused> {
-        // Nothing was called, so that nothing was spent.
-        let cost = Some(Nano::ZERO);
-        let report = Report { lease, outcome: Outcome::Failed { failure, retryable: false, cost } };
+        let report = Report { lease, outcome: Outcome::NotSent(failure) };
         // Nobody waits for the receipt.
         drop(engine.exchange(Exchange {
             ask: engine.ask_id(),
@@ -166,8 +166,7 @@ async fn read_reports(shared: &Shared, given: Vec<wire::Report>) -> Result<Repor
                 completion(shared, &id, completed, cost).await?
             }
             (None, Some(failed), None) => {
-                let cost = cost(failed.cost.as_ref(), &format!("/report/{at}/failed"))?;
-                (failure(&failed, cost), None)
+                (failure(&failed, &format!("/report/{at}/failed"))?, None)
             }
             (None, None, Some(_)) => (Outcome::Heartbeat, None),
             _ => {
@@ -194,7 +193,7 @@ async fn completion(
     if output.len() > max {
         let message = format!("the output has {} bytes, at most {max} are allowed", output.len());
         let failure = reported("output-too-large", &message);
-        let outcome = Outcome::Failed { failure, retryable: false, cost };
+        let outcome = Outcome::failed(failure, false, cost);
         return Ok((outcome, Some(Reason::OutputTooLarge)));
     }
     let output = Payload::from(output.as_bytes());
@@ -202,7 +201,7 @@ async fn completion(
         Ok(()) => (Outcome::Completed { output, cost }, None),
         Err(message) => {
             let failure = reported("output-invalid", &message);
-            (Outcome::Failed { failure, retryable: true, cost }, Some(Reason::OutputInvalid))
+            (Outcome::failed(failure, true, cost), Some(Reason::OutputInvalid))
         }
     })
 }
@@ -212,11 +211,25 @@ fn cost(given: Option<&Amount>, report: &str) -> Result<Option<Nano>, Refused> {
     given.map(|given| amount(given, &format!("{report}/cost"))).transpose()
 }
 
-fn failure(failed: &wire::Failed, cost: Option<Nano>) -> Outcome {
+fn failure(failed: &wire::Failed, report: &str) -> Result<Outcome, Refused> {
+    let cost = cost(failed.cost.as_ref(), report)?;
+    let retry_after = retry_after(failed.retry_after_ms, report)?;
     let class = if failed.class.is_empty() { "failed" } else { &failed.class };
     let class = cut(class, CLASS_BYTES_MAX);
     let failure = reported(class, &failed.message);
-    Outcome::Failed { failure, retryable: failed.retryable, cost }
+    let wire::Failed { retryable, provider_down: is_provider_down, .. } = *failed;
+    Ok(Outcome::Failed { failure, retryable, cost, retry_after, is_provider_down })
+}
+
+/// How long the worker says that the provider is to be left alone.
+fn retry_after(given: Option<u64>, report: &str) -> Result<Option<Span>, Refused> {
+    match given {
+        None => Ok(None),
+        Some(millis @ 1..=RETRY_AFTER_MS_MAX) => Ok(Some(Span::from_millis(millis))),
+        Some(_) => Err(Refused::new(Code::InvalidValue)
+            .at(format!("{report}/retry_after_ms"))
+            .expected(format!("1 to {RETRY_AFTER_MS_MAX}, which is a day"))),
+    }
 }
 
 fn reported(class: &str, message: &str) -> Failure {

@@ -12,6 +12,7 @@ mod p03_no_stored_credit;
 mod p04_work_conservation;
 pub(crate) mod p05_priority;
 mod p06_waiting_holds_nothing;
+mod p07_circuits;
 mod p07_quotas;
 mod p08_money;
 mod p12_durability;
@@ -52,6 +53,7 @@ pub(crate) struct Checks {
     durability: p12_durability::Durability,
     once: p12_outcomes_once::Outcomes,
     quotas: p07_quotas::Quotas,
+    circuits: p07_circuits::Circuits,
     valve: p16_valve::Admissions,
 }
 
@@ -83,6 +85,7 @@ impl Checks {
             self.caps.follow(change, &self.declared, rows)?;
             self.once.follow(change, rows)?;
             self.quotas.follow(change, rows)?;
+            self.circuits.follow(change, rows)?;
             self.valve.follow(change, &self.declared)?;
             self.durability.follow(change)?;
         }
@@ -130,6 +133,7 @@ impl Checks {
         self.ready.forget();
         self.answered.forget();
         self.contest.reloaded(now);
+        self.circuits.reloaded();
         self.durability.reloaded(rows)
     }
 

@@ -10,7 +10,7 @@ use fairlane_core::cell::input::Configure;
 use fairlane_core::id::{ClassName, OrgId, PoolName, TenantId, TierName};
 use fairlane_core::money::Nano;
 use fairlane_core::pool::{LongSteps, Policy, Pool, Valve};
-use fairlane_core::quota::{Budget, BudgetClass, OrgBudget, Rule, Rung, Tool, Unit};
+use fairlane_core::quota::{Breaker, Budget, BudgetClass, OrgBudget, Rule, Rung, Tool, Unit};
 use fairlane_core::tenant::{Burst, Org, Tenant, Tier};
 use fairlane_core::time::Span;
 
@@ -103,7 +103,11 @@ impl Landscape {
 /// A tool with a provider that takes only so much.
 pub(crate) fn tool(prng: &mut Prng, at: u64) -> Tool {
     let limits = if prng.chance(600) { vec![rule(prng, 20)] } else { Vec::new() };
-    Tool::new(plans::tool(at), limits)
+    // So few failures that a few workers' bad luck opens it.
+    let breaker = prng
+        .chance(600)
+        .then(|| Breaker { failures: prng.small(1, 3), open_for: millis(prng, 100, 3_000) });
+    Tool { breaker, ..Tool::new(plans::tool(at), limits) }
 }
 
 pub(crate) fn class(prng: &mut Prng, at: u64) -> BudgetClass {

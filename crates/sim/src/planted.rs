@@ -12,6 +12,7 @@ use fairlane_core::money::Nano;
 use fairlane_core::pool::{Policy, Pool};
 use fairlane_core::row::StepState;
 use fairlane_core::tenant::Context;
+use fairlane_core::time::Span;
 
 /// One bug, in the host or in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub enum Planted {
     ForgetsHolds,
     /// The store writes half of the budgets that the cell keeps to.
     WritesHalfBudgets,
+    /// The store writes that providers are left alone for a minute more than the cell leaves them alone.
+    WritesLongerShuts,
     /// The host raises a tenant's weight when it submits something urgent.
     SellsUrgency,
 }
@@ -75,6 +78,15 @@ impl Planted {
                     let half = |amount: &mut Nano| amount.0 /= 2;
                     class.budget.day.iter_mut().for_each(half);
                     class.budget.month.iter_mut().for_each(half);
+                }
+                (Self::WritesLongerShuts, Change::Decision(entry))
+                    if &*entry.code == "tool-shut" =>
+                {
+                    let mut facts: serde_json::Value =
+                        serde_json::from_str(&entry.facts).expect("facts are JSON");
+                    let until = facts["until"].as_u64().unwrap_or(0);
+                    facts["until"] = (until + Span::from_secs(60).0).into();
+                    entry.facts = facts.to_string().into();
                 }
                 (Self::WritesTighterValve, Change::Valve(valve)) => {
                     (valve.runs_soft, valve.runs_hard) = (1, 2);

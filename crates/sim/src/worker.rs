@@ -223,10 +223,22 @@ impl Worker {
         let ends = (!self.prng.chance(self.faults.hangs)).then(|| now + service);
         let outcome = match self.prng.below(100) {
             0..4 => failed("broken", false),
+            4..8 if self.workload == Workload::Paid => self.provider_fault(),
             4..16 => failed("flaky", true),
             _ => completed(fence, self.prng.next(), self.workload),
         };
         (ends, outcome)
+    }
+
+    /// The provider of the step's tool asks to be left alone, or does not answer.
+    fn provider_fault(&mut self) -> Outcome {
+        let retry_after =
+            self.prng.chance(500).then(|| Span::from_millis(self.prng.between(1, 5_000)));
+        let Outcome::Failed { failure, retryable, cost, .. } = failed("flaky", true) else {
+            unreachable!("a failure fails")
+        };
+        let is_provider_down = retry_after.is_none();
+        Outcome::Failed { failure, retryable, cost, retry_after, is_provider_down }
     }
 
     fn finish(&mut self, now: Time) {
@@ -332,5 +344,5 @@ fn completed(fence: u64, draw: u64, workload: Workload) -> Outcome {
 
 fn failed(class: &str, retryable: bool) -> Outcome {
     let failure = Failure { class: class.into(), message: FAILURE_MESSAGE.into(), step: None };
-    Outcome::Failed { failure, retryable, cost: None }
+    Outcome::failed(failure, retryable, None)
 }

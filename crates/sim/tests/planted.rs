@@ -127,6 +127,11 @@ fn counts_of_limits_that_are_forgotten_are_found() {
 }
 
 #[test]
+fn a_call_of_a_provider_that_is_left_alone_is_found() {
+    is_found_where_it_is_paid(Planted::WritesLongerShuts, "P7 circuit");
+}
+
+#[test]
 fn postings_that_are_forgotten_are_found() {
     is_found_where_it_is_paid(Planted::ForgetsAccounts, "P9 nothing leaks");
 }

@@ -332,7 +332,7 @@ fn bounded(report: Report) -> Report {
 fn not_taken(lease: &str, why: &str) -> Report {
     let message = format!("the output cannot be reported: {why}");
     let class = class::OUTPUT_NOT_TAKEN.to_owned();
-    Report::failed(lease, Failed { class, message, retryable: false, cost: None })
+    Report::failed(lease, Failed { class, message, ..Failed::default() })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use fairlane_api::Json;
 use fairlane_api::worker::Failed;
@@ -11,6 +12,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Context;
+
+/// Longest that a provider may ask to be left alone.
+const DAY_MS: u64 = 86_400_000;
 
 /// Classes of failures that the SDK itself reports.
 pub mod class {
@@ -51,17 +55,46 @@ pub struct TaskError {
     class: String,
     message: String,
     retryable: bool,
+    retry_after: Option<Duration>,
+    is_provider_down: bool,
 }
 
 impl TaskError {
     /// Another attempt may succeed: the step's retry policy decides.
     pub fn retryable(class: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { class: class.into(), message: message.into(), retryable: true }
+        Self::new(class.into(), message.into(), true)
     }
 
     /// No further attempt can succeed.
     pub fn fatal(class: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { class: class.into(), message: message.into(), retryable: false }
+        Self::new(class.into(), message.into(), false)
+    }
+
+    const fn new(class: String, message: String, retryable: bool) -> Self {
+        Self { class, message, retryable, retry_after: None, is_provider_down: false }
+    }
+
+    /// The provider of the step's tool asked to be left alone for so long (HTTP 429, `Retry-After`). The server keeps the
+    /// calls of all tenants back until then; after that one call at a time tries it. At most a day.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use fairlane_client::worker::TaskError;
+    ///
+    /// let busy = TaskError::retryable("bureau-busy", "429").retry_after(Duration::from_secs(30));
+    /// assert!(busy.is_retryable());
+    /// ```
+    #[must_use]
+    pub fn retry_after(self, span: Duration) -> Self {
+        Self { retry_after: Some(span), ..self }
+    }
+
+    /// The provider of the step's tool did not answer, or answered with an error of its own (HTTP 5xx). So many of these in
+    /// a row open the tool's breaker.
+    #[must_use]
+    pub fn provider_down(self) -> Self {
+        Self { is_provider_down: true, ..self }
     }
 
     pub fn class(&self) -> &str {
@@ -77,7 +110,16 @@ impl TaskError {
     }
 
     pub(super) fn into_report(self) -> Failed {
-        Failed { class: self.class, message: self.message, retryable: self.retryable, cost: None }
+        let millis =
+            |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX).clamp(1, DAY_MS);
+        Failed {
+            class: self.class,
+            message: self.message,
+            retryable: self.retryable,
+            cost: None,
+            retry_after_ms: self.retry_after.map(millis),
+            provider_down: self.is_provider_down,
+        }
     }
 }
 
@@ -164,4 +206,27 @@ where
                 .map_err(|error| TaskError::fatal(class::INVALID_OUTPUT, error.to_string()))
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_provider_said_is_in_the_report_within_the_bounds_of_the_server() {
+        let busy = || TaskError::retryable("busy", "429");
+        let says = |error: TaskError| {
+            let report = error.into_report();
+            (report.retry_after_ms, report.provider_down)
+        };
+        assert_eq!(says(busy()), (None, false));
+        assert_eq!(says(busy().provider_down()), (None, true));
+        for (span, millis) in [
+            (Duration::from_secs(30), 30_000),
+            (Duration::from_micros(1), 1),
+            (Duration::MAX, DAY_MS),
+        ] {
+            assert_eq!(says(busy().retry_after(span)), (Some(millis), false));
+        }
+    }
 }

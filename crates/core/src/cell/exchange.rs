@@ -4,6 +4,7 @@
 //! its instance holds now, from the worker that holds it.
 
 use crate::id::{PoolName, WorkerName};
+use crate::limiter::Answer;
 use crate::money::Nano;
 use crate::row::{Failure, LeaseId, Part, Payload};
 use crate::time::Time;
@@ -121,20 +122,32 @@ impl Cell {
                 self.complete(at, output, cost, turn);
                 Receipt::Recorded
             }
-            Outcome::Failed { failure, retryable, cost } => {
-                self.give_back(at, Spent::Said(cost), turn);
-                if revoked {
-                    self.end(at, State::Cancelled, None, turn);
-                } else {
-                    self.attempt_failed(at, failure, retryable, turn);
-                }
+            Outcome::Failed { failure, retryable, cost, retry_after, is_provider_down } => {
+                let answer = self.answer_of_failure(retry_after, is_provider_down, revoked);
+                self.give_back(at, Spent::Said(cost, answer), turn);
+                self.failed(at, revoked, (failure, retryable), turn);
+                Receipt::Recorded
+            }
+            Outcome::NotSent(failure) => {
+                self.release(at, turn);
+                self.give_back(at, Spent::Lost, turn);
+                self.failed(at, revoked, (failure, false), turn);
                 Receipt::Recorded
             }
         }
     }
 
+    fn failed(&mut self, at: At, revoked: bool, failed: (Failure, bool), turn: &mut Turn) {
+        let (failure, retryable) = failed;
+        if revoked {
+            self.end(at, State::Cancelled, None, turn);
+        } else {
+            self.attempt_failed(at, failure, retryable, turn);
+        }
+    }
+
     fn complete(&mut self, at: At, output: Payload, cost: Option<Nano>, turn: &mut Turn) {
-        self.give_back(at, Spent::Said(cost), turn);
+        self.give_back(at, Spent::Said(cost, Answer::Served), turn);
         self.end(at, State::Done, Some(output), turn);
     }
 

@@ -184,24 +184,24 @@ impl Cell {
         let Some((tenant, passed)) = self.passed(at) else { return };
         if let Some(taken) = &passed.taken {
             let answer = match cost {
-                Spent::Said(_) => Answer::Served,
+                Spent::Said(_, answer) => answer,
                 Spent::Lost => Answer::Unknown,
             };
-            self.limiter.finish(self.now, taken, answer, None);
+            self.end_call(taken, answer, turn);
         }
         let run = self.runs.get_mut(at.run);
         let held = match (passed.held, cost) {
             (Some(held), _) => held,
             // What was expected to cost nothing did.
-            (None, Spent::Said(Some(cost))) if cost > Nano::ZERO => {
+            (None, Spent::Said(Some(cost), _)) if cost > Nano::ZERO => {
                 let held = self.ledger.hold(self.now, tenant.0, &mut run.money, Nano::ZERO);
                 Box::new(held.expect("nothing can always be held"))
             }
             (None, _) => return,
         };
         let cost = match cost {
-            Spent::Said(Some(cost)) => Cost::Known(cost),
-            Spent::Said(None) => Cost::Known(held.amount),
+            Spent::Said(Some(cost), _) => Cost::Known(cost),
+            Spent::Said(None, _) => Cost::Known(held.amount),
             Spent::Lost => Cost::Uncertain(held.amount),
         };
         self.ledger.settle(tenant.0, &mut run.money, &held, cost);
@@ -287,11 +287,11 @@ impl Cell {
     }
 }
 
-/// How an attempt ended, as far as its cost goes.
+/// How an attempt ended, as far as its cost and its tool's provider go.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Spent {
     /// Its worker reported; `None`: it cost what was held for it.
-    Said(Option<Nano>),
+    Said(Option<Nano>, Answer),
     /// Nobody knows.
     Lost,
 }

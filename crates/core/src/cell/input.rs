@@ -150,15 +150,25 @@ pub enum Outcome {
     /// Still at work: renew the lease.
     Heartbeat,
     /// `cost`: what it really cost, if that is not what was held for it.
-    Completed {
-        output: Payload,
-        cost: Option<Nano>,
-    },
+    Completed { output: Payload, cost: Option<Nano> },
     Failed {
         failure: Failure,
         retryable: bool,
         cost: Option<Nano>,
+        /// The provider of the step's tool asked to be left alone for so long: by everybody, at most a day.
+        retry_after: Option<Span>,
+        /// The provider did not answer, or answered with an error of its own.
+        is_provider_down: bool,
     },
+    /// The step could not get its input: nothing was called, and no attempt will go better.
+    NotSent(Failure),
+}
+
+impl Outcome {
+    /// A failure that says nothing of a provider.
+    pub const fn failed(failure: Failure, retryable: bool, cost: Option<Nano>) -> Self {
+        Self::Failed { failure, retryable, cost, retry_after: None, is_provider_down: false }
+    }
 }
 
 /// The answer to an effect `Evaluate`.

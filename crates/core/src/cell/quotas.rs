@@ -6,7 +6,10 @@ use crate::id::{TenantId, ToolName};
 use crate::ledger::Key;
 use crate::limiter::{Caller, Reading};
 use crate::money::Nano;
-use crate::quota::{BudgetClass, PERIOD_MAX, QUOTAS_MAX, RULES_MAX, Rule, Tool, UNITS_MAX};
+use crate::quota::{
+    BudgetClass, FAILURES_MAX, OPEN_FOR_MAX, PERIOD_MAX, QUOTAS_MAX, RULES_MAX, Rule, Tool,
+    UNITS_MAX,
+};
 use crate::reject::Rejection;
 use crate::row::Owner;
 use crate::tenant::Context;
@@ -28,6 +31,10 @@ impl Cell {
     pub(crate) fn declare_tool(&mut self, tool: Tool, turn: &mut Turn) -> Result<bool, Rejection> {
         rules(&tool.limits)?;
         self.check_endpoint(&tool)?;
+        if let Some(breaker) = tool.breaker {
+            wide("/breaker/failures", breaker.failures.into(), 1, FAILURES_MAX.into())?;
+            span("/breaker/open_for", breaker.open_for, PERIOD_MIN, OPEN_FOR_MAX)?;
+        }
         let known = self.directory.tools.get(&tool.name);
         if known == Some(&tool) {
             return Ok(false);
@@ -35,10 +42,12 @@ impl Cell {
         full("tools", known.is_none(), self.directory.tools.len(), TOOLS_MAX)?;
         let is_called_anew = known.is_some_and(|known| known.endpoint != tool.endpoint);
         turn.write(Change::Tool(tool.clone()));
+        let (name, before) = (tool.name.clone(), self.circuit(&tool.name));
         self.put_tool(tool);
         if is_called_anew {
             self.models_changed();
         }
+        self.log_circuit(&name, before, turn);
         Ok(true)
     }
 

@@ -1,6 +1,7 @@
 //! The cell by scenarios: inputs in, what a client and a worker see out.
 
 mod catalog;
+mod circuits;
 mod commands;
 mod cron;
 mod desk;

@@ -47,7 +47,9 @@ impl Outcomes {
             let said = match &report.outcome {
                 Outcome::Heartbeat => continue,
                 Outcome::Completed { output, .. } => Said::Output(output.clone()),
-                Outcome::Failed { failure, .. } => Said::Failure(failure.class.clone()),
+                Outcome::Failed { failure, .. } | Outcome::NotSent(failure) => {
+                    Said::Failure(failure.class.clone())
+                }
             };
             let by = (report.lease.clone(), message.name.clone());
             self.reported.entry(by).or_default().insert(said);

@@ -255,11 +255,8 @@ impl Desk {
 
     pub(crate) fn fail(&mut self, worker: &str, lease: &LeaseId, retryable: bool) -> String {
         let failure = Failure { class: "boom".into(), message: "it broke".into(), step: None };
-        self.report(
-            worker,
-            std::slice::from_ref(lease),
-            &Outcome::Failed { failure, retryable, cost: None },
-        )
+        let outcome = Outcome::failed(failure, retryable, None);
+        self.report(worker, std::slice::from_ref(lease), &outcome)
     }
 
     pub(crate) fn report(&mut self, worker: &str, leases: &[LeaseId], outcome: &Outcome) -> String {

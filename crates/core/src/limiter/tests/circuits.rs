@@ -134,8 +134,25 @@ fn calls_that_were_under_way_do_not_open_it_and_an_earlier_time_does_not_shorten
     let [first, second, third] = [1, 2, 3].map(|tenant| call(&mut limiter, Time(0), tenant));
     limiter.finish(Time(0), &first, TURNED_AWAY, None);
     limiter.finish(Time(0), &second, Answer::TurnedAway { until: Time(SECOND) }, None);
-    over(&mut limiter, &third);
     assert_eq!(limiter.circuit(Time(0), TOOL), open(SOON, Why::RetryAfter));
+    limiter.finish(SOON, &third, Answer::Served, None);
+    assert_eq!(limiter.circuit(SOON, TOOL), half_open(Why::RetryAfter), "it left before");
+}
+
+#[test]
+fn the_trial_of_a_circuit_that_was_closed_by_hand_says_nothing_of_the_next_one() {
+    let mut limiter = broken(Time(0));
+    let before = call(&mut limiter, SOON, 1);
+    limiter.set_tool(SOON, TOOL, &[], None);
+    limiter.set_tool(SOON, TOOL, &[], Some(BREAKER));
+    for _ in 0..3 {
+        end(&mut limiter, SOON, Answer::Broken);
+    }
+    let again = SOON + BREAKER.open_for;
+    call(&mut limiter, again, 2);
+    limiter.finish(again, &before, Answer::Served, None);
+    assert_eq!(limiter.circuit(again, TOOL), half_open(Why::Failures));
+    refused(&mut limiter, again, 3);
 }
 
 #[test]
@@ -257,11 +274,14 @@ fn one_tool_that_is_shut_changes_nothing_for_another_nor_for_what_never_passes()
 }
 
 #[test]
-fn a_rule_that_opens_later_than_the_provider_is_what_is_named() {
-    let mut limiter = provider(&[per_hour(1)]);
-    end(&mut limiter, Time(0), TURNED_AWAY);
-    let blocked = refused(&mut limiter, Time(0), 2);
-    assert_eq!((&*blocked.rule, blocked.opens), ("hour@UTC", Some(Time(HOUR))));
+fn of_a_rule_and_a_shut_provider_the_one_that_opens_later_is_named() {
+    let late = Time(2 * HOUR);
+    for (until, rule, opens) in [(SOON, "hour@UTC", Time(HOUR)), (late, RETRY_AFTER, late)] {
+        let mut limiter = provider(&[per_hour(1)]);
+        end(&mut limiter, Time(0), Answer::TurnedAway { until });
+        let blocked = refused(&mut limiter, Time(0), 2);
+        assert_eq!((&*blocked.rule, blocked.opens), (rule, Some(opens)));
+    }
 }
 
 #[test]

@@ -1,0 +1,70 @@
+//! Providers that are left alone: what reports say of them, and what the decision log says of it.
+
+use crate::id::ToolName;
+use crate::limiter::{Answer, CIRCUIT_OPEN, Circuit, RETRY_AFTER, Taken, Why};
+use crate::time::Span;
+
+use super::{Cell, Turn};
+
+/// Longest that a provider is left alone at its wish.
+const RETRY_AFTER_MAX: Span = Span::from_secs(24 * 3_600);
+/// What it must say at least, so that "now" does not let everybody in.
+const RETRY_AFTER_MIN: Span = Span::from_millis(1);
+
+impl Cell {
+    /// How the provider answered an attempt that failed. `retry_after` and `is_provider_down` as in
+    /// [`Outcome::Failed`](super::input::Outcome::Failed). One that was to stop may have failed for that.
+    pub(crate) fn answer_of_failure(
+        &self,
+        retry_after: Option<Span>,
+        is_provider_down: bool,
+        is_revoked: bool,
+    ) -> Answer {
+        match retry_after {
+            Some(span) => {
+                let span = span.max(RETRY_AFTER_MIN).min(RETRY_AFTER_MAX);
+                Answer::TurnedAway { until: self.now + span }
+            }
+            None if is_provider_down => Answer::Broken,
+            None if is_revoked => Answer::Unknown,
+            None => Answer::Served,
+        }
+    }
+
+    /// The call is over; a circuit that changes by it is in the log.
+    pub(crate) fn end_call(&mut self, taken: &Taken, answer: Answer, turn: &mut Turn) {
+        let before = self.limiter.circuit(self.now, taken.tool());
+        self.limiter.finish(self.now, taken, answer, None);
+        let name = self.directory.tool_name(taken.tool()).clone();
+        self.log_circuit(&name, before, turn);
+    }
+
+    pub(crate) fn circuit(&self, tool: &ToolName) -> Circuit {
+        let number = self.directory.tool_number(tool);
+        number.map_or(Circuit::Closed, |number| self.limiter.circuit(self.now, number))
+    }
+
+    pub(crate) fn log_circuit(&mut self, tool: &ToolName, before: Circuit, turn: &mut Turn) {
+        let after = self.circuit(tool);
+        let tool = tool.as_str();
+        let (code, facts) = match (before, after) {
+            (_, Circuit::Open { until, why }) if before != after => {
+                let facts =
+                    serde_json::json!({ "tool": tool, "until": until, "why": code_of(why) });
+                ("tool-shut", facts)
+            }
+            (Circuit::Open { why, .. } | Circuit::HalfOpen { why }, Circuit::Closed) => {
+                ("tool-open", serde_json::json!({ "tool": tool, "why": code_of(why) }))
+            }
+            _ => return,
+        };
+        self.decide(None, code, facts.to_string(), turn);
+    }
+}
+
+const fn code_of(why: Why) -> &'static str {
+    match why {
+        Why::RetryAfter => RETRY_AFTER,
+        Why::Failures => CIRCUIT_OPEN,
+    }
+}
