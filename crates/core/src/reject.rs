@@ -158,6 +158,9 @@ pub enum CandidateFault {
     UnknownPrice {
         price: PriceName,
     },
+    UnknownTier {
+        tier: TierName,
+    },
 }
 
 /// What the valve found too much of, and what the two numbers of the refusal are.

@@ -54,6 +54,11 @@ fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
                 if snapshot.prices.iter().all(|known| known.name != candidate.price) {
                     snapshot.prices.extend(registry.price(&candidate.price));
                 }
+                for tier in &candidate.tiers {
+                    if snapshot.tiers.iter().all(|known| known.name != *tier) {
+                        snapshot.tiers.extend(registry.tier(tier));
+                    }
+                }
             }
         }
         Configure::Tenant(tenant) => {

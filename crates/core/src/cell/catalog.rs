@@ -40,7 +40,7 @@ impl Cell {
     }
 
     fn candidate_fault(&self, candidate: &Candidate) -> Option<CandidateFault> {
-        let Candidate { endpoint, price, .. } = candidate;
+        let Candidate { endpoint, price, tiers, .. } = candidate;
         match self.directory.tools.get(endpoint) {
             None => return Some(CandidateFault::UnknownTool { tool: endpoint.clone() }),
             Some(tool) if !is_chat(tool) => {
@@ -48,8 +48,11 @@ impl Cell {
             }
             Some(_) => {}
         }
-        let is_unknown = !self.directory.prices.contains_key(price);
-        is_unknown.then(|| CandidateFault::UnknownPrice { price: price.clone() })
+        if !self.directory.prices.contains_key(price) {
+            return Some(CandidateFault::UnknownPrice { price: price.clone() });
+        }
+        let unknown = tiers.iter().find(|tier| !self.directory.tiers.contains_key(*tier))?;
+        Some(CandidateFault::UnknownTier { tier: unknown.clone() })
     }
 
     pub(crate) fn declare_price(

@@ -179,6 +179,12 @@ fn bad_candidate(at: u32, fault: &CandidateFault) -> Refused {
             "price",
             "a price that is declared",
         ),
+        CandidateFault::UnknownTier { tier } => (
+            Code::UnknownTier,
+            format!("no tier is named `{tier}`"),
+            "tiers",
+            "tiers that are declared",
+        ),
     };
     Refused::new(code).detail(detail).at(format!("/candidates/{at}/{field}")).expected(expected)
 }

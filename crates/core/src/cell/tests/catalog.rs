@@ -105,16 +105,19 @@ fn models_prices_and_endpoints_outlive_the_server() {
 }
 
 #[test]
-fn a_candidate_names_an_endpoint_and_a_price_that_there_are() {
+fn what_a_candidate_names_is_there() {
     let mut desk = desk();
     desk.declare(Configure::Tool(tool("bureau", None)));
     let by_template = Endpoint { protocol: http(0), ..endpoint() };
     desk.declare(Configure::Tool(tool("http", Some(by_template))));
-    let good = candidate("provider", "gpt-5.5");
+    let tiers = |tier: &str| vec![name("small"), name(tier)];
+    let good = Candidate { tiers: tiers("large"), ..candidate("provider", "gpt-5.5") };
+    let nobodys = Candidate { tiers: tiers("tiny"), ..good.clone() };
     for (bad, fault) in [
         (candidate("absent", "gpt-5.5"), CandidateFault::UnknownTool { tool: name("absent") }),
         (candidate("bureau", "gpt-5.5"), CandidateFault::NoChatEndpoint { tool: name("bureau") }),
         (candidate("http", "gpt-5.5"), CandidateFault::NoChatEndpoint { tool: name("http") }),
+        (nobodys, CandidateFault::UnknownTier { tier: name("tiny") }),
         (candidate("provider", "none"), CandidateFault::UnknownPrice { price: name("none") }),
     ] {
         let model = model(vec![good.clone(), bad]);
