@@ -87,6 +87,8 @@ codes! {
     InvalidInput = "invalid-input", 422, "The input does not match the workflow's schema";
     /// A candidate of a model names a tool that the server does not call for chat completions.
     NoEndpoint = "no-endpoint", 422, "The tool has no such endpoint";
+    /// A price is given in another currency than the platform's; `facts` has that.
+    WrongCurrency = "wrong-currency", 422, "The platform counts in another currency";
     TenantQueueFull = "tenant-queue-full", 429, "The tenant has as many live runs as it may have";
     InboxFull = "inbox-full", 429, "The run's inbox of signals is full";
     Internal = "internal", 500, "The server made a mistake";

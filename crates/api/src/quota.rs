@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::Timestamp;
+use crate::catalog::Endpoint;
 
 /// Digits that a JSON number keeps whatever reads it.
 const DIGITS_MAX: usize = 15;
@@ -82,6 +83,9 @@ pub struct ToolSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 8)]
     pub limits: Vec<Rule>,
+    /// How the server calls it. Absent: only workers do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
 }
 
 /// A tool of the catalog.
@@ -90,6 +94,9 @@ pub struct Tool {
     pub name: String,
     #[serde(default)]
     pub limits: Vec<Rule>,
+    /// Absent: only workers call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
 }
 
 /// One limit. A call takes one unit.

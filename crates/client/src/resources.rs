@@ -1,5 +1,6 @@
-//! Organisations, tiers, tenants, tools and budget classes: declare, read, list. Accounts: top up.
+//! Organisations, tiers, tenants, budget classes and the catalog: declare, read, list. Accounts: top up.
 
+use fairlane_api::catalog::{Model, ModelSpec, Price, PriceSpec};
 use fairlane_api::page::Page;
 use fairlane_api::quota::{
     Account, AccountSpec, Accounts, BudgetClass, BudgetClassSpec, Every, LimitUse, Limits,
@@ -58,7 +59,7 @@ impl Client {
         self.put(&["v1", "tenants", id], spec, write).await
     }
 
-    /// Declares a tool, with what all tenants together may call of it.
+    /// Declares a tool: what all tenants together may call of it, and how the server calls it.
     pub async fn put_tool(
         &self,
         name: &str,
@@ -66,6 +67,26 @@ impl Client {
         write: Write,
     ) -> Result<Applied, Error> {
         self.put(&["v1", "catalog", "tools", name], spec, write).await
+    }
+
+    /// Declares a model: the candidates that its name stands for.
+    pub async fn put_model(
+        &self,
+        name: &str,
+        spec: &ModelSpec,
+        write: Write,
+    ) -> Result<Applied, Error> {
+        self.put(&["v1", "catalog", "models", name], spec, write).await
+    }
+
+    /// Declares a price, with all its versions.
+    pub async fn put_price(
+        &self,
+        name: &str,
+        spec: &PriceSpec,
+        write: Write,
+    ) -> Result<Applied, Error> {
+        self.put(&["v1", "catalog", "prices", name], spec, write).await
     }
 
     /// Declares a budget class: what each of its tenants may call and spend.
@@ -82,12 +103,28 @@ impl Client {
         self.get(&["v1", "catalog", "tools", name]).await
     }
 
+    pub async fn model(&self, name: &str) -> Result<Model, Error> {
+        self.get(&["v1", "catalog", "models", name]).await
+    }
+
+    pub async fn price(&self, name: &str) -> Result<Price, Error> {
+        self.get(&["v1", "catalog", "prices", name]).await
+    }
+
     pub async fn budget_class(&self, name: &str) -> Result<BudgetClass, Error> {
         self.get(&["v1", "budget-classes", name]).await
     }
 
     pub async fn tools(&self) -> Result<Vec<Tool>, Error> {
         self.list(&["v1", "catalog", "tools"]).await
+    }
+
+    pub async fn models(&self) -> Result<Vec<Model>, Error> {
+        self.list(&["v1", "catalog", "models"]).await
+    }
+
+    pub async fn prices(&self) -> Result<Vec<Price>, Error> {
+        self.list(&["v1", "catalog", "prices"]).await
     }
 
     pub async fn budget_classes(&self) -> Result<Vec<BudgetClass>, Error> {

@@ -27,6 +27,10 @@ pub const CALL_TIMEOUT_MIN: Span = Span::from_millis(1);
 pub const CALL_TIMEOUT_MAX: Span = Span::from_secs(3_600);
 /// Largest answer that is read.
 pub const ANSWER_BYTES_MAX: u32 = 64 << 20;
+/// Longest name that an endpoint may have for a model.
+pub const MODEL_ID_BYTES_MAX: usize = 256;
+/// Most tiers of one candidate.
+pub const TIERS_MAX: usize = 64;
 /// Most headers of a request.
 pub const HEADERS_MAX: usize = 32;
 

@@ -26,6 +26,8 @@ pub struct Config {
     /// Write the operator's key of a new store to `operator.key` in the data folder, readable by its owner
     /// only. Otherwise it is only handed to the caller of `Server::start`.
     pub operator_key_file: bool,
+    /// The currency of all amounts: three capital letters. It is a name only: nothing is converted.
+    pub currency: String,
     /// Largest body of a request, in bytes.
     pub body_bytes_max: usize,
     /// Largest input, output or signal of a run, in bytes.
@@ -69,6 +71,7 @@ impl Default for Config {
             region: "local".to_owned(),
             store: StoreKind::default(),
             operator_key_file: false,
+            currency: "USD".to_owned(),
             body_bytes_max: 8 << 20,
             payload_bytes_max: 1 << 20,
             payload_cache_bytes: 64 << 20,
@@ -116,6 +119,7 @@ impl Config {
         set(variable("LISTEN"), &mut self.listen, "an address such as 127.0.0.1:7420")?;
         set(variable("REGION"), &mut self.region, "a name")?;
         set(variable("OPERATOR_KEY_FILE"), &mut self.operator_key_file, "true or false")?;
+        set(variable("CURRENCY"), &mut self.currency, "three capital letters")?;
         set(variable("BODY_BYTES_MAX"), &mut self.body_bytes_max, "a number of bytes")?;
         set(variable("PAYLOAD_BYTES_MAX"), &mut self.payload_bytes_max, "a number of bytes")?;
         set(variable("PAYLOAD_CACHE_BYTES"), &mut self.payload_cache_bytes, "a number of bytes")?;
@@ -143,6 +147,10 @@ impl Config {
         };
         if fairlane_core::id::TenantId::parse(&self.region).is_err() {
             return range("region", &self.region, "1 to 64 of a-z 0-9 - _");
+        }
+        let is_code = |text: &str| text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase());
+        if !is_code(&self.currency) {
+            return range("currency", &self.currency, "three capital letters such as USD");
         }
         if !(1_024..=1 << 30).contains(&self.body_bytes_max) {
             return range("body_bytes_max", &self.body_bytes_max, "1 KiB to 1 GiB");
@@ -198,6 +206,7 @@ mod tests {
             ("lisen = \"127.0.0.1:1\"", "unknown field `lisen`"),
             ("listen = 7", "listen"),
             ("region = \"EU west\"", "region is EU west"),
+            ("currency = \"usd\"", "currency is usd"),
             ("payload_bytes_max = 0", "payload_bytes_max is 0"),
             ("connections_max = 0", "connections_max is 0"),
         ] {

@@ -12,6 +12,7 @@ mod assembly;
 mod auth;
 mod body;
 mod cache;
+mod catalog;
 mod clock;
 pub mod config;
 mod dry_run;

@@ -12,7 +12,9 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::problem::Refused;
 use crate::serve::Shared;
-use crate::{events, keys, pools, probes, quotas, readings, runs, tenants, worker, workflows};
+use crate::{
+    catalog, events, keys, pools, probes, quotas, readings, runs, tenants, worker, workflows,
+};
 
 #[derive(Debug, OpenApi)]
 #[openapi(
@@ -64,6 +66,7 @@ fn described() -> OpenApiRouter<Shared> {
         .merge(pools::routes())
         .merge(readings::routes())
         .merge(quotas::routes())
+        .merge(catalog::routes())
         .merge(keys::routes())
         .merge(probes::routes())
 }

@@ -23,6 +23,7 @@ use utoipa_axum::routes;
 pub(crate) use self::check::{Check, amount};
 use crate::auth::{Operator, Scoped};
 use crate::body::{Json, Params};
+use crate::catalog::endpoint;
 use crate::page::{Paging, page};
 use crate::problem::Refused;
 use crate::problem::rejection::unknown_tenant;
@@ -41,7 +42,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .merge(read::routes())
 }
 
-/// Declares a tool, with what all tenants together may call of it
+/// Declares a tool: what all tenants together may call of it, and how the server calls it
 #[utoipa::path(
     put, path = "/v1/catalog/tools/{tool}", tag = "catalog", params(("tool" = String, Path), DryRun),
     request_body = ToolSpec,
@@ -57,7 +58,8 @@ async fn put_tool(
     let name = path_name(&tool)?;
     let mut check = Check::default();
     let limits = check.rules("/limits", &spec.limits);
-    let tool = check.finish(Tool::new(name, limits))?;
+    let endpoint = spec.endpoint.as_ref().and_then(|given| endpoint::read(&mut check, given));
+    let tool = check.finish(Tool { endpoint, ..Tool::new(name, limits) })?;
     configure(&shared, Configure::Tool(tool), dry_run).await.map(Answer)
 }
 
@@ -200,7 +202,8 @@ fn account(owner: Owner, every: Calendar, spec: &AccountSpec) -> Result<SetAccou
 }
 
 fn tool_out(tool: &Tool) -> wire::Tool {
-    wire::Tool { name: tool.name.to_string(), limits: rules_out(&tool.limits) }
+    let endpoint = tool.endpoint.as_ref().map(endpoint::out);
+    wire::Tool { name: tool.name.to_string(), limits: rules_out(&tool.limits), endpoint }
 }
 
 fn class_out(class: &BudgetClass) -> wire::BudgetClass {

@@ -112,6 +112,18 @@ impl Registry {
         page(&self.read().classes, after, limit, |_, class| class.clone())
     }
 
+    pub(crate) fn model(&self, name: &ModelName) -> Option<Model> {
+        self.read().models.get(name).cloned()
+    }
+
+    pub(crate) fn models(&self, after: Option<&ModelName>, limit: usize) -> Vec<Model> {
+        page(&self.read().models, after, limit, |_, model| model.clone())
+    }
+
+    pub(crate) fn prices(&self, after: Option<&PriceName>, limit: usize) -> Vec<Price> {
+        page(&self.read().prices, after, limit, |_, price| price.clone())
+    }
+
     /// A model that names the tool as an endpoint.
     pub(crate) fn model_at(&self, tool: &ToolName) -> Option<Model> {
         let names_it = |model: &&Model| model.candidates.iter().any(|of| of.endpoint == *tool);

@@ -188,7 +188,11 @@ impl Check {
         self.0.push(Refused::new(Code::TooMany).at(pointer).expected(expected));
     }
 
-    fn keep<T>(&mut self, read: Result<T, Refused>) -> Option<T> {
+    pub(crate) fn wrong(&mut self, refused: Refused) {
+        self.0.push(refused);
+    }
+
+    pub(crate) fn keep<T>(&mut self, read: Result<T, Refused>) -> Option<T> {
         read.map_err(|refused| self.0.push(refused)).ok()
     }
 }

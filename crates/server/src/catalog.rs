@@ -1,0 +1,16 @@
+//! `/v1/catalog`: models and prices, and the endpoints of tools, which `quotas` declares.
+//!
+//! - `endpoint`: how the server calls a tool, from the wire and back.
+//! - `models`, `prices`: declare, read, list.
+
+pub(crate) mod endpoint;
+mod models;
+mod prices;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::serve::Shared;
+
+pub(crate) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().merge(models::routes()).merge(prices::routes())
+}
