@@ -131,6 +131,9 @@ impl Upstream {
             Err(_) => return Err(Fault::Timeout { host: host.clone(), after: target.timeout }),
         };
         let (parts, body) = response.into_parts();
+        if head_bytes(&parts.headers) > HEAD_BYTES_MAX {
+            return Err(Fault::HeadersTooLarge { host: host.clone() });
+        }
         let mut stream = Stream::new(Arc::clone(host), body, deadline, target);
         if parts.status.is_success() {
             check(host, target, &parts.headers)?;
@@ -223,6 +226,12 @@ fn secrets(url: &Uri, headers: &HeaderMap) -> Vec<Vec<u8>> {
         .filter(|secret| !secret.is_empty())
         .map(<[u8]>::to_vec)
         .collect()
+}
+
+/// The connection reads no further than its buffer, which may have grown to twice the bound by then.
+fn head_bytes(headers: &HeaderMap) -> usize {
+    const AROUND: usize = ": \r\n".len();
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + AROUND).sum()
 }
 
 /// Whether the head promises what can be read.

@@ -187,9 +187,13 @@ async fn an_answer_that_announces_too_much_is_not_begun() {
 
 #[tokio::test]
 async fn ten_megabytes_of_headers_are_not_read() {
-    let fault = fault(Reply::BigHeaders { bytes: 10_000_000 }).await;
-    assert_eq!(verdict(&fault), ("provider-too-large", false, false));
-    assert!(matches!(fault, Fault::HeadersTooLarge { .. }), "{fault:?}");
+    for bytes in [HEAD_BYTES_MAX, 10_000_000] {
+        let fault = fault(Reply::BigHeaders { bytes }).await;
+        assert_eq!(verdict(&fault), ("provider-too-large", false, false), "{bytes}");
+        assert!(matches!(fault, Fault::HeadersTooLarge { .. }), "{bytes}: {fault:?}");
+    }
+    let (_provider, target) = provider(Reply::BigHeaders { bytes: HEAD_BYTES_MAX / 2 }).await;
+    Upstream::new().call(&target, question()).await.unwrap();
 }
 
 #[tokio::test]

@@ -174,6 +174,18 @@ async fn a_usage_that_was_not_the_last_is_uncertain_and_not_below_what_came() {
 }
 
 #[tokio::test]
+async fn a_usage_that_something_was_written_after_is_not_the_last() {
+    let usage = json!({ "prompt_tokens": 50, "completion_tokens": 1 });
+    let last = json!({ "choices": [{ "delta": {}, "finish_reason": "stop" }], "usage": usage });
+    let more = json!({ "choices": [{ "delta": { "content": "forty two or so" } }] });
+    let (_, _, end) = streamed(raw(&format!("data: {last}\n\n"))).await;
+    assert!(end.counted.is_certain && end.counted.usage.output_tokens == 1);
+    let (_, _, end) = streamed(raw(&format!("data: {last}\n\ndata: {more}\n\n"))).await;
+    assert!(!end.counted.is_certain);
+    assert_eq!(end.counted.usage.output_tokens, own().output_tokens);
+}
+
+#[tokio::test]
 async fn calls_of_tools_are_counted_as_they_are_written() {
     let call = |arguments: &str| {
         let calls = json!([{ "index": 0, "function": { "name": "f", "arguments": arguments } }]);
