@@ -20,7 +20,9 @@ mod load;
 mod log;
 mod measure;
 mod mistake;
+mod model;
 mod pool;
+mod price;
 mod printer;
 mod replay;
 mod run;
@@ -79,6 +81,8 @@ enum Command {
     Workflow(workflow::Workflow),
     Pool(pool::Pool),
     Tool(tool::Tool),
+    Model(model::Model),
+    Price(price::Price),
     Class(class::Class),
     Budget(budget::Budget),
     Limits(budget::Limits),
@@ -130,6 +134,8 @@ impl Command {
             Self::Tenant(command) => command.execute(target).await,
             Self::Workflow(command) => command.execute(target).await,
             Self::Tool(command) => command.execute(target).await,
+            Self::Model(command) => command.execute(target).await,
+            Self::Price(command) => command.execute(target).await,
             Self::Class(command) => command.execute(target).await,
             Self::Budget(command) => command.execute(target).await,
             Self::Limits(command) => command.execute(target).await,

@@ -1,13 +1,14 @@
 //! `fairlane tool`: list and show the tools of the catalog.
 
 use clap::{Args, Subcommand};
+use fairlane_api::catalog::Endpoint;
 use fairlane_api::quota::{self, Rule};
 
 use crate::table::Table;
 use crate::target::Target;
 use crate::text;
 
-/// List and show tools, with what all tenants together may call of each
+/// List and show tools: what all tenants together may call of each, and how the server calls it
 #[derive(Debug, Args)]
 pub(crate) struct Tool {
     #[command(subcommand)]
@@ -33,9 +34,12 @@ impl Tool {
 }
 
 fn list(tools: &[quota::Tool]) -> String {
-    let mut table = Table::new(&["TOOL", "LIMITS"]);
+    let mut table = Table::new(&["TOOL", "LIMITS", "ENDPOINT"]);
     for tool in tools {
-        table.row([tool.name.clone(), rules(&tool.limits)]);
+        let endpoint = tool.endpoint.as_ref();
+        let endpoint =
+            endpoint.map(|endpoint| format!("{} {}", text::word(&endpoint.protocol), endpoint.url));
+        table.row([tool.name.clone(), rules(&tool.limits), text::or_dash(endpoint)]);
     }
     table.render()
 }
@@ -49,7 +53,22 @@ fn show(tool: &quota::Tool) -> String {
     if tool.limits.is_empty() {
         text.push_str("limits      -\n");
     }
+    if let Some(endpoint) = &tool.endpoint {
+        show_endpoint(endpoint, &mut text);
+    }
     text
+}
+
+fn show_endpoint(endpoint: &Endpoint, text: &mut String) {
+    let method = endpoint.request.as_ref().map(|request| text::word(&request.method));
+    let called = method.unwrap_or_else(|| text::word(&endpoint.protocol));
+    let private = if endpoint.allow_private { ", may be private" } else { "" };
+    let mut line = |title: &str, value: String| text.push_str(&format!("{title:<11} {value}\n"));
+    line("endpoint", format!("{called} {}{private}", endpoint.url));
+    line("key", text::or_dash(endpoint.key_env.as_ref()));
+    line("timeout", endpoint.timeout.clone());
+    line("answer", format!("at most {} bytes", endpoint.answer_bytes_max));
+    line("surcharge", endpoint.surcharge.to_string());
 }
 
 /// All of them in one line, or a dash.
@@ -82,13 +101,14 @@ mod tests {
                 { "window": { "units": 500, "every": "hour", "time_zone": "Europe/Berlin" } },
                 { "bucket": { "units": 100, "per": "1s", "burst": 20 } },
                 { "concurrent": { "calls": 10 } } ] },
-            { "name": "mail" }
+            { "name": "mail", "endpoint": { "protocol": "http", "url": "http://127.0.0.1:9/{{ to }}",
+                "allow_private": true, "key_env": "FAIRLANE_SECRET_MAIL", "request": { "method": "PUT" } } }
         ]))
         .unwrap();
         expect![[r"
-            TOOL    LIMITS
-            bureau  500 per hour (Europe/Berlin), 100 per 1s, 20 at once, 10 under way
-            mail    -
+            TOOL    LIMITS                                                              ENDPOINT
+            bureau  500 per hour (Europe/Berlin), 100 per 1s, 20 at once, 10 under way  -
+            mail    -                                                                   http http://127.0.0.1:9/{{ to }}
         "]]
         .assert_eq(&list(&tools));
         expect![[r"
@@ -98,5 +118,15 @@ mod tests {
                         10 under way
         "]]
         .assert_eq(&show(&tools[0]));
+        expect![[r"
+            tool        mail
+            limits      -
+            endpoint    PUT http://127.0.0.1:9/{{ to }}, may be private
+            key         FAIRLANE_SECRET_MAIL
+            timeout     1m
+            answer      at most 1048576 bytes
+            surcharge   0
+        "]]
+        .assert_eq(&show(&tools[1]));
     }
 }

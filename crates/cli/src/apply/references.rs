@@ -1,10 +1,11 @@
 //! Names that declarations refer to: each must be declared in the files or on the server.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use fairlane_api::catalog::{Candidate, Endpoint, Protocol};
 use fairlane_client::Client;
 
-use super::resource::{Declaration, Kind, Spec};
+use super::resource::{Declaration, Kind, Origin, Spec};
 use super::set::Set;
 use crate::mistake::Mistake;
 
@@ -12,6 +13,9 @@ use crate::mistake::Mistake;
 #[derive(Debug, Default)]
 pub(super) struct Names {
     classes: BTreeSet<String>,
+    /// Whether it is an endpoint for chat completions.
+    tools: BTreeMap<String, bool>,
+    prices: BTreeSet<String>,
     orgs: BTreeSet<String>,
     tiers: BTreeSet<String>,
     pools: BTreeSet<String>,
@@ -26,6 +30,15 @@ impl Names {
         if set.has_any(Kind::Tier) || set.has_any(Kind::Tenant) {
             let classes = client.budget_classes().await?.into_iter();
             names.classes = classes.map(|class| class.name).collect();
+        }
+        if set.has_any(Kind::Model) {
+            let (tools, prices, tiers) =
+                tokio::try_join!(client.tools(), client.prices(), client.tiers())?;
+            let is_chat = |endpoint: &Option<Endpoint>| is_chat(endpoint.as_ref());
+            names.tools =
+                tools.into_iter().map(|tool| (tool.name, is_chat(&tool.endpoint))).collect();
+            names.prices = prices.into_iter().map(|price| price.name).collect();
+            names.tiers = tiers.into_iter().map(|tier| tier.name).collect();
         }
         if set.has_any(Kind::Tenant) {
             let (orgs, tiers) = tokio::try_join!(client.orgs(), client.tiers())?;
@@ -42,28 +55,38 @@ impl Names {
             let workflows = client.workflows().await?.into_iter();
             names.workflows = workflows.map(|workflow| workflow.name).collect();
         }
-        for (kind, name) in set.names() {
-            match kind {
-                Kind::Class => names.classes.insert(name.to_owned()),
-                Kind::Org => names.orgs.insert(name.to_owned()),
-                Kind::Tier => names.tiers.insert(name.to_owned()),
-                Kind::Pool => names.pools.insert(name.to_owned()),
-                Kind::Tenant => names.tenants.insert(name.to_owned()),
-                Kind::Workflow => names.workflows.insert(name.to_owned()),
-                Kind::Tool | Kind::Valve => false,
-            };
-        }
+        names.add(set);
         Ok(names)
+    }
+
+    /// Those that the files declare. What has mistakes is taken for what others need: one mistake is enough.
+    fn add(&mut self, set: &Set) {
+        for (kind, name) in set.names() {
+            let name = name.to_owned();
+            match kind {
+                Kind::Tool => drop(self.tools.insert(name, true)),
+                Kind::Price => drop(self.prices.insert(name)),
+                Kind::Class => drop(self.classes.insert(name)),
+                Kind::Org => drop(self.orgs.insert(name)),
+                Kind::Tier => drop(self.tiers.insert(name)),
+                Kind::Pool => drop(self.pools.insert(name)),
+                Kind::Tenant => drop(self.tenants.insert(name)),
+                Kind::Workflow => drop(self.workflows.insert(name)),
+                Kind::Model | Kind::Valve => {}
+            }
+        }
+        for declaration in set.all() {
+            if let Spec::Tool(spec) = &declaration.spec {
+                self.tools.insert(declaration.name.clone(), is_chat(spec.endpoint.as_ref()));
+            }
+        }
     }
 
     /// What a declaration refers to and is nowhere.
     pub(super) fn missing(&self, declaration: &Declaration) -> Vec<Mistake> {
         let origin = &declaration.origin;
-        let mistake = |pointer: &str, code: &str, what: &str, name: &str| {
-            let message = format!("no {what} is named `{name}`");
-            let expected = Some(format!("{what} in the files or on the server"));
-            origin.mistake(origin.place(pointer), code, message, expected)
-        };
+        let mistake =
+            |pointer: &str, code, what, name: &str| missing(origin, pointer, code, what, name);
         let unknown_class = |class: &Option<String>| {
             let class = class.as_ref().filter(|class| !self.classes.contains(*class))?;
             Some(mistake("/budget_class", "unknown-budget-class", "budget class", class))
@@ -90,10 +113,51 @@ impl Names {
                 }
                 mistakes
             }
-            Spec::Tool(_) | Spec::Class(_) | Spec::Org(_) | Spec::Pool(_) | Spec::Valve(_) => {
-                Vec::new()
+            Spec::Model(spec) => {
+                let candidates = spec.candidates.iter().zip(0..);
+                candidates.flat_map(|(one, at)| self.missing_of(origin, one, at)).collect()
+            }
+            Spec::Tool(_)
+            | Spec::Price(_)
+            | Spec::Class(_)
+            | Spec::Org(_)
+            | Spec::Pool(_)
+            | Spec::Valve(_) => Vec::new(),
+        }
+    }
+
+    fn missing_of(&self, origin: &Origin, candidate: &Candidate, at: usize) -> Vec<Mistake> {
+        let pointer = |field: &str| format!("/candidates/{at}/{field}");
+        let mut mistakes = Vec::new();
+        let endpoint = &candidate.endpoint;
+        match self.tools.get(endpoint) {
+            None => {
+                let pointer = pointer("endpoint");
+                mistakes.push(missing(origin, &pointer, "unknown-tool", "tool", endpoint));
+            }
+            Some(false) => mistakes.push(origin.mistake(
+                origin.place(&pointer("endpoint")),
+                "no-endpoint",
+                format!("tool `{endpoint}` has no endpoint for chat completions"),
+                Some("a tool that has an endpoint with `protocol: chat`".to_owned()),
+            )),
+            Some(true) => {}
+        }
+        let (field, price) = match &candidate.price {
+            Some(price) => ("price", price),
+            None => ("model", &candidate.model),
+        };
+        if !self.prices.contains(price) {
+            let pointer = pointer(field);
+            mistakes.push(missing(origin, &pointer, "unknown-price", "price", price));
+        }
+        for (tier, tier_at) in candidate.tiers.iter().zip(0..) {
+            if !self.tiers.contains(tier) {
+                let pointer = format!("{}/{tier_at}", pointer("tiers"));
+                mistakes.push(missing(origin, &pointer, "unknown-tier", "tier", tier));
             }
         }
+        mistakes
     }
 
     /// What a declaration refers to and may still come to be.
@@ -112,4 +176,14 @@ impl Names {
         };
         unknown.map(doubt).collect()
     }
+}
+
+fn missing(origin: &Origin, pointer: &str, code: &str, what: &str, name: &str) -> Mistake {
+    let message = format!("no {what} is named `{name}`");
+    let expected = Some(format!("{what} in the files or on the server"));
+    origin.mistake(origin.place(pointer), code, message, expected)
+}
+
+fn is_chat(endpoint: Option<&Endpoint>) -> bool {
+    endpoint.is_some_and(|endpoint| endpoint.protocol == Protocol::Chat)
 }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use fairlane_api::catalog::{ModelSpec, PriceSpec};
 use fairlane_api::quota::{BudgetClassSpec, ToolSpec};
 use fairlane_api::resource::{OrgSpec, PoolSpec, TenantSpec, TierSpec, ValveSpec};
 use fairlane_api::{Problem, words};
 use fairlane_client::{self as client, Client, Error, Write};
-use fairlane_core::id::{ClassName, OrgId, PoolName, TenantId, TierName, ToolName};
+use fairlane_core::id::{
+    ClassName, ModelName, OrgId, PoolName, PriceName, TenantId, TierName, ToolName,
+};
 use fairlane_workflow::Format;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -21,11 +24,13 @@ pub(super) const MISTAKES_MAX: usize = 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Tool,
+    Price,
     Class,
     Tier,
     Org,
     Pool,
     Valve,
+    Model,
     Tenant,
     Workflow,
 }
@@ -33,14 +38,16 @@ pub(super) enum Kind {
 impl Kind {
     /// The order of writing: what is referred to comes first.
     pub(super) const PHASES: [&[Self]; 4] = [
-        &[Self::Tool, Self::Class, Self::Org, Self::Pool, Self::Valve],
+        &[Self::Tool, Self::Price, Self::Class, Self::Org, Self::Pool, Self::Valve],
         &[Self::Tier],
-        &[Self::Tenant],
+        &[Self::Model, Self::Tenant],
         &[Self::Workflow],
     ];
     /// Sections of a file, by the kind of what is in them.
-    pub(super) const SECTIONS: [(&str, Self); 6] = [
+    pub(super) const SECTIONS: [(&str, Self); 8] = [
         ("tools", Self::Tool),
+        ("prices", Self::Price),
+        ("models", Self::Model),
         ("budget_classes", Self::Class),
         ("orgs", Self::Org),
         ("tiers", Self::Tier),
@@ -51,6 +58,8 @@ impl Kind {
     pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Tool => "tool",
+            Self::Price => "price",
+            Self::Model => "model",
             Self::Class => "budget class",
             Self::Tier => "tier",
             Self::Org => "org",
@@ -65,6 +74,8 @@ impl Kind {
 #[derive(Debug)]
 pub(super) enum Spec {
     Tool(ToolSpec),
+    Price(PriceSpec),
+    Model(ModelSpec),
     Class(BudgetClassSpec),
     Org(OrgSpec),
     Tier(TierSpec),
@@ -96,6 +107,8 @@ impl Declaration {
     pub(super) const fn kind(&self) -> Kind {
         match &self.spec {
             Spec::Tool(_) => Kind::Tool,
+            Spec::Price(_) => Kind::Price,
+            Spec::Model(_) => Kind::Model,
             Spec::Class(_) => Kind::Class,
             Spec::Org(_) => Kind::Org,
             Spec::Tier(_) => Kind::Tier,
@@ -111,6 +124,8 @@ impl Declaration {
         let name = &self.name;
         let applied = match &self.spec {
             Spec::Tool(spec) => client.put_tool(name, spec, write).await?,
+            Spec::Price(spec) => client.put_price(name, spec, write).await?,
+            Spec::Model(spec) => client.put_model(name, spec, write).await?,
             Spec::Class(spec) => client.put_budget_class(name, spec, write).await?,
             Spec::Org(spec) => client.put_org(name, spec, write).await?,
             Spec::Tier(spec) => client.put_tier(name, spec, write).await?,
@@ -207,6 +222,8 @@ pub(super) fn read(
     let mut reading = Reading { value, mistakes: Vec::new(), taken: Vec::new(), made: Vec::new() };
     let spec = match kind {
         Kind::Tool => reading.spec(origin).map(Spec::Tool),
+        Kind::Price => reading.spec(origin).map(Spec::Price),
+        Kind::Model => reading.spec(origin).map(Spec::Model),
         Kind::Class => reading.spec(origin).map(Spec::Class),
         Kind::Org => reading.spec(origin).map(Spec::Org),
         Kind::Tier => reading.spec(origin).map(Spec::Tier),
@@ -219,9 +236,14 @@ pub(super) fn read(
 }
 
 fn wrong_name(kind: Kind, name: &str, origin: &Origin) -> Option<Mistake> {
-    let allowed = if kind == Kind::Tool { "a-z A-Z 0-9 - _ . : /" } else { "a-z 0-9 - _" };
+    let allowed = match kind {
+        Kind::Tool | Kind::Model | Kind::Price => "a-z A-Z 0-9 - _ . : /",
+        _ => "a-z 0-9 - _",
+    };
     let error = match kind {
         Kind::Tool => ToolName::parse(name).err(),
+        Kind::Price => PriceName::parse(name).err(),
+        Kind::Model => ModelName::parse(name).err(),
         Kind::Class => ClassName::parse(name).err(),
         Kind::Org => OrgId::parse(name).err(),
         Kind::Tier => TierName::parse(name).err(),

@@ -78,6 +78,10 @@ impl Set {
                 Spec::Tenant(_),
                 Some(Code::UnknownOrg | Code::UnknownTier | Code::UnknownBudgetClass),
             )
+            | (
+                Spec::Model(_),
+                Some(Code::UnknownTool | Code::NoEndpoint | Code::UnknownPrice | Code::UnknownTier),
+            )
             | (Spec::Workflow(_), Some(Code::UnknownTenant)) => Vec::new(),
             (Spec::Workflow(_), Some(Code::InvalidWorkflow)) => {
                 let mut mistakes = declaration.mistakes(problem);
@@ -134,7 +138,7 @@ impl Set {
     fn resources(&mut self, file: &str, root: Located) {
         let origin = Origin { file: file.into(), root: Arc::new(root), pointer: String::new() };
         let root = origin.root.clone();
-        let expected = "orgs, tiers, pools, tenants, tools, budget_classes, valve, or a workflow";
+        let expected = "orgs, tiers, pools, tenants, tools, models, prices, budget_classes, valve, or a workflow";
         let Some(sections) = root.object() else {
             let message = "this is no object".to_owned();
             let expected = Some(format!("an object with {expected}"));
@@ -280,7 +284,7 @@ mod tests {
         let specs: Vec<_> =
             set.all().map(|declaration| format!("{:?}", declaration.spec)).collect();
         expect![[r#"
-            Tool(ToolSpec { limits: [Window { units: 5, every: Hour, time_zone: "Europe/Berlin" }, Bucket { units: 100, per: "1s", burst: 20 }] })
+            Tool(ToolSpec { limits: [Window { units: 5, every: Hour, time_zone: "Europe/Berlin" }, Bucket { units: 100, per: "1s", burst: 20 }], endpoint: None })
             Class(BudgetClassSpec { quotas: {"Bureau/v2": [Concurrent { calls: 2 }]}, budget: Budget { run: Some(Amount("0.5")), reserve: Amount("0"), day: Some(Amount("7")), month: None, time_zone: "UTC", short: [] } })"#]]
         .assert_eq(&specs.join("\n"));
 
@@ -319,7 +323,7 @@ mod tests {
             a.yaml:3:12: unknown field `wieght`; expected one of `weight`, `cap`, `budget` [unknown-field]
             a.yaml:3:28: this is the text "many"; expected a whole number from 0 to 4294967295 [invalid-value]
             a.yaml:5:9: missing field `org` [missing-field]
-            a.yaml:6:1: there is no section `polls`; expected orgs, tiers, pools, tenants, tools, budget_classes, valve, or a workflow [unknown-field]
+            a.yaml:6:1: there is no section `polls`; expected orgs, tiers, pools, tenants, tools, models, prices, budget_classes, valve, or a workflow [unknown-field]
             b.yaml:3:8: `pools` is no object; expected an object with an entry for each name [wrong-type]
             b.yaml:4:8: missing field `bytes_hard` [missing-field]
             b.yaml:4:8: missing field `bytes_soft` [missing-field]

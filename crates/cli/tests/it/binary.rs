@@ -1,5 +1,6 @@
 //! The real binary: what it prints where, and how it ends.
 
+mod catalog;
 mod commands;
 mod curl;
 mod files;
