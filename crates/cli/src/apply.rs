@@ -2,7 +2,7 @@
 //! only then is anything written.
 
 mod definition;
-mod located;
+pub(crate) mod located;
 mod references;
 mod resource;
 mod set;

@@ -6,6 +6,7 @@
 mod apply;
 mod bench;
 mod budget;
+mod catalog;
 mod class;
 mod completions;
 mod decisions;
@@ -83,6 +84,7 @@ enum Command {
     Tool(tool::Tool),
     Model(model::Model),
     Price(price::Price),
+    Catalog(catalog::Catalog),
     Class(class::Class),
     Budget(budget::Budget),
     Limits(budget::Limits),
@@ -136,6 +138,7 @@ impl Command {
             Self::Tool(command) => command.execute(target).await,
             Self::Model(command) => command.execute(target).await,
             Self::Price(command) => command.execute(target).await,
+            Self::Catalog(command) => command.execute(target).await,
             Self::Class(command) => command.execute(target).await,
             Self::Budget(command) => command.execute(target).await,
             Self::Limits(command) => command.execute(target).await,

@@ -8,17 +8,17 @@ use serde_json::Value;
 use crate::mistake::Mistake;
 
 /// Line and column, both from 1.
-pub(super) type Place = (u32, u32);
+pub(crate) type Place = (u32, u32);
 
 /// A value, and where it and what is in it stands.
 #[derive(Debug)]
-pub(super) struct Located {
-    pub(super) at: Place,
-    pub(super) content: Content,
+pub(crate) struct Located {
+    pub(crate) at: Place,
+    pub(crate) content: Content,
 }
 
 #[derive(Debug)]
-pub(super) enum Content {
+pub(crate) enum Content {
     /// Null, a truth value, a number or a text.
     Scalar(Value),
     List(Vec<Located>),
@@ -26,14 +26,14 @@ pub(super) enum Content {
 }
 
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// Where the key stands.
-    pub(super) at: Place,
-    pub(super) value: Located,
+    pub(crate) at: Place,
+    pub(crate) value: Located,
 }
 
 /// Reads a file: the tree, unless the text makes none, and everything that is wrong with the text itself.
-pub(super) fn read(file: &str, text: &str) -> (Option<Located>, Vec<Mistake>) {
+pub(crate) fn read(file: &str, text: &str) -> (Option<Located>, Vec<Mistake>) {
     let (root, mistakes) = tree::read_any(text, Format::Auto, file);
     (root.map(Located::from), mistakes.into_iter().map(Mistake::from).collect())
 }
@@ -65,7 +65,7 @@ const fn place(at: Position) -> Place {
 }
 
 impl Located {
-    pub(super) const fn object(&self) -> Option<&BTreeMap<String, Entry>> {
+    pub(crate) const fn object(&self) -> Option<&BTreeMap<String, Entry>> {
         match &self.content {
             Content::Object(entries) => Some(entries),
             _ => None,
@@ -73,7 +73,7 @@ impl Located {
     }
 
     /// The value without its places.
-    pub(super) fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         match &self.content {
             Content::Scalar(value) => value.clone(),
             Content::List(items) => Value::Array(items.iter().map(Self::to_json).collect()),
@@ -84,12 +84,12 @@ impl Located {
     }
 
     /// Where the value at a JSON pointer stands; of a value that is not there, what it would stand in.
-    pub(super) fn place(&self, pointer: &str) -> Place {
+    pub(crate) fn place(&self, pointer: &str) -> Place {
         self.nearest(pointer).0
     }
 
     /// Where the key of the value at a JSON pointer stands, or the value if it has none.
-    pub(super) fn key_place(&self, pointer: &str) -> Place {
+    pub(crate) fn key_place(&self, pointer: &str) -> Place {
         let (at, key) = self.nearest(pointer);
         key.unwrap_or(at)
     }
