@@ -171,6 +171,8 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
             Code::Unauthenticated => Some("give a key with --key or FAIRLANE_KEY"),
             Code::UnknownTenant => Some("`fairlane tenant list` shows the tenants"),
             Code::UnknownWorkflow => Some("`fairlane workflow list` shows the workflows"),
+            Code::UnknownModel => Some("`fairlane model list` shows the models"),
+            Code::UnknownPrice => Some("`fairlane price list` shows the prices"),
             Code::UnknownPool => Some("`fairlane pool list` shows the pools"),
             _ => None,
         },

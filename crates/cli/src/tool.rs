@@ -1,7 +1,7 @@
 //! `fairlane tool`: list and show the tools of the catalog.
 
 use clap::{Args, Subcommand};
-use fairlane_api::catalog::Endpoint;
+use fairlane_api::catalog::{Endpoint, Header};
 use fairlane_api::quota::{self, Rule};
 
 use crate::table::Table;
@@ -65,6 +65,16 @@ fn show_endpoint(endpoint: &Endpoint, text: &mut String) {
     let private = if endpoint.allow_private { ", may be private" } else { "" };
     let mut line = |title: &str, value: String| text.push_str(&format!("{title:<11} {value}\n"));
     line("endpoint", format!("{called} {}{private}", endpoint.url));
+    let headers = endpoint.request.iter().flat_map(|request| &request.headers);
+    for (name, value) in headers {
+        line(
+            "header",
+            match value {
+                Header::Text(text) => format!("{name}: {text}"),
+                Header::Secret(secret) => format!("{name}: the variable {}", secret.env),
+            },
+        );
+    }
     line("key", text::or_dash(endpoint.key_env.as_ref()));
     line("timeout", endpoint.timeout.clone());
     line("answer", format!("at most {} bytes", endpoint.answer_bytes_max));
@@ -102,7 +112,7 @@ mod tests {
                 { "bucket": { "units": 100, "per": "1s", "burst": 20 } },
                 { "concurrent": { "calls": 10 } } ] },
             { "name": "mail", "endpoint": { "protocol": "http", "url": "http://127.0.0.1:9/{{ to }}",
-                "allow_private": true, "key_env": "FAIRLANE_SECRET_MAIL", "request": { "method": "PUT" } } }
+                "allow_private": true, "key_env": "FAIRLANE_SECRET_MAIL", "request": { "method": "PUT", "headers": { "A": "b", "C": { "env": "FAIRLANE_SECRET_C" } } } } }
         ]))
         .unwrap();
         expect![[r"
@@ -122,6 +132,8 @@ mod tests {
             tool        mail
             limits      -
             endpoint    PUT http://127.0.0.1:9/{{ to }}, may be private
+            header      A: b
+            header      C: the variable FAIRLANE_SECRET_C
             key         FAIRLANE_SECRET_MAIL
             timeout     1m
             answer      at most 1048576 bytes

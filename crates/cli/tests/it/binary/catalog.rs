@@ -73,6 +73,7 @@ async fn models_and_what_they_need_are_declared_from_one_file() {
         exit code 3
         --- stderr
         error: There is no such price: no price is named `none/of:it` [unknown-price]
+          hint: `fairlane price list` shows the prices
     "#]]
     .assert_eq(&binary.run(&["price", "get", "none/of:it"]).await.show(&[]));
 }
@@ -271,6 +272,16 @@ async fn all_mistakes_of_a_list_are_said_and_nothing_is_written() {
     binary.write("no.json", "{");
     assert_eq!(binary.run(&["catalog", "import-prices", "no.json"]).await.code, 1);
     assert_eq!(binary.run(&["catalog", "import-prices", "none.json"]).await.code, 5);
+}
+
+#[tokio::test]
+async fn the_example_is_declared_as_it_is() {
+    let harness = Harness::start().await;
+    let binary = Binary::of(&harness);
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/models");
+    binary.ok(&["apply", "-f", example]).await;
+    let model = binary.json(&["model", "get", "reasoner"]).await;
+    assert_eq!(model["candidates"][1]["endpoint"], "models-local");
 }
 
 /// A real list, if the environment names one.
