@@ -2,19 +2,24 @@
 
 use std::sync::Arc;
 
+use crate::calendar::Calendar;
 use crate::catalog::{
     ANSWER_BYTES_MAX, CANDIDATES_MAX, Candidate, Endpoint, HEADERS_MAX, Header, Method, Model,
     PRICE_MAX, PRICE_VERSIONS_MAX, Price, PriceVersion, Protocol, Rates, Request, SURCHARGE_MAX,
     TOKENS_MAX,
 };
+use crate::cell::change::Snapshot;
 use crate::cell::effect::Response;
-use crate::cell::input::{Configure, Input};
+use crate::cell::input::{Configure, Input, ReplyId};
+use crate::cell::{Cell, Turn};
+use crate::limiter::Caller;
 use crate::money::Nano;
 use crate::quota::Tool;
 use crate::reject::{CandidateFault, Rejection};
 use crate::time::{Span, Time};
 
 use super::desk::{Desk, name, step, workflow};
+use super::quota::window;
 
 fn desk() -> Desk {
     let mut desk = Desk::new(workflow("flow", vec![step("work", &[])]));
@@ -211,4 +216,31 @@ fn endpoints_are_bounded() {
     }
     let most = Endpoint { protocol: http(HEADERS_MAX), ..endpoint() };
     desk.declare(Configure::Tool(tool("new", Some(most))));
+}
+
+#[test]
+fn what_waits_at_a_tool_tries_again_when_the_catalog_changes() {
+    let now = Time(5);
+    let mut turn = Turn::default();
+    let mut cell = Cell::load(now, 1, Snapshot::default(), &mut turn);
+    let limited = |endpoint| Tool {
+        name: name("provider"),
+        limits: vec![window(1, Calendar::Month)],
+        endpoint: Some(endpoint),
+    };
+    cell.declare_tool(limited(endpoint()), &mut turn).unwrap();
+    let caller = Caller { tenant: 7, tool: 0, quota: &[] };
+    let taken = cell.limiter.take(now, &caller, 1).unwrap();
+    let elsewhere = Endpoint { url: "https://other.example/v1".into(), ..endpoint() };
+    let model = model(vec![candidate("provider", "gpt-5.5")]);
+    for (what, change) in [
+        ("a price", Configure::Price(price(vec![version(0)]))),
+        ("a model", Configure::Model(model)),
+        ("an endpoint", Configure::Tool(limited(elsewhere))),
+    ] {
+        assert!(cell.limiter.take(now, &caller, 1).is_err());
+        assert!(cell.limiter.wake(now).is_empty(), "it waits for the window to turn");
+        cell.configure(ReplyId(1), change, &mut turn);
+        assert!(cell.limiter.wake(now).contains(&taken.wake()), "{what}");
+    }
 }
