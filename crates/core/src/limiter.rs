@@ -42,7 +42,8 @@
 //! for when its turn is, and nothing for the time in which it did not ask.
 //!
 //! Where a rule of the provider's counts tokens, service is measured in tokens, and else in calls. What a call really used
-//! is charged when it is over.
+//! is charged when it is over; until then what it took counts, so that in the bound above `u` is the most that a tenant has
+//! taken for calls that are not over.
 //!
 //! # A provider that is left alone
 //!
@@ -152,7 +153,8 @@ pub struct Blocked {
     /// [`Rule::label`] of the rule that is in the way longest.
     pub rule: Arc<str>,
     pub used: u64,
-    /// If it is less than the units asked for, the take will not pass until the rule changes.
+    /// If a rule's is less than the units asked for, the take will not pass until the rule changes. Of a circuit that
+    /// failures opened: how many open it.
     pub of: u64,
     /// `None`: nobody knows, or others come first.
     pub opens: Option<Time>,
@@ -470,6 +472,9 @@ impl Limiter {
             None if line.is_quiet() => {}
             None if is_called => line.answer(now, tenant, units),
             short => {
+                if short.is_some() {
+                    line.take_call_back(tenant, units);
+                }
                 line.wait(tenant, member, units);
                 if short.is_some() || line.first() != Some(tenant) {
                     return Err(short.unwrap_or_else(|| state.others_first(now)));

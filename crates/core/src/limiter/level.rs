@@ -26,6 +26,8 @@ pub(super) struct Level {
 #[derive(Debug, Default)]
 pub(super) struct Seat {
     start: Tag,
+    /// The tag at which it came, as far back as charges can be taken back.
+    floor: Tag,
     pub(super) weight: u32,
     arrived: u64,
     at: Stand,
@@ -75,7 +77,9 @@ impl Level {
         self.take_out(seat, id);
         let reached = self.order.first().map_or(self.highest, |(tag, ..)| *tag);
         self.virtual_time = self.virtual_time.max(reached);
-        seat.start = seat.start.max(self.virtual_time);
+        if seat.start < self.virtual_time {
+            (seat.start, seat.floor) = (self.virtual_time, self.virtual_time);
+        }
         seat.arrived = arrived;
         self.put(seat, id, Stand::Order);
     }
@@ -106,15 +110,16 @@ impl Level {
         self.put_at(seat, id, start);
     }
 
-    /// Takes a charge back, but for what virtual time has passed.
+    /// Takes a charge back. Who has been here since it was charged is behind then, and may catch up; for the time before it
+    /// came it has earned nothing.
     pub(super) fn refund(&mut self, seat: &mut Seat, id: u32, units: u64) {
         let start = seat.start.saturating_sub(seat.cost(units));
-        let start = start.max(self.virtual_time.min(seat.start));
-        self.put_at(seat, id, start);
+        self.put_at(seat, id, start.max(seat.floor.min(seat.start)));
     }
 
     /// What it was ahead or behind is forgotten.
     pub(super) fn level(&mut self, seat: &mut Seat, id: u32) {
+        seat.floor = self.virtual_time;
         self.put_at(seat, id, self.virtual_time);
     }
 
@@ -125,6 +130,7 @@ impl Level {
         let scaled = ahead.saturating_mul(seat.weight.into()).checked_div(weight.into());
         let start = self.virtual_time.min(seat.start).saturating_add(scaled.unwrap_or(ahead));
         seat.weight = weight;
+        seat.floor = self.virtual_time.min(start);
         self.put_at(seat, id, start);
     }
 
@@ -136,6 +142,7 @@ impl Level {
     /// Comes from another level, and brings along what it was ahead there.
     pub(super) fn adopt(&mut self, seat: &mut Seat, ahead: Tag) {
         seat.start = self.virtual_time.saturating_add(ahead);
+        seat.floor = self.virtual_time;
         self.highest = self.highest.max(seat.start);
     }
 

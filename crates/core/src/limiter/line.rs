@@ -206,6 +206,16 @@ impl Line {
         self.stand(tenant);
     }
 
+    /// What was kept for the tenant is not there any more: others have used more than they took, or the rules are others.
+    /// It keeps its place.
+    pub(super) fn take_call_back(&mut self, tenant: u32, units: Units) {
+        if self.called_units(tenant).is_some_and(|called| called == called.most(units)) {
+            self.drop_call(tenant);
+            self.set_due(tenant, None);
+            self.set_place(tenant, Place::Away);
+        }
+    }
+
     /// The tenant does not want anything now; what it was called for is not charged.
     pub(super) fn leave(&mut self, tenant: u32) {
         if !self.flows.contains_key(&tenant) {

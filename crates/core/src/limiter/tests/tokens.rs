@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::limiter::level::{Level, Seat};
 use crate::limiter::wake_key;
 
 fn hour_of_tokens(units: u64) -> Rule {
@@ -47,7 +48,8 @@ fn a_take_passes_in_calls_and_in_tokens_at_both_levels_or_takes_nothing() {
 #[test]
 fn a_call_without_tokens_passes_where_tokens_are_used_up() {
     let mut limiter = provider(&[hour_of_tokens(10)]);
-    limiter.take(Time(0), &caller(0, &[]), prompt(10)).unwrap();
+    let taken = limiter.take(Time(0), &caller(0, &[]), prompt(10)).unwrap();
+    limiter.finish(Time(0), &taken, Answer::Served, Some(15));
     assert!(limiter.take(Time(0), &caller(1, &[]), prompt(1)).is_err());
     assert!(limiter.would_block(Time(0), &caller(1, &[]), Units::CALL).is_none());
 }
@@ -201,10 +203,10 @@ fn stored_counts_of_tokens_go_on_beside_those_of_calls() {
     assert_eq!(used(&after, Time(0), &quota), [1, 70, 70, 70]);
 }
 
-/// Three tenants by weight 1, 2 and 5, whose calls take so many tokens and really use so many.
-fn shares(asks: [u64; 3], uses: [u64; 3]) -> [u64; 3] {
-    let mut limiter =
-        provider(&[tokens(bucket(10_000, Span::from_secs(1), 40_000)), per_hour(1 << 30)]);
+/// Three tenants by weight 1, 2 and 5, whose calls take so many tokens, really use so many, and are over after that time.
+fn shares(asks: [u64; 3], uses: [u64; 3], lasts: Span) -> [u64; 3] {
+    let rate = tokens(bucket(10_000, Span::from_secs(1), 40_000));
+    let mut limiter = provider(&[rate, per_hour(1 << 30)]);
     for (tenant, weight) in (0..).zip([1, 2, 5]) {
         limiter.set_tenant(tenant, tenant, 1);
         limiter.set_org(tenant, weight);
@@ -212,16 +214,21 @@ fn shares(asks: [u64; 3], uses: [u64; 3]) -> [u64; 3] {
     limiter.take(Time(0), &caller(9, &[]), prompt(40_000)).unwrap();
     let mut got = [0; 3];
     let mut awake = vec![0, 1, 2];
+    let mut under_way = std::collections::VecDeque::<(Time, Taken)>::new();
     let mut now = Time(0);
     while now < Time(4_000 * SECOND) {
         for tenant in std::mem::take(&mut awake) {
             let at = tenant as usize;
             while let Ok(taken) = limiter.take(now, &caller(tenant, &[]), prompt(asks[at])) {
-                limiter.finish(now, &taken, Answer::Served, Some(uses[at]));
+                under_way.push_back((now + lasts, taken));
                 got[at] += uses[at];
             }
         }
-        now = limiter.next_wake().unwrap();
+        let over = under_way.front().map(|(over, _)| *over);
+        now = limiter.next_wake().into_iter().chain(over).min().unwrap();
+        while let Some((_, taken)) = under_way.pop_front_if(|(over, _)| *over <= now) {
+            limiter.finish(now, &taken, Answer::Served, Some(uses[taken.tenant as usize]));
+        }
         let woken = limiter.wake(now).into_iter();
         awake.extend(woken.filter_map(|woken| (0..3).find(|at| wake_key((*at, TOOL)) == woken)));
     }
@@ -237,20 +244,54 @@ fn assert_due(got: [u64; 3]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn a_provider_is_shared_by_weight_in_tokens(asks in prop::array::uniform3(1_000_u64..20_000)) {
-        assert_due(shares(asks, asks));
+        assert_due(shares(asks, asks, Span::ZERO));
     }
 
     #[test]
     fn a_provider_is_shared_by_what_was_really_used(
         asks in prop::array::uniform3(1_000_u64..20_000),
         tenths in prop::array::uniform3(2_u64..20),
+        lasts in prop::sample::select(vec![0, 1, 5]),
     ) {
         let mut uses = asks;
         uses.iter_mut().zip(tenths).for_each(|(use_, tenths)| *use_ = *use_ * tenths / 10);
-        assert_due(shares(asks, uses));
+        assert_due(shares(asks, uses, Span::from_secs(lasts)));
     }
+}
+
+#[test]
+fn who_was_called_for_tokens_that_others_have_used_meanwhile_keeps_its_place() {
+    let mut limiter = provider(&[hour_of_tokens(100)]);
+    limiter.take(Time(0), &caller(9, &[]), prompt(100)).unwrap();
+    for tenant in [0, 1] {
+        assert!(limiter.take(Time(0), &caller(tenant, &[]), prompt(30)).is_err());
+    }
+    assert_eq!(limiter.wake(Time(HOUR)), [key(0), key(1)]);
+    let first = limiter.take(Time(HOUR), &caller(0, &[]), prompt(30)).unwrap();
+    limiter.finish(Time(HOUR), &first, Answer::Served, Some(200));
+    let blocked = limiter.take(Time(HOUR), &caller(1, &[]), prompt(30)).unwrap_err();
+    assert_eq!((blocked.used, blocked.opens), (200, Some(Time(2 * HOUR))));
+    limiter.take(Time(HOUR), &caller(0, &[]), prompt(30)).unwrap_err();
+    assert_eq!(limiter.next_wake(), Some(Time(2 * HOUR)), "nothing is kept for it meanwhile");
+    assert_eq!(limiter.wake(Time(2 * HOUR)), [key(1)]);
+}
+
+#[test]
+fn what_comes_back_of_a_call_earns_nothing_for_the_time_in_which_its_tenant_was_away() {
+    let (mut level, mut left, mut stays) = (Level::default(), Seat::new(1), Seat::new(1));
+    level.enter(&mut left, 1, 1);
+    level.enter(&mut stays, 2, 2);
+    level.serve(&mut left, 1, 100);
+    level.retire(&mut left, 1);
+    for _ in 0..10 {
+        level.serve(&mut stays, 2, 50);
+    }
+    level.enter(&mut left, 1, 3);
+    level.refund(&mut left, 1, 100);
+    level.serve(&mut left, 1, 60);
+    assert_eq!(level.first(), Some(2), "once is enough");
 }
