@@ -86,6 +86,22 @@ pub struct ToolSpec {
     /// How the server calls it. Absent: only workers do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
+    /// When its provider is left alone because its calls fail. Absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<Breaker>,
+}
+
+/// So many failures in a row open the circuit: no tenant calls the tool for a while, and after that one call at a time
+/// tries it, until one is served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Breaker {
+    /// Failures that workers report with `provider_down`.
+    #[schema(minimum = 1, maximum = 1000)]
+    pub failures: u32,
+    /// How long it stays open at first; doubled for each trial that fails, up to 16 times that. A duration such as `30s`,
+    /// of at least 1 ms and at most a day.
+    pub open_for: String,
 }
 
 /// A tool of the catalog.
@@ -97,9 +113,11 @@ pub struct Tool {
     /// Absent: only workers call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<Breaker>,
 }
 
-/// One limit. A call takes one unit.
+/// One limit. A call takes one unit of a rule that counts calls, and its tokens of one that counts tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Rule {
@@ -112,6 +130,8 @@ pub enum Rule {
         #[serde(default = "default_time_zone")]
         #[schema(default = "UTC")]
         time_zone: String,
+        #[serde(default, skip_serializing_if = "Unit::is_calls")]
+        of: Unit,
     },
     /// So many units per period, spread evenly.
     Bucket {
@@ -122,12 +142,32 @@ pub enum Rule {
         /// Most units at once.
         #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
         burst: u64,
+        #[serde(default, skip_serializing_if = "Unit::is_calls")]
+        of: Unit,
     },
     /// So many calls under way at once.
     Concurrent {
         #[schema(minimum = 1)]
         calls: u32,
     },
+}
+
+/// What a rule counts.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    #[default]
+    Calls,
+    Tokens,
+}
+
+impl Unit {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_calls(&self) -> bool {
+        *self == Self::Calls
+    }
 }
 
 /// A unit of the calendar.
@@ -309,13 +349,50 @@ pub struct Account {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Limits {
     pub limits: Vec<LimitUse>,
+    /// Whether the tool is called; absent where it is asked about a tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit: Option<Circuit>,
+}
+
+/// Whether a tool is called at all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Circuit {
+    pub state: CircuitState,
+    /// Why it is not closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Why>,
+    /// Until when an open one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CircuitState {
+    /// It is called.
+    Closed,
+    /// Nobody calls it.
+    Open,
+    /// One call at a time tries it.
+    HalfOpen,
+}
+
+/// Why a tool is not called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// Its provider asked to be left alone.
+    RetryAfter,
+    /// So many calls failed in a row, or the one that tried it.
+    Failures,
 }
 
 /// How much of one rule is used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LimitUse {
     pub tool: String,
-    /// Such as `hour@Europe/Berlin`, `bucket@1000000` (its period in microseconds) or `concurrent`.
+    /// Such as `hour@Europe/Berlin`, `bucket@1000000` (its period in microseconds) or `concurrent`; with `tokens:` before
+    /// it if it counts tokens.
     pub rule: String,
     pub used: u64,
     pub of: u64,
@@ -354,12 +431,16 @@ mod tests {
     fn rules_are_named_by_their_kind() {
         let rules: Vec<Rule> = serde_json::from_str(
             r#"[{"window": {"units": 500, "every": "hour"}},
-                {"bucket": {"units": 100, "per": "1s", "burst": 20}},
+                {"bucket": {"units": 100, "per": "1s", "burst": 20, "of": "tokens"}},
                 {"concurrent": {"calls": 10}}]"#,
         )
         .unwrap();
         let time_zone = "UTC".to_owned();
-        assert_eq!(rules[0], Rule::Window { units: 500, every: Every::Hour, time_zone });
+        let (every, of) = (Every::Hour, Unit::Calls);
+        assert_eq!(rules[0], Rule::Window { units: 500, every, time_zone, of });
+        assert!(matches!(rules[1], Rule::Bucket { of: Unit::Tokens, .. }));
+        let written = serde_json::to_string(&rules[0]).unwrap();
+        assert!(!written.contains("of"), "calls are what is meant without it: {written}");
         assert_eq!(rules[2], Rule::Concurrent { calls: 10 });
         assert!(serde_json::from_str::<Rule>(r#"{"concurrent": {"calls": 1, "x": 1}}"#).is_err());
     }

@@ -1,7 +1,9 @@
 //! `fairlane budget` and `fairlane limits`: what is spent, held and left, what is used, and how it is changed.
 
 use clap::{Args, Subcommand, ValueEnum};
-use fairlane_api::quota::{Account, AccountSpec, Amount, Every, LimitUse, RunBudget};
+use fairlane_api::quota::{
+    Account, AccountSpec, Amount, Circuit, CircuitState, Every, LimitUse, RunBudget, Why,
+};
 
 use crate::exit::Usage;
 use crate::table::Table;
@@ -110,11 +112,15 @@ impl Budget {
 impl Limits {
     pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
         let (client, printer) = (target.client()?, target.printer());
-        let limits = match &self.tool {
-            Some(tool) => client.tool_limits(tool).await?,
-            None => client.tenant_limits(self.tenant.as_deref().unwrap_or_default()).await?,
-        };
-        printer.data(&limits, |limits| used(limits))
+        match (&self.tool, &self.tenant) {
+            (Some(tool), _) => printer.data(&client.tool_limits(tool).await?, |read| {
+                format!("{}{}", used(&read.limits), circuit(read.circuit.as_ref()))
+            }),
+            (None, tenant) => {
+                let tenant = tenant.as_deref().unwrap_or_default();
+                printer.data(&client.tenant_limits(tenant).await?, |limits| used(limits))
+            }
+        }
     }
 }
 
@@ -161,6 +167,21 @@ fn list(accounts: &[Account]) -> String {
     table.render()
 }
 
+/// Nothing while the tool is called.
+fn circuit(circuit: Option<&Circuit>) -> String {
+    let Some(Circuit { state, why: Some(why), until }) = circuit else { return String::new() };
+    let why = match why {
+        Why::RetryAfter => "its provider asked to be left alone",
+        Why::Failures => "its calls failed",
+    };
+    match (state, until) {
+        (CircuitState::Open, Some(until)) => {
+            format!("not called until {}: {why}\n", text::time(*until))
+        }
+        _ => format!("one call at a time tries it: {why}\n"),
+    }
+}
+
 fn used(limits: &[LimitUse]) -> String {
     let mut table = Table::new(&["TOOL", "LIMIT", ">USED", ">OF", "OPENS"]);
     for limit in limits {
@@ -173,4 +194,25 @@ fn used(limits: &[LimitUse]) -> String {
         ]);
     }
     table.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whether_a_tool_is_called_is_said_only_if_it_is_not() {
+        let says = |read| circuit(Some(&serde_json::from_value(read).unwrap()));
+        assert_eq!(circuit(None), "");
+        assert_eq!(says(json!({ "state": "closed" })), "");
+        let until = "2026-01-31T09:30:00.000000Z";
+        let open = json!({ "state": "open", "why": "retry_after", "until": until });
+        let words = says(open);
+        assert!(words.starts_with("not called until 2026-01-31"), "{words}");
+        assert!(words.ends_with(": its provider asked to be left alone\n"), "{words}");
+        let tried = json!({ "state": "half_open", "why": "failures" });
+        assert_eq!(says(tried), "one call at a time tries it: its calls failed\n");
+    }
 }

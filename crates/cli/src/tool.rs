@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use fairlane_api::catalog::{Endpoint, Header};
-use fairlane_api::quota::{self, Rule};
+use fairlane_api::quota::{self, Breaker, Rule, Unit};
 
 use crate::table::Table;
 use crate::target::Target;
@@ -53,6 +53,8 @@ fn show(tool: &quota::Tool) -> String {
     if tool.limits.is_empty() {
         text.push_str("limits      -\n");
     }
+    let breaker = text::or_dash(tool.breaker.as_ref().map(breaker));
+    text.push_str(&format!("breaker     {breaker}\n"));
     if let Some(endpoint) = &tool.endpoint {
         show_endpoint(endpoint, &mut text);
     }
@@ -89,11 +91,28 @@ pub(crate) fn rules(rules: &[Rule]) -> String {
 
 fn rule(rule: &Rule) -> String {
     match rule {
-        Rule::Window { units, every, time_zone } => {
-            format!("{units} per {} ({time_zone})", text::word(every))
+        Rule::Window { units, every, time_zone, of } => {
+            format!("{units}{} per {} ({time_zone})", tokens(*of), text::word(every))
         }
-        Rule::Bucket { units, per, burst } => format!("{units} per {per}, {burst} at once"),
+        Rule::Bucket { units, per, burst, of } => {
+            format!("{units}{} per {per}, {burst} at once", tokens(*of))
+        }
         Rule::Concurrent { calls } => format!("{calls} under way"),
+    }
+}
+
+const fn tokens(of: Unit) -> &'static str {
+    match of {
+        Unit::Calls => "",
+        Unit::Tokens => " tokens",
+    }
+}
+
+fn breaker(breaker: &Breaker) -> String {
+    let Breaker { failures, open_for } = breaker;
+    match failures {
+        1 => format!("open for {open_for} after a failure"),
+        _ => format!("open for {open_for} after {failures} failures in a row"),
     }
 }
 
@@ -109,28 +128,31 @@ mod tests {
         let tools: Vec<quota::Tool> = serde_json::from_value(json!([
             { "name": "bureau", "limits": [
                 { "window": { "units": 500, "every": "hour", "time_zone": "Europe/Berlin" } },
-                { "bucket": { "units": 100, "per": "1s", "burst": 20 } },
-                { "concurrent": { "calls": 10 } } ] },
+                { "bucket": { "units": 100, "per": "1s", "burst": 20, "of": "tokens" } },
+                { "concurrent": { "calls": 10 } } ],
+              "breaker": { "failures": 5, "open_for": "30s" } },
             { "name": "mail", "endpoint": { "protocol": "http", "url": "http://127.0.0.1:9/{{ to }}",
                 "allow_private": true, "key_env": "FAIRLANE_SECRET_MAIL", "request": { "method": "PUT", "headers": { "A": "b", "C": { "env": "FAIRLANE_SECRET_C" } } } } }
         ]))
         .unwrap();
         expect![[r"
-            TOOL    LIMITS                                                              ENDPOINT
-            bureau  500 per hour (Europe/Berlin), 100 per 1s, 20 at once, 10 under way  -
-            mail    -                                                                   http http://127.0.0.1:9/{{ to }}
+            TOOL    LIMITS                                                                     ENDPOINT
+            bureau  500 per hour (Europe/Berlin), 100 tokens per 1s, 20 at once, 10 under way  -
+            mail    -                                                                          http http://127.0.0.1:9/{{ to }}
         "]]
         .assert_eq(&list(&tools));
         expect![[r"
             tool        bureau
             limits      500 per hour (Europe/Berlin)
-                        100 per 1s, 20 at once
+                        100 tokens per 1s, 20 at once
                         10 under way
+            breaker     open for 30s after 5 failures in a row
         "]]
         .assert_eq(&show(&tools[0]));
         expect![[r"
             tool        mail
             limits      -
+            breaker     -
             endpoint    PUT http://127.0.0.1:9/{{ to }}, may be private
             header      A: b
             header      C: the variable FAIRLANE_SECRET_C

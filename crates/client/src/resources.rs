@@ -177,10 +177,9 @@ impl Client {
         Ok(read.limits)
     }
 
-    /// How much all tenants together have used of a tool's limits.
-    pub async fn tool_limits(&self, tool: &str) -> Result<Vec<LimitUse>, Error> {
-        let read: Limits = self.get(&["v1", "catalog", "tools", tool, "limits"]).await?;
-        Ok(read.limits)
+    /// How much all tenants together have used of a tool's limits, and whether it is called.
+    pub async fn tool_limits(&self, tool: &str) -> Result<Limits, Error> {
+        self.get(&["v1", "catalog", "tools", tool, "limits"]).await
     }
 }
 

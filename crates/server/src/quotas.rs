@@ -15,7 +15,7 @@ use fairlane_api::{Code, Problem};
 use fairlane_core::calendar::Calendar;
 use fairlane_core::cell::input::{Configure, SetAccount};
 use fairlane_core::money::Nano;
-use fairlane_core::quota::{BudgetClass, OrgBudget, Rule, Rung, Tool};
+use fairlane_core::quota::{BudgetClass, OrgBudget, Rule, Rung, Tool, Unit};
 use fairlane_core::row::Owner;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -58,8 +58,9 @@ async fn put_tool(
     let name = path_name(&tool)?;
     let mut check = Check::default();
     let limits = check.rules("/limits", &spec.limits);
+    let breaker = spec.breaker.as_ref().and_then(|breaker| check.breaker(breaker));
     let endpoint = spec.endpoint.as_ref().and_then(|given| endpoint::read(&mut check, given));
-    let tool = check.finish(Tool { endpoint, ..Tool::new(name, limits) })?;
+    let tool = check.finish(Tool { endpoint, breaker, ..Tool::new(name, limits) })?;
     configure(&shared, Configure::Tool(tool), dry_run).await.map(Answer)
 }
 
@@ -203,7 +204,11 @@ fn account(owner: Owner, every: Calendar, spec: &AccountSpec) -> Result<SetAccou
 
 fn tool_out(tool: &Tool) -> wire::Tool {
     let endpoint = tool.endpoint.as_ref().map(endpoint::out);
-    wire::Tool { name: tool.name.to_string(), limits: rules_out(&tool.limits), endpoint }
+    let breaker = tool.breaker.map(|breaker| wire::Breaker {
+        failures: breaker.failures,
+        open_for: fairlane_workflow::show_span(breaker.open_for),
+    });
+    wire::Tool { name: tool.name.to_string(), limits: rules_out(&tool.limits), endpoint, breaker }
 }
 
 fn class_out(class: &BudgetClass) -> wire::BudgetClass {
@@ -234,17 +239,26 @@ fn rules_out(rules: &[Rule]) -> Vec<wire::Rule> {
 
 fn rule_out(rule: &Rule) -> wire::Rule {
     match rule {
-        Rule::Window { units, every, time_zone, .. } => wire::Rule::Window {
+        Rule::Window { units, every, time_zone, of } => wire::Rule::Window {
             units: *units,
             every: every_out(*every),
             time_zone: time_zone.name().to_owned(),
+            of: unit_out(*of),
         },
-        Rule::Bucket { units, per, burst, .. } => wire::Rule::Bucket {
+        Rule::Bucket { units, per, burst, of } => wire::Rule::Bucket {
             units: *units,
             per: fairlane_workflow::show_span(*per),
             burst: *burst,
+            of: unit_out(*of),
         },
         Rule::Concurrent { calls } => wire::Rule::Concurrent { calls: *calls },
+    }
+}
+
+const fn unit_out(unit: Unit) -> wire::Unit {
+    match unit {
+        Unit::Calls => wire::Unit::Calls,
+        Unit::Tokens => wire::Unit::Tokens,
     }
 }
 

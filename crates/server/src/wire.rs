@@ -8,8 +8,9 @@ use fairlane_api::{Code, Timestamp};
 use fairlane_core::cell::effect::{Phase, StepView, Waiting};
 use fairlane_core::gate::{Account, Gate, LimitHolder, Refusal};
 use fairlane_core::id::{StepName, ToolName};
+use fairlane_core::limiter::{CIRCUIT_OPEN, RETRY_AFTER};
 use fairlane_core::money::Nano;
-use fairlane_core::quota::Rung;
+use fairlane_core::quota::{Rung, Unit};
 use fairlane_core::reject::Rejection;
 use fairlane_core::row::{Failure, Halt, Lane, Part, RunStatus};
 use fairlane_core::scheduler::Wait;
@@ -274,7 +275,8 @@ fn gate(refusal: &Refusal) -> api::view::Waiting {
         }
         Refusal::Limit { tool, holder, rule, used, of, opens } => {
             waits.until = opens.map(timestamp);
-            limit(tool, *holder, &used_words(rule, *used, *of))
+            circuit(tool, rule, *used, *opens)
+                .unwrap_or_else(|| limit(tool, *holder, &used_words(rule, *used, *of)))
         }
         Refusal::NoWorker { pool } => {
             waits.pool = Some(pool.to_string());
@@ -295,11 +297,37 @@ fn limit(tool: &ToolName, holder: LimitHolder, used: &str) -> String {
     }
 }
 
+/// What a step needs whose tool is left alone.
+fn circuit(tool: &ToolName, rule: &str, failures: u64, opens: Option<Time>) -> Option<String> {
+    let until = opens.map(timestamp);
+    let because = match (rule, until) {
+        (RETRY_AFTER, Some(until)) => format!("its provider asked to be left alone until {until}"),
+        (RETRY_AFTER, None) => {
+            "its provider asked to be left alone, and one call at a time tries it".to_owned()
+        }
+        (CIRCUIT_OPEN, until) => {
+            let row = if failures == 1 {
+                "a failure".to_owned()
+            } else {
+                format!("{failures} failures in a row")
+            };
+            match until {
+                Some(until) => format!("its circuit is open after {row} until {until}"),
+                None => format!("its circuit is open after {row}, and one call at a time tries it"),
+            }
+        }
+        _ => return None,
+    };
+    Some(format!("tool `{tool}` to be called again: {because}"))
+}
+
 fn used_words(rule: &str, used: u64, of: u64) -> String {
-    match rule.split_once('@') {
+    let tokens = rule.strip_prefix(Unit::Tokens.label());
+    let units = if tokens.is_some() { "tokens" } else { "units" };
+    match tokens.unwrap_or(rule).split_once('@') {
         None => format!("{used} of {of} calls are under way"),
-        Some(("bucket", _)) => format!("{used} of the {of} units that it gives at once are used"),
-        Some((every, zone)) => format!("{used} of {of} units of the {every} in {zone} are used"),
+        Some(("bucket", _)) => format!("{used} of the {of} {units} that it gives at once are used"),
+        Some((every, zone)) => format!("{used} of {of} {units} of the {every} in {zone} are used"),
     }
 }
 
@@ -420,6 +448,53 @@ mod tests {
             limit(LimitHolder::Provider, "concurrent", 10, 10),
             "its turn at the limit of tool `bureau` that all tenants share"
         );
+    }
+
+    #[test]
+    fn a_wait_for_tokens_says_so() {
+        assert_eq!(
+            used_words("tokens:hour@UTC", 570, 100),
+            "570 of 100 tokens of the hour in UTC are used"
+        );
+        let bucket = used_words("tokens:bucket@1000000", 20, 20);
+        assert_eq!(bucket, "20 of the 20 tokens that it gives at once are used");
+    }
+
+    #[test]
+    fn a_wait_for_a_provider_that_is_left_alone_says_why_and_until_when() {
+        let tool = "bureau".parse().unwrap();
+        let says = |rule, failures, opens| circuit(&tool, rule, failures, opens).unwrap();
+        let until = Some(Time(0));
+        for (rule, failures, opens, because) in [
+            (
+                RETRY_AFTER,
+                0,
+                until,
+                "its provider asked to be left alone until 1970-01-01T00:00:00.000000Z",
+            ),
+            (
+                RETRY_AFTER,
+                0,
+                None,
+                "its provider asked to be left alone, and one call at a time tries it",
+            ),
+            (
+                CIRCUIT_OPEN,
+                5,
+                until,
+                "its circuit is open after 5 failures in a row until 1970-01-01T00:00:00.000000Z",
+            ),
+            (
+                CIRCUIT_OPEN,
+                1,
+                None,
+                "its circuit is open after a failure, and one call at a time tries it",
+            ),
+        ] {
+            let needs = format!("tool `bureau` to be called again: {because}");
+            assert_eq!(says(rule, failures, opens), needs);
+        }
+        assert_eq!(circuit(&tool, "hour@UTC", 5, until), None);
     }
 
     #[test]

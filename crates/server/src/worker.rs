@@ -31,7 +31,7 @@ use crate::engine::desk::{Courier, Handover};
 use crate::problem::Refused;
 use crate::quotas::amount;
 use crate::serve::Shared;
-use crate::wire::{at_most, name};
+use crate::wire::{at_most, between, name};
 use answer::{Answer, Delivery};
 
 /// Leases that one worker may hold, want or report at once.
@@ -223,13 +223,10 @@ fn failure(failed: &wire::Failed, report: &str) -> Result<Outcome, Refused> {
 
 /// How long the worker says that the provider is to be left alone.
 fn retry_after(given: Option<u64>, report: &str) -> Result<Option<Span>, Refused> {
-    match given {
-        None => Ok(None),
-        Some(millis @ 1..=RETRY_AFTER_MS_MAX) => Ok(Some(Span::from_millis(millis))),
-        Some(_) => Err(Refused::new(Code::InvalidValue)
-            .at(format!("{report}/retry_after_ms"))
-            .expected(format!("1 to {RETRY_AFTER_MS_MAX}, which is a day"))),
+    if let Some(millis) = given {
+        between(millis, [1, RETRY_AFTER_MS_MAX], &format!("{report}/retry_after_ms"))?;
     }
+    Ok(given.map(Span::from_millis))
 }
 
 fn reported(class: &str, message: &str) -> Failure {

@@ -277,14 +277,15 @@ mod tests {
         let (set, mistakes) = read(&[(
             "money.yaml",
             "tools:\n  Bureau/v2:\n    limits:\n      - window: { units: 5, every: hour, time_zone: Europe/Berlin }\n\
-             \x20     - bucket: { units: 100, per: 1s, burst: 20 }\nbudget_classes:\n  basic:\n    quotas:\n\
+             \x20     - bucket: { units: 100, per: 1s, burst: 20, of: tokens }\n\
+             \x20   breaker: { failures: 5, open_for: 30s }\nbudget_classes:\n  basic:\n    quotas:\n\
              \x20     Bureau/v2: [{ concurrent: { calls: 2 } }]\n    budget: { run: 0.50, day: '7' }\n",
         )]);
         assert_eq!(mistakes, "");
         let specs: Vec<_> =
             set.all().map(|declaration| format!("{:?}", declaration.spec)).collect();
         expect![[r#"
-            Tool(ToolSpec { limits: [Window { units: 5, every: Hour, time_zone: "Europe/Berlin" }, Bucket { units: 100, per: "1s", burst: 20 }], endpoint: None })
+            Tool(ToolSpec { limits: [Window { units: 5, every: Hour, time_zone: "Europe/Berlin", of: Calls }, Bucket { units: 100, per: "1s", burst: 20, of: Tokens }], endpoint: None, breaker: Some(Breaker { failures: 5, open_for: "30s" }) })
             Class(BudgetClassSpec { quotas: {"Bureau/v2": [Concurrent { calls: 2 }]}, budget: Budget { run: Some(Amount("0.5")), reserve: Amount("0"), day: Some(Amount("7")), month: None, time_zone: "UTC", short: [] } })"#]]
         .assert_eq(&specs.join("\n"));
 
@@ -295,7 +296,7 @@ mod tests {
         )]);
         expect![[r#"
             wrong.yaml:2:27: missing field `units` [missing-field]
-            wrong.yaml:2:29: unknown field `unit`; expected one of `units`, `every`, `time_zone` [unknown-field]
+            wrong.yaml:2:29: unknown field `unit`; expected one of `units`, `every`, `time_zone`, `of` [unknown-field]
             wrong.yaml:2:45: `week` is not known; expected one of `minute`, `hour`, `day`, `month` [invalid-value]
             wrong.yaml:4:3: the name "Basic" has 'B' at byte 0; allowed are a-z 0-9 - _; expected 1 to 64 of a-z 0-9 - _ [bad-name]
             wrong.yaml:5:26: this is a list; expected an amount such as "0.05" [invalid-value]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use fairlane_client::api::quota::{Budget, BudgetClassSpec, Rule, ToolSpec};
+use fairlane_client::api::quota::{Budget, BudgetClassSpec, Rule, ToolSpec, Unit};
 use fairlane_client::api::resource::{OrgSpec, Policy, PoolSpec, Sla, TenantSpec, TierSpec};
 use fairlane_client::{Client, Definition, Write};
 
@@ -150,7 +150,7 @@ pub(crate) async fn limit(client: &Client, town: &Town) -> anyhow::Result<()> {
     let applied = client.put_workflow(WORKFLOW, definition, Write::Apply).await;
     applied.context("cannot declare the workflow with its costs")?;
     let (units, burst) = (u64::from(BUREAU_RATE), u64::from(BUREAU_BURST));
-    let bucket = Rule::Bucket { units, per: "1s".to_owned(), burst };
+    let bucket = Rule::Bucket { units, per: "1s".to_owned(), burst, of: Unit::Calls };
     let called = BudgetClassSpec {
         quotas: [(BUREAU.to_owned(), vec![bucket])].into(),
         ..BudgetClassSpec::default()

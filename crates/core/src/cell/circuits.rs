@@ -1,7 +1,7 @@
 //! Providers that are left alone: what reports say of them, and what the decision log says of it.
 
 use crate::id::ToolName;
-use crate::limiter::{Answer, CIRCUIT_OPEN, Circuit, RETRY_AFTER, Taken, Why};
+use crate::limiter::{Answer, Circuit, Taken};
 use crate::time::Span;
 
 use super::{Cell, Turn};
@@ -49,22 +49,14 @@ impl Cell {
         let tool = tool.as_str();
         let (code, facts) = match (before, after) {
             (_, Circuit::Open { until, why }) if before != after => {
-                let facts =
-                    serde_json::json!({ "tool": tool, "until": until, "why": code_of(why) });
+                let facts = serde_json::json!({ "tool": tool, "until": until, "why": why });
                 ("tool-shut", facts)
             }
             (Circuit::Open { why, .. } | Circuit::HalfOpen { why }, Circuit::Closed) => {
-                ("tool-open", serde_json::json!({ "tool": tool, "why": code_of(why) }))
+                ("tool-open", serde_json::json!({ "tool": tool, "why": why }))
             }
             _ => return,
         };
         self.decide(None, code, facts.to_string(), turn);
-    }
-}
-
-const fn code_of(why: Why) -> &'static str {
-    match why {
-        Why::RetryAfter => RETRY_AFTER,
-        Why::Failures => CIRCUIT_OPEN,
     }
 }

@@ -10,6 +10,7 @@ use crate::id::{
     OrgId, PoolName, RunId, SignalName, StepName, TaskName, TenantId, TierName, ToolName,
     WorkerName,
 };
+use crate::limiter::Circuit;
 use crate::money::Nano;
 use crate::plan::{Expr, Workflow};
 use crate::pool::Policy;
@@ -161,6 +162,8 @@ pub enum Response {
     Valve(ValveView),
     Accounts(Vec<AccountView>),
     Limits(Vec<LimitView>),
+    /// The limits of a tool that all tenants share, and whether its provider is called.
+    Provider(Vec<LimitView>, Circuit),
     Rejected(Rejection),
 }
 

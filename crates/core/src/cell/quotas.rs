@@ -127,7 +127,8 @@ impl Cell {
         }
         let tool = self.directory.tool_number(name).unwrap_or(u32::MAX);
         let caller = Caller { tenant: u32::MAX, tool, quota: &[] };
-        Response::Limits(self.limit_views(name, &caller, LimitHolder::Provider))
+        let limits = self.limit_views(name, &caller, LimitHolder::Provider);
+        Response::Provider(limits, self.circuit(name))
     }
 
     fn limit_views(&self, tool: &ToolName, caller: &Caller<'_>, of: LimitHolder) -> Vec<LimitView> {

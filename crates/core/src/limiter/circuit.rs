@@ -3,6 +3,8 @@
 //! Closed, open until a moment, half open: then one call at a time is let through, the *trial*, until one is served.
 //! Calls that were under way when it was shut prove nothing by their answers. A later moment is never made an earlier one.
 
+use serde::Serialize;
+
 use crate::quota::Breaker;
 use crate::time::{Span, Time};
 
@@ -47,7 +49,8 @@ pub enum Circuit {
 }
 
 /// Why a provider is left alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Why {
     RetryAfter,
     Failures,

@@ -8,7 +8,8 @@ use fairlane_core::calendar::{Calendar, Zone};
 use fairlane_core::id::ToolName;
 use fairlane_core::money::{MoneyError, Nano};
 use fairlane_core::quota::{
-    Budget, OrgBudget, PERIOD_MAX, QUOTAS_MAX, RULES_MAX, Rule, Rung, UNITS_MAX, Unit,
+    Breaker, Budget, FAILURES_MAX, OPEN_FOR_MAX, OrgBudget, PERIOD_MAX, QUOTAS_MAX, RULES_MAX,
+    Rule, Rung, UNITS_MAX, Unit,
 };
 use fairlane_core::time::Span;
 use fairlane_workflow::{SPAN_EXAMPLE, parse_span, show_span};
@@ -16,8 +17,8 @@ use fairlane_workflow::{SPAN_EXAMPLE, parse_span, show_span};
 use crate::problem::{Refused, pointer_segment};
 use crate::wire::{between, name};
 
-/// Shortest period of a bucket.
-const PERIOD_MIN: Span = Span::from_millis(1);
+/// Shortest period of a bucket, and shortest time that a breaker stays open.
+const SPAN_MIN: Span = Span::from_millis(1);
 
 /// What has been found wrong so far. A value that is wrong is read as some other one, and never gets out.
 #[derive(Debug, Default)]
@@ -69,7 +70,7 @@ impl Check {
                     Refused::new(Code::InvalidValue)
                         .detail("another rule counts over the same time")
                         .at(pointer)
-                        .expected("one rule for each window, period, and number of calls"),
+                        .expected("one rule for each window and period of calls or tokens, and one for calls under way"),
                 );
             }
             rules.extend(rule);
@@ -79,19 +80,19 @@ impl Check {
 
     fn rule(&mut self, pointer: &str, rule: &wire::Rule) -> Option<Rule> {
         match rule {
-            wire::Rule::Window { units, every, time_zone } => {
+            wire::Rule::Window { units, every, time_zone, of } => {
                 let pointer = format!("{pointer}/window");
                 self.units(&format!("{pointer}/units"), *units);
                 let time_zone = self.zone(&format!("{pointer}/time_zone"), time_zone)?;
-                let (every, of) = (calendar(*every), Unit::Calls);
+                let (every, of) = (calendar(*every), unit(*of));
                 Some(Rule::Window { units: *units, every, time_zone, of })
             }
-            wire::Rule::Bucket { units, per, burst } => {
+            wire::Rule::Bucket { units, per, burst, of } => {
                 let pointer = format!("{pointer}/bucket");
                 self.units(&format!("{pointer}/units"), *units);
                 self.units(&format!("{pointer}/burst"), *burst);
-                let per = self.period(&format!("{pointer}/per"), per)?;
-                Some(Rule::Bucket { units: *units, per, burst: *burst, of: Unit::Calls })
+                let per = self.span(&format!("{pointer}/per"), per, PERIOD_MAX)?;
+                Some(Rule::Bucket { units: *units, per, burst: *burst, of: unit(*of) })
             }
             wire::Rule::Concurrent { calls } => {
                 let range = [1, u64::from(u32::MAX)];
@@ -100,6 +101,13 @@ impl Check {
                 Some(Rule::Concurrent { calls: *calls })
             }
         }
+    }
+
+    pub(crate) fn breaker(&mut self, given: &wire::Breaker) -> Option<Breaker> {
+        let range = [1, FAILURES_MAX.into()];
+        let failures = self.keep(between(given.failures.into(), range, "/breaker/failures"));
+        let open_for = self.span("/breaker/open_for", &given.open_for, OPEN_FOR_MAX)?;
+        failures.map(|()| Breaker { failures: given.failures, open_for })
     }
 
     pub(crate) fn budget(&mut self, given: &wire::Budget) -> Budget {
@@ -165,19 +173,19 @@ impl Check {
         self.keep(zone)
     }
 
-    fn period(&mut self, pointer: &str, text: &str) -> Option<Span> {
+    fn span(&mut self, pointer: &str, text: &str, most: Span) -> Option<Span> {
         let Some(span) = parse_span(text) else {
             let refused = Refused::new(Code::InvalidValue);
             let refused = refused.detail(format!("`{text}` is no duration"));
             self.0.push(refused.at(pointer).expected(SPAN_EXAMPLE));
             return None;
         };
-        if !(PERIOD_MIN..=PERIOD_MAX).contains(&span) {
+        if !(SPAN_MIN..=most).contains(&span) {
             self.0.push(
                 Refused::new(Code::OutOfRange)
                     .detail(format!("the value is {text}"))
                     .at(pointer)
-                    .expected(format!("{} to {}", show_span(PERIOD_MIN), show_span(PERIOD_MAX))),
+                    .expected(format!("{} to {}", show_span(SPAN_MIN), show_span(most))),
             );
             return None;
         }
@@ -220,6 +228,13 @@ fn mistake(refused: &Refused) -> Mistake {
         column: 0,
         pointer: problem.pointer.clone(),
         expected: problem.expected.clone(),
+    }
+}
+
+const fn unit(unit: wire::Unit) -> Unit {
+    match unit {
+        wire::Unit::Calls => Unit::Calls,
+        wire::Unit::Tokens => Unit::Tokens,
     }
 }
 

@@ -8,6 +8,7 @@ use fairlane_core::calendar::Calendar;
 use fairlane_core::cell::effect::{AccountView, LimitView, Response};
 use fairlane_core::cell::input::{Input, Query};
 use fairlane_core::gate::Account;
+use fairlane_core::limiter::{Circuit, Why};
 use fairlane_core::row::Owner;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -66,7 +67,7 @@ async fn get_tenant_limits(
     limits(&shared, Query::Quotas(scope.tenant().clone())).await
 }
 
-/// Reads how much all tenants together have used of a tool's limits
+/// Reads how much all tenants together have used of a tool's limits, and whether it is called
 #[utoipa::path(
     get, path = "/v1/catalog/tools/{tool}/limits", tag = "catalog", params(("tool" = String, Path)),
     responses((status = 200, body = wire::Limits), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
@@ -92,7 +93,12 @@ async fn accounts(shared: &Surroundings, owner: Owner) -> Result<Answer<wire::Ac
 async fn limits(shared: &Surroundings, query: Query) -> Result<Answer<wire::Limits>, Refused> {
     match shared.engine.ask(|reply| Input::Query(reply, query)).await? {
         Response::Limits(views) => {
-            Ok(Answer(wire::Limits { limits: views.iter().map(limit_out).collect() }))
+            let limits = views.iter().map(limit_out).collect();
+            Ok(Answer(wire::Limits { limits, circuit: None }))
+        }
+        Response::Provider(views, circuit) => {
+            let limits = views.iter().map(limit_out).collect();
+            Ok(Answer(wire::Limits { limits, circuit: Some(circuit_out(circuit)) }))
         }
         other => Err(Refused::internal(&format!("a query was answered by {other:?}"))),
     }
@@ -117,6 +123,19 @@ fn account_out(view: &AccountView) -> wire::Account {
         available: view.available.map(amount_out),
         forecast: amount_out(view.forecast),
     }
+}
+
+fn circuit_out(circuit: Circuit) -> wire::Circuit {
+    let why_out = |why| match why {
+        Why::RetryAfter => wire::Why::RetryAfter,
+        Why::Failures => wire::Why::Failures,
+    };
+    let (state, why, until) = match circuit {
+        Circuit::Closed => (wire::CircuitState::Closed, None, None),
+        Circuit::Open { until, why } => (wire::CircuitState::Open, Some(why), Some(until)),
+        Circuit::HalfOpen { why } => (wire::CircuitState::HalfOpen, Some(why), None),
+    };
+    wire::Circuit { state, why: why.map(why_out), until: until.map(timestamp) }
 }
 
 fn limit_out(view: &LimitView) -> wire::LimitUse {

@@ -44,10 +44,12 @@ async fn the_same_tool_or_class_twice_changes_nothing() {
     let rules = json!([
         { "window": { "units": 500, "every": "hour", "time_zone": "Europe/Berlin" } },
         { "bucket": { "units": 100, "per": "1s", "burst": 20 } },
+        { "bucket": { "units": 9000, "per": "1s", "burst": 90000, "of": "tokens" } },
         { "concurrent": { "calls": 10 } },
     ]);
+    let breaker = json!({ "failures": 5, "open_for": "30s" });
     for (path, body) in [
-        ("/v1/catalog/tools/credit%2Fbureau", json!({ "limits": rules })),
+        ("/v1/catalog/tools/credit%2Fbureau", json!({ "limits": rules, "breaker": breaker })),
         (
             "/v1/budget-classes/high-volume",
             json!({
@@ -97,6 +99,7 @@ async fn what_is_wrong_with_a_tool_is_said_at_its_place() {
     let window = |units: u64, zone: &str| json!({ "limits": [{ "window": { "units": units, "every": "day", "time_zone": zone } }] });
     let bucket = |per: &str, burst: u64| json!({ "limits": [{ "bucket": { "units": 1, "per": per, "burst": burst } }] });
     let call = json!({ "concurrent": { "calls": 1 } });
+    let breaker = |failures: u64, open_for: &str| json!({ "breaker": { "failures": failures, "open_for": open_for } });
     let rows = [
         (tool, window(0, "UTC"), "out-of-range", "/limits/0/window/units"),
         (tool, window(1_000_000_000_001, "UTC"), "out-of-range", "/limits/0/window/units"),
@@ -107,6 +110,17 @@ async fn what_is_wrong_with_a_tool_is_said_at_its_place() {
         (tool, bucket("1s", 0), "out-of-range", "/limits/0/bucket/burst"),
         (tool, json!({ "limits": [call, call] }), "invalid-value", "/limits/1"),
         (tool, json!({ "limits": vec![call; 9] }), "too-many", "/limits"),
+        (
+            tool,
+            json!({ "limits": [{ "window": { "units": 1, "every": "day", "of": "letters" } }] }),
+            "invalid-value",
+            "/limits/0/window/of",
+        ),
+        (tool, breaker(0, "1s"), "out-of-range", "/breaker/failures"),
+        (tool, breaker(1_001, "1s"), "out-of-range", "/breaker/failures"),
+        (tool, breaker(1, "soon"), "invalid-value", "/breaker/open_for"),
+        (tool, breaker(1, "25h"), "out-of-range", "/breaker/open_for"),
+        (tool, json!({ "breaker": { "failures": 1 } }), "invalid-value", "/breaker"),
         (
             tool,
             json!({ "limits": [{ "concurrent": { "calls": 0 } }] }),

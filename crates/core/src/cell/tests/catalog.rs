@@ -12,7 +12,7 @@ use crate::cell::change::Snapshot;
 use crate::cell::effect::Response;
 use crate::cell::input::{Configure, Input, ReplyId};
 use crate::cell::{Cell, Turn};
-use crate::limiter::Caller;
+use crate::limiter::{Caller, Units};
 use crate::money::Nano;
 use crate::quota::Tool;
 use crate::reject::{CandidateFault, Rejection};
@@ -224,13 +224,12 @@ fn what_waits_at_a_tool_tries_again_when_the_catalog_changes() {
     let mut turn = Turn::default();
     let mut cell = Cell::load(now, 1, Snapshot::default(), &mut turn);
     let limited = |endpoint| Tool {
-        name: name("provider"),
-        limits: vec![window(1, Calendar::Month)],
         endpoint: Some(endpoint),
+        ..Tool::new(name("provider"), vec![window(1, Calendar::Month)])
     };
     cell.declare_tool(limited(endpoint()), &mut turn).unwrap();
     let caller = Caller { tenant: 7, tool: 0, quota: &[] };
-    let taken = cell.limiter.take(now, &caller, 1).unwrap();
+    let taken = cell.limiter.take(now, &caller, Units::CALL).unwrap();
     let elsewhere = Endpoint { url: "https://other.example/v1".into(), ..endpoint() };
     let model = model(vec![candidate("provider", "gpt-5.5")]);
     for (what, change) in [
@@ -238,7 +237,7 @@ fn what_waits_at_a_tool_tries_again_when_the_catalog_changes() {
         ("a model", Configure::Model(model)),
         ("an endpoint", Configure::Tool(limited(elsewhere))),
     ] {
-        assert!(cell.limiter.take(now, &caller, 1).is_err());
+        assert!(cell.limiter.take(now, &caller, Units::CALL).is_err());
         assert!(cell.limiter.wake(now).is_empty(), "it waits for the window to turn");
         cell.configure(ReplyId(1), change, &mut turn);
         assert!(cell.limiter.wake(now).contains(&taken.wake()), "{what}");
