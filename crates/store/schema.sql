@@ -154,9 +154,37 @@ CREATE TABLE accounts (
   PRIMARY KEY (tenant, org, every, start)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE calls (
+  tenant TEXT NOT NULL,
+  id INTEGER NOT NULL,
+  run BLOB,
+  step INTEGER,
+  part INTEGER,
+  attempt INTEGER,
+  model TEXT NOT NULL,
+  endpoint TEXT NOT NULL,
+  upstream TEXT NOT NULL,
+  rung TEXT,
+  began INTEGER NOT NULL,
+  ended INTEGER,
+  hold TEXT,
+  input INTEGER NOT NULL,
+  cached INTEGER NOT NULL,
+  output INTEGER NOT NULL,
+  is_certain INTEGER NOT NULL,
+  cost INTEGER NOT NULL,
+  PRIMARY KEY (tenant, id)
+) STRICT, WITHOUT ROWID;
+
 CREATE INDEX idempotency_by_age ON idempotency (created);
 
 CREATE INDEX runs_live ON runs (tenant, run) WHERE ended IS NULL;
 
 CREATE INDEX runs_by_parent ON runs (tenant, parent ->> '$.run', parent -> '$.instance', created)
   WHERE parent IS NOT NULL;
+
+CREATE INDEX calls_by_time ON calls (tenant, began);
+
+CREATE INDEX calls_by_run ON calls (tenant, run, id) WHERE run IS NOT NULL;
+
+CREATE INDEX calls_open ON calls (tenant, id) WHERE ended IS NULL;

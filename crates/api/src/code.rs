@@ -46,6 +46,14 @@ codes! {
     Unauthenticated = "unauthenticated", 401, "A valid API key is needed";
     /// An account has too little left to admit the run; `facts` say which.
     BudgetExhausted = "budget-exhausted", 402, "There is not enough money left";
+    /// A model that the run needs has no candidate for the tenant.
+    ModelUnavailable = "model-unavailable", 422, "No candidate of the model can serve the tenant";
+    /// The lease that a call was made under is over.
+    StaleLease = "stale-lease", 409, "The lease is over";
+    /// The tenant's own quota of a tool is used up; `facts` say when it opens.
+    TenantLimit = "tenant-limit", 429, "The tenant's quota is used up";
+    /// The limit that all tenants share is reached.
+    ProviderLimit = "provider-limit", 429, "The provider's limit is reached";
     Forbidden = "forbidden", 403, "The API key does not allow this";
     TenantSuspended = "tenant-suspended", 403, "The tenant is suspended";
     UnknownPath = "unknown-path", 404, "There is nothing at this path";

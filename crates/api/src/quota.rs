@@ -241,6 +241,10 @@ impl Default for Budget {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Rung {
+    /// Call a cheaper candidate of the model.
+    CheaperModel,
+    /// Let less come out of the model.
+    ShorterOutput,
     /// Leave the step out, if it is optional.
     SkipOptional,
     /// Pause the run until an operator resolves it.

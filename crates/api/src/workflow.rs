@@ -49,6 +49,8 @@ pub struct WorkflowStep {
     pub pool: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// The workflow that a `call` runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls: Option<String>,
@@ -59,6 +61,10 @@ pub struct WorkflowStep {
 #[serde(rename_all = "snake_case")]
 pub enum StepKind {
     Task,
+    /// The server calls a model.
+    Model,
+    /// The server calls the tool.
+    Tool,
     Map,
     Wait,
     Call,

@@ -148,18 +148,31 @@ pub struct Usage {
     pub output: u32,
 }
 
+/// What a call used, and whether its provider said so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metered {
+    pub usage: Usage,
+    /// False: counted by the server itself, or not at all.
+    pub is_certain: bool,
+}
+
 impl Usage {
-    pub const fn total(self) -> u32 {
-        self.input.saturating_add(self.output)
+    /// In and out together.
+    pub const fn total(self) -> u64 {
+        self.input as u64 + self.output as u64
     }
 }
 
-impl Model {
-    /// The candidates that a tier may use, best first.
-    pub fn for_tier<'a>(&'a self, tier: &'a TierName) -> impl Iterator<Item = &'a Candidate> {
-        let is_meant =
-            |candidate: &&Candidate| candidate.tiers.is_empty() || candidate.tiers.contains(tier);
-        self.candidates.iter().filter(is_meant)
+impl Endpoint {
+    pub const fn is_chat(&self) -> bool {
+        matches!(self.protocol, Protocol::Chat)
+    }
+}
+
+impl Candidate {
+    /// Whether tenants of that tier may use it.
+    pub fn is_for(&self, tier: &TierName) -> bool {
+        self.tiers.is_empty() || self.tiers.contains(tier)
     }
 }
 
@@ -238,24 +251,5 @@ mod tests {
             Price { name: PriceName::parse("m").unwrap(), versions: vec![version(), later] };
         let begun = |now| price.at(Time(now)).map(|version| version.from.0);
         assert_eq!([9, 10, 19, 20].map(begun), [None, Some(10), Some(10), Some(20)]);
-    }
-
-    #[test]
-    fn a_tier_sees_the_candidates_that_are_meant_for_it() {
-        let candidate = |model: &str, tiers: &[&str]| Candidate {
-            endpoint: ToolName::parse("e").unwrap(),
-            model: model.into(),
-            price: PriceName::parse("m").unwrap(),
-            tiers: tiers.iter().map(|tier| TierName::parse(tier).unwrap()).collect(),
-        };
-        let name = ModelName::parse("reasoner").unwrap();
-        let candidates = vec![candidate("large", &["enterprise"]), candidate("small", &[])];
-        let model = Model { name, candidates };
-        let seen = |tier: &str| -> Vec<Arc<str>> {
-            let tier = TierName::parse(tier).unwrap();
-            model.for_tier(&tier).map(|candidate| candidate.model.clone()).collect()
-        };
-        assert_eq!(seen("enterprise"), ["large".into(), "small".into()]);
-        assert_eq!(seen("free"), ["small".into()]);
     }
 }

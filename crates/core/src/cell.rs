@@ -25,10 +25,12 @@ mod exchange;
 mod explain;
 mod finish;
 mod gates;
+mod gateway;
 pub mod input;
 mod ladder;
 mod live;
 mod load;
+mod model;
 mod quotas;
 mod reading;
 mod recent;
@@ -54,6 +56,8 @@ pub use turn::Turn;
 use call::Lines;
 use directory::Directory;
 use dispatch::PoolState;
+use gates::OtherWaits;
+use gateway::Calls;
 use input::Input;
 use live::{Run, Runs};
 use recent::Recent;
@@ -73,8 +77,10 @@ pub struct Cell {
     timers: Timers,
     schedules: Schedules,
     queue: Queue,
+    calls: Calls,
     limiter: Limiter,
     ledger: Ledger,
+    others: OtherWaits,
     lines: Lines,
     recent: Recent,
     reopened: Reopened,
@@ -118,6 +124,8 @@ impl Cell {
             Input::Retry(retry) => self.retry(*retry, turn),
             Input::Exchange(exchange) => self.exchange(exchange, turn),
             Input::Hurry(ask) => self.hurry(ask, turn),
+            Input::OpenCall(reply, call) => self.open_call(reply, &call, turn),
+            Input::CloseCall(closed) => self.close_call(&closed, turn),
             Input::Undelivered(leases) => self.undelivered(&leases, turn),
             Input::Evaluated(evaluated) => self.evaluated(evaluated, turn),
             Input::Scheduled(scheduled) => self.scheduled(&scheduled, turn),

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{PoolName, ToolName};
+use crate::id::{ModelName, PoolName, ToolName};
 use crate::money::Nano;
+use crate::router::NoWay;
 use crate::time::Time;
 
 /// A check before dispatch, in the order in which they are tried.
@@ -45,8 +46,8 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
-    /// No endpoint, store or pool in the zone is allowed and healthy.
-    Route { needs: Arc<str>, candidates: u32 },
+    /// No candidate of the model can serve the call.
+    Route { model: ModelName, because: NoWay },
     /// A policy forbids it.
     Policy { policy: Arc<str> },
     /// An account cannot hold the estimate.

@@ -290,6 +290,14 @@ impl Ledger {
         self.due.insert((until, key));
     }
 
+    /// What is asked for has changed: whoever waits may try again.
+    pub fn retry_everyone(&mut self) {
+        let waited: Vec<Key> = self.waits.keys().copied().collect();
+        for key in waited {
+            self.free(key);
+        }
+    }
+
     /// Sets the amount aside at every level at once, or says which account is short.
     pub fn hold(
         &mut self,

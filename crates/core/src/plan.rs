@@ -7,11 +7,11 @@
 //!
 //! INVARIANT: `steps` is in topological order of `after`; an index in `after` is smaller than the step's own.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{PoolName, SignalName, StepName, TaskName, ToolName, WorkflowName};
+use crate::id::{ModelName, PoolName, SignalName, StepName, TaskName, ToolName, WorkflowName};
 use crate::time::Span;
 
 /// Most steps in one workflow.
@@ -74,8 +74,25 @@ pub enum StepKind {
     Task { task: TaskName, pool: PoolName },
     /// Waits; holds nothing.
     Wait(Wait),
+    /// The server calls a model.
+    Model(Box<ModelCall>),
+    /// The server calls the step's tool.
+    Tool,
     /// Runs a child workflow for the same tenant. No version: the newest one at that moment.
     Call { workflow: WorkflowName, version: Option<u32> },
+}
+
+/// A call of a model, made by the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelCall {
+    pub model: ModelName,
+    /// Templates, filled from the step's `with`.
+    pub system: Option<Arc<str>>,
+    pub prompt: Arc<str>,
+    /// Most tokens that may come out.
+    pub max_tokens: u32,
+    /// The least that is worth a call, where money or the model's context is short.
+    pub min_tokens: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -181,6 +198,21 @@ pub enum Overlap {
     Queue,
     /// Start it beside the last.
     Allow,
+}
+
+/// The pool of the steps that the server does itself, with the slots for its calls.
+pub static SERVER_POOL: LazyLock<PoolName> =
+    LazyLock::new(|| PoolName::parse("server").expect("the name is one"));
+
+impl StepKind {
+    /// Where its work is done, if it takes a slot.
+    pub fn pool(&self) -> Option<&PoolName> {
+        match self {
+            Self::Task { pool, .. } => Some(pool),
+            Self::Model(_) | Self::Tool => Some(&SERVER_POOL),
+            Self::Wait(_) | Self::Call { .. } => None,
+        }
+    }
 }
 
 impl Workflow {

@@ -146,6 +146,10 @@ pub struct Budget {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rung {
+    /// Call a cheaper model that may serve in the place of the first.
+    CheaperModel,
+    /// Let less come out of the model.
+    ShorterOutput,
     /// Leave the step out, if it is optional.
     SkipOptional,
     /// Pause the run until an operator resolves it.

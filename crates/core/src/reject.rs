@@ -5,12 +5,13 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::calendar::Calendar;
-use crate::gate::Account;
+use crate::gate::{Account, LimitHolder};
 use crate::id::{
     ClassName, ModelName, OrgId, PoolName, PriceName, RunId, StepName, TenantId, TierName,
     ToolName, WorkflowName,
 };
 use crate::money::Nano;
+use crate::router::NoWay;
 use crate::row::{Owner, RunStatus};
 use crate::time::{Span, Time};
 
@@ -73,6 +74,27 @@ pub enum Rejection {
         left: Nano,
         /// When the account's next period begins.
         opens: Option<Time>,
+    },
+    /// No candidate of a model that the run needs can serve the tenant.
+    ModelUnavailable {
+        /// `None` if it is no step's call.
+        step: Option<StepName>,
+        model: ModelName,
+        because: NoWay,
+    },
+    /// A tool's limit is reached, and the call is not one that waits.
+    LimitReached {
+        tool: ToolName,
+        holder: LimitHolder,
+        rule: Arc<str>,
+        used: u64,
+        of: u64,
+        opens: Option<Time>,
+        retry_after: Span,
+    },
+    /// The lease that a call was to be made under is over, or not wanted any more.
+    StaleLease {
+        run: RunId,
     },
     /// A number outside its range; `field` is a JSON pointer into the request.
     OutOfRange {
@@ -175,4 +197,6 @@ pub enum ValveCause {
     RunsHard,
     /// All bytes with the refused run's, and the hard threshold.
     BytesHard,
+    /// Calls of models that are under way, and how many may be.
+    Calls,
 }

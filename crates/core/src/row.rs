@@ -10,8 +10,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::Calendar;
+use crate::catalog::{Metered, PriceVersion, Usage};
 use crate::id::{
-    KeyId, OrgId, PoolName, RunId, SignalName, StepName, TenantId, ToolName, WorkerName,
+    KeyId, ModelName, OrgId, PoolName, RunId, SignalName, StepName, TenantId, ToolName, WorkerName,
     WorkflowName,
 };
 use crate::money::Nano;
@@ -188,6 +189,64 @@ pub struct Hold {
     pub org_month: Option<(OrgId, Time)>,
 }
 
+/// The way that a call of a model was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    pub model: ModelName,
+    pub endpoint: ToolName,
+    /// What the endpoint calls the model.
+    pub upstream: Arc<str>,
+    /// In force when the way was given, and what the call is charged by.
+    pub price: PriceVersion,
+    pub surcharge_permille: u32,
+    /// Tokens that go in, as they were counted before the call.
+    pub input: u32,
+    /// Most tokens that may come out.
+    pub output: u32,
+    /// What was done because the money was short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rung: Option<Rung>,
+}
+
+impl Route {
+    /// What it costs to use that much.
+    pub fn cost(&self, usage: Usage) -> Nano {
+        self.price.cost(usage, self.surcharge_permille)
+    }
+}
+
+/// A call of a model, and what it used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallRow {
+    pub tenant: TenantId,
+    /// Unique in its cell, and higher than that of every call before it.
+    pub id: u64,
+    /// The attempt that it was made for.
+    pub attempt: Option<CallAttempt>,
+    pub model: ModelName,
+    pub endpoint: ToolName,
+    /// What the endpoint calls the model.
+    pub upstream: Arc<str>,
+    /// What was done because the money was short.
+    pub rung: Option<Rung>,
+    pub began: Time,
+    /// `None`: it is under way, or the server that made it was killed.
+    pub ended: Option<Time>,
+    /// What is held for it while it is under way, unless the lease of its step holds that.
+    pub hold: Option<Box<Hold>>,
+    pub metered: Metered,
+    pub cost: Nano,
+}
+
+/// The attempt of a step that a call was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallAttempt {
+    pub run: RunId,
+    pub instance: Instance,
+    /// 1 for the first.
+    pub attempt: u32,
+}
+
 /// How much of a rule of a tool is used: by a tenant, or by all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UseRow {
@@ -271,6 +330,9 @@ pub enum StepState {
         /// What is held for it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hold: Option<Box<Hold>>,
+        /// The way of its model's call.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        route: Option<Box<Route>>,
     },
     /// Waits for its next attempt.
     Backoff {

@@ -20,6 +20,7 @@ use fairlane_core::tenant::Context;
 use fairlane_workflow::{EvalError, Evaluator, Refs, Violation};
 
 use crate::cache::Cache;
+use crate::calls::prompt;
 use crate::problem::Refused;
 use crate::reads::Reads;
 use crate::registry::Registry;
@@ -102,8 +103,27 @@ impl Assembly {
             Question::Over(over) => Task::Over(over.clone()),
             Question::Until(until) => Task::Until(until.clone()),
             Question::ChildInput => return self.child_input(subject).await,
+            Question::Prompt => return self.prompt_tokens(subject).await,
         };
         self.run(subject, task).await
+    }
+
+    /// How many tokens a model's call is asked with, as they are counted here.
+    async fn prompt_tokens(&self, subject: Subject) -> Result<Value, Unassembled> {
+        let step = subject.workflow.clone();
+        let at = subject.instance.step;
+        let input = match self.run(subject, Task::With).await? {
+            Value::Input(input) => input,
+            other => return Err(failed("internal", &format!("the input came out as {other:?}"))),
+        };
+        let counted = move || {
+            let request = prompt::request(step.step(at), "", &input);
+            request
+                .map(|request| Value::Tokens(request.input_tokens()))
+                .map_err(Unassembled::Failed)
+        };
+        // A template may work long.
+        blocking(counted).await
     }
 
     /// The input of a called run, which must fit the schema of its workflow as a submitted one must.
@@ -113,7 +133,7 @@ impl Assembly {
             Some(StepKind::Call { workflow, version }) => {
                 self.0.registry.workflow(workflow, *version)
             }
-            Some(StepKind::Task { .. } | StepKind::Wait(_)) | None => None,
+            Some(_) | None => None,
         };
         let value = self.run(subject, Task::With).await?;
         // A workflow that is not there is refused by the cell.

@@ -6,7 +6,6 @@ use fairlane_core::cell::effect::{Effect, Response};
 use fairlane_core::cell::input::{Configure, Input, ReplyId};
 use fairlane_core::driver::Driver;
 use fairlane_core::id::ClassName;
-use fairlane_core::plan::StepKind;
 use fairlane_core::row::Role;
 use fairlane_core::tenant::{Context, Tenant};
 use fairlane_core::time::Time;
@@ -69,7 +68,7 @@ fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
         }
         Configure::Workflow(workflow) => {
             for step in &workflow.steps {
-                if let StepKind::Task { pool, .. } = &step.kind
+                if let Some(pool) = step.kind.pool()
                     && snapshot.pools.iter().all(|known| known.name != *pool)
                 {
                     snapshot.pools.extend(registry.pool(pool));

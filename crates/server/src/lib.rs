@@ -5,13 +5,14 @@
 //!
 //! - [`Server`] starts and stops; [`Config`] says how.
 //! - `engine` is the way into the cell, `effects` and `assembly` do what the cell asks for.
-//! - `upstream` calls providers of models and tools, `template` makes what they are sent.
+//! - `upstream` calls providers of models and tools, `calls` does so for steps.
 //! - `registry`, `cache` and `reads` answer what need not be asked of the cell.
 
 mod assembly;
 mod auth;
 mod body;
 mod cache;
+mod calls;
 mod catalog;
 mod clock;
 pub mod config;
@@ -32,8 +33,6 @@ mod reads;
 mod registry;
 mod runs;
 mod serve;
-#[cfg_attr(not(test), expect(dead_code, reason = "nothing renders a template yet"))]
-mod template;
 mod tenants;
 #[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "nothing calls a provider yet"))]
 mod upstream;

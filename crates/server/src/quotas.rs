@@ -273,6 +273,8 @@ pub(crate) const fn every_out(every: Calendar) -> wire::Every {
 
 pub(crate) const fn rung_out(rung: Rung) -> wire::Rung {
     match rung {
+        Rung::CheaperModel => wire::Rung::CheaperModel,
+        Rung::ShorterOutput => wire::Rung::ShorterOutput,
         Rung::SkipOptional => wire::Rung::SkipOptional,
         Rung::Escalate => wire::Rung::Escalate,
         Rung::Pause => wire::Rung::Pause,

@@ -80,6 +80,8 @@ pub enum Error {
     KeyFile { path: String, source: std::io::Error },
     #[error("cannot make the operator's key: {detail}")]
     Key { detail: String },
+    #[error("cannot declare the pool of the server's own calls: {detail}")]
+    Pool { detail: String },
 }
 
 impl Surroundings {
@@ -150,8 +152,15 @@ impl Server {
         let listening = tokio::spawn(listen(listener, shared.clone()));
         shared.engine.health.started().await;
         let server = Self { addr, operator_key: None, stop, shared, listening, owner };
-        match first_key(&server.shared).await {
+        let prepared = async {
+            let operator_key = first_key(&server.shared).await?;
+            let failed = |refused: Refused| Error::Pool { detail: refused.0.to_string() };
+            crate::calls::declare_pool(&server.shared).await.map_err(failed)?;
+            Ok(operator_key)
+        };
+        match prepared.await {
             Ok(operator_key) => {
+                tokio::spawn(crate::calls::work(server.shared.clone()));
                 tracing::info!(%addr, region = config.region, "serving");
                 Ok(Self { operator_key, ..server })
             }

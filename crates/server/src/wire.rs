@@ -12,6 +12,7 @@ use fairlane_core::limiter::{CIRCUIT_OPEN, RETRY_AFTER};
 use fairlane_core::money::Nano;
 use fairlane_core::quota::{Rung, Unit};
 use fairlane_core::reject::Rejection;
+use fairlane_core::router::NoWay;
 use fairlane_core::row::{Failure, Halt, Lane, Part, RunStatus};
 use fairlane_core::scheduler::Wait;
 use fairlane_core::tenant::{Burst, Sla};
@@ -265,8 +266,8 @@ fn gate(refusal: &Refusal) -> api::view::Waiting {
         Gate::Slot => api::view::Gate::Slot,
     });
     waits.needs = match refusal {
-        Refusal::Route { needs, candidates } => {
-            format!("{needs}: none of {candidates} candidates is allowed and healthy")
+        Refusal::Route { model, because } => {
+            format!("a candidate of model `{model}`: {}", no_way(*because))
         }
         Refusal::Policy { policy } => format!("a change of policy `{policy}`"),
         Refusal::Budget { account, need, left, opens } => {
@@ -275,8 +276,7 @@ fn gate(refusal: &Refusal) -> api::view::Waiting {
         }
         Refusal::Limit { tool, holder, rule, used, of, opens } => {
             waits.until = opens.map(timestamp);
-            circuit(tool, rule, *used, *opens)
-                .unwrap_or_else(|| limit(tool, *holder, &used_words(rule, *used, *of)))
+            limit_words(tool, *holder, (rule, *used, *of), *opens)
         }
         Refusal::NoWorker { pool } => {
             waits.pool = Some(pool.to_string());
@@ -287,8 +287,28 @@ fn gate(refusal: &Refusal) -> api::view::Waiting {
     waits
 }
 
+/// Why no candidate of a model can serve a call.
+pub(crate) const fn no_way(because: NoWay) -> &'static str {
+    match because {
+        NoWay::UnknownModel => "no model of that name is declared",
+        NoWay::Tier => "none of its candidates is for the tenant's tier",
+        NoWay::Endpoint => "its endpoints are not declared, or the server cannot call them",
+        NoWay::Price => "no price is in force for them",
+        NoWay::Context => "more goes in and comes out than they take",
+    }
+}
+
 /// What a step needs whose tool is limited. Of a limit that all share it gives no numbers, as who asks is one tenant.
-fn limit(tool: &ToolName, holder: LimitHolder, used: &str) -> String {
+pub(crate) fn limit_words(
+    tool: &ToolName,
+    holder: LimitHolder,
+    (rule, used, of): (&str, u64, u64),
+    opens: Option<Time>,
+) -> String {
+    if let Some(circuit) = circuit(tool, rule, used, opens) {
+        return circuit;
+    }
+    let used = used_words(rule, used, of);
     match holder {
         LimitHolder::Tenant => format!("room in the tenant's own quota of tool `{tool}`: {used}"),
         LimitHolder::Provider => {
@@ -358,7 +378,7 @@ fn halted(halt: &Halt) -> String {
     let short = format!("{need} of the run's budget, which has {left} left");
     match halt.rung {
         Rung::Escalate => format!("{short}: an operator is to decide"),
-        Rung::Pause | Rung::SkipOptional | Rung::Fail => {
+        _ => {
             format!("{short}: a larger budget, or the run to be resumed or cancelled")
         }
     }

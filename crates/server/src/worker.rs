@@ -17,6 +17,7 @@ use fairlane_api::{Code, Problem};
 use fairlane_core::cell::input::{AskId, Exchange, Input, Outcome, Report};
 use fairlane_core::id::{PoolName, WorkerName};
 use fairlane_core::money::Nano;
+use fairlane_core::plan::SERVER_POOL;
 use fairlane_core::row::{Failure, LeaseId, Payload};
 use fairlane_core::time::Span;
 use tokio::sync::oneshot;
@@ -33,6 +34,7 @@ use crate::quotas::amount;
 use crate::serve::Shared;
 use crate::wire::{at_most, between, name};
 use answer::{Answer, Delivery};
+pub(crate) use lease::IdempotencyKey;
 
 /// Leases that one worker may hold, want or report at once.
 const LEASES_MAX: u64 = 10_000;
@@ -60,6 +62,12 @@ async fn exchange(
 ) -> Result<Response, Refused> {
     let asker = Asker::of(&body)?;
     identity.serve(&asker.pool)?;
+    if asker.pool == *SERVER_POOL {
+        let refused = Refused::new(Code::Forbidden).at("/pool");
+        return Err(refused
+            .detail(format!("the slots of pool `{}` are for the server's own calls", asker.pool))
+            .expected("another pool"));
+    }
     let reports = read_reports(&shared, body.report).await?;
     let ask = shared.engine.ask_id();
     let handover = shared.engine.exchange(Exchange {

@@ -182,17 +182,28 @@ fn mistake_out(mistake: fairlane_workflow::Mistake) -> Mistake {
     }
 }
 
+fn pool(kind: &StepKind) -> Option<String> {
+    kind.pool().map(ToString::to_string)
+}
+
 fn step_out(workflow: &Workflow, step: &Step) -> WorkflowStep {
     let (kind, task, pool, calls) = match &step.kind {
         StepKind::Task { task, pool } => {
             (wire::StepKind::Task, Some(task.to_string()), Some(pool.to_string()), None)
         }
+        StepKind::Model(_) => (wire::StepKind::Model, None, pool(&step.kind), None),
+        StepKind::Tool => (wire::StepKind::Tool, None, pool(&step.kind), None),
         StepKind::Wait(_) => (wire::StepKind::Wait, None, None, None),
         StepKind::Call { workflow, .. } => {
             (wire::StepKind::Call, None, None, Some(workflow.to_string()))
         }
     };
+    let model = match &step.kind {
+        StepKind::Model(call) => Some(call.model.to_string()),
+        _ => None,
+    };
     WorkflowStep {
+        model,
         name: step.name.to_string(),
         kind: if step.map.is_some() { wire::StepKind::Map } else { kind },
         after: step.after.iter().map(|before| workflow.step(*before).name.to_string()).collect(),

@@ -11,6 +11,9 @@ use crate::plans::ITEMS_MAX;
 /// Longest wait that an `until` names.
 const UNTIL_MAX_MS: u64 = 4_000;
 
+/// Longest prompt.
+const PROMPT_TOKENS_MAX: u64 = 4_000;
+
 /// Answers a question; `now` is what "in a while" counts from.
 pub fn answer(now: Time, evaluation: &Evaluation) -> Evaluated {
     let draw = draw(evaluation);
@@ -43,6 +46,9 @@ fn value(now: Time, draw: u64, what: &Question) -> Value {
             Value::Until(shifted - Span::from_millis(UNTIL_MAX_MS / 4))
         }
         Question::ChildInput => Value::Input(Payload::from(&b"{\"child\":true}"[..])),
+        Question::Prompt => Value::Tokens(
+            u32::try_from(draw % PROMPT_TOKENS_MAX).expect("less than a small constant"),
+        ),
     }
 }
 
@@ -54,6 +60,7 @@ fn draw(evaluation: &Evaluation) -> u64 {
         Question::Over(_) => 2,
         Question::Until(_) => 3,
         Question::ChildInput => 4,
+        Question::Prompt => 5,
     };
     let run = mix(key.run.0 as u64) ^ mix((key.run.0 >> 64) as u64);
     let place = (u64::from(instance.step.0) << 40) ^ instance.part.code().cast_unsigned();

@@ -17,8 +17,8 @@ use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
 use fairlane_core::row::{
-    AccountRow, IdempotencyRow, Instance, KeyRow, Owner, Payload, RunKey, RunRow, ScheduleRow,
-    SignalRow, StepRow, UseRow,
+    AccountRow, CallRow, IdempotencyRow, Instance, KeyRow, Owner, Payload, RunKey, RunRow,
+    ScheduleRow, SignalRow, StepRow, UseRow,
 };
 use fairlane_core::tenant::{Context, Org, Tenant, Tier};
 use fairlane_core::time::Time;
@@ -43,6 +43,7 @@ pub struct Rows {
     pub prices: BTreeMap<PriceName, Price>,
     pub uses: BTreeMap<(Option<TenantId>, ToolName, Arc<str>), UseRow>,
     pub accounts: BTreeMap<(Owner, Calendar, Time), AccountRow>,
+    pub calls: BTreeMap<(TenantId, u64), CallRow>,
     pub keys: BTreeMap<KeyId, KeyRow>,
     pub runs: BTreeMap<RunKey, RunRow>,
     pub steps: BTreeMap<RunKey, BTreeMap<Instance, StepRow>>,
@@ -106,6 +107,7 @@ impl Rows {
             prices: self.prices.values().cloned().collect(),
             uses: self.uses.values().cloned().collect(),
             accounts: self.accounts.values().cloned().collect(),
+            calls: self.calls.values().filter(|call| call.ended.is_none()).cloned().collect(),
             keys: self.keys.values().cloned().collect(),
             schedules: self.schedules.values().cloned().collect(),
             runs,
@@ -169,6 +171,9 @@ impl Rows {
             }
             Change::Account(row) => {
                 self.accounts.insert((row.owner.clone(), row.every, row.start), row.clone());
+            }
+            Change::Call(row) => {
+                self.calls.insert((row.tenant.clone(), row.id), (**row).clone());
             }
             Change::Key(key) => drop(self.keys.insert(key.id.clone(), key.clone())),
             Change::DropKey(key) => drop(self.keys.remove(key)),

@@ -142,6 +142,7 @@ fn change(tenants: &[TenantId], number: u64, stage: u64) -> Change {
         pool: "default".parse().expect("a valid name"),
         until: at,
         hold: None,
+        route: None,
     };
     Change::Step(Box::new(StepRow {
         key,

@@ -22,5 +22,8 @@ pub mod sqlite;
 mod store;
 
 pub use error::Error;
-pub use read::{DecisionQuery, PAGE_MAX, Page, Payloads, Read, RunFilter, RunQuery, SCAN_MAX};
+pub use read::{
+    CallQuery, DecisionQuery, PAGE_MAX, Page, Payloads, Read, RunFilter, RunQuery, SCAN_MAX,
+    UsageRow,
+};
 pub use store::{Epoch, IDEMPOTENCY_RETENTION, SWEEP_MAX, Store};

@@ -8,10 +8,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use fairlane_core::cell::change::EndedRun;
-use fairlane_core::id::{RunId, TenantId, WorkflowName};
+use fairlane_core::id::{ModelName, RunId, TenantId, ToolName, WorkflowName};
+use fairlane_core::money::Nano;
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::row::{
-    DecisionRow, IdempotencyRow, Instance, Lane, Payload, RunRow, RunStatus, StepRow,
+    CallRow, DecisionRow, IdempotencyRow, Instance, Lane, Payload, RunRow, RunStatus, StepRow,
 };
 use fairlane_core::tenant::{Tenant, TenantScope};
 use fairlane_core::time::Time;
@@ -109,6 +110,19 @@ pub trait Read: Send + fmt::Debug {
     fn platform_decisions(&mut self, query: DecisionQuery)
     -> Result<Page<DecisionRow, u64>, Error>;
 
+    /// The tenant's calls of models, newest first, those under way included.
+    fn calls(&mut self, scope: &TenantScope, query: CallQuery)
+    -> Result<Page<CallRow, u64>, Error>;
+
+    /// What the tenant's calls have used that began at `from` or later and before `until`, by model and who served it, in
+    /// that order. Takes time in their number.
+    fn usage(
+        &mut self,
+        scope: &TenantScope,
+        from: Time,
+        until: Time,
+    ) -> Result<Vec<UsageRow>, Error>;
+
     /// A version of a workflow; `None` for the newest. Workflows belong to the operator, not to a tenant.
     fn workflow(
         &mut self,
@@ -182,6 +196,32 @@ pub struct DecisionQuery {
     pub before: Option<u64>,
     /// At most [`PAGE_MAX`].
     pub limit: u32,
+}
+
+/// Which calls to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CallQuery {
+    /// Only calls with a smaller id: the last page's `next`.
+    pub before: Option<u64>,
+    /// At most [`PAGE_MAX`].
+    pub limit: u32,
+    /// Only calls that were made for steps of this run.
+    pub run: Option<RunId>,
+}
+
+/// What calls of a model have used that the same endpoint served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageRow {
+    pub model: ModelName,
+    pub endpoint: ToolName,
+    pub upstream: Arc<str>,
+    pub calls: u64,
+    pub input: u64,
+    pub cached: u64,
+    pub output: u64,
+    pub cost: Nano,
+    /// Part of `cost` that no provider has confirmed.
+    pub uncertain: Nano,
 }
 
 /// What a filter looks at.

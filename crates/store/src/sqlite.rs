@@ -6,6 +6,7 @@
 //! Beside `<region>.db` stand SQLite's own `-wal` and `-shm`, and `<region>.lock`, which keeps a second server off.
 
 mod accounts;
+mod calls;
 mod cells;
 mod checkpoint;
 mod codec;
@@ -172,6 +173,7 @@ fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
         prices: resources::prices(connection)?,
         uses: uses::all(connection)?,
         accounts: accounts::recent(connection)?,
+        calls: calls::open(connection)?,
         keys: resources::keys(connection)?,
         schedules: schedules::all(connection)?,
         runs,
@@ -195,6 +197,7 @@ fn apply(tx: &Connection, change: &Change) -> Result<(), Fault> {
         Change::Price(price) => resources::put_price(tx, price),
         Change::Use(row) => uses::put(tx, row),
         Change::Account(row) => accounts::put(tx, row),
+        Change::Call(row) => calls::put(tx, row),
         Change::Key(key) => resources::put_key(tx, key),
         Change::DropKey(key) => resources::delete_key(tx, key),
         Change::Run(row) => runs::put(tx, row),

@@ -8,6 +8,7 @@ mod expression;
 mod graph;
 mod inline;
 mod kind;
+mod model;
 mod part;
 mod reader;
 mod schedules;

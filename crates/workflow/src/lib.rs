@@ -2,7 +2,7 @@
 //!
 //! [`parse`] turns a YAML or JSON text into the [`Workflow`](fairlane_core::plan::Workflow) that the cell runs.
 //! [`Evaluator`] computes the expressions in it on the payloads of a run. [`next_fire`] says when a schedule is
-//! due. All are pure: no clock, no files (a caller hands them in), no network; and all are bounded, because the
+//! due, [`Template`] makes what models and tools are sent. All are pure: no clock, no files (a caller hands them in), no network; and all are bounded, because the
 //! texts come from tenants.
 //!
 //! Knows nothing of stores, servers or scheduling.
@@ -15,6 +15,7 @@ mod schedule;
 mod schema;
 mod scope;
 mod span;
+mod template;
 pub mod tree;
 
 pub use definition::{Files, Known, Source, inline, no_files, parse, without_schedules};
@@ -25,6 +26,7 @@ pub use schedule::next_fire;
 pub use schema::{SCHEMA_BYTES_MAX, VIOLATIONS_MAX, Violation};
 pub use scope::{Item, STATUSES, Scope, StepResult};
 pub use span::{EXAMPLE as SPAN_EXAMPLE, SPAN_MAX, parse as parse_span, show as show_span};
+pub use template::{Mode, Template, TemplateError, TemplateMistake};
 pub use tree::{DEPTH_MAX, Format, SOURCE_BYTES_MAX};
 
 /// The JSON Schema of the format (draft 2020-12), as it is published in `docs/reference/workflow.schema.json`.

@@ -82,7 +82,7 @@ codes! {
     NotUpstream = "not-upstream",
     /// An expression that cannot be read.
     Expression = "expression",
-    /// An expression names a variable or field that there is not.
+    /// An expression or a template names a variable or field that there is not.
     UnknownVariable = "unknown-variable",
     /// An expression calls a function that there is not.
     UnknownFunction = "unknown-function",
@@ -93,6 +93,8 @@ codes! {
     BadCron = "bad-cron",
     UnknownTimeZone = "unknown-time-zone",
     BadSchema = "bad-schema",
+    /// A template that cannot be read.
+    BadTemplate = "bad-template",
     /// A file that the definition names cannot be read.
     BadFile = "bad-file",
     /// A schedule's input does not fit the schema of the input.

@@ -83,6 +83,12 @@ fn complete() -> Value {
                     "retry": {"attempts": 2}, "timeout": "5s"
                 }
             },
+            "ask": {
+                "model": "reasoner/v1", "prompt": "Check {{ x }}", "system": "Be short.",
+                "max_tokens": 800, "min_tokens": 5, "with": {"x": "input.x"},
+                "output": {"schema": {"type": "object"}}, "retry": {"attempts": 2}, "expect": "5s"
+            },
+            "look": {"tool": "bureau/v2", "with": {"x": "input.x"}, "cost": 0.05, "timeout": "5s"},
             "second": {"after": "first", "task": "b", "timeout": "1m"},
             "pause": {"after": ["first", "second"], "wait": {"for": "5m"}},
             "due": {"after": "first", "wait": {"until": "steps.first.output.due"}},
@@ -156,7 +162,7 @@ fn variants() -> Vec<(String, Value)> {
         if let Some(Value::Object(object)) = larger.pointer_mut(&place) {
             for key in [
                 "unknown", "model", "1a", "in", "wait", "call", "task", "cost", "with", "map",
-                "queue",
+                "queue", "prompt", "tool",
             ] {
                 let mut variant = good.clone();
                 let Some(Value::Object(with_key)) = variant.pointer_mut(&place) else {

@@ -54,7 +54,7 @@ impl Definition {
             schedules.map(|schedule| (schedule.name.to_string(), schedule.tenant.to_string()));
         let calls = workflow.steps.iter().filter_map(|step| match &step.kind {
             StepKind::Call { workflow, .. } => Some((step.name.to_string(), workflow.to_string())),
-            StepKind::Task { .. } | StepKind::Wait(_) => None,
+            _ => None,
         });
         let source = Source { text, format: Format::Auto, file: &file };
         let sent = inline(&source, &files).map_err(from_reader)?;

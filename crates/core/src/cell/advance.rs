@@ -24,6 +24,7 @@ pub(crate) mod class {
     pub(crate) const CHILD_FAILED: &str = "child-failed";
     pub(crate) const CHILD_REFUSED: &str = "child-refused";
     pub(crate) const BUDGET_EXHAUSTED: &str = "budget-exhausted";
+    pub(crate) const PROMPT_TOO_LONG: &str = "prompt-too-long";
     pub(crate) const POOL_UNKNOWN: &str = "pool-unknown";
 }
 
@@ -59,7 +60,9 @@ impl Cell {
     pub(crate) fn start(&mut self, at: At, turn: &mut Turn) {
         let kind = self.runs.get(at.run).step(at.node).kind.clone();
         match kind {
-            StepKind::Task { .. } => self.make_ready(at, turn),
+            StepKind::Task { .. } | StepKind::Model(_) | StepKind::Tool => {
+                self.make_ready(at, turn);
+            }
             StepKind::Wait(Wait::For(span)) => self.sleep(at, self.now + span, turn),
             StepKind::Wait(Wait::Until(when)) => {
                 self.ask(at, Asked::Until, Question::Until(when), turn);
@@ -96,6 +99,10 @@ impl Cell {
     pub(crate) fn make_ready(&mut self, at: At, turn: &mut Turn) {
         let now = self.now;
         let run = self.runs.get_mut(at.run);
+        if run.model_call(at.node).is_some() && run.node(at.node).tokens == 0 {
+            // What it would cost is known only once its prompt is.
+            return self.ask(at, Asked::Prompt, Question::Prompt, turn);
+        }
         let queued = run.status != RunStatus::Paused;
         let is_compensation = run.node(at.node).instance.part == Part::Compensation;
         let bound = if is_compensation { None } else { run.step(at.node).timeout.queue };

@@ -10,6 +10,7 @@ use crate::reject::{CandidateFault, Rejection};
 
 use super::change::Change;
 use super::configure::{full, span, wide};
+use super::model::WAY;
 use super::{Cell, Turn};
 
 /// Bounds on how much can be declared in one cell.
@@ -93,14 +94,18 @@ impl Cell {
         }
     }
 
-    /// A model, a price or an endpoint is another one now: whatever waits at a tool's gates tries again at once.
+    /// A model, a price or an endpoint is another one now: whatever waits for a way, for room or for money tries again.
     pub(crate) fn models_changed(&mut self) {
         self.limiter.retry_everyone();
+        self.ledger.retry_everyone();
+        for pool in &mut self.pools {
+            pool.scheduler.wake(self.now, WAY.0, u32::MAX);
+        }
     }
 }
 
 fn is_chat(tool: &Tool) -> bool {
-    tool.endpoint.as_ref().is_some_and(|endpoint| endpoint.protocol == Protocol::Chat)
+    tool.endpoint.as_ref().is_some_and(Endpoint::is_chat)
 }
 
 fn check_endpoint(endpoint: &Endpoint) -> Result<(), Rejection> {

@@ -8,8 +8,8 @@ use crate::plan::{StepIndex, Workflow};
 use crate::pool::{Pool, Valve};
 use crate::quota::{BudgetClass, Tool};
 use crate::row::{
-    AccountRow, DecisionRow, IdempotencyRow, Instance, KeyRow, RunKey, RunRow, ScheduleRow,
-    SignalRow, StepRow, UseRow,
+    AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, KeyRow, RunKey, RunRow,
+    ScheduleRow, SignalRow, StepRow, UseRow,
 };
 use crate::tenant::{Context, Org, Tenant, Tier};
 
@@ -30,6 +30,8 @@ pub enum Change {
     /// How much of a tool's rule is used.
     Use(UseRow),
     Account(AccountRow),
+    /// A call of a model has begun, or is over.
+    Call(Box<CallRow>),
     Key(KeyRow),
     DropKey(KeyId),
 
@@ -69,6 +71,8 @@ pub struct Snapshot {
     pub uses: Vec<UseRow>,
     /// Of periods of the last 62 days.
     pub accounts: Vec<AccountRow>,
+    /// Calls that are under way, by tenant and id.
+    pub calls: Vec<CallRow>,
     pub keys: Vec<KeyRow>,
     pub schedules: Vec<ScheduleRow>,
     /// Runs that have not ended, oldest first (by `created`, then id), `input` left out.

@@ -31,10 +31,15 @@ impl Cell {
         }
     }
 
-    /// The call is over; a circuit that changes by it is in the log.
-    pub(crate) fn end_call(&mut self, taken: &Taken, answer: Answer, turn: &mut Turn) {
+    /// The call is over, and used so many tokens, if that is known; a circuit that changes by it is in the log.
+    pub(crate) fn end_call(
+        &mut self,
+        taken: &Taken,
+        (answer, tokens): (Answer, Option<u64>),
+        turn: &mut Turn,
+    ) {
         let before = self.limiter.circuit(self.now, taken.tool());
-        self.limiter.finish(self.now, taken, answer, None);
+        self.limiter.finish(self.now, taken, answer, tokens);
         let name = self.directory.tool_name(taken.tool()).clone();
         self.log_circuit(&name, before, turn);
     }

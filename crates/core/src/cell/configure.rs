@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::id::{ClassName, TenantId};
 use crate::money::Nano;
-use crate::plan::{StepKind, Workflow};
+use crate::plan::Workflow;
 use crate::pool::{Pool, SLOTS_MAX, Valve};
 use crate::reject::Rejection;
 use crate::row::{DecisionRow, KeyRow, Role};
@@ -244,7 +244,7 @@ impl Cell {
             });
         }
         for step in &workflow.steps {
-            if let StepKind::Task { pool, .. } = &step.kind
+            if let Some(pool) = step.kind.pool()
                 && self.directory.pools.find(pool).is_none()
             {
                 return Err(Rejection::StepPoolUnknown {

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::calendar::Calendar;
-use crate::catalog::{Model, Price};
+use crate::catalog::{Candidate, Model, Price};
 use crate::id::{
     ClassName, KeyId, ModelName, OrgId, PoolName, PriceName, TenantId, TierName, ToolName,
     WorkflowName,
 };
 use crate::ledger::{self, Held, RunAccount};
-use crate::plan::Workflow;
+use crate::plan::{ModelCall, Workflow};
 use crate::pool::{Pool, Valve};
-use crate::quota::{BudgetClass, Tool};
+use crate::quota::{BudgetClass, Rung, Tool};
+use crate::router;
 use crate::row::{Hold, KeyRow, Owner};
 use crate::scheduler::{OrgIx, TenantIx};
 use crate::tenant::{Context, Org, Tenant, Tier};
@@ -39,8 +40,16 @@ pub(crate) struct Directory {
     /// Tools that steps name, declared or not, by number.
     tool_names: Vec<ToolName>,
     tool_numbers: BTreeMap<ToolName, u32>,
-    /// Gate classes: steps of one tool and one cost meet the same gates.
-    gates: BTreeMap<(Option<u32>, u64), u64>,
+    /// Gate classes, by what their steps have in common.
+    gates: BTreeMap<Meets, u64>,
+}
+
+/// What decides which gates a step meets: steps of one tool and one cost, and calls of one model with as many tokens, meet the
+/// same.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Meets {
+    Tool { tool: Option<u32>, cost: u64 },
+    Model { model: ModelName, tokens: u32, max_tokens: u32, min_tokens: u32, optional: bool },
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +82,20 @@ struct Pinned {
     context: Arc<Context>,
     /// Live runs that are pinned to it.
     runs: u32,
+}
+
+impl router::Catalog for Directory {
+    fn candidates(&self, model: &ModelName) -> Option<&[Candidate]> {
+        self.models.get(model).map(|model| &model.candidates[..])
+    }
+
+    fn tool(&self, name: &ToolName) -> Option<&Tool> {
+        self.tools.get(name)
+    }
+
+    fn price(&self, name: &PriceName) -> Option<&Price> {
+        self.prices.get(name)
+    }
 }
 
 /// Pools by place, which is also the place of their state in the cell.
@@ -266,13 +289,29 @@ impl Directory {
             return 0;
         }
         let tool = tool.map(|tool| self.number_tool(tool));
+        self.class_of(Meets::Tool { tool, cost: cost_nano })
+    }
+
+    /// The gate class of calls of a model with so many tokens.
+    pub(crate) fn model_class(&mut self, call: &ModelCall, tokens: u32, optional: bool) -> u64 {
+        let ModelCall { model, max_tokens, min_tokens, .. } = call;
+        let (model, max_tokens, min_tokens) = (model.clone(), *max_tokens, *min_tokens);
+        self.class_of(Meets::Model { model, tokens, max_tokens, min_tokens, optional })
+    }
+
+    fn class_of(&mut self, meets: Meets) -> u64 {
         let next = self.gates.len() as u64 + 1;
-        *self.gates.entry((tool, cost_nano)).or_insert(next)
+        *self.gates.entry(meets).or_insert(next)
     }
 
     /// The budget class in force for tenants of that context.
     pub(crate) fn budget_class(&self, context: &Context) -> Option<&BudgetClass> {
         self.classes.get(context.budget_class.as_ref()?)
+    }
+
+    /// What is done with steps that there is no money for, in this order.
+    pub(crate) fn ladder(&self, context: &Context) -> &[Rung] {
+        self.budget_class(context).map_or(&[], |class| &class.budget.short)
     }
 
     /// The account that a run begins with.

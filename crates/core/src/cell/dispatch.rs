@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::gate::{Refusal, Verdict};
-use crate::id::{PoolName, TaskName, WorkerName};
+use crate::id::{PoolName, WorkerName};
 use crate::plan::StepKind;
 use crate::pool::Pool;
 use crate::row::{LeaseId, Part};
@@ -14,7 +14,7 @@ use crate::scheduler::{Entry, GateAnswer, Scheduler, Ticket};
 use crate::time::{Span, Time};
 
 use super::advance::{class, fail};
-use super::effect::{Effect, Exchanged, Grant};
+use super::effect::{Effect, Exchanged, Grant, Work};
 use super::gates::Spent;
 use super::input::AskId;
 use super::live::{At, Lease, Passed, Run, State};
@@ -135,10 +135,9 @@ impl Cell {
         let lease_time = self.directory.pools.list[pool].lease;
         self.clear_queue_timer(at);
         let run = self.runs.get_mut(at.run);
-        let (task, bound) = {
-            let (task, _, bound) = work(run, at.node).expect("only tasks are queued");
-            (task.clone(), bound)
-        };
+        let work = work(run, at.node, &passed);
+        let (_, bound) = place(run, at.node).expect("only steps that are worked on are queued");
+        let route = passed.route.clone();
         let deadline = overdue(run, at.node).unwrap_or(Time::MAX).min(now + bound);
         let until = deadline.min(now + lease_time);
         let worker = self.pools[pool].asks[ask].worker.clone();
@@ -166,15 +165,16 @@ impl Cell {
             lease: LeaseId { key: run.key.clone(), instance: node.instance, fence: node.fence },
             workflow: run.shape.workflow.clone(),
             context: run.context.clone(),
-            task,
+            work,
             attempt: node.attempt,
             deadline,
             renew_within: Span(lease_time.0 / 2),
         };
+        if let Some(route) = route {
+            self.log_degraded(at, &route, turn);
+        }
         if let Some(key) = wake {
-            for pool in &mut self.pools {
-                pool.scheduler.wake(now, key, 1);
-            }
+            self.wake_parked(key, 1);
         }
         let state = &mut self.pools[pool];
         state.workers.get_mut(&worker).expect("a worker that asks is known").held += 1;
@@ -209,7 +209,7 @@ impl Cell {
     /// Puts a ready node into its pool's queue.
     pub(crate) fn enqueue(&mut self, at: At, turn: &mut Turn) {
         let run = self.runs.get(at.run);
-        let (_, pool, _) = work(run, at.node).expect("only tasks are queued");
+        let (pool, _) = place(run, at.node).expect("only steps that are worked on are queued");
         let Some(pool) = self.directory.pools.find(pool) else {
             let failure = fail(class::POOL_UNKNOWN, &format!("the pool {pool} is not declared"));
             self.end(at, State::Failed(Box::new(failure)), None, turn);
@@ -240,7 +240,8 @@ impl Cell {
     }
 
     pub(crate) fn pool_of(&self, at: At) -> usize {
-        let (_, pool, _) = work(self.runs.get(at.run), at.node).expect("only tasks have a pool");
+        let place = place(self.runs.get(at.run), at.node);
+        let (pool, _) = place.expect("only steps that are worked on have a pool");
         self.directory.pools.find(pool).expect("pools are never removed")
     }
 
@@ -249,9 +250,14 @@ impl Cell {
         let run = self.runs.get(at.run);
         let step = run.step(at.node);
         let is_undo = run.node(at.node).instance.part == Part::Compensation;
-        let tool = step.tool.as_ref().filter(|_| !is_undo);
-        let cost_nano = if is_undo { 0 } else { step.cost_nano };
-        let class = self.directory.class(tool, cost_nano);
+        let class = match run.model_call(at.node) {
+            Some(call) => {
+                let tokens = run.node(at.node).tokens;
+                self.directory.model_class(call, tokens, step.optional)
+            }
+            None if is_undo => self.directory.class(None, 0),
+            None => self.directory.class(step.tool.as_ref(), step.cost_nano),
+        };
         Entry {
             tenant: run.tenant,
             lane: lane(run.lane),
@@ -264,6 +270,8 @@ impl Cell {
 
     /// The node's lease is over: the slot is free, the worker has room again, and what it cost is settled.
     pub(crate) fn give_back(&mut self, at: At, cost: Spent, turn: &mut Turn) {
+        let fence = self.runs.get(at.run).node(at.node).fence;
+        self.close_calls_of(fence, turn);
         self.settle(at, cost, turn);
         let node = self.runs.get(at.run).node(at.node);
         let State::Leased(lease) = &node.state else { return };
@@ -308,16 +316,30 @@ impl Cell {
     }
 }
 
-/// What a worker does for a node: the task, its pool, and the bound on an attempt.
-pub(crate) fn work(run: &Run, node: u32) -> Option<(&TaskName, &PoolName, Span)> {
+/// Where a node is worked on, and the bound on an attempt.
+pub(crate) fn place(run: &Run, node: u32) -> Option<(&PoolName, Span)> {
     let step = run.step(node);
     if run.node(node).instance.part == Part::Compensation {
         let undo = step.compensate.as_ref()?;
-        return Some((&undo.task, &undo.pool, undo.attempt_timeout));
+        return Some((&undo.pool, undo.attempt_timeout));
     }
-    match &step.kind {
-        StepKind::Task { task, pool } => Some((task, pool, step.timeout.attempt)),
-        StepKind::Wait(_) | StepKind::Call { .. } => None,
+    Some((step.kind.pool()?, step.timeout.attempt))
+}
+
+/// What is done there for a node that has passed the gates.
+fn work(run: &Run, node: u32, passed: &Passed) -> Work {
+    let step = run.step(node);
+    if run.node(node).instance.part == Part::Compensation {
+        let undo = step.compensate.as_ref().expect("only what has one is undone");
+        return Work::Task(undo.task.clone());
+    }
+    match (&step.kind, &passed.route) {
+        (StepKind::Task { task, .. }, _) => Work::Task(task.clone()),
+        (StepKind::Model(_), Some(route)) => Work::Model(route.clone()),
+        (StepKind::Tool, _) => Work::Tool,
+        (StepKind::Model(_) | StepKind::Wait(_) | StepKind::Call { .. }, _) => {
+            unreachable!("waits and calls take no slot, and a model's call has its way")
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::money::Nano;
 use crate::plan::{Expr, Workflow};
 use crate::pool::Policy;
 use crate::reject::Rejection;
-use crate::row::{Failure, Halt, Instance, LeaseId, RunKey, RunStatus};
+use crate::row::{Failure, Halt, Instance, LeaseId, Route, RunKey, RunStatus};
 use crate::tenant::Context;
 use crate::time::{Span, Time};
 
@@ -80,13 +80,23 @@ pub struct Grant {
     pub lease: LeaseId,
     pub workflow: Arc<Workflow>,
     pub context: Arc<Context>,
-    pub task: TaskName,
+    pub work: Work,
     /// 1 for the first.
     pub attempt: u32,
     /// Hard end of the attempt.
     pub deadline: Time,
     /// A heartbeat is due within this.
     pub renew_within: Span,
+}
+
+/// What is to be done under a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    Task(TaskName),
+    /// The server calls a model, this way.
+    Model(Box<Route>),
+    /// The server calls the step's tool.
+    Tool,
 }
 
 /// A pure evaluation on the payloads of a run.
@@ -108,6 +118,8 @@ pub enum Question {
     Until(Expr),
     /// The `with` of a `call`, as the child's input.
     ChildInput,
+    /// How many tokens the prompt of a model's call has.
+    Prompt,
 }
 
 /// A question for the first time of a schedule after a moment.
@@ -150,6 +162,11 @@ pub enum Response {
     Submitted {
         run: RunId,
         existing: bool,
+    },
+    /// The call may be made, this way.
+    Opened {
+        call: u64,
+        route: Box<Route>,
     },
     /// The command is done; this is the run's status now.
     Commanded {

@@ -1,5 +1,6 @@
 //! Answers of the evaluator: conditions, list lengths, times and inputs of children.
 
+use crate::catalog::TOKENS_MAX;
 use crate::row::Failure;
 
 use super::input::{Evaluated, Value};
@@ -30,6 +31,11 @@ impl Cell {
             (Asked::Over, Value::Items(items)) => self.fan_out(at, items, turn),
             (Asked::Until, Value::Until(until)) => self.sleep(at, until, turn),
             (Asked::ChildInput, Value::Input(input)) => self.call(at, input, turn),
+            (Asked::Prompt, Value::Tokens(tokens)) => {
+                let node = self.runs.get_mut(at.run).node_mut(at.node);
+                node.tokens = rounded_up(tokens.clamp(1, TOKENS_MAX));
+                self.make_ready(at, turn);
+            }
             (asked, value) => {
                 let message = format!("the evaluator answered {asked:?} with {value:?}");
                 let failure =
@@ -37,5 +43,24 @@ impl Cell {
                 self.end(at, State::Failed(Box::new(failure)), None, turn);
             }
         }
+    }
+}
+
+/// To four significant bits, so that steps with about as many tokens meet the same gates, and wait as one; an eighth more at
+/// most.
+const fn rounded_up(tokens: u32) -> u32 {
+    let unit = 1 << tokens.ilog2().saturating_sub(3);
+    tokens.div_ceil(unit) * unit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_tokens_are_rounded_up_by_an_eighth_at_most() {
+        let rounded: Vec<u32> = [1, 15, 16, 17, 1_000, 1_025, TOKENS_MAX].map(rounded_up).into();
+        assert_eq!(rounded, [1, 15, 16, 18, 1_024, 1_152, 100_663_296]);
+        assert!((1..10_000).all(|n| (n..=n + n / 8).contains(&rounded_up(n))));
     }
 }

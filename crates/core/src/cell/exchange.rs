@@ -122,6 +122,14 @@ impl Cell {
                 self.complete(at, output, cost, turn);
                 Receipt::Recorded
             }
+            Outcome::Called(called) => {
+                self.give_back(at, Spent::Metered(called.metered, called.answer), turn);
+                match called.result {
+                    Ok(output) => self.end(at, State::Done, Some(output), turn),
+                    Err(failed) => self.failed(at, revoked, failed, turn),
+                }
+                Receipt::Recorded
+            }
             Outcome::Failed { failure, retryable, cost, retry_after, is_provider_down } => {
                 let answer = self.answer_of_failure(retry_after, is_provider_down, revoked);
                 self.give_back(at, Spent::Said(cost, answer), turn);
@@ -166,7 +174,7 @@ impl Cell {
     }
 
     /// The node that holds this lease now.
-    fn find_lease(&self, lease: &LeaseId) -> Result<At, Stale> {
+    pub(crate) fn find_lease(&self, lease: &LeaseId) -> Result<At, Stale> {
         let run = self.runs.find(&lease.key).ok_or(Stale::Unknown)?;
         let live = self.runs.get(run);
         let node = live.find(lease.instance).ok_or(Stale::Unknown)?;

@@ -4,14 +4,17 @@
 //! on. Whoever ends the lease says what the attempt cost; a lease that is lost, or whose time is over, is settled at
 //! what was held for it, unconfirmed, since the work may have been done.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::calendar::Zone;
+use crate::catalog::Metered;
 use crate::gate::{Account, Refusal, Verdict, WakeKey};
-use crate::id::TenantId;
+use crate::id::{TenantId, ToolName};
 use crate::ledger::{Cost, Ledger, OrgTerms, Short, TenantTerms};
 use crate::limiter::{Answer, Blocked, Caller, Limiter, Units};
 use crate::money::Nano;
 use crate::reject::Rejection;
-use crate::row::{AccountRow, Hold, Part, UseRow};
+use crate::row::{AccountRow, Hold, Part, Route, UseRow};
 use crate::scheduler::{OrgIx, TenantIx};
 use crate::tenant::Context;
 use crate::time::Time;
@@ -33,11 +36,19 @@ pub(crate) struct Gates<'a> {
     pub(crate) directory: &'a Directory,
     pub(crate) ledger: &'a mut Ledger,
     pub(crate) limiter: &'a mut Limiter,
+    pub(crate) others: &'a mut OtherWaits,
 }
+
+/// A call that can go several ways waits for all of their endpoints, and stands under the key of one: by the keys of the
+/// others, where it stands.
+pub(crate) type OtherWaits = BTreeMap<u64, BTreeSet<u64>>;
 
 impl Gates<'_> {
     /// Tries them all, in their order, and takes what they ask for if all let the step through.
     pub(crate) fn pass(&mut self, at: At) -> Result<Passed, Verdict> {
+        if self.runs.get(at.run).model_call(at.node).is_some() {
+            return self.pass_model(at);
+        }
         let run = self.runs.get_mut(at.run);
         let (tenant, cost) = (run.tenant, cost_of(run, at.node));
         if let Err(short) = self.ledger.check(self.now, tenant.0, &run.money, cost) {
@@ -55,7 +66,7 @@ impl Gates<'_> {
             let held = self.ledger.hold(self.now, tenant.0, &mut run.money, cost);
             Box::new(held.expect("what was just checked can be held"))
         });
-        Ok(Passed { held, taken: taken.map(Box::new) })
+        Ok(Passed { held, taken: taken.map(Box::new), route: None })
     }
 }
 
@@ -73,15 +84,22 @@ fn caller<'a>(directory: &'a Directory, run: &Run, node: u32) -> Option<Caller<'
     if run.node(node).instance.part == Part::Compensation {
         return None;
     }
-    let name = run.step(node).tool.as_ref()?;
-    let context = directory.tenants.get(run.tenant).context();
-    let class = directory.budget_class(context);
+    tool_caller(directory, run.tenant, run.step(node).tool.as_ref()?)
+}
+
+/// The tenant as a caller of the tool; `None` if nobody has named that tool yet.
+pub(crate) fn tool_caller<'a>(
+    directory: &'a Directory,
+    tenant: TenantIx,
+    name: &ToolName,
+) -> Option<Caller<'a>> {
+    let class = directory.budget_class(directory.tenants.get(tenant).context());
     let quota = class.and_then(|class| class.quotas.get(name)).map_or(&[][..], Vec::as_slice);
-    Some(Caller { tenant: run.tenant.0, tool: directory.tool_number(name)?, quota })
+    Some(Caller { tenant: tenant.0, tool: directory.tool_number(name)?, quota })
 }
 
 /// The tenant's or the organisation's account is short for all steps like this one; a run's for its own only.
-fn short_of(short: &Short) -> Verdict {
+pub(crate) fn short_of(short: &Short) -> Verdict {
     let refusal = lacking(short);
     match short.account {
         Account::Run => Verdict::Aside(refusal),
@@ -91,16 +109,21 @@ fn short_of(short: &Short) -> Verdict {
     }
 }
 
-const fn lacking(short: &Short) -> Refusal {
+pub(crate) const fn lacking(short: &Short) -> Refusal {
     let Short { account, need, left, opens, .. } = *short;
     Refusal::Budget { account, need, left, opens }
 }
 
-fn blocked_by(directory: &Directory, caller: &Caller<'_>, blocked: &Blocked) -> Verdict {
+pub(crate) const fn short_rejected(short: &Short) -> Rejection {
+    let Short { account, need, left, opens, .. } = *short;
+    Rejection::BudgetExhausted { account, need, left, opens }
+}
+
+pub(crate) fn blocked_by(directory: &Directory, caller: &Caller<'_>, blocked: &Blocked) -> Verdict {
     Verdict::Park { refusal: limited(directory, caller, blocked), wake: WakeKey(blocked.wake) }
 }
 
-fn limited(directory: &Directory, caller: &Caller<'_>, blocked: &Blocked) -> Refusal {
+pub(crate) fn limited(directory: &Directory, caller: &Caller<'_>, blocked: &Blocked) -> Refusal {
     Refusal::Limit {
         tool: directory.tool_name(caller.tool).clone(),
         holder: blocked.holder,
@@ -113,8 +136,8 @@ fn limited(directory: &Directory, caller: &Caller<'_>, blocked: &Blocked) -> Ref
 
 impl Cell {
     pub(crate) fn gates(&mut self) -> (&mut Vec<PoolState>, Gates<'_>) {
-        let Self { now, pools, runs, directory, ledger, limiter, .. } = self;
-        (pools, Gates { now: *now, runs, directory, ledger, limiter })
+        let Self { now, pools, runs, directory, ledger, limiter, others, .. } = self;
+        (pools, Gates { now: *now, runs, directory, ledger, limiter, others })
     }
 
     /// Gives slots in all pools, wakes what the gates let try again, and so on until nothing more is woken.
@@ -143,11 +166,19 @@ impl Cell {
         let mut keys = self.limiter.wake(self.now);
         keys.extend(self.ledger.wake(self.now));
         for key in &keys {
-            for pool in &mut self.pools {
-                pool.scheduler.wake(self.now, *key, u32::MAX);
-            }
+            self.wake_parked(*key, u32::MAX);
         }
         !keys.is_empty()
+    }
+
+    /// Lets so many classes in each pool try again that wait under the key.
+    pub(crate) fn wake_parked(&mut self, key: u64, most: u32) {
+        let others = self.others.remove(&key).unwrap_or_default();
+        for key in std::iter::once(key).chain(others) {
+            for pool in &mut self.pools {
+                pool.scheduler.wake(self.now, key, most);
+            }
+        }
     }
 
     pub(crate) fn next_gate_wake(&self) -> Option<Time> {
@@ -183,11 +214,20 @@ impl Cell {
     pub(crate) fn settle(&mut self, at: At, cost: Spent, turn: &mut Turn) {
         let Some((tenant, passed)) = self.passed(at) else { return };
         if let Some(taken) = &passed.taken {
-            let answer = match cost {
-                Spent::Said(_, answer) => answer,
-                Spent::Lost => Answer::Unknown,
+            let ended = match cost {
+                Spent::Said(_, answer) => (answer, None),
+                Spent::Metered(metered, answer) => (answer, Some(metered.usage.total())),
+                Spent::Lost => (Answer::Unknown, None),
             };
-            self.end_call(taken, answer, turn);
+            self.end_call(taken, ended, turn);
+        }
+        let (metered, lost) = match cost {
+            Spent::Metered(metered, _) => (metered, None),
+            Spent::Said(..) | Spent::Lost => (Metered::default(), passed.held.as_deref()),
+        };
+        if let Some(route) = &passed.route {
+            let cost = lost.map_or_else(|| route.cost(metered.usage), |held| held.amount);
+            self.record_call(at, route, (metered, cost), turn);
         }
         let run = self.runs.get_mut(at.run);
         let held = match (passed.held, cost) {
@@ -203,6 +243,10 @@ impl Cell {
             Spent::Said(Some(cost), _) => Cost::Known(cost),
             Spent::Said(None, _) => Cost::Known(held.amount),
             Spent::Lost => Cost::Uncertain(held.amount),
+            Spent::Metered(Metered { usage, is_certain }, _) => {
+                let cost = passed.route.map_or(held.amount, |route| route.cost(usage));
+                if is_certain { Cost::Known(cost) } else { Cost::Uncertain(cost) }
+            }
         };
         self.ledger.settle(tenant.0, &mut run.money, &held, cost);
         turn.write(Change::Run(Box::new(run.row(None, None))));
@@ -229,9 +273,20 @@ impl Cell {
     }
 
     /// A lease that outlived its owner: what was held for it is held again, and its call is under way.
-    pub(crate) fn resume_passed(&mut self, at: At, hold: Option<&Hold>) -> Passed {
-        if let Some(tool) = self.runs.get(at.run).step(at.node).tool.clone() {
-            self.directory.number_tool(&tool);
+    pub(crate) fn resume_passed(
+        &mut self,
+        at: At,
+        hold: Option<&Hold>,
+        route: Option<Box<Route>>,
+    ) -> Passed {
+        let step = self.runs.get(at.run).step(at.node);
+        let is_undo = self.runs.get(at.run).node(at.node).instance.part == Part::Compensation;
+        let tool = match &route {
+            Some(route) => Some(route.endpoint.clone()),
+            None => step.tool.clone().filter(|_| !is_undo),
+        };
+        if let Some(tool) = &tool {
+            self.directory.number_tool(tool);
         }
         let run = self.runs.get_mut(at.run);
         let tenant = run.tenant;
@@ -239,14 +294,18 @@ impl Cell {
         if let Some(held) = &held {
             self.ledger.resume(tenant.0, &mut run.money, held);
         }
-        let taken = caller(&self.directory, run, at.node)
+        let taken = tool
+            .and_then(|tool| tool_caller(&self.directory, tenant, &tool))
             .map(|caller| Box::new(self.limiter.resume(self.now, &caller)));
-        Passed { held, taken }
+        Passed { held, taken, route }
     }
 
     /// The refusal that a step would meet now, if it is one of money or of limits.
     pub(crate) fn gate_refusal(&self, at: At) -> Option<Refusal> {
         let run = self.runs.get(at.run);
+        if let Some(call) = run.model_call(at.node) {
+            return self.model_refusal(at, call);
+        }
         let cost = cost_of(run, at.node);
         if let Err(short) = self.ledger.check(self.now, run.tenant.0, &run.money, cost) {
             return Some(lacking(&short));
@@ -260,10 +319,9 @@ impl Cell {
     pub(crate) fn can_pay(&self, tenant: TenantIx, need: Nano) -> Result<(), Rejection> {
         let context = self.directory.tenants.get(tenant).context();
         let account = self.directory.run_account(context);
-        self.ledger.check(self.now, tenant.0, &account, need).map_err(|short| {
-            let Short { account, need, left, opens, .. } = short;
-            Rejection::BudgetExhausted { account, need, left, opens }
-        })
+        self.ledger
+            .check(self.now, tenant.0, &account, need)
+            .map_err(|short| short_rejected(&short))
     }
 
     /// The terms of a tenant's accounts and its weight are what its context and class say now.
@@ -292,6 +350,8 @@ impl Cell {
 pub(crate) enum Spent {
     /// Its worker reported; `None`: it cost what was held for it.
     Said(Option<Nano>, Answer),
+    /// A model's call used that much, and was answered so.
+    Metered(Metered, Answer),
     /// Nobody knows.
     Lost,
 }

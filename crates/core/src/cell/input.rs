@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use crate::calendar::Calendar;
-use crate::catalog::{Model, Price};
+use crate::catalog::{Metered, Model, Price};
 use crate::id::{
-    KeyId, PoolName, RunId, SignalName, StepName, TenantId, ToolName, WorkerName, WorkflowName,
+    KeyId, ModelName, PoolName, RunId, SignalName, StepName, TenantId, ToolName, WorkerName,
+    WorkflowName,
 };
+use crate::limiter::Answer;
 use crate::money::Nano;
 use crate::plan::Workflow;
 use crate::pool::{Pool, Valve};
 use crate::quota::{BudgetClass, Tool};
+use crate::router::Demand;
 use crate::row::{Failure, Instance, KeyRow, Lane, LeaseId, Owner, Payload, RunKey};
 use crate::tenant::{Org, Tenant, Tier};
 use crate::time::{Span, Time};
@@ -36,6 +39,10 @@ pub enum Input {
     Hurry(AskId),
     /// Grants that never reached their worker (the connection was gone): give the slots back, count no attempt.
     Undelivered(Vec<LeaseId>),
+    /// A call of a model that wants to be made now.
+    OpenCall(ReplyId, Box<OpenCall>),
+    /// One that was let through is over.
+    CloseCall(CloseCall),
     Evaluated(Evaluated),
     Scheduled(Scheduled),
     Query(ReplyId, Query),
@@ -145,8 +152,39 @@ pub struct Report {
     pub outcome: Outcome,
 }
 
+/// A call of a model through the gateway.
+#[derive(Clone, Debug)]
+pub struct OpenCall {
+    pub tenant: TenantId,
+    /// The lease that it is made under; `None`: it is the tenant's own.
+    pub lease: Option<LeaseId>,
+    pub model: ModelName,
+    pub demand: Demand,
+}
+
+/// What a call used that is over.
+#[derive(Clone, Debug)]
+pub struct CloseCall {
+    pub tenant: TenantId,
+    /// As `Opened` named it.
+    pub call: u64,
+    pub metered: Metered,
+    pub answer: Answer,
+}
+
+/// How a call of a model ended, and what it used.
+#[derive(Clone, Debug)]
+pub struct Called {
+    /// The output, or the failure and whether another attempt may succeed.
+    pub result: Result<Payload, (Failure, bool)>,
+    pub metered: Metered,
+    pub answer: Answer,
+}
+
 #[derive(Clone, Debug)]
 pub enum Outcome {
+    /// The server has called a model.
+    Called(Box<Called>),
     /// Still at work: renew the lease.
     Heartbeat,
     /// `cost`: what it really cost, if that is not what was held for it.
@@ -199,6 +237,8 @@ pub enum Value {
     Until(Time),
     /// Input for the child of a `call`.
     Input(Payload),
+    /// Tokens of a prompt, as the server counts them.
+    Tokens(u32),
 }
 
 /// Questions about the live state that decided.

@@ -35,8 +35,14 @@ impl Cell {
     }
 
     fn go_down(&mut self, at: At, refusal: &Refusal, turn: &mut Turn) {
-        let Refusal::Budget { need, left, .. } = *refusal else {
-            unreachable!("only money is short for one step alone");
+        let (need, left) = match refusal {
+            Refusal::Budget { need, left, .. } => (*need, *left),
+            Refusal::Route { model, .. } => {
+                let message = format!("the prompt is too long for every candidate of {model}");
+                let failure = fail(class::PROMPT_TOO_LONG, &message);
+                return self.end(at, State::Failed(Box::new(failure)), None, turn);
+            }
+            _ => unreachable!("only money, or a model's context, is short for one step alone"),
         };
         let run = self.runs.get(at.run);
         if run.status == RunStatus::Paused {
@@ -51,10 +57,13 @@ impl Cell {
         }
         let is_optional =
             run.step(at.node).optional && run.node(at.node).instance.part == Part::Whole;
-        let context = self.directory.tenants.get(run.tenant).context();
-        let budget = self.directory.budget_class(context).map(|class| &class.budget);
-        let rungs = budget.map_or(&[][..], |budget| &budget.short);
-        let fits = |rung: &&Rung| **rung != Rung::SkipOptional || is_optional;
+        let rungs = self.directory.ladder(self.directory.tenants.get(run.tenant).context());
+        let fits = |rung: &&Rung| match rung {
+            // What they could do was tried before the step came here.
+            Rung::CheaperModel | Rung::ShorterOutput => false,
+            Rung::SkipOptional => is_optional,
+            Rung::Escalate | Rung::Pause | Rung::Fail => true,
+        };
         let rung = rungs.iter().find(fits).copied().unwrap_or(Rung::Pause);
         self.log_rung(at, rung, (need, left), turn);
         match rung {
@@ -64,7 +73,9 @@ impl Cell {
                 let failure = fail(class::BUDGET_EXHAUSTED, &message);
                 self.end(at, State::Failed(Box::new(failure)), None, turn);
             }
-            Rung::Escalate | Rung::Pause => self.halt(at, rung, (need, left), turn),
+            Rung::Escalate | Rung::Pause | Rung::CheaperModel | Rung::ShorterOutput => {
+                self.halt(at, rung, (need, left), turn);
+            }
         }
     }
 

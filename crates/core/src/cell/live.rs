@@ -12,10 +12,10 @@ use crate::id::{RunId, SignalName, StepName, WorkerName};
 use crate::ledger::{Held, RunAccount};
 use crate::limiter::Taken;
 use crate::money::Nano;
-use crate::plan::{Step, StepIndex, Workflow};
+use crate::plan::{ModelCall, Step, StepIndex, StepKind, Wait, Workflow};
 use crate::row::{
-    Failure, Halt, Instance, Lane, Parent, Part, Payload, RunKey, RunMoney, RunRow, RunStatus,
-    StepRow, StepState,
+    Failure, Halt, Instance, Lane, Parent, Part, Payload, Route, RunKey, RunMoney, RunRow,
+    RunStatus, StepRow, StepState,
 };
 use crate::tenant::Context;
 use crate::time::Time;
@@ -29,7 +29,8 @@ pub(crate) struct Shape {
     pub(crate) workflow: Arc<Workflow>,
     /// For each step, the steps that wait for it.
     pub(crate) dependents: Vec<Box<[StepIndex]>>,
-    /// What a run costs that takes the cheapest way through the plan: one attempt of each step that it cannot leave out.
+    /// What a run costs that takes the cheapest way through the plan: one attempt of each step that it cannot leave out,
+    /// calls of models apart.
     pub(crate) least_cost: Nano,
 }
 
@@ -41,11 +42,17 @@ impl Shape {
                 dependents[usize::from(before.0)].push(index);
             }
         }
-        let is_bound = |step: &&Step| step.when.is_none() && step.map.is_none() && !step.optional;
-        let costs = workflow.steps.iter().filter(is_bound).map(|step| Nano(step.cost_nano));
-        let least_cost = costs.fold(Nano::ZERO, Nano::plus);
         let dependents = dependents.into_iter().map(Vec::into_boxed_slice).collect();
-        Self { workflow, dependents, least_cost }
+        let mut shape = Self { workflow, dependents, least_cost: Nano::ZERO };
+        let costs = shape.bound_steps().map(|step| Nano(step.cost_nano));
+        shape.least_cost = costs.fold(Nano::ZERO, Nano::plus);
+        shape
+    }
+
+    /// The steps that a run cannot leave out.
+    pub(crate) fn bound_steps(&self) -> impl Iterator<Item = &Step> {
+        let is_bound = |step: &&Step| step.when.is_none() && step.map.is_none() && !step.optional;
+        self.workflow.steps.iter().filter(is_bound)
     }
 }
 
@@ -108,6 +115,8 @@ pub(crate) struct Node {
     /// The number of its newest evaluation: an answer with another one is late.
     pub(crate) round: u32,
     pub(crate) fence: u64,
+    /// Of the prompt of a model's call; 0: not counted yet.
+    pub(crate) tokens: u32,
     pub(crate) since: Time,
     pub(crate) ready: Time,
 }
@@ -141,6 +150,7 @@ pub(crate) enum Asked {
     Over,
     Until,
     ChildInput,
+    Prompt,
 }
 
 #[derive(Debug)]
@@ -156,11 +166,12 @@ pub(crate) struct Lease {
     pub(crate) passed: Passed,
 }
 
-/// What a step was given at the gates: money held for it, and units of its tool's limits.
+/// What a step was given at the gates: money held for it, units of its tool's limits, and the way of its model's call.
 #[derive(Debug, Default)]
 pub(crate) struct Passed {
     pub(crate) held: Option<Box<Held>>,
     pub(crate) taken: Option<Box<Taken>>,
+    pub(crate) route: Option<Box<Route>>,
 }
 
 #[derive(Debug)]
@@ -183,6 +194,7 @@ impl Node {
             blocked,
             round: 0,
             fence: 0,
+            tokens: 0,
             since: now,
             ready: now,
         }
@@ -219,6 +231,16 @@ impl Node {
 impl Run {
     pub(crate) fn step(&self, node: u32) -> &Step {
         self.shape.workflow.step(self.node(node).instance.step)
+    }
+
+    /// The call of a model that a node stands for.
+    pub(crate) fn model_call(&self, node: u32) -> Option<&ModelCall> {
+        match &self.step(node).kind {
+            StepKind::Model(call) if self.node(node).instance.part != Part::Compensation => {
+                Some(call)
+            }
+            _ => None,
+        }
     }
 
     /// How many callers stand above it.
@@ -301,11 +323,12 @@ impl Run {
                 pool: directory.pools.names[lease.pool].clone(),
                 until: lease.deadline,
                 hold: lease.passed.held.as_deref().map(|held| Box::new(directory.orgs.hold(held))),
+                route: lease.passed.route.clone(),
             },
             State::Backoff(wait) => StepState::Backoff { until: wait.0, failure: wait.1.clone() },
             State::Sleeping(until) => StepState::Sleeping { until: *until },
             State::Listening => match &self.shape.workflow.step(node.instance.step).kind {
-                crate::plan::StepKind::Wait(crate::plan::Wait::Signal(signal)) => {
+                StepKind::Wait(Wait::Signal(signal)) => {
                     StepState::Listening { signal: signal.clone() }
                 }
                 _ => return None,

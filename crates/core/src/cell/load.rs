@@ -45,8 +45,10 @@ impl Cell {
             decisions: snapshot.decisions,
             evaluations: first_evaluation(epoch),
             lines: super::call::Lines::default(),
+            calls: super::gateway::Calls::default(),
             limiter: Limiter::default(),
             ledger: Ledger::default(),
+            others: super::gates::OtherWaits::default(),
             later: VecDeque::new(),
         };
         let directory = &mut cell.directory;
@@ -82,6 +84,7 @@ impl Cell {
             contexts: snapshot.contexts,
         };
         cell.load_runs(epoch, live, turn);
+        cell.settle_left_calls(snapshot.calls, turn);
         cell.load_schedules(snapshot.schedules, turn);
         let places: Vec<u32> = cell.runs.places().collect();
         for run in places {
@@ -231,12 +234,12 @@ impl Cell {
     fn restored_state(&mut self, at: At, stored: StepState) -> State {
         match stored {
             StepState::Ready => State::Ready { queued: false },
-            StepState::Leased { worker, pool, until, hold } => {
+            StepState::Leased { worker, pool, until, hold, route } => {
                 let Some(pool) = self.directory.pools.find(&pool) else {
                     return State::Ready { queued: false };
                 };
                 let lease_time = self.directory.pools.list[pool].lease;
-                let passed = self.resume_passed(at, hold.as_deref());
+                let passed = self.resume_passed(at, hold.as_deref(), route);
                 State::Leased(Box::new(Lease {
                     worker,
                     pool,

@@ -125,7 +125,8 @@ impl Cell {
         }
         let bytes = submit.input.len() as u64;
         self.let_in(tenant, &Entrant { level: 0, lane: submit.lane, bytes })?;
-        self.can_pay(tenant, shape.least_cost)?;
+        let least_cost = shape.least_cost.plus(self.models_cost(tenant, shape)?);
+        self.can_pay(tenant, least_cost)?;
         Ok((tenant, shape.clone()))
     }
 

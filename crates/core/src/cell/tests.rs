@@ -10,6 +10,7 @@ mod flows;
 mod found;
 mod leases;
 mod limits;
+mod models;
 mod money;
 mod moves;
 mod orphans;

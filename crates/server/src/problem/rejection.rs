@@ -2,14 +2,15 @@
 
 use fairlane_api::Code;
 use fairlane_core::calendar::Calendar;
-use fairlane_core::gate::Account;
+use fairlane_core::gate::{Account, LimitHolder};
+use fairlane_core::id::ToolName;
 use fairlane_core::money::Nano;
 use fairlane_core::reject::{CandidateFault, Rejection, ValveCause};
 use fairlane_core::row::{Owner, RunStatus};
 use fairlane_core::time::Time;
 
 use super::Refused;
-use crate::wire::{budget_words, timestamp};
+use crate::wire::{budget_words, limit_words, no_way, timestamp};
 
 impl From<Rejection> for Refused {
     #[expect(clippy::too_many_lines, reason = "a flat match, one case per rejection")]
@@ -53,6 +54,25 @@ impl From<Rejection> for Refused {
             Rejection::BudgetExhausted { account, need, left, opens } => {
                 exhausted(*account, *need, *left, *opens)
             }
+            Rejection::ModelUnavailable { step, model, because } => {
+                let why = no_way(*because);
+                let (detail, pointer) = match step {
+                    Some(step) => {
+                        (format!("step `{step}` calls model `{model}`: {why}"), "/workflow")
+                    }
+                    None => (format!("model `{model}`: {why}"), "/model"),
+                };
+                refused(Code::ModelUnavailable, detail)
+                    .at(pointer)
+                    .expected("a candidate with an endpoint, and a price, for the tenant's tier")
+            }
+            Rejection::LimitReached { tool, holder, rule, used, of, opens, retry_after } => {
+                limit_reached(tool, *holder, (rule, *used, *of), *opens).retry_after(*retry_after)
+            }
+            Rejection::StaleLease { run } => refused(
+                Code::StaleLease,
+                format!("the lease is over, or run `{run}` does not want its work any more"),
+            ),
             Rejection::UnknownKey => Self::new(Code::UnknownKey),
             Rejection::BadCandidate { at, fault } => bad_candidate(*at, fault),
             Rejection::EndpointInUse { model } => refused(
@@ -212,6 +232,24 @@ fn no_account(owner: &Owner, every: Calendar) -> Refused {
         .detail(format!("{whose} has no budget for the {}", every.as_str()))
 }
 
+/// A call that does not wait: of a limit that all share it gives no numbers.
+fn limit_reached(
+    tool: &ToolName,
+    holder: LimitHolder,
+    counted: (&str, u64, u64),
+    opens: Option<Time>,
+) -> Refused {
+    let (code, holder_name) = match holder {
+        LimitHolder::Tenant => (Code::TenantLimit, "tenant"),
+        LimitHolder::Provider => (Code::ProviderLimit, "provider"),
+    };
+    let words = limit_words(tool, holder, counted, opens);
+    let opens = opens.map(timestamp);
+    Refused::new(code)
+        .detail(format!("the call needs {words}"))
+        .facts(&serde_json::json!({ "tool": tool.as_str(), "holder": holder_name, "opens": opens }))
+}
+
 /// Missing, or not the caller's: the same answer.
 pub(crate) fn unknown_tenant(tenant: &str) -> Refused {
     Refused::new(Code::UnknownTenant).detail(format!("no tenant is named `{tenant}`"))
@@ -234,6 +272,9 @@ fn valve(cause: ValveCause, depth: u64, threshold: u64) -> String {
         ValveCause::RunsHard => format!("{depth} runs are live, and {threshold} may be"),
         ValveCause::BytesHard => {
             format!("the inputs of live runs would hold {depth} bytes, and {threshold} may be")
+        }
+        ValveCause::Calls => {
+            format!("{depth} calls of models are under way, and {threshold} may be")
         }
     }
 }

@@ -249,6 +249,8 @@ const fn calendar(every: wire::Every) -> Calendar {
 
 const fn rung_in(rung: wire::Rung) -> Rung {
     match rung {
+        wire::Rung::CheaperModel => Rung::CheaperModel,
+        wire::Rung::ShorterOutput => Rung::ShorterOutput,
         wire::Rung::SkipOptional => Rung::SkipOptional,
         wire::Rung::Escalate => Rung::Escalate,
         wire::Rung::Pause => Rung::Pause,

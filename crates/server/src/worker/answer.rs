@@ -9,7 +9,7 @@ use std::task::{Context as TaskContext, Poll};
 use bytes::Bytes;
 use fairlane_api::Timestamp;
 use fairlane_api::worker::{Acceptance, Reason, Receipt as WireReceipt};
-use fairlane_core::cell::effect::{Grant, Receipt, Stale};
+use fairlane_core::cell::effect::{Grant, Receipt, Stale, Work};
 use fairlane_core::row::{LeaseId, Part};
 use http_body::{Body, Frame, SizeHint};
 
@@ -74,7 +74,7 @@ impl Answer {
         let _ = write!(
             self.0,
             ",\"task\":\"{}\",\"attempt\":{},\"idempotency_key\":\"{}\",\"input\":",
-            grant.task,
+            task(&grant.work),
             grant.attempt,
             IdempotencyKey(lease),
         );
@@ -109,6 +109,14 @@ impl Answer {
         if self.0.last() != Some(&open) {
             self.0.push(b',');
         }
+    }
+}
+
+/// The name of the task. What is not one is the server's own work, and no worker is given it.
+fn task(work: &Work) -> &str {
+    match work {
+        Work::Task(task) => task.as_str(),
+        Work::Model(_) | Work::Tool => "",
     }
 }
 

@@ -11,6 +11,7 @@ mod exchange;
 mod faults;
 mod harness;
 mod isolation;
+mod models;
 mod openapi;
 mod panics;
 mod quotas;

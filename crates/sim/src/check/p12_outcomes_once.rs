@@ -50,6 +50,10 @@ impl Outcomes {
                 Outcome::Failed { failure, .. } | Outcome::NotSent(failure) => {
                     Said::Failure(failure.class.clone())
                 }
+                Outcome::Called(called) => match &called.result {
+                    Ok(output) => Said::Output(output.clone()),
+                    Err((failure, _)) => Said::Failure(failure.class.clone()),
+                },
             };
             let by = (report.lease.clone(), message.name.clone());
             self.reported.entry(by).or_default().insert(said);
@@ -133,7 +137,9 @@ impl Outcomes {
             StepKind::Wait(Wait::Signal(_)) if step.instance.part != Part::Compensation => {
                 self.consume(Some(output.clone()), &step.key, step.instance)
             }
-            StepKind::Task { .. } => self.was_reported(step, &Said::Output(output.clone())),
+            StepKind::Task { .. } | StepKind::Model(_) | StepKind::Tool => {
+                self.was_reported(step, &Said::Output(output.clone()))
+            }
             _ if step.instance.part == Part::Compensation => {
                 self.was_reported(step, &Said::Output(output.clone()))
             }

@@ -118,7 +118,9 @@ pub(crate) fn released(effect: &Effect) -> Verdict {
         Rejection::TenantQueueFull { live, max, retry_after } => (live >= max, *retry_after),
         Rejection::ValveClosed { cause, depth, threshold, retry_after } => {
             let is_due = match cause {
-                ValveCause::RunsOverShare | ValveCause::RunsHard => depth >= threshold,
+                ValveCause::RunsOverShare | ValveCause::RunsHard | ValveCause::Calls => {
+                    depth >= threshold
+                }
                 ValveCause::BytesOverShare | ValveCause::BytesHard => depth > threshold,
             };
             (is_due, *retry_after)

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use fairlane_core::id::PoolName;
-use fairlane_core::plan::{Step, StepIndex, StepKind, Workflow};
+use fairlane_core::plan::{Step, StepIndex, Workflow};
 use fairlane_core::row::{Instance, Part, RunKey, RunRow, RunStatus, StepRow, StepState};
 use fairlane_core::time::Time;
 
@@ -97,7 +97,7 @@ struct View<'a> {
 impl View<'_> {
     fn tasks(&self, ready: &mut Vec<Ready>) {
         for (index, step) in self.workflow.indexed() {
-            let StepKind::Task { pool, .. } = &step.kind else { continue };
+            let Some(pool) = step.kind.pool() else { continue };
             let instances = match &step.map {
                 None => self.whole(index, step).into_iter().collect(),
                 Some(map) => self.items(index, map.parallel),

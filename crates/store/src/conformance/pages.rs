@@ -4,16 +4,21 @@ use std::collections::BTreeSet;
 
 use fairlane_core::cell::change::Change;
 use fairlane_core::id::RunId;
-use fairlane_core::row::{Lane, RunRow, RunStatus};
+use fairlane_core::money::Nano;
+use fairlane_core::quota::Rung;
+use fairlane_core::row::{CallRow, Lane, RunRow, RunStatus};
 use fairlane_core::time::Time;
 
 use super::samples::{
-    context, decision, ended, full_run, idempotency, key, name, payload, run, scope, tenant,
-    workflow,
+    call, context, decision, ended, ended_call, full_run, idempotency, key, name, payload, run,
+    scope, tenant, workflow,
 };
 use super::{Place, checks, claimed};
 use crate::error::Error;
-use crate::read::{DecisionQuery, PAGE_MAX, Page, Payloads, Read, RunFilter, RunQuery, SCAN_MAX};
+use crate::read::{
+    CallQuery, DecisionQuery, PAGE_MAX, Page, Payloads, Read, RunFilter, RunQuery, SCAN_MAX,
+    UsageRow,
+};
 
 checks! {
     runs_come_newest_first_without_payloads
@@ -23,6 +28,7 @@ checks! {
     a_page_has_at_least_one_row_and_at_most_the_bound
     a_reader_sees_what_is_committed_after_it_was_opened
     decisions_come_newest_first_each_log_apart
+    calls_come_newest_first_and_are_summed_up_by_who_served_them
     workflows_are_found_by_version_or_newest
     tenants_are_listed_by_id
     idempotency_keys_are_listed_for_their_tenant_alone
@@ -210,6 +216,48 @@ fn decisions_come_newest_first_each_log_apart(place: &dyn Place) -> Result<(), E
     let page = reader.platform_decisions(DecisionQuery { before: Some(u64::MAX), limit: 1_000 })?;
     assert_eq!((page.rows.len(), page.next), (100, None));
     assert!(page.rows.iter().all(|row| row.tenant.is_none()));
+    Ok(())
+}
+
+fn calls_come_newest_first_and_are_summed_up_by_who_served_them(
+    place: &dyn Place,
+) -> Result<(), Error> {
+    let (mut store, epoch) = claimed(place)?;
+    let run = key("acme", 9);
+    let made_for = |id: u32| Some(&run).filter(|_| id.is_multiple_of(3));
+    let begun = (1..=6).map(|id| Change::Call(Box::new(call("acme", id, made_for(id)))));
+    store.commit(epoch, &begun.collect::<Vec<_>>())?;
+    let other = CallRow { upstream: "maker/small".into(), ..ended_call("acme", 4, None) };
+    let mut over: Vec<CallRow> = [1, 2, 3].map(|id| ended_call("acme", id, made_for(id))).into();
+    over.extend([other.clone(), ended_call("bolt", 5, None)]);
+    store
+        .commit(epoch, &over.iter().cloned().map(Box::new).map(Change::Call).collect::<Vec<_>>())?;
+
+    let mut reader = store.reader()?;
+    let page = reader.calls(&scope("acme"), CallQuery { before: Some(6), limit: 2, run: None })?;
+    // What is known of a call from its beginning does not change with its end.
+    let fourth =
+        CallRow { upstream: "maker/large-1".into(), rung: Some(Rung::CheaperModel), ..other };
+    assert_eq!(page, Page { rows: vec![call("acme", 5, None), fourth], next: Some(4) });
+    let of_run = CallQuery { before: None, limit: 10, run: Some(run.run) };
+    let ids: Vec<u64> =
+        reader.calls(&scope("acme"), of_run)?.rows.iter().map(|call| call.id).collect();
+    assert_eq!(ids, [6, 3]);
+
+    let line = |calls, tokens: u64, cost, uncertain| UsageRow {
+        model: name("reasoner"),
+        endpoint: name("models/eu"),
+        upstream: "maker/large-1".into(),
+        calls,
+        input: 10 * tokens,
+        cached: tokens,
+        output: 2 * tokens,
+        cost: Nano(cost),
+        uncertain: Nano(uncertain),
+    };
+    assert_eq!(reader.usage(&scope("acme"), Time(0), Time(100))?, [line(4, 10, 10, 4)]);
+    assert_eq!(reader.usage(&scope("acme"), Time(2), Time(4))?, [line(2, 5, 5, 3)]);
+    assert_eq!(reader.usage(&scope("acme"), Time(5), Time(100))?, [], "those are under way");
     Ok(())
 }
 

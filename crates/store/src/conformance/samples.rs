@@ -6,20 +6,21 @@ use std::sync::Arc;
 
 use fairlane_core::calendar::{Calendar, Zone};
 use fairlane_core::catalog::{
-    Candidate, Endpoint, Header, Method, Model, Price, PriceVersion, Protocol, Rates, Request,
+    Candidate, Endpoint, Header, Metered, Method, Model, Price, PriceVersion, Protocol, Rates,
+    Request, Usage,
 };
 use fairlane_core::id::{RunId, TenantId};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{
-    Compensation, Expr, Map, Overlap, Retry, Schedule, Step, StepIndex, StepKind, Timeouts, Wait,
-    Workflow,
+    Compensation, Expr, Map, ModelCall, Overlap, Retry, Schedule, Step, StepIndex, StepKind,
+    Timeouts, Wait, Workflow,
 };
 use fairlane_core::pool::{LongSteps, Policy, Pool, Valve};
 use fairlane_core::quota::{Breaker, Budget, BudgetClass, OrgBudget, Rule, Rung, Tool, Unit};
 use fairlane_core::row::{
-    AccountRow, DecisionRow, Failure, Halt, Hold, IdempotencyRow, Instance, KeyRow, Lane, Owner,
-    Parent, Part, Payload, Role, RunKey, RunMoney, RunRow, RunStatus, ScheduleRow, SignalRow,
-    StepRow, StepState, UseRow, Used,
+    AccountRow, CallAttempt, CallRow, DecisionRow, Failure, Halt, Hold, IdempotencyRow, Instance,
+    KeyRow, Lane, Owner, Parent, Part, Payload, Role, Route, RunKey, RunMoney, RunRow, RunStatus,
+    ScheduleRow, SignalRow, StepRow, StepState, UseRow, Used,
 };
 use fairlane_core::tenant::{Burst, Context, Org, Sla, Tenant, TenantScope, Tier};
 use fairlane_core::time::{Span, Time};
@@ -130,6 +131,34 @@ pub fn done(key: &RunKey, instance: Instance, output: &Payload) -> StepRow {
 }
 
 /// Every state that a step can be in.
+fn hold() -> Hold {
+    Hold {
+        amount: Nano::MAX,
+        tenant_day: Some(Time(1)),
+        tenant_month: None,
+        org_month: Some((name("banks"), Time::MAX)),
+    }
+}
+
+fn route() -> Route {
+    Route {
+        model: name("reasoner"),
+        endpoint: name("models/eu"),
+        upstream: "maker/large-1".into(),
+        price: price_version(Time(7)),
+        surcharge_permille: 100,
+        input: 900,
+        output: 800,
+        rung: Some(Rung::ShorterOutput),
+    }
+}
+
+fn price_version(from: Time) -> PriceVersion {
+    let rates = Rates { input: Nano(1), cached: Some(Nano(2)), output: Nano::MAX };
+    let long = Some((200_000, Rates { cached: None, ..rates }));
+    PriceVersion { from, rates, long, context: Some(u32::MAX), output_max: None }
+}
+
 pub fn states() -> Vec<StepState> {
     vec![
         StepState::Ready,
@@ -138,17 +167,14 @@ pub fn states() -> Vec<StepState> {
             pool: name("default"),
             until: Time(30),
             hold: None,
+            route: None,
         },
         StepState::Leased {
             worker: name("w"),
             pool: name("default"),
             until: Time(31),
-            hold: Some(Box::new(Hold {
-                amount: Nano::MAX,
-                tenant_day: Some(Time(1)),
-                tenant_month: None,
-                org_month: Some((name("banks"), Time::MAX)),
-            })),
+            hold: Some(Box::new(hold())),
+            route: Some(Box::new(route())),
         },
         StepState::Backoff { until: Time::MAX, failure: failure() },
         StepState::Sleeping { until: Time(40) },
@@ -209,6 +235,31 @@ pub fn decision(tenant: Option<&str>, sequence: u64) -> DecisionRow {
         code: "cap-reached".into(),
         facts: r#"{"cap":20}"#.into(),
     }
+}
+
+/// A call that is under way, with as many tokens as its id says.
+pub fn call(tenant: &str, id: u32, run: Option<&RunKey>) -> CallRow {
+    CallRow {
+        tenant: name(tenant),
+        id: u64::from(id),
+        attempt: run.map(|key| CallAttempt { run: key.run, instance: item(2, 3), attempt: 4 }),
+        model: name("reasoner"),
+        endpoint: name("models/eu"),
+        upstream: "maker/large-1".into(),
+        rung: Some(Rung::CheaperModel),
+        began: Time(u64::from(id)),
+        ended: None,
+        hold: Some(Box::new(hold())),
+        metered: Metered {
+            usage: Usage { input: 10 * id, cached: id, output: 2 * id },
+            is_certain: id.is_multiple_of(2),
+        },
+        cost: Nano(u64::from(id)),
+    }
+}
+
+pub fn ended_call(tenant: &str, id: u32, run: Option<&RunKey>) -> CallRow {
+    CallRow { ended: Some(Time(100)), hold: None, rung: None, ..call(tenant, id, run) }
 }
 
 pub fn org(org: &str) -> Org {
@@ -330,7 +381,14 @@ pub fn class(class: &str) -> BudgetClass {
             day: None,
             month: Some(Nano::MAX),
             time_zone: berlin(),
-            short: vec![Rung::SkipOptional, Rung::Escalate, Rung::Pause, Rung::Fail],
+            short: vec![
+                Rung::CheaperModel,
+                Rung::ShorterOutput,
+                Rung::SkipOptional,
+                Rung::Escalate,
+                Rung::Pause,
+                Rung::Fail,
+            ],
         },
     }
 }
@@ -376,6 +434,14 @@ pub fn workflow(workflow: &str, version: u32) -> Arc<Workflow> {
         StepKind::Wait(Wait::Until(expr("input.at"))),
         StepKind::Wait(Wait::Signal(name("Approved"))),
         StepKind::Call { workflow: name("child"), version: Some(4) },
+        StepKind::Model(Box::new(ModelCall {
+            model: name("reasoner"),
+            system: Some("You check loans.".into()),
+            prompt: "Check {{ input }}".into(),
+            max_tokens: 800,
+            min_tokens: 200,
+        })),
+        StepKind::Tool,
     ];
     Arc::new(Workflow {
         name: name(workflow),

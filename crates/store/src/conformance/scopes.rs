@@ -4,18 +4,19 @@ use fairlane_core::cell::change::{Change, EndedRun};
 use fairlane_core::id::RunId;
 use fairlane_core::plan::StepIndex;
 use fairlane_core::row::{
-    DecisionRow, IdempotencyRow, Parent, Payload, RunKey, RunRow, RunStatus, StepRow, StepState,
+    CallRow, DecisionRow, IdempotencyRow, Parent, Payload, RunKey, RunRow, RunStatus, StepRow,
+    StepState,
 };
 use fairlane_core::tenant::TenantScope;
 use fairlane_core::time::Time;
 
 use super::samples::{
-    decision, done, ended, full_run, idempotency, item, key, name, payload, run, scope, signal,
-    step, whole,
+    decision, done, ended, ended_call, full_run, idempotency, item, key, name, payload, run, scope,
+    signal, step, whole,
 };
 use super::{Place, checks, claimed};
 use crate::error::Error;
-use crate::read::{DecisionQuery, Page, Payloads, Read, RunFilter, RunQuery};
+use crate::read::{CallQuery, DecisionQuery, Page, Payloads, Read, RunFilter, RunQuery, UsageRow};
 
 checks! {
     a_foreign_id_answers_as_a_missing_one
@@ -37,6 +38,9 @@ struct Answers {
     runs: Page<RunRow, RunId>,
     live: Page<RunRow, RunId>,
     decisions: Page<DecisionRow, u64>,
+    calls: Page<CallRow, u64>,
+    calls_of_run: Page<CallRow, u64>,
+    usage: Vec<UsageRow>,
 }
 
 fn ask(
@@ -60,11 +64,14 @@ fn ask(
         runs: reader.runs(scope, &query)?,
         live: reader.runs(scope, &RunQuery { filter, ..query })?,
         decisions: reader.decisions(scope, DecisionQuery { before: None, limit: 10 })?,
+        calls: reader.calls(scope, CallQuery { limit: 10, ..CallQuery::default() })?,
+        calls_of_run: reader.calls(scope, CallQuery { run: Some(run), limit: 10, before: None })?,
+        usage: reader.usage(scope, Time(0), Time::MAX)?,
     })
 }
 
 /// Everything that belongs to a run, with payloads of a size.
-fn all_of(key: &RunKey, bytes: usize) -> [Change; 7] {
+fn all_of(key: &RunKey, bytes: usize) -> [Change; 8] {
     let tenant = key.tenant.as_str();
     let child = RunKey { tenant: key.tenant.clone(), run: RunId(key.run.0 + 1) };
     let parent = Some(Parent { run: key.run, instance: whole(0), depth: 1 });
@@ -76,6 +83,7 @@ fn all_of(key: &RunKey, bytes: usize) -> [Change; 7] {
         Change::Signal(signal(key, 1, &payload(bytes))),
         Change::Idempotency(idempotency(tenant, "key", Time(3))),
         Change::Decision(decision(Some(tenant), 1)),
+        Change::Call(Box::new(ended_call(tenant, 1, Some(key)))),
     ]
 }
 

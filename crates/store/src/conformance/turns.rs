@@ -12,9 +12,9 @@ use fairlane_core::row::{
 use fairlane_core::time::{Span, Time};
 
 use super::samples::{
-    account, api_key, class, context, decision, done, ended, full_run, idempotency, item, key,
-    model, name, org, payload, pool, price, run, schedule, scope, signal, states, step, tenant,
-    tier, tool, uses, valve, whole, workflow,
+    account, api_key, call, class, context, decision, done, ended, full_run, idempotency, item,
+    key, model, name, org, payload, pool, price, run, schedule, scope, signal, states, step,
+    tenant, tier, tool, uses, valve, whole, workflow,
 };
 use super::{Place, checks, claimed};
 use crate::error::Error;
@@ -67,7 +67,7 @@ fn assert_loaded(store: &mut dyn Store, expected: &Snapshot) -> Result<(), Error
         };
     }
     equal!(orgs tiers tenants contexts pools valve workflows tools classes models prices uses
-        accounts keys schedules runs steps signals decisions);
+        accounts calls keys schedules runs steps signals decisions);
     assert_eq!(loaded, *expected);
     Ok(())
 }
@@ -103,6 +103,7 @@ fn everything() -> (Vec<Change>, Snapshot) {
             account(Owner::Tenant(name("acme")), Calendar::Day, Time(61)),
             account(Owner::Tenant(name("acme")), Calendar::Month, Time(60)),
         ],
+        calls: vec![call("acme", 3, None), call("acme", 4, Some(&acme)), call("bolt", 1, None)],
         keys: vec![
             api_key("key-1", Role::Operator),
             api_key("key-2", Role::Tenant { tenant: name("acme") }),
@@ -129,6 +130,7 @@ fn everything() -> (Vec<Change>, Snapshot) {
         .chain(snapshot.prices.iter().cloned().map(Change::Price))
         .chain(snapshot.uses.iter().cloned().map(Change::Use))
         .chain(snapshot.accounts.iter().cloned().map(Change::Account))
+        .chain(snapshot.calls.iter().cloned().map(Box::new).map(Change::Call))
         .chain(snapshot.keys.iter().cloned().map(Change::Key))
         .chain(snapshot.runs.iter().cloned().map(Box::new).map(Change::Run))
         .chain(snapshot.steps.iter().cloned().map(Box::new).map(Change::Step))

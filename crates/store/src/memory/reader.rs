@@ -1,13 +1,16 @@
 //! Reading beside the writer.
 
+use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
+use fairlane_core::catalog::Metered;
 use fairlane_core::cell::change::EndedRun;
 use fairlane_core::id::{RunId, TenantId, WorkflowName};
+use fairlane_core::money::Nano;
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::row::{
-    DecisionRow, IdempotencyRow, Instance, Part, Payload, RunKey, RunRow, StepRow,
+    CallRow, DecisionRow, IdempotencyRow, Instance, Part, Payload, RunKey, RunRow, StepRow,
 };
 use fairlane_core::tenant::{Tenant, TenantScope};
 use fairlane_core::time::Time;
@@ -15,7 +18,10 @@ use fairlane_core::time::Time;
 use super::rows::{Rows, instances};
 use super::{Disk, Held};
 use crate::error::Error;
-use crate::read::{DecisionQuery, Facets, Page, Payloads, Read, RunQuery, SCAN_MAX, page_limit};
+use crate::read::{
+    CallQuery, DecisionQuery, Facets, Page, Payloads, Read, RunQuery, SCAN_MAX, UsageRow,
+    page_limit,
+};
 
 /// Sees the newest commit at each call.
 #[derive(Debug)]
@@ -218,6 +224,58 @@ impl Read for MemoryReader {
         query: DecisionQuery,
     ) -> Result<Page<DecisionRow, u64>, Error> {
         Ok(decisions(&self.rows(), None, query))
+    }
+
+    fn calls(
+        &mut self,
+        scope: &TenantScope,
+        query: CallQuery,
+    ) -> Result<Page<CallRow, u64>, Error> {
+        let limit = page_limit(query.limit);
+        let before = query.before.map_or(Bound::Included(u64::MAX), Bound::Excluded);
+        let own = keys(Bound::Included(0), before, |id| (scope.tenant().clone(), id));
+        let is_of_run = |call: &&CallRow| {
+            query.run.is_none_or(|run| call.attempt.is_some_and(|made_for| made_for.run == run))
+        };
+        let rows = self.rows();
+        let found = rows.calls.range(own).rev().map(|(_, call)| call).filter(is_of_run);
+        Ok(Page::cut(found.take(limit + 1).cloned().collect(), limit, |call| call.id))
+    }
+
+    fn usage(
+        &mut self,
+        scope: &TenantScope,
+        from: Time,
+        until: Time,
+    ) -> Result<Vec<UsageRow>, Error> {
+        let own = (scope.tenant().clone(), 0)..=(scope.tenant().clone(), u64::MAX);
+        let rows = self.rows();
+        let calls = rows.calls.range(own).map(|(_, call)| call);
+        let counted =
+            calls.filter(|call| call.ended.is_some() && (from..until).contains(&call.began));
+        let mut sums = BTreeMap::new();
+        for call in counted {
+            let served = (call.model.clone(), call.endpoint.clone(), call.upstream.clone());
+            let sum = sums.entry(served.clone()).or_insert_with(|| UsageRow {
+                model: served.0,
+                endpoint: served.1,
+                upstream: served.2,
+                calls: 0,
+                input: 0,
+                cached: 0,
+                output: 0,
+                cost: Nano::ZERO,
+                uncertain: Nano::ZERO,
+            });
+            let Metered { usage, is_certain } = call.metered;
+            sum.calls += 1;
+            sum.input += u64::from(usage.input);
+            sum.cached += u64::from(usage.cached);
+            sum.output += u64::from(usage.output);
+            sum.cost = sum.cost.plus(call.cost);
+            sum.uncertain = sum.uncertain.plus(if is_certain { Nano::ZERO } else { call.cost });
+        }
+        Ok(sums.into_values().collect())
     }
 
     fn workflow(

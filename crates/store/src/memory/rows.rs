@@ -14,8 +14,8 @@ use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
 use fairlane_core::row::{
-    AccountRow, DecisionRow, IdempotencyRow, Instance, KeyRow, Owner, Part, RunKey, RunRow,
-    ScheduleRow, SignalRow, StepRow, UseRow,
+    AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, KeyRow, Owner, Part, RunKey,
+    RunRow, ScheduleRow, SignalRow, StepRow, UseRow,
 };
 use fairlane_core::tenant::{Context, Org, Tenant, Tier};
 use fairlane_core::time::Time;
@@ -42,6 +42,7 @@ pub(super) struct Rows {
     /// The provider's own counts have no tenant.
     uses: Table<(Option<TenantId>, ToolName, Arc<str>), UseRow>,
     accounts: Table<(Owner, Calendar, Time), AccountRow>,
+    pub(super) calls: Table<(TenantId, u64), CallRow>,
     keys: Table<KeyId, KeyRow>,
     pub(super) runs: Table<RunKey, RunRow>,
     pub(super) steps: Table<(RunKey, Instance), StepRow>,
@@ -58,7 +59,7 @@ pub(super) struct Rows {
 macro_rules! each_table {
     ($rows:ident.$method:ident()) => {
         each_table!($rows.$method(): orgs tiers tenants contexts pools valves workflows tools
-            classes models prices uses accounts keys runs steps children idempotency signals schedules decisions)
+            classes models prices uses accounts calls keys runs steps children idempotency signals schedules decisions)
     };
     ($rows:ident.$method:ident(): $($table:ident)*) => {
         $($rows.$table.$method();)*
@@ -102,6 +103,7 @@ impl Rows {
             Change::Account(row) => {
                 self.accounts.put((row.owner.clone(), row.every, row.start), row.clone());
             }
+            Change::Call(row) => self.put_call(row),
             Change::Key(key) => self.keys.put(key.id.clone(), key.clone()),
             Change::DropKey(key) => drop(self.keys.remove(key)),
             Change::Run(row) => self.put_run(row),
@@ -126,6 +128,17 @@ impl Rows {
             }
         }
         Ok(())
+    }
+
+    /// What is known from its beginning does not change with its end.
+    fn put_call(&mut self, row: &CallRow) {
+        let key = (row.tenant.clone(), row.id);
+        let mut call = row.clone();
+        if let Some(begun) = self.calls.get(&key) {
+            let CallRow { ended, hold, metered, cost, .. } = call;
+            call = CallRow { ended, hold, metered, cost, ..begun.clone() };
+        }
+        self.calls.put(key, call);
     }
 
     fn put_run(&mut self, row: &RunRow) {
@@ -219,6 +232,7 @@ impl Rows {
             prices: self.prices.values().cloned().collect(),
             uses: self.uses.values().cloned().collect(),
             accounts: self.recent_accounts(),
+            calls: self.calls.values().filter(|call| call.ended.is_none()).cloned().collect(),
             keys: self.keys.values().cloned().collect(),
             schedules: self.schedules.values().cloned().collect(),
             steps: steps.map(|(_, row)| StepRow { output: None, ..row.clone() }).collect(),

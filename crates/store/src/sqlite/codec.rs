@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use fairlane_core::id::{PoolName, RunId, SignalName, WorkerName};
-use fairlane_core::row::{Failure, Hold, Lane, RunStatus, StepState};
+use fairlane_core::row::{Failure, Hold, Lane, Route, RunStatus, StepState};
 use fairlane_core::time::Time;
 use rusqlite::types::{FromSql, ValueRef};
 use serde::de::DeserializeOwned;
@@ -219,6 +219,8 @@ struct Detail {
     items: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hold: Option<Box<Hold>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<Box<Route>>,
 }
 
 pub(super) fn state_columns(state: &StepState) -> (&'static str, Option<String>) {
@@ -227,13 +229,14 @@ pub(super) fn state_columns(state: &StepState) -> (&'static str, Option<String>)
         StepState::Done => return ("done", None),
         StepState::Skipped => return ("skipped", None),
         StepState::Cancelled => return ("cancelled", None),
-        StepState::Leased { worker, pool, until, hold } => (
+        StepState::Leased { worker, pool, until, hold, route } => (
             "leased",
             Detail {
                 worker: Some(worker),
                 pool: Some(pool),
                 until: Some(until),
                 hold,
+                route,
                 ..Detail::default()
             },
         ),
@@ -272,6 +275,7 @@ pub(super) fn state(code: &str, detail: Option<&str>) -> Result<StepState, Fault
             pool: detail.pool.ok_or_else(incomplete)?,
             until: detail.until.ok_or_else(incomplete)?,
             hold: detail.hold,
+            route: detail.route,
         },
         "backoff" => StepState::Backoff {
             until: detail.until.ok_or_else(incomplete)?,

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use fairlane_core::cell::change::EndedRun;
 use fairlane_core::id::{RunId, TenantId, WorkflowName};
 use fairlane_core::plan::{StepIndex, Workflow};
-use fairlane_core::row::{DecisionRow, IdempotencyRow, Instance, Payload, RunRow, StepRow};
+use fairlane_core::row::{
+    CallRow, DecisionRow, IdempotencyRow, Instance, Payload, RunRow, StepRow,
+};
 use fairlane_core::tenant::{Tenant, TenantScope};
+use fairlane_core::time::Time;
 use rusqlite::Connection;
 
 use super::codec::Fault;
-use super::{decisions, idempotency, report, resources, runs, signals, steps};
+use super::{calls, decisions, idempotency, report, resources, runs, signals, steps};
 use crate::error::Error;
-use crate::read::{DecisionQuery, Page, Payloads, Read, RunQuery};
+use crate::read::{CallQuery, DecisionQuery, Page, Payloads, Read, RunQuery, UsageRow};
 
 /// Reads a region's file; each call sees the newest commit.
 #[derive(Debug)]
@@ -148,6 +151,23 @@ impl Read for SqliteReader {
         query: DecisionQuery,
     ) -> Result<Page<DecisionRow, u64>, Error> {
         self.named("list decisions", decisions::page(&self.connection, None, query))
+    }
+
+    fn calls(
+        &mut self,
+        scope: &TenantScope,
+        query: CallQuery,
+    ) -> Result<Page<CallRow, u64>, Error> {
+        self.named("list calls", calls::page(&self.connection, scope, query))
+    }
+
+    fn usage(
+        &mut self,
+        scope: &TenantScope,
+        from: Time,
+        until: Time,
+    ) -> Result<Vec<UsageRow>, Error> {
+        self.named("sum up calls", calls::usage(&self.connection, scope, from, until))
     }
 
     fn workflow(

@@ -42,6 +42,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0024_accounts.sql"),
     include_str!("../../migrations/0025_models.sql"),
     include_str!("../../migrations/0026_prices.sql"),
+    include_str!("../../migrations/0027_calls.sql"),
+    include_str!("../../migrations/0028_calls_by_time.sql"),
+    include_str!("../../migrations/0029_calls_by_run.sql"),
+    include_str!("../../migrations/0030_calls_open.sql"),
 ];
 
 /// The version that this program writes.

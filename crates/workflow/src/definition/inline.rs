@@ -1,12 +1,13 @@
-//! Puts the schemas that a definition names as files into its text, so that it can be sent where there are no
+//! Puts the schemas and templates that a definition names as files into its text, so that it can be sent where there are no
 //! files. All else of the text stays as its author wrote it.
 
+use super::model;
 use super::reader::Reader;
 use super::{Files, Known, Source};
 use crate::mistake::{Code, Mistake};
 use crate::tree::{self, Node, Value, quote};
 
-/// The text with its schemas in place, as JSON on one line; or what is wrong with the files.
+/// The text with its schemas and templates in place, as JSON on one line; or what is wrong with the files.
 ///
 /// A text that is no workflow is left for [`parse`](super::parse) to refuse.
 pub fn inline(source: &Source<'_>, files: &Files<'_>) -> Result<String, Vec<Mistake>> {
@@ -22,6 +23,21 @@ pub fn inline(source: &Source<'_>, files: &Files<'_>) -> Result<String, Vec<Mist
         schemas.extend(outputs.filter_map(|output| member(output, "schema")));
     }
     let mut replaced = Vec::new();
+    if let Some(Node { value: Value::Object(steps), .. }) = member(&root, "steps") {
+        let of = |field| steps.iter().filter_map(move |step| member(&step.node, field));
+        for node in of("prompt").chain(of("system")) {
+            let Some(file) = model::file_of(node) else { continue };
+            match (reader.files)(file) {
+                Ok(text) => {
+                    let text = serde_json::Value::from(text).to_string();
+                    replaced.push((node.range.clone(), text));
+                }
+                Err(problem) => {
+                    reader.at(node, Code::BadFile, problem, "a file that can be read");
+                }
+            }
+        }
+    }
     for node in schemas {
         if let Value::Text(file) = &node.value {
             replaced.extend(read(&mut reader, node, file).map(|json| (node.range.clone(), json)));

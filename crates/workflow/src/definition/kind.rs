@@ -1,9 +1,11 @@
-//! What a step does: a task, a wait, or a call of a child workflow. And which fields each of them has.
+//! What a step does: a task, a call of a model or a tool, a wait, or a call of a child workflow. And which fields each of
+//! them has.
 
 use fairlane_core::id::{PoolName, SignalName, TaskName, WorkflowName};
 use fairlane_core::plan::{StepKind, VERSIONS_MAX, Wait};
 
 use super::expression::{self, Use};
+use super::model;
 use super::reader::{Fields, Reader};
 use super::step::Which;
 use crate::mistake::{Code, nearest};
@@ -13,9 +15,14 @@ use crate::tree::{Node, Value};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Task,
+    Model,
+    /// `tool` without a task: the server calls it.
+    Tool,
     Wait,
     Call,
 }
+
+const EXPECTED: &str = "exactly one of task, model, wait, call; or a tool alone";
 
 /// The pool of a task that names none.
 const POOL_DEFAULT: &str = "default";
@@ -30,20 +37,23 @@ pub(super) fn read(
     uses: &mut Vec<Use>,
 ) -> (Which, Option<StepKind>) {
     let named: Vec<(&str, Kind, &Node)> =
-        [("task", Kind::Task), ("wait", Kind::Wait), ("call", Kind::Call)]
+        [("task", Kind::Task), ("model", Kind::Model), ("wait", Kind::Wait), ("call", Kind::Call)]
             .into_iter()
             .filter_map(|(name, kind)| fields.get(name).map(|node| (name, kind, *node)))
             .collect();
     match named.as_slice() {
         [] if later => (None, None),
+        [] if fields.contains_key("tool") => (Some(Kind::Tool), Some(StepKind::Tool)),
         [] => {
-            let expected = "exactly one of task, wait, call";
-            reader.at(node, Code::MissingField, "the step does not say what it does", expected);
+            reader.at(node, Code::MissingField, "the step does not say what it does", EXPECTED);
             (None, None)
         }
-        [(_, kind, node)] => {
+        [(_, kind, named)] => {
+            let (step, node) = (node, named);
             let work = match kind {
                 Kind::Task => task(reader, node, fields.get("pool").copied()),
+                Kind::Model => model::read(reader, node, step, fields),
+                Kind::Tool => Some(StepKind::Tool),
                 Kind::Wait => wait(reader, node, uses).map(StepKind::Wait),
                 Kind::Call => call(reader, node),
             };
@@ -52,7 +62,7 @@ pub(super) fn read(
         [_, (second, _, node), ..] => {
             let names: Vec<&str> = named.iter().map(|(name, ..)| *name).collect();
             let message = format!("the step has {}; {second} is one too many", names.join(" and "));
-            reader.at(node, Code::WrongField, message, "exactly one of task, wait, call");
+            reader.at(node, Code::WrongField, message, EXPECTED);
             (None, None)
         }
     }
@@ -60,16 +70,24 @@ pub(super) fn read(
 
 /// Refuses the fields that a step of this kind does not have, and takes them out.
 pub(super) fn refuse_fields(reader: &mut Reader<'_>, which: Which, fields: &mut Fields<'_>) {
-    let (name, refused): (&str, &[&str]) = match which {
-        None | Some(Kind::Task) => return,
+    const OF_MODELS: &[&str] = &["prompt", "system", "max_tokens", "min_tokens"];
+    let (name, refused, of_models): (&str, &[&str], _) = match which {
+        None => return,
+        Some(Kind::Task) => ("task", &[], OF_MODELS),
+        // Where it is called and what it costs is for the catalog to say.
+        Some(Kind::Model) => ("model", &["pool", "cost", "tool"], &[][..]),
+        Some(Kind::Tool) => ("tool", &["pool"], OF_MODELS),
         Some(Kind::Wait) => (
             "wait",
             &["pool", "with", "map", "retry", "expect", "cost", "tool", "output", "compensate"],
+            OF_MODELS,
         ),
         // A child run retries its own steps and checks its own outputs; its end is the step's.
-        Some(Kind::Call) => ("call", &["pool", "retry", "expect", "cost", "tool", "output"]),
+        Some(Kind::Call) => {
+            ("call", &["pool", "retry", "expect", "cost", "tool", "output"], OF_MODELS)
+        }
     };
-    for field in refused {
+    for field in refused.iter().chain(of_models) {
         if let Some(node) = fields.remove(field) {
             let message = format!("a step that is a {name} has no {field}");
             reader.at(node, Code::WrongField, message, format!("the step without {field}"));

@@ -66,7 +66,7 @@ fn backoff(reader: &mut Reader<'_>, node: &Node) -> Option<(Span, Span)> {
 /// A duration alone bounds one attempt, or the step if it has no attempts.
 pub(super) fn timeouts(reader: &mut Reader<'_>, node: &Node, which: Which) -> Timeouts {
     let mut timeouts = Timeouts::default();
-    let has_attempts = matches!(which, None | Some(Kind::Task));
+    let has_attempts = matches!(which, None | Some(Kind::Task | Kind::Model | Kind::Tool));
     if !matches!(node.value, Value::Object(_)) {
         if let Some(span) = reader.span(node) {
             if has_attempts {

@@ -17,11 +17,19 @@ use crate::tree::{Entry, Node, Value, quote};
 /// Expected duration of an attempt where the author gives none.
 pub(super) const EXPECTED_DEFAULT: Span = Span::from_secs(1);
 
+/// Attempts of a model's call where the author says nothing of retries.
+const MODEL_ATTEMPTS_DEFAULT: u32 = 3;
+
 /// Fields of a step, of whatever kind.
 pub(super) const FIELDS: &[&str] = &[
     "task",
     "wait",
     "call",
+    "model",
+    "prompt",
+    "system",
+    "max_tokens",
+    "min_tokens",
     "pool",
     "after",
     "when",
@@ -37,7 +45,7 @@ pub(super) const FIELDS: &[&str] = &[
     "compensate",
 ];
 /// Fields of kinds of steps that this release does not run.
-const LATER: &[&str] = &["model", "review", "prompt", "max_tokens"];
+const LATER: &[&str] = &["review"];
 
 /// A step whose `after` is still a list of names.
 #[derive(Debug)]
@@ -95,7 +103,14 @@ pub(super) fn read<'n>(reader: &mut Reader<'_>, entry: &'n Entry) -> Option<Draf
         when,
         with,
         map,
-        retry: fields.get("retry").and_then(|node| part::retry(reader, node)).unwrap_or_default(),
+        retry: match fields.get("retry") {
+            Some(node) => part::retry(reader, node).unwrap_or_default(),
+            // A provider of models is now and then busy, and a text is not always the JSON that was asked for.
+            None if which == Some(kind::Kind::Model) => {
+                Retry { attempts: MODEL_ATTEMPTS_DEFAULT, ..Retry::default() }
+            }
+            None => Retry::default(),
+        },
         timeout,
         expected: fields
             .get("expect")

@@ -261,6 +261,7 @@ async fn pools_and_workflows_are_shown() {
     expect![[r#"
         POOL     POLICY  SLOTS  RUNNING  WAITING  WORKERS  OFFERED
         default  fifo        9        0        0        0        0
+        server   fair      256        0        0        1    10000
     "#]]
     .assert_eq(&binary.ok(&["pool", "list"]).await);
     expect![[r#"
@@ -318,7 +319,7 @@ async fn top_prints_a_table_once() {
     expect![[r#"
         exit code 0
         --- stdout
-        valve open, 0 live runs  |  pool default: 0/100 slots, 0 waiting, 0 workers
+        valve open, 0 live runs  |  pool default: 0/100 slots, 0 waiting, 0 workers  |  pool server: 0/256 slots, 0 waiting, 1 workers
 
         TENANT  TIER      SLOTS  CAP  SHARE  WAITING  RUNS  P50  P95  DEBT  LATE
         acme    standard      0  100  0.0 %        0     0    -    -     -     0

@@ -106,7 +106,7 @@ async fn the_help_names_all_commands_and_exit_codes() {
           demo         Show on a real server how one tenant's burst does, or does not, reach the others
           dev          Run a server for development, with its data in a folder
           serve        Run the server
-          apply        Declare organisations, tiers, pools, tenants, tools, budget classes and workflows from files
+          apply        Declare organisations, tiers, pools, tenants, the catalog, budget classes and workflows from files
           run          Submit a run
           runs         List a tenant's runs, newest first
           get          Show a run with its steps, or its output
@@ -120,7 +120,10 @@ async fn the_help_names_all_commands_and_exit_codes() {
           tenant       List, look at, declare, suspend and change tenants
           workflow     List and show workflows, and check definitions
           pool         List, show and declare pools of worker slots
-          tool         List and show tools, with what all tenants together may call of each
+          tool         List and show tools: what all tenants together may call of each, and how the server calls it
+          model        List and show models: the candidates that each name stands for
+          price        List and show prices: what a million tokens cost, and from when on
+          catalog      Bring the price book up to date
           class        List and show budget classes: what each of their tenants may call and spend
           budget       Show and change budgets: what is spent, held and left
           limits       Show how much of limits is used: a tenant's own, or those of a tool that all tenants share

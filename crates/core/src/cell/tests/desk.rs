@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::cell::change::{Change, Snapshot};
-use crate::cell::effect::{Effect, Exchanged, Grant, Response, TenantView, Waiting};
+use crate::cell::effect::{Effect, Exchanged, Grant, Response, TenantView, Waiting, Work};
 use crate::cell::input::{
     AskId, Command, Configure, Evaluated, Exchange, Input, Outcome, Query, ReplyId, Report, Retry,
     Scheduled, Submit, Value,
@@ -418,8 +418,16 @@ pub(crate) fn ids(grants: &[Grant]) -> Vec<LeaseId> {
     grants.iter().map(|grant| grant.lease.clone()).collect()
 }
 
+pub(crate) fn task(grant: &Grant) -> &str {
+    match &grant.work {
+        Work::Task(task) => task.as_str(),
+        Work::Model(route) => &route.upstream,
+        Work::Tool => "tool",
+    }
+}
+
 pub(crate) fn tasks(grants: &[Grant]) -> String {
-    let mut names: Vec<&str> = grants.iter().map(|grant| grant.task.as_str()).collect();
+    let mut names: Vec<&str> = grants.iter().map(task).collect();
     names.sort_unstable();
     names.join(" ")
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::cell::change::{Change, EndedRun, Snapshot};
 use crate::id::{StepName, TenantId, WorkflowName};
-use crate::row::{DecisionRow, Instance, Payload, RunKey, RunRow, ScheduleRow, SignalRow, StepRow};
+use crate::row::{
+    CallRow, DecisionRow, Instance, Payload, RunKey, RunRow, ScheduleRow, SignalRow, StepRow,
+};
 use crate::tenant::Context;
 
 use super::Desk;
@@ -57,6 +59,9 @@ impl Disk {
             Change::Account(row) => replace(&mut declared.accounts, row, |row| {
                 (row.owner.clone(), row.every, row.start)
             }),
+            Change::Call(row) => {
+                replace(&mut declared.calls, row, |row| (row.tenant.clone(), row.id));
+            }
             Change::Run(row) => drop(runs.insert(row.key.clone(), (**row).clone())),
             Change::Step(row) => {
                 steps.insert((row.key.clone(), row.instance), (**row).clone());
@@ -105,11 +110,17 @@ impl Disk {
                 .map(|(_, context)| context.clone())
                 .collect(),
             runs,
+            calls: self.calls().iter().filter(|call| call.ended.is_none()).cloned().collect(),
             steps: self.steps.values().filter(|row| live(&row.key)).cloned().collect(),
             schedules: self.schedules.values().cloned().collect(),
             signals: self.signals.values().filter(|row| live(&row.key)).cloned().collect(),
             ..self.declared.clone()
         }
+    }
+
+    /// Calls of models, in the order in which they began.
+    pub(crate) fn calls(&self) -> &[CallRow] {
+        &self.declared.calls
     }
 
     pub(crate) fn steps_of(&self, key: &RunKey) -> Vec<StepRow> {

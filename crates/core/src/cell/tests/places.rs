@@ -196,7 +196,7 @@ fn the_calls_of_older_runs_come_first() {
     desk.declare(Configure::Valve(Valve { runs_soft: 3, runs_hard: 3, ..Valve::default() }));
     let grants = desk.lease("w");
     let (first, inner): (Vec<_>, Vec<_>) =
-        grants.into_iter().partition(|grant| grant.task.as_str() == "first");
+        grants.into_iter().partition(|grant| super::desk::task(grant) == "first");
     desk.complete("w", &ids(&first));
     assert!(desk.explain(&older).contains("call: Ready Place"));
     desk.complete("w", &ids(&inner));

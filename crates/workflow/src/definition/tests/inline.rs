@@ -68,3 +68,22 @@ fn files_that_cannot_be_used_are_all_reported() {
     let broken = Source { text: "a: [", ..source };
     assert_eq!(inline(&broken, &files).unwrap(), "a: [");
 }
+
+#[test]
+fn templates_come_into_the_text_from_their_files() {
+    let files = |name: &str| match name {
+        "p.md" => Ok("Check {{ x }}:\n\"now\" # here\n".to_owned()),
+        other => Err(format!("{other} cannot be read: no such file")),
+    };
+    let text = "workflow: w\nversion: 1\nsteps:\n  a: { model: m, prompt: p.md, with: { x: input } }\n  b:\n    model: m\n    prompt: p.md # the file\n    system: Be brief.\n    with: { x: input }\n";
+    let source = Source { text, format: Format::Auto, file: "w.yaml" };
+    let inlined = inline(&source, &files).unwrap();
+    let here = Source { text: &inlined, ..source };
+    let workflow = parse(&here, &Known::default(), &no_files).unwrap();
+    for step in &workflow.steps {
+        let fairlane_core::plan::StepKind::Model(call) = &step.kind else { panic!("{step:?}") };
+        assert_eq!(&*call.prompt, "Check {{ x }}:\n\"now\" # here\n");
+    }
+    let missing = Source { text: &text.replace("p.md", "q.md"), ..source };
+    assert_eq!(inline(&missing, &files).unwrap_err().len(), 2);
+}

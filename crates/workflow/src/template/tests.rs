@@ -14,6 +14,10 @@ fn inputs() -> Map<String, serde_json::Value> {
     inputs.as_object().unwrap().clone()
 }
 
+fn check(source: &str, mode: Mode) -> Result<(), TemplateMistake> {
+    Template::parse(source, mode).map(drop)
+}
+
 fn render(mode: Mode, source: &str) -> String {
     let template = match Template::parse(source, mode) {
         Ok(template) => template,

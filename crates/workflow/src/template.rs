@@ -26,7 +26,7 @@ const NAME: &str = "template";
 
 /// What becomes of the values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub enum Mode {
     /// Texts as they are, everything else as JSON.
     Text,
     /// Everything as JSON, so that `{"name": {{ name }}}` is right and needs no quotes. The whole is JSON.
@@ -37,7 +37,7 @@ pub(crate) enum Mode {
 
 /// A template that has been read.
 #[derive(Debug)]
-pub(crate) struct Template {
+pub struct Template {
     environment: Environment<'static>,
     mode: Mode,
     names: BTreeSet<String>,
@@ -46,15 +46,15 @@ pub(crate) struct Template {
 /// What is wrong with the text of a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {message}")]
-pub(crate) struct Mistake {
+pub struct TemplateMistake {
     /// From 1.
-    pub(crate) line: usize,
-    pub(crate) message: String,
+    pub line: usize,
+    pub message: String,
 }
 
 /// Why a template makes no text of its values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Error {
+pub enum TemplateError {
     #[error("`{name}` is not given; {given}")]
     Unknown { name: String, given: String },
     #[error("line {line}: {message}")]
@@ -67,17 +67,15 @@ pub(crate) enum Error {
     NotJson { message: String },
 }
 
-/// Whether the template can be read. Filters and tests that do not exist are found only when it is used.
-pub(crate) fn check(source: &str, mode: Mode) -> Result<(), Mistake> {
-    Template::parse(source, mode).map(drop)
-}
-
 impl Template {
-    pub(crate) fn parse(source: &str, mode: Mode) -> Result<Self, Mistake> {
+    /// Filters and tests that do not exist are found only when it is used.
+    ///
+    /// # Errors
+    /// If the text is not in the language.
+    pub fn parse(source: &str, mode: Mode) -> Result<Self, TemplateMistake> {
         let mut environment = environment(mode);
-        environment.add_template_owned(NAME, source.to_owned()).map_err(|error| Mistake {
-            line: error.line().unwrap_or(1),
-            message: message(&error),
+        environment.add_template_owned(NAME, source.to_owned()).map_err(|error| {
+            TemplateMistake { line: error.line().unwrap_or(1), message: message(&error) }
         })?;
         let mut names: BTreeSet<_> =
             template(&environment).undeclared_variables(false).into_iter().collect();
@@ -88,42 +86,51 @@ impl Template {
     }
 
     /// The inputs that it needs, by name. Each must be given, if only as null.
-    pub(crate) fn names(&self) -> &BTreeSet<String> {
+    pub fn names(&self) -> &BTreeSet<String> {
         &self.names
     }
 
-    pub(crate) fn render(&self, inputs: &Map<String, serde_json::Value>) -> Result<String, Error> {
+    /// # Errors
+    /// If a value is missing, or the text that comes out is beyond its bounds or, of JSON, none.
+    pub fn render(&self, inputs: &Map<String, serde_json::Value>) -> Result<String, TemplateError> {
         if let Some(name) = self.names.iter().find(|name| !inputs.contains_key(*name)) {
-            return Err(Error::Unknown { name: name.clone(), given: given("there", inputs) });
+            return Err(TemplateError::Unknown {
+                name: name.clone(),
+                given: given("there", inputs),
+            });
         }
         let mut text = Bounded::default();
         let template = template(&self.environment);
         let rendered = template.render_captured_to(Value::from(Serde(inputs)), &mut text).map(drop);
         if text.is_full {
-            return Err(Error::TooLarge);
+            return Err(TemplateError::TooLarge);
         }
         rendered.map_err(|error| self.error(&error, inputs))?;
         let text = String::from_utf8(text.bytes).expect("texts are written whole");
         if self.mode == Mode::Json {
             let parsed: Result<IgnoredAny, _> = serde_json::from_str(&text);
-            parsed.map_err(|error| Error::NotJson { message: error.to_string() })?;
+            parsed.map_err(|error| TemplateError::NotJson { message: error.to_string() })?;
         }
         Ok(text)
     }
 
-    fn error(&self, error: &minijinja::Error, inputs: &Map<String, serde_json::Value>) -> Error {
+    fn error(
+        &self,
+        error: &minijinja::Error,
+        inputs: &Map<String, serde_json::Value>,
+    ) -> TemplateError {
         let line = error.line().unwrap_or(1);
         match error.kind() {
-            ErrorKind::OutOfFuel => Error::TooLong { line },
+            ErrorKind::OutOfFuel => TemplateError::TooLong { line },
             ErrorKind::UndefinedError => self
                 .missing(inputs)
-                .unwrap_or_else(|| Error::Render { line, message: message(error) }),
-            _ => Error::Render { line, message: message(error) },
+                .unwrap_or_else(|| TemplateError::Render { line, message: message(error) }),
+            _ => TemplateError::Render { line, message: message(error) },
         }
     }
 
     /// The engine does not say which value is undefined: it is a path of the template that leads nowhere.
-    fn missing(&self, inputs: &Map<String, serde_json::Value>) -> Option<Error> {
+    fn missing(&self, inputs: &Map<String, serde_json::Value>) -> Option<TemplateError> {
         let paths = template(&self.environment).undeclared_variables(true);
         let paths: BTreeSet<_> = paths.into_iter().collect();
         paths.iter().find_map(|path| {
@@ -133,7 +140,7 @@ impl Template {
                 match at.get(name) {
                     None if depth > 0 => {
                         let given = given(&format!("in `{seen}`"), at);
-                        return Some(Error::Unknown { name: path.clone(), given });
+                        return Some(TemplateError::Unknown { name: path.clone(), given });
                     }
                     Some(serde_json::Value::Object(fields)) => at = fields,
                     _ => return None,

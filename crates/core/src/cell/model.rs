@@ -1,0 +1,271 @@
+//! Calls of models at the gates: a way that the tenant's tier may go, that can be paid for, and whose endpoint has room.
+
+use crate::catalog::Metered;
+use crate::gate::{Refusal, Verdict, WakeKey};
+use crate::id::ModelName;
+use crate::ledger::Short;
+use crate::limiter::{Blocked, Caller, Taken, Units};
+use crate::money::Nano;
+use crate::plan::{ModelCall, StepKind};
+use crate::quota::Rung;
+use crate::reject::Rejection;
+use crate::router::{self, Choice, Demand, NoWay, Way};
+use crate::row::{CallAttempt, CallRow, Part, Route};
+use crate::scheduler::TenantIx;
+use crate::tenant::Context;
+use crate::time::Time;
+
+use super::change::Change;
+use super::directory::Directory;
+use super::gates::{Gates, blocked_by, lacking, limited, short_of, tool_caller};
+use super::live::{At, Passed, Run, Shape, State};
+use super::{Cell, Turn};
+
+/// Who waits for a way waits under this key, until the catalog changes.
+pub(crate) const WAY: WakeKey = WakeKey(1 << 61);
+
+/// What a call may be, as far as catalog and money say: at least one choice.
+pub(crate) struct Options {
+    pub(crate) ways: Vec<Way>,
+    pub(crate) choices: Vec<Choice>,
+}
+
+/// A call of a model that wants to pass.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) model: ModelName,
+    pub(crate) demand: Demand,
+    pub(crate) is_optional: bool,
+}
+
+impl Wanted {
+    fn of(run: &Run, node: u32, call: &ModelCall) -> Self {
+        let ModelCall { max_tokens, min_tokens, .. } = *call;
+        let input = run.node(node).tokens;
+        let demand = Demand { input, max_output: max_tokens, min_output: min_tokens };
+        Wanted {
+            model: call.model.clone(),
+            demand,
+            is_optional: run.step(node).optional && run.node(node).instance.part == Part::Whole,
+        }
+    }
+}
+
+impl Gates<'_> {
+    /// Tries the gates of a model's call, and takes what the first choice that passes asks for.
+    pub(crate) fn pass_model(&mut self, at: At) -> Result<Passed, Verdict> {
+        let run = self.runs.get(at.run);
+        let call = run.model_call(at.node).expect("only calls of models come here");
+        let wanted = Wanted::of(run, at.node, call);
+        let tenant = run.tenant;
+        let context = self.directory.tenants.get(tenant).context();
+        let options = match options(self.directory, context, &wanted, self.now, |need| {
+            self.ledger.check(self.now, tenant.0, &run.money, need)
+        }) {
+            Ok(options) => options,
+            Err(Without::Way(because)) => return Err(no_way(&wanted.model, because)),
+            Err(Without::Money(short)) => {
+                self.ledger.wait(self.now, short.wake);
+                return Err(short_of(&short));
+            }
+        };
+        let (choice, taken) = self.take_way(tenant, wanted.demand, &options)?;
+        let route = route(&wanted, &options.ways[choice.way], &choice);
+        let run = self.runs.get_mut(at.run);
+        let held = self.ledger.hold(self.now, tenant.0, &mut run.money, choice.need);
+        let held = held.expect("what was just checked can be held");
+        Ok(Passed { held: Some(Box::new(held)), taken: Some(taken), route: Some(Box::new(route)) })
+    }
+
+    /// Takes a call of the first endpoint that has room. If none has, waits for them all.
+    fn take_way(
+        &mut self,
+        tenant: TenantIx,
+        demand: Demand,
+        options: &Options,
+    ) -> Result<(Choice, Box<Taken>), Verdict> {
+        // Only who finds no room anywhere waits: a take that is refused stands in its line.
+        for choice in &options.choices {
+            let caller = way_caller(self.directory, tenant, &options.ways[choice.way]);
+            let units = units(demand, choice);
+            if self.limiter.would_block(self.now, &caller, units).is_none()
+                && let Ok(taken) = self.limiter.take(self.now, &caller, units)
+            {
+                return Ok((*choice, Box::new(taken)));
+            }
+        }
+        let mut waits = Vec::with_capacity(options.choices.len());
+        for choice in &options.choices {
+            let caller = way_caller(self.directory, tenant, &options.ways[choice.way]);
+            match self.limiter.take(self.now, &caller, units(demand, choice)) {
+                Ok(taken) => return Ok((*choice, Box::new(taken))),
+                Err(blocked) => waits.push((blocked, caller)),
+            }
+        }
+        waits.sort_by_key(|(blocked, _)| blocked.opens);
+        let (first, caller) = waits.first().expect("there is at least one choice");
+        for (other, _) in &waits[1..] {
+            if other.wake != first.wake {
+                self.others.entry(other.wake).or_default().insert(first.wake);
+            }
+        }
+        Err(blocked_by(self.directory, caller, first))
+    }
+}
+
+/// Why a call may not be made, before limits are asked.
+pub(crate) enum Without {
+    Way(NoWay),
+    Money(Short),
+}
+
+/// What a call may be, as far as catalog and money say.
+pub(crate) fn options(
+    directory: &Directory,
+    context: &Context,
+    wanted: &Wanted,
+    now: Time,
+    can_pay: impl Fn(Nano) -> Result<(), Short>,
+) -> Result<Options, Without> {
+    let Wanted { model, demand, is_optional } = wanted;
+    let (demand, is_optional) = (*demand, *is_optional);
+    let ways =
+        router::ways(directory, now, (model, &context.tier), demand).map_err(Without::Way)?;
+    let rungs = router::model_rungs(directory.ladder(context), is_optional);
+    let choices = router::choices(&ways, demand, rungs, can_pay).map_err(Without::Money)?;
+    Ok(Options { ways, choices })
+}
+
+/// A prompt that is too long stays so; anything else is mended by the catalog.
+fn no_way(model: &ModelName, because: NoWay) -> Verdict {
+    let refusal = Refusal::Route { model: model.clone(), because };
+    match because {
+        NoWay::Context => Verdict::Aside(refusal),
+        _ => Verdict::Park { refusal, wake: WAY },
+    }
+}
+
+/// What a choice takes of the limits of its endpoint.
+pub(crate) fn units(demand: Demand, choice: &Choice) -> Units {
+    Units { calls: 1, tokens: u64::from(demand.input) + u64::from(choice.output) }
+}
+
+fn way_caller<'a>(directory: &'a Directory, tenant: TenantIx, way: &Way) -> Caller<'a> {
+    let caller = tool_caller(directory, tenant, &way.endpoint);
+    caller.expect("the endpoint of a way is declared, and has its number")
+}
+
+pub(crate) fn route(wanted: &Wanted, way: &Way, choice: &Choice) -> Route {
+    Route {
+        model: wanted.model.clone(),
+        endpoint: way.endpoint.clone(),
+        upstream: way.upstream.clone(),
+        price: way.price,
+        surcharge_permille: way.surcharge_permille,
+        input: wanted.demand.input,
+        output: choice.output,
+        rung: choice.rung,
+    }
+}
+
+impl Cell {
+    /// The refusal that a model's call would meet now.
+    pub(crate) fn model_refusal(&self, at: At, call: &ModelCall) -> Option<Refusal> {
+        let run = self.runs.get(at.run);
+        let wanted = Wanted::of(run, at.node, call);
+        let context = self.directory.tenants.get(run.tenant).context();
+        let options = match options(&self.directory, context, &wanted, self.now, |need| {
+            self.ledger.check(self.now, run.tenant.0, &run.money, need)
+        }) {
+            Ok(options) => options,
+            Err(Without::Way(because)) => {
+                return Some(Refusal::Route { model: call.model.clone(), because });
+            }
+            Err(Without::Money(short)) => return Some(lacking(&short)),
+        };
+        let demand = wanted.demand;
+        let mut soonest: Option<(Blocked, Caller<'_>)> = None;
+        for choice in &options.choices {
+            let way = &options.ways[choice.way];
+            let caller = way_caller(&self.directory, run.tenant, way);
+            let blocked = self.limiter.would_block(self.now, &caller, units(demand, choice))?;
+            if soonest.as_ref().is_none_or(|(before, _)| blocked.opens < before.opens) {
+                soonest = Some((blocked, caller));
+            }
+        }
+        soonest.map(|(blocked, caller)| limited(&self.directory, &caller, &blocked))
+    }
+
+    /// What the calls of models cost at least that a run of the tenant cannot leave out; refused if one has no way.
+    pub(crate) fn models_cost(&self, tenant: TenantIx, shape: &Shape) -> Result<Nano, Rejection> {
+        let context = self.directory.tenants.get(tenant).context();
+        let mut total = Nano::ZERO;
+        for step in shape.bound_steps() {
+            let StepKind::Model(call) = &step.kind else { continue };
+            let ladder = self.directory.ladder(context);
+            let mut rungs = router::model_rungs(ladder, false);
+            let is_shortened = rungs.any(|rung| rung == Rung::ShorterOutput);
+            let least = if is_shortened { call.min_tokens } else { call.max_tokens };
+            let demand =
+                Demand { input: 1, max_output: least, min_output: least.min(call.min_tokens) };
+            let found =
+                router::ways(&self.directory, self.now, (&call.model, &context.tier), demand);
+            let ways = found.map_err(|because| Rejection::ModelUnavailable {
+                step: Some(step.name.clone()),
+                model: call.model.clone(),
+                because,
+            })?;
+            let costs = ways.iter().map(|way| way.cost(demand.input, way.output));
+            total = total.plus(costs.min().unwrap_or_default());
+        }
+        Ok(total)
+    }
+
+    /// Says that a call goes another way than it would with more money.
+    pub(crate) fn log_degraded(&mut self, at: At, route: &Route, turn: &mut Turn) {
+        let Some(rung) = route.rung else { return };
+        let run = self.runs.get(at.run);
+        let facts = serde_json::json!({
+            "run": run.key.run.to_string(),
+            "step": run.step(at.node).name.as_str(),
+            "rung": rung,
+            "model": route.model.as_str(),
+            "endpoint": route.endpoint.as_str(),
+            "served_by": &*route.upstream,
+            "max_tokens": route.output,
+        });
+        let tenant = run.key.tenant.clone();
+        self.decide(Some(tenant), "degraded", facts.to_string(), turn);
+    }
+
+    /// Records a call that is over.
+    pub(crate) fn record_call(
+        &self,
+        at: At,
+        route: &Route,
+        (metered, cost): (Metered, Nano),
+        turn: &mut Turn,
+    ) {
+        let run = self.runs.get(at.run);
+        let node = run.node(at.node);
+        let State::Leased(lease) = &node.state else { return };
+        turn.write(Change::Call(Box::new(CallRow {
+            tenant: run.key.tenant.clone(),
+            id: node.fence,
+            attempt: Some(CallAttempt {
+                run: run.key.run,
+                instance: node.instance,
+                attempt: node.attempt,
+            }),
+            model: route.model.clone(),
+            endpoint: route.endpoint.clone(),
+            upstream: route.upstream.clone(),
+            rung: route.rung,
+            began: lease.started,
+            ended: Some(self.now),
+            hold: None,
+            metered,
+            cost,
+        })));
+    }
+}

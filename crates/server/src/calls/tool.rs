@@ -1,0 +1,183 @@
+//! One request of a tool for a step.
+
+use fairlane_core::catalog::{Endpoint, Header, Method, Protocol, Request};
+use fairlane_core::cell::effect::Grant;
+use fairlane_core::cell::input::Outcome;
+use fairlane_core::money::Nano;
+use fairlane_core::row::{Failure, Payload};
+use fairlane_core::time::Span;
+use fairlane_workflow::{Mode, Template};
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use serde_json::Map;
+use serde_json::value::RawValue;
+
+use super::model::said;
+use super::{failure, time_left};
+use crate::assembly::Unassembled;
+use crate::serve::Shared;
+use crate::upstream::{Fault, Secret, Target, Upstream};
+use crate::worker::IdempotencyKey;
+
+type Inputs = Map<String, serde_json::Value>;
+
+/// What a request of a tool is sent as.
+struct Prepared {
+    target: Target,
+    request: hyper::Request<Bytes>,
+}
+
+/// `None`: the inputs cannot be read now.
+pub(super) async fn call(shared: &Shared, upstream: &Upstream, grant: &Grant) -> Option<Outcome> {
+    let input = match shared.assembly.input(grant).await {
+        Ok(input) => input,
+        Err(Unassembled::Unavailable) => return None,
+        Err(Unassembled::Failed(failure)) => return Some(Outcome::NotSent(failure)),
+    };
+    let prepared = match prepared(shared, grant, &input) {
+        Ok(prepared) => prepared,
+        Err(failure) => return Some(Outcome::NotSent(failure)),
+    };
+    let response = match upstream.call(&prepared.target, prepared.request).await {
+        Ok(response) => response,
+        Err(fault) => return Some(failed(&fault)),
+    };
+    let output = output(response.body());
+    let wrong = |class: &str, message: &str, retryable| {
+        let failure = failure(class, message);
+        let (cost, retry_after, is_provider_down) = (None, None, false);
+        Some(Outcome::Failed { failure, retryable, cost, retry_after, is_provider_down })
+    };
+    let max = shared.config.payload_bytes_max;
+    if output.len() > max {
+        let message = format!("the output has {} bytes, at most {max} are allowed", output.len());
+        return wrong("output-too-large", &message, false);
+    }
+    match shared.assembly.check_output(&grant.lease, &output).await {
+        Ok(Ok(())) => Some(Outcome::Completed { output, cost: None }),
+        Ok(Err(message)) => wrong("output-invalid", &message, true),
+        Err(refused) => wrong("internal", &refused.0.to_string(), true),
+    }
+}
+
+fn prepared(shared: &Shared, grant: &Grant, input: &Payload) -> Result<Prepared, Failure> {
+    let step = grant.workflow.step(grant.lease.instance.step);
+    let name = step.tool.as_ref().ok_or_else(|| failure("internal", "the step has no tool"))?;
+    let endpoint = shared.registry.tool(name).and_then(|tool| tool.endpoint);
+    let unknown = || {
+        let message =
+            format!("the tool `{name}` has no endpoint with a request that the server could make");
+        failure("endpoint-unknown", &message)
+    };
+    let endpoint = endpoint.ok_or_else(unknown)?;
+    let Protocol::Http(request) = &endpoint.protocol else { return Err(unknown()) };
+    let inputs: Inputs = serde_json::from_slice(input)
+        .map_err(|error| failure("input-invalid", &format!("the inputs are no object: {error}")))?;
+    let url = filled(&endpoint.url, Mode::Url, &inputs)?;
+    let url = url.parse().map_err(|error| {
+        failure("address-malformed", &format!("the address cannot be read: {error}"))
+    })?;
+    let timeout = time_left(shared, grant, endpoint.timeout);
+    let target = Target {
+        url,
+        allow_private: endpoint.allow_private,
+        timeout,
+        idle: timeout,
+        response_bytes_max: usize::try_from(endpoint.answer_bytes_max).unwrap_or(usize::MAX),
+    };
+    let body = body(request, input, &inputs)?;
+    let mut headers = headers(&endpoint, request, &inputs)?;
+    let key = IdempotencyKey(&grant.lease).to_string();
+    let key =
+        HeaderValue::from_str(&key).map_err(|_| failure("internal", "the key is no header"))?;
+    headers.entry("idempotency-key").or_insert(key);
+    let mut sent = hyper::Request::new(body);
+    *sent.method_mut() = method(request.method);
+    *sent.headers_mut() = headers;
+    Ok(Prepared { target, request: sent })
+}
+
+fn filled(template: &str, mode: Mode, inputs: &Inputs) -> Result<String, Failure> {
+    let template = Template::parse(template, mode)
+        .map_err(|mistake| failure("request-invalid", &mistake.to_string()))?;
+    template.render(inputs).map_err(|error| failure("request-invalid", &error.to_string()))
+}
+
+fn body(request: &Request, input: &Payload, inputs: &Inputs) -> Result<Bytes, Failure> {
+    match (&request.body, request.method) {
+        (Some(template), _) => filled(template, Mode::Json, inputs).map(Bytes::from),
+        (None, Method::Get | Method::Delete) => Ok(Bytes::new()),
+        (None, Method::Post | Method::Put | Method::Patch) => Ok(Bytes::copy_from_slice(input)),
+    }
+}
+
+fn headers(endpoint: &Endpoint, request: &Request, inputs: &Inputs) -> Result<HeaderMap, Failure> {
+    let json = HeaderValue::from_static("application/json");
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, json.clone());
+    if !matches!(request.method, Method::Get | Method::Delete) || request.body.is_some() {
+        headers.insert(CONTENT_TYPE, json);
+    }
+    let secret = |name: &str| {
+        Secret::from_env(name).map_err(|error| failure("secret-missing", &error.to_string()))
+    };
+    if let Some(name) = &endpoint.key {
+        headers.insert(AUTHORIZATION, secret(name)?.bearer());
+    }
+    for (name, value) in &request.headers {
+        let invalid = || failure("request-invalid", &format!("the header `{name}` cannot be sent"));
+        let header: HeaderName = name.parse().map_err(|_| invalid())?;
+        let value = match value {
+            Header::Secret(variable) => secret(variable)?.header(),
+            Header::Text(template) => {
+                let text = filled(template, Mode::Text, inputs)?;
+                HeaderValue::from_str(&text).map_err(|_| invalid())?
+            }
+        };
+        headers.insert(header, value);
+    }
+    Ok(headers)
+}
+
+const fn method(method: Method) -> hyper::Method {
+    match method {
+        Method::Get => hyper::Method::GET,
+        Method::Post => hyper::Method::POST,
+        Method::Put => hyper::Method::PUT,
+        Method::Patch => hyper::Method::PATCH,
+        Method::Delete => hyper::Method::DELETE,
+    }
+}
+
+/// JSON as it came, any other text as a JSON string, and nothing as null.
+fn output(body: &[u8]) -> Payload {
+    let text = String::from_utf8_lossy(body);
+    if text.trim().is_empty() {
+        return Payload::from(&b"null"[..]);
+    }
+    match serde_json::from_str::<&RawValue>(&text) {
+        Ok(json) => Payload::from(json.get().as_bytes()),
+        Err(_) => Payload::from(serde_json::Value::from(&*text).to_string().into_bytes()),
+    }
+}
+
+fn failed(fault: &Fault) -> Outcome {
+    // What never reached the other side was not done; of anything else nobody knows.
+    let cost = match fault {
+        Fault::Malformed { .. }
+        | Fault::Unresolved { .. }
+        | Fault::Address { .. }
+        | Fault::Connect { .. }
+        | Fault::Tls { .. } => Some(Nano::ZERO),
+        _ => None,
+    };
+    let retry_after =
+        fault.retry_after().map(|after| Span(u64::try_from(after.as_micros()).unwrap_or(u64::MAX)));
+    Outcome::Failed {
+        failure: failure(fault.class(), &said(fault)),
+        retryable: fault.is_retryable(),
+        cost,
+        retry_after,
+        is_provider_down: fault.is_provider_down(),
+    }
+}

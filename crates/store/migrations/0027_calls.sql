@@ -1,0 +1,21 @@
+CREATE TABLE calls (
+  tenant TEXT NOT NULL,
+  id INTEGER NOT NULL,
+  run BLOB,
+  step INTEGER,
+  part INTEGER,
+  attempt INTEGER,
+  model TEXT NOT NULL,
+  endpoint TEXT NOT NULL,
+  upstream TEXT NOT NULL,
+  rung TEXT,
+  began INTEGER NOT NULL,
+  ended INTEGER,
+  hold TEXT,
+  input INTEGER NOT NULL,
+  cached INTEGER NOT NULL,
+  output INTEGER NOT NULL,
+  is_certain INTEGER NOT NULL,
+  cost INTEGER NOT NULL,
+  PRIMARY KEY (tenant, id)
+) STRICT, WITHOUT ROWID;

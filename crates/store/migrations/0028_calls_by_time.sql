@@ -1,0 +1,1 @@
+CREATE INDEX calls_by_time ON calls (tenant, began);

@@ -1,0 +1,1 @@
+CREATE INDEX calls_open ON calls (tenant, id) WHERE ended IS NULL;
