@@ -26,7 +26,8 @@ use super::directory::Directory;
 use super::dispatch::PoolState;
 use super::live::{At, Passed, Run, Runs, State};
 
-/// Rounds of waking and dispatching in one turn at most; what is left is woken by the clock.
+/// Rounds of waking and dispatching in one turn at most. Whom the gates would still let try is woken by the clock; what
+/// rungs have made ready in the last round waits for the next turn, at the latest for the next exchange of a worker.
 const ROUNDS_MAX: usize = 64;
 
 /// The gates of one attempt, with all that they read.
