@@ -77,7 +77,12 @@ impl Cell {
         }
         let at = call.lease.as_ref().map(|lease| self.lease_of_call(lease)).transpose()?;
         let account = at.map_or_else(RunAccount::default, |at| self.runs.get(at.run).money);
-        let wanted = Wanted { model: call.model.clone(), demand: call.demand, is_optional: false };
+        let wanted = Wanted {
+            model: call.model.clone(),
+            demand: call.demand,
+            is_optional: false,
+            avoid: call.avoid.clone(),
+        };
         let now = self.now;
         let can_pay = |need| self.ledger.check(now, tenant.0, &account, need);
         let found = options(&self.directory, &context, &wanted, now, can_pay);

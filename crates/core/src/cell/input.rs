@@ -160,6 +160,8 @@ pub struct OpenCall {
     pub lease: Option<LeaseId>,
     pub model: ModelName,
     pub demand: Demand,
+    /// Endpoints that have just failed this call, which are left out.
+    pub avoid: Vec<ToolName>,
 }
 
 /// What a call used that is over.

@@ -2,7 +2,7 @@
 
 use crate::catalog::Metered;
 use crate::gate::{Refusal, Verdict, WakeKey};
-use crate::id::ModelName;
+use crate::id::{ModelName, ToolName};
 use crate::ledger::Short;
 use crate::limiter::{Blocked, Caller, Taken, Units};
 use crate::money::Nano;
@@ -36,6 +36,8 @@ pub(crate) struct Wanted {
     pub(crate) model: ModelName,
     pub(crate) demand: Demand,
     pub(crate) is_optional: bool,
+    /// Endpoints that are left out.
+    pub(crate) avoid: Vec<ToolName>,
 }
 
 impl Wanted {
@@ -47,6 +49,7 @@ impl Wanted {
             model: call.model.clone(),
             demand,
             is_optional: run.step(node).optional && run.node(node).instance.part == Part::Whole,
+            avoid: Vec::new(),
         }
     }
 }
@@ -127,10 +130,14 @@ pub(crate) fn options(
     now: Time,
     can_pay: impl Fn(Nano) -> Result<(), Short>,
 ) -> Result<Options, Without> {
-    let Wanted { model, demand, is_optional } = wanted;
+    let Wanted { model, demand, is_optional, avoid } = wanted;
     let (demand, is_optional) = (*demand, *is_optional);
-    let ways =
+    let mut ways =
         router::ways(directory, now, (model, &context.tier), demand).map_err(Without::Way)?;
+    ways.retain(|way| !avoid.contains(&way.endpoint));
+    if ways.is_empty() {
+        return Err(Without::Way(NoWay::Endpoint));
+    }
     let rungs = router::model_rungs(directory.ladder(context), is_optional);
     let choices = router::choices(&ways, demand, rungs, can_pay).map_err(Without::Money)?;
     Ok(Options { ways, choices })

@@ -308,11 +308,20 @@ fn a_run_comes_in_only_with_money_for_its_calls() {
 const DEMAND: Demand = Demand { input: 1_000, max_output: 1_000, min_output: 1 };
 
 fn open(desk: &mut Desk, lease: Option<&LeaseId>) -> Result<(u64, Route), Rejection> {
+    open_but(desk, lease, &[])
+}
+
+fn open_but(
+    desk: &mut Desk,
+    lease: Option<&LeaseId>,
+    avoid: &[&str],
+) -> Result<(u64, Route), Rejection> {
     let call = OpenCall {
         tenant: name("b"),
         lease: lease.cloned(),
         model: name::<ModelName>("reasoner"),
         demand: DEMAND,
+        avoid: avoid.iter().copied().map(name).collect(),
     };
     match desk.ask(|reply| Input::OpenCall(reply, Box::new(call))) {
         Response::Opened { call, route } => Ok((call, *route)),
@@ -405,6 +414,19 @@ fn a_full_endpoint_refuses_a_call_and_says_when_to_come_again() {
         panic!("both are full");
     };
     assert_eq!((tool.as_str(), opens, retry_after), ("us", None, Span::from_secs(1)));
+}
+
+#[test]
+fn endpoints_that_failed_a_call_are_left_out() {
+    let mut desk = desk_with(vec![call("ask", &[])], month(10));
+    let refused = open(&mut desk, None).unwrap_err();
+    assert!(matches!(refused, Rejection::BudgetExhausted { .. }), "{refused:?}");
+    let (_, way) = open_but(&mut desk, None, &["eu"]).unwrap();
+    assert_eq!((&*way.upstream, way.rung), ("small", None), "it is the first of those left");
+    let refused = open_but(&mut desk, None, &["us", "eu"]).unwrap_err();
+    let because = NoWay::Endpoint;
+    let model = name("reasoner");
+    assert_eq!(refused, Rejection::ModelUnavailable { step: None, model, because });
 }
 
 #[test]
