@@ -99,6 +99,10 @@ codes! {
     WrongCurrency = "wrong-currency", 422, "The platform counts in another currency";
     TenantQueueFull = "tenant-queue-full", 429, "The tenant has as many live runs as it may have";
     InboxFull = "inbox-full", 429, "The run's inbox of signals is full";
+    /// No provider of the model answered as it should; `facts` have the class of what went wrong with the last one.
+    ProviderFailed = "provider-failed", 502, "The provider of the model failed";
+    /// The provider of the model did not take the request.
+    ProviderRefused = "provider-refused", 502, "The provider of the model refused the request";
     Internal = "internal", 500, "The server made a mistake";
     ValveClosed = "valve-closed", 503, "The platform takes no more of this work now";
     StoreFull = "store-full", 503, "The store is full";

@@ -9,6 +9,7 @@
 
 pub mod catalog;
 pub mod code;
+pub mod gateway;
 pub mod key;
 pub mod page;
 pub mod platform;

@@ -24,6 +24,9 @@ use crate::problem::rejection::unknown_tenant;
 use crate::registry::Registry;
 use crate::serve::Shared;
 
+/// Names the tenant that an operator calls models for.
+pub(crate) const TENANT_HEADER: &str = "x-fairlane-tenant";
+
 const PREFIX: &str = "fl_";
 const KEY_ID_BYTES: usize = 8;
 const SECRET_BYTES: usize = 32;
@@ -94,6 +97,22 @@ impl Identity {
             Role::Worker { .. } => return Err(forbidden("an operator's or the tenant's key")),
         };
         granted.map(TenantScope::granted).ok_or_else(|| unknown_tenant(tenant))
+    }
+
+    /// The tenant whose models are called and whose money that costs: the key's own, or the one that an operator names.
+    pub(crate) fn caller(
+        &self,
+        registry: &Registry,
+        named: Option<&str>,
+    ) -> Result<TenantScope, Refused> {
+        match (&self.0.role, named) {
+            (_, Some(named)) => self.scope(registry, named),
+            (Role::Tenant { tenant }, None) => self.scope(registry, tenant.as_str()),
+            (Role::Operator, None) => Err(Refused::new(Code::MalformedRequest)
+                .detail("an operator's key belongs to no tenant")
+                .expected(format!("the tenant's id in the header `{TENANT_HEADER}`"))),
+            (Role::Worker { .. }, None) => Err(forbidden("an operator's or the tenant's key")),
+        }
     }
 
     pub(crate) fn is_operator(&self) -> bool {

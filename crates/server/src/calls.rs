@@ -66,7 +66,8 @@ pub(crate) async fn declare_pool(shared: &Shared) -> Result<(), Refused> {
 pub(crate) async fn work(shared: Shared) {
     let (events, inbox) = mpsc::unbounded_channel();
     let worker = WorkerName::parse(SERVER_POOL.as_str()).expect("the pool's name is one");
-    let desk = Desk { shared, upstream: Upstream::new(), worker, events, running: BTreeMap::new() };
+    let upstream = shared.upstream.clone();
+    let desk = Desk { shared, upstream, worker, events, running: BTreeMap::new() };
     desk.work(inbox).await;
 }
 

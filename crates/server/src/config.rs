@@ -36,6 +36,8 @@ pub struct Config {
     pub payload_cache_bytes: usize,
     /// Most connections at once; further ones wait to be accepted.
     pub connections_max: usize,
+    /// Most tokens of an answer through the gateway whose request has no bound of its own.
+    pub gateway_output_tokens: u32,
     /// How long a stopping server waits for requests under way, in milliseconds.
     pub drain_ms: u64,
 }
@@ -76,6 +78,7 @@ impl Default for Config {
             payload_bytes_max: 1 << 20,
             payload_cache_bytes: 64 << 20,
             connections_max: 10_000,
+            gateway_output_tokens: 4_096,
             drain_ms: 10_000,
         }
     }
@@ -124,6 +127,8 @@ impl Config {
         set(variable("PAYLOAD_BYTES_MAX"), &mut self.payload_bytes_max, "a number of bytes")?;
         set(variable("PAYLOAD_CACHE_BYTES"), &mut self.payload_cache_bytes, "a number of bytes")?;
         set(variable("CONNECTIONS_MAX"), &mut self.connections_max, "a number")?;
+        let tokens = variable("GATEWAY_OUTPUT_TOKENS");
+        set(tokens, &mut self.gateway_output_tokens, "a number of tokens")?;
         set(variable("DRAIN_MS"), &mut self.drain_ms, "a number of milliseconds")?;
         if let Some((variable, value)) = variable("STORE") {
             self.store = match value.as_str() {
@@ -157,6 +162,10 @@ impl Config {
         }
         if !(1..=self.body_bytes_max).contains(&self.payload_bytes_max) {
             return range("payload_bytes_max", &self.payload_bytes_max, "1 to body_bytes_max");
+        }
+        if !(1..=1_000_000).contains(&self.gateway_output_tokens) {
+            let tokens = &self.gateway_output_tokens;
+            return range("gateway_output_tokens", tokens, "1 to 1000000");
         }
         if self.connections_max == 0 {
             return range("connections_max", &self.connections_max, "at least 1");
@@ -208,6 +217,7 @@ mod tests {
             ("region = \"EU west\"", "region is EU west"),
             ("currency = \"usd\"", "currency is usd"),
             ("payload_bytes_max = 0", "payload_bytes_max is 0"),
+            ("gateway_output_tokens = 0", "gateway_output_tokens is 0"),
             ("connections_max = 0", "connections_max is 0"),
         ] {
             std::fs::write(&file, text).unwrap();

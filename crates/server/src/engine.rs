@@ -85,15 +85,23 @@ impl Engine {
         self.loaded.load(Ordering::Acquire)
     }
 
-    /// Sends an input and waits for its reply; a rejection becomes a refusal.
-    pub(crate) async fn ask(
+    /// Sends an input and waits for its reply, which may be a rejection.
+    pub(crate) async fn reply(
         &self,
         input: impl FnOnce(ReplyId) -> Input,
     ) -> Result<Response, Refused> {
         let id = self.reply_id();
         let (answer, reply) = oneshot::channel();
         self.send(Message::Ask(id, input(id), answer))?;
-        self.replied(reply).await
+        reply.await.map_err(|_| self.unavailable())
+    }
+
+    /// Sends an input and waits for its reply; a rejection becomes a refusal.
+    pub(crate) async fn ask(
+        &self,
+        input: impl FnOnce(ReplyId) -> Input,
+    ) -> Result<Response, Refused> {
+        accepted(self.reply(input).await?)
     }
 
     /// The same for an input that carries rows, read in the named session: it is not done in another one.
@@ -105,14 +113,7 @@ impl Engine {
         let id = self.reply_id();
         let (answer, reply) = oneshot::channel();
         self.send(Message::AskIn(session, id, input(id), answer))?;
-        self.replied(reply).await
-    }
-
-    async fn replied(&self, reply: oneshot::Receiver<Response>) -> Result<Response, Refused> {
-        match reply.await.map_err(|_| self.unavailable())? {
-            Response::Rejected(rejection) => Err(rejection.into()),
-            response => Ok(response),
-        }
+        accepted(reply.await.map_err(|_| self.unavailable())?)
     }
 
     /// Sends a submission; the outcome comes through the channel. It is not done in another session than the one in
@@ -181,5 +182,12 @@ impl Engine {
             Refusal::Full => Refused::new(Code::Overloaded).retry_after(Span::from_millis(500)),
             Refusal::Closed => self.unavailable(),
         })
+    }
+}
+
+fn accepted(response: Response) -> Result<Response, Refused> {
+    match response {
+        Response::Rejected(rejection) => Err(rejection.into()),
+        response => Ok(response),
     }
 }

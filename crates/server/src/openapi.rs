@@ -13,7 +13,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::problem::Refused;
 use crate::serve::Shared;
 use crate::{
-    catalog, events, keys, pools, probes, quotas, readings, runs, tenants, worker, workflows,
+    catalog, events, gateway, keys, pools, probes, quotas, readings, runs, tenants, worker,
+    workflows,
 };
 
 #[derive(Debug, OpenApi)]
@@ -30,6 +31,7 @@ use crate::{
         (name = "workflows", description = "Workflow definitions"),
         (name = "runs", description = "Runs of one tenant"),
         (name = "worker", description = "The worker protocol"),
+        (name = "gateway", description = "Calls of models, as clients of OpenAI make them"),
         (name = "platform", description = "The operator's view: pools, valve, readings, keys"),
         (name = "probes", description = "Whether the server lives and serves")
     )
@@ -63,6 +65,7 @@ fn described() -> OpenApiRouter<Shared> {
         .merge(runs::routes())
         .merge(events::routes())
         .merge(worker::routes())
+        .merge(gateway::routes())
         .merge(pools::routes())
         .merge(readings::routes())
         .merge(quotas::routes())

@@ -33,12 +33,16 @@ use crate::head;
 use crate::problem::Refused;
 use crate::reads::Reads;
 use crate::registry::Registry;
+use crate::upstream::Upstream;
 use crate::used::UsedKeys;
 
 /// Name of the file that an operator's first key is written to.
 pub const OPERATOR_KEY_FILE: &str = "operator.key";
 /// A connection on which no complete request head arrives for this long is closed.
 const HEADER_TIME_MAX: Duration = Duration::from_mins(1);
+
+/// How long what is cut off has to end.
+const CUT_OFF_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// What all requests share.
 pub(crate) type Shared = Arc<Surroundings>;
@@ -51,7 +55,18 @@ pub(crate) struct Surroundings {
     pub(crate) reads: Reads,
     pub(crate) used_keys: Arc<UsedKeys>,
     pub(crate) assembly: Assembly,
-    stopping: watch::Receiver<bool>,
+    pub(crate) upstream: Upstream,
+    stopping: watch::Receiver<Stopping>,
+}
+
+/// How far a server is on its way to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stopping {
+    No,
+    /// What is under way may end.
+    Draining,
+    /// It has had its time.
+    CutOff,
 }
 
 /// A running server. Dropped, it goes on serving; [`Server::stop`] ends it.
@@ -59,7 +74,7 @@ pub(crate) struct Surroundings {
 pub struct Server {
     addr: SocketAddr,
     operator_key: Option<String>,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Stopping>,
     shared: Shared,
     listening: tokio::task::JoinHandle<()>,
     owner: JoinHandle<()>,
@@ -112,7 +127,13 @@ impl Surroundings {
     pub(crate) async fn stopping(&self) {
         let mut stopping = self.stopping.clone();
         // An error means that the server is gone, which is stopping too.
-        let _ = stopping.wait_for(|stopping| *stopping).await;
+        let _ = stopping.wait_for(|stopping| *stopping >= Stopping::Draining).await;
+    }
+
+    /// Ends when a server that stops waits no longer for what is under way.
+    pub(crate) async fn cut_off(&self) {
+        let mut stopping = self.stopping.clone();
+        let _ = stopping.wait_for(|stopping| *stopping == Stopping::CutOff).await;
     }
 }
 
@@ -141,7 +162,7 @@ impl Server {
         let listener =
             TcpListener::bind(addr).await.map_err(|source| Error::Listen { addr, source })?;
         let addr = listener.local_addr().map_err(|source| Error::Listen { addr, source })?;
-        let (stop, stopping) = watch::channel(false);
+        let (stop, stopping) = watch::channel(Stopping::No);
         let started = {
             let config = config.clone();
             let runtime = tokio::runtime::Handle::current();
@@ -184,10 +205,14 @@ impl Server {
 
     /// Stops: no new connections, requests under way end (long polls at once), what was accepted is committed.
     pub async fn stop(self) {
-        self.stop.send_replace(true);
+        self.stop.send_replace(Stopping::Draining);
         let drain = Duration::from_millis(self.shared.config.drain_ms);
-        if tokio::time::timeout(drain, self.listening).await.is_err() {
+        let mut listening = self.listening;
+        if tokio::time::timeout(drain, &mut listening).await.is_err() {
             tracing::warn!("some requests did not end in time and were cut off");
+            self.stop.send_replace(Stopping::CutOff);
+            // What was cut off is written before the cell goes.
+            let _ = tokio::time::timeout(CUT_OFF_TIME_MAX, listening).await;
         }
         self.shared.engine.health.enter(State::Stopping);
         self.shared.engine.stop();
@@ -203,7 +228,7 @@ impl Server {
 fn open(
     config: Config,
     store: Box<dyn Store>,
-    stopping: watch::Receiver<bool>,
+    stopping: watch::Receiver<Stopping>,
     runtime: tokio::runtime::Handle,
 ) -> Result<(Shared, JoinHandle<()>), Error> {
     let reads = Reads::new(&*store)?;
@@ -230,7 +255,9 @@ fn open(
         .spawn(move || owner.run(epoch, snapshot))
         .map_err(Error::Thread)?;
     let used_keys = Arc::new(UsedKeys::new(tenants.is_empty()));
-    let shared = Surroundings { config, engine, registry, reads, used_keys, assembly, stopping };
+    let upstream = Upstream::new();
+    let shared =
+        Surroundings { config, engine, registry, reads, used_keys, assembly, upstream, stopping };
     let shared = Arc::new(shared);
     if !tenants.is_empty() {
         read_used_keys(&shared, tenants)?;

@@ -1,22 +1,18 @@
 //! One call of a model for a step.
 
-use fairlane_core::catalog::{Endpoint, Metered, Usage};
+use fairlane_core::catalog::{Metered, Usage};
 use fairlane_core::cell::effect::Grant;
 use fairlane_core::cell::input::{Called, Outcome};
 use fairlane_core::limiter::Answer;
 use fairlane_core::plan::Step;
 use fairlane_core::row::{Failure, Payload, Route};
-use fairlane_core::time::Span;
-use hyper::header::{AUTHORIZATION, HeaderMap};
 
 use super::{failure, prompt, time_left};
 use crate::assembly::Unassembled;
+use crate::provider::{answered, metered, said, target, used_by};
 use crate::serve::Shared;
-use crate::upstream::chat::{self, Counted, OutputField, Request};
-use crate::upstream::{Fault, Secret, Target, Upstream};
-
-/// Longest pause within an answer.
-const IDLE: Span = Span::from_secs(60);
+use crate::upstream::chat::{self, OutputField, Request};
+use crate::upstream::{Fault, Target, Upstream};
 
 /// Why there is no output, whether another attempt may have one, and what was used.
 struct Unserved {
@@ -112,25 +108,6 @@ async fn asked(
     answer.map_err(|fault| Unserved::by(&fault, shared, route.input))
 }
 
-/// Where a call of the endpoint goes, and the headers that authenticate it.
-pub(crate) fn target(endpoint: &Endpoint, path: &str) -> Result<(Target, HeaderMap), String> {
-    let url = format!("{}{path}", endpoint.url.trim_end_matches('/'));
-    let url = url.parse().map_err(|error| format!("its address cannot be read: {error}"))?;
-    let mut headers = HeaderMap::new();
-    if let Some(name) = &endpoint.key {
-        let secret = Secret::from_env(name).map_err(|error| error.to_string())?;
-        headers.insert(AUTHORIZATION, secret.bearer());
-    }
-    let target = Target {
-        url,
-        allow_private: endpoint.allow_private,
-        timeout: std::time::Duration::from_micros(endpoint.timeout.0),
-        idle: std::time::Duration::from_micros(IDLE.0.min(endpoint.timeout.0)),
-        response_bytes_max: usize::try_from(endpoint.answer_bytes_max).unwrap_or(usize::MAX),
-    };
-    Ok((target, headers))
-}
-
 /// With a schema the text is the JSON, without one it is a JSON string.
 fn output(step: &Step, text: &str) -> Result<Payload, String> {
     if step.output_schema.is_none() {
@@ -139,40 +116,6 @@ fn output(step: &Step, text: &str) -> Result<Payload, String> {
     let json: &serde_json::value::RawValue =
         serde_json::from_str(text).map_err(|error| format!("the answer is no JSON: {error}"))?;
     Ok(Payload::from(json.get().as_bytes()))
-}
-
-pub(crate) const fn metered(counted: &Counted) -> Metered {
-    let usage = Usage {
-        input: counted.usage.input_tokens,
-        cached: counted.usage.cached_tokens,
-        output: counted.usage.output_tokens,
-    };
-    Metered { usage, is_certain: counted.is_certain }
-}
-
-/// What a fault says of the provider.
-pub(crate) fn answered(fault: &Fault, shared: &Shared) -> Answer {
-    match fault.retry_after() {
-        Some(after) => {
-            let after = Span(u64::try_from(after.as_micros()).unwrap_or(u64::MAX));
-            Answer::TurnedAway { until: shared.now() + after }
-        }
-        None if fault.is_provider_down() => Answer::Broken,
-        None => Answer::Unknown,
-    }
-}
-
-/// What may have been used by a call that ended in a fault: nothing if it was turned away, what went in if nobody knows.
-pub(crate) fn used_by(fault: &Fault, input: u32) -> Metered {
-    match fault {
-        Fault::Timeout { .. }
-        | Fault::Cut { .. }
-        | Fault::Garbage { .. }
-        | Fault::TooLarge { .. } => {
-            Metered { usage: Usage { input, cached: 0, output: 0 }, is_certain: false }
-        }
-        _ => Metered { usage: Usage::default(), is_certain: true },
-    }
 }
 
 impl Unserved {
@@ -189,15 +132,5 @@ impl Unserved {
             metered: used_by(fault, input),
             answer: answered(fault, shared),
         }
-    }
-}
-
-/// The fault with what the other side said, as far as that may be shown to whoever wrote the request.
-pub(super) fn said(fault: &Fault) -> String {
-    match fault {
-        Fault::Status { body_excerpt, .. } if !body_excerpt.is_empty() => {
-            format!("{fault}: {body_excerpt}")
-        }
-        _ => fault.to_string(),
     }
 }

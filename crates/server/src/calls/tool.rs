@@ -12,9 +12,9 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, 
 use serde_json::Map;
 use serde_json::value::RawValue;
 
-use super::model::said;
 use super::{failure, time_left};
 use crate::assembly::Unassembled;
+use crate::provider::said;
 use crate::serve::Shared;
 use crate::upstream::{Fault, Secret, Target, Upstream};
 use crate::worker::IdempotencyKey;

@@ -213,14 +213,14 @@ fn exhausted(account: Account, need: Nano, left: Nano, opens: Option<Time>) -> R
     let words = budget_words(account, need, left);
     let until = opens.map(|opens| format!(", until {}", timestamp(opens)));
     let until = until.unwrap_or_default();
-    Refused::new(Code::BudgetExhausted)
-        .detail(format!("the run needs at least {words}{until}"))
-        .facts(&serde_json::json!({
+    Refused::new(Code::BudgetExhausted).detail(format!("it takes at least {words}{until}")).facts(
+        &serde_json::json!({
             "account": account,
             "need": need.to_string(),
             "left": (account != Account::OrgMonth).then(|| left.to_string()),
             "opens": opens.map(timestamp),
-        }))
+        }),
+    )
 }
 
 fn no_account(owner: &Owner, every: Calendar) -> Refused {

@@ -56,7 +56,7 @@ impl Harness {
 
     pub(crate) async fn start_with_store(store: Box<dyn Store>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let config = Config::new(folder.path(), free_port());
+        let config = Config { drain_ms: 500, ..Config::new(folder.path(), free_port()) };
         let server = Server::start_on(config, store).await.unwrap();
         Self::of(server, folder)
     }

@@ -9,6 +9,8 @@ mod errors;
 mod events;
 mod exchange;
 mod faults;
+mod gateway;
+mod gateway_faults;
 mod harness;
 mod isolation;
 mod models;

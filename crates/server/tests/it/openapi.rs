@@ -36,6 +36,11 @@ pub(crate) fn operations() -> Vec<(Method, String, bool)> {
     operations
 }
 
+/// Whether the path's errors have the form of OpenAI's.
+pub(crate) fn is_gateway(path: &str) -> bool {
+    ["/v1/chat/", "/v1/embeddings", "/v1/models"].iter().any(|part| path.starts_with(part))
+}
+
 #[tokio::test]
 async fn every_other_operation_needs_a_key() {
     let harness = Harness::start().await;
@@ -44,6 +49,8 @@ async fn every_other_operation_needs_a_key() {
         let reply = client.send(client.request(method.clone(), &path, "")).await;
         if is_open {
             assert_eq!(reply.status, StatusCode::OK, "{method} {path}");
+        } else if is_gateway(&path) {
+            assert_eq!(crate::gateway::error(&reply).1, "unauthenticated", "{method} {path}");
         } else {
             assert_eq!(reply.refusal(), (401, "unauthenticated".into(), String::new()), "{path}");
             assert_eq!(reply.headers["www-authenticate"], "Bearer");

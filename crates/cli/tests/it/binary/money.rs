@@ -73,7 +73,7 @@ async fn what_files_declare_is_shown_and_bounds_runs() {
     expect![[r#"
         exit code 3
         --- stderr
-        error: There is not enough money left: the run needs at least 0.05 of the run's budget, which has 0.04 left [budget-exhausted]
+        error: There is not enough money left: it takes at least 0.05 of the run's budget, which has 0.04 left [budget-exhausted]
     "#]].assert_eq(&said.show(&[]));
     let said = binary.run(&["class", "get", "none"]).await;
     expect![[r#"

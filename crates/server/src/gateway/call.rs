@@ -1,0 +1,91 @@
+//! One call that was let through, from its hold to its settlement.
+
+use fairlane_core::catalog::{Metered, Usage};
+use fairlane_core::cell::effect::Response;
+use fairlane_core::cell::input::{CloseCall, Input, OpenCall};
+use fairlane_core::id::TenantId;
+use fairlane_core::limiter::Answer;
+use fairlane_core::row::Route;
+
+use super::error::Error;
+use crate::engine::Engine;
+use crate::problem::Refused;
+use crate::provider::{answered, used_by};
+use crate::serve::Shared;
+use crate::upstream::Fault;
+
+/// A call that was let through.
+///
+/// INVARIANT: when it is dropped, for whatever reason, the cell is told what is known of it by then. It is told once, as
+/// there is one of these for each call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    engine: Engine,
+    tenant: TenantId,
+    pub(crate) id: u64,
+    pub(crate) route: Route,
+    metered: Metered,
+    answer: Answer,
+}
+
+impl Call {
+    /// Asks the cell to let it through. A client that goes away meanwhile loses nothing: the call is then closed unsent.
+    pub(crate) async fn open(shared: &Shared, wanted: OpenCall) -> Result<Self, Error> {
+        let engine = shared.engine.clone();
+        let opening = tokio::spawn(async move {
+            let tenant = wanted.tenant.clone();
+            let opened = engine.reply(|reply| Input::OpenCall(reply, Box::new(wanted))).await?;
+            match opened {
+                Response::Opened { call, route } => Ok(Self::new(engine, tenant, call, *route)),
+                Response::Rejected(rejection) => Err(rejection.into()),
+                other => {
+                    let bug = format!("a call was answered by {other:?}");
+                    Err(Refused::internal(&bug).into())
+                }
+            }
+        });
+        opening.await.unwrap_or_else(|error| Err(Refused::internal(&error).into()))
+    }
+
+    fn new(engine: Engine, tenant: TenantId, id: u64, route: Route) -> Self {
+        let metered = Metered { usage: Usage::default(), is_certain: true };
+        Self { engine, tenant, id, route, metered, answer: Answer::Unknown }
+    }
+
+    /// The request leaves: from here on what goes in may have been used.
+    pub(crate) fn sent(&mut self) {
+        let usage = Usage { input: self.route.input, ..Usage::default() };
+        self.metered = Metered { usage, is_certain: false };
+    }
+
+    pub(crate) fn used(&mut self, metered: Metered) {
+        self.metered = metered;
+    }
+
+    pub(crate) fn served(&mut self, metered: Metered) {
+        self.metered = metered;
+        self.answer = Answer::Served;
+    }
+
+    /// There is no answer.
+    pub(crate) fn failed(&mut self, fault: &Fault, shared: &Shared) {
+        self.metered = used_by(fault, self.route.input);
+        self.answer = answered(fault, shared);
+    }
+
+    /// There is a part of an answer, which is counted by itself.
+    pub(crate) fn broke_off(&mut self, fault: &Fault, shared: &Shared) {
+        self.answer = answered(fault, shared);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.engine.note(Input::CloseCall(CloseCall {
+            tenant: self.tenant.clone(),
+            call: self.id,
+            metered: self.metered,
+            answer: self.answer,
+        }));
+    }
+}

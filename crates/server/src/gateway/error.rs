@@ -1,0 +1,167 @@
+//! Refusals in the form that OpenAI's clients read: they show the message, and tell errors apart by their code.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use fairlane_api::Code;
+use fairlane_api::gateway::CallErrorBody;
+use fairlane_core::id::ToolName;
+use fairlane_core::reject::Rejection;
+use fairlane_core::router::NoWay;
+use fairlane_core::time::Span;
+
+use crate::problem::Refused;
+use crate::provider::said;
+use crate::upstream::Fault;
+use crate::upstream::chat::Malformed;
+
+/// OpenAI's clients try some statuses again, unless this says that it is of no use.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+/// Those clients wait this long at most, whatever they are told, so that an earlier try would be for nothing.
+const WAIT_MAX_MS: u64 = 60_000;
+/// When to come again if the provider does not say.
+const SOON: Span = Span::from_secs(1);
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) struct Error {
+    refused: Refused,
+    /// As OpenAI calls it, if its clients know it.
+    code: Option<&'static str>,
+    /// The same request will not succeed soon.
+    is_final: bool,
+}
+
+impl Error {
+    pub(crate) fn malformed(malformed: Malformed) -> Self {
+        let mut refused = Refused::new(Code::InvalidValue);
+        if !malformed.pointer.is_empty() {
+            refused = refused.at(malformed.pointer);
+        }
+        Self::with_status(refused.expected(malformed.expected), 400)
+    }
+
+    pub(crate) fn unknown_model(model: &str) -> Self {
+        let detail = format!("no model is named `{model}`, or the tenant's tier has none");
+        let refused = Refused::new(Code::UnknownModel).detail(detail).at("/model");
+        Self { code: Some("model_not_found"), ..Self::with_status(refused, 404) }
+    }
+
+    /// The endpoint is not set up as it should be, of which its tenants learn no more.
+    pub(crate) fn unusable(endpoint: &ToolName, why: &str) -> Self {
+        tracing::error!(%endpoint, why, "an endpoint cannot be called");
+        let facts =
+            serde_json::json!({ "endpoint": endpoint.as_str(), "class": "endpoint-invalid" });
+        Refused::new(Code::ProviderFailed)
+            .detail(format!("the endpoint `{endpoint}` cannot be called"))
+            .facts(&facts)
+            .into()
+    }
+
+    /// What became of the call at the endpoint.
+    pub(crate) fn of_fault(endpoint: &ToolName, fault: &Fault) -> Self {
+        let facts = serde_json::json!({ "endpoint": endpoint.as_str(), "class": fault.class() });
+        let refused = |code| Refused::new(code).facts(&facts);
+        let wait = fault.retry_after().map(span);
+        match fault {
+            Fault::Status { status: StatusCode::TOO_MANY_REQUESTS, .. } => {
+                let refused = refused(Code::ProviderLimit).detail(fault.to_string());
+                refused.retry_after(wait.unwrap_or(SOON)).into()
+            }
+            Fault::Status { status, .. } if is_of_request(*status) => {
+                let refused = refused(Code::ProviderRefused).detail(said(fault));
+                Self { is_final: true, ..Self::with_status(refused, status.as_u16()) }
+            }
+            Fault::Status { status, .. } if status.is_client_error() => {
+                // What it says may be of the key, which is none of the tenant's.
+                let refused = refused(Code::ProviderRefused).detail(fault.to_string());
+                Self { is_final: true, ..refused.into() }
+            }
+            fault if fault.is_provider_down() => {
+                let is_unavailable = wait.is_some();
+                let refused = refused(Code::ProviderFailed)
+                    .detail(fault.to_string())
+                    .retry_after(wait.unwrap_or(SOON));
+                if is_unavailable { Self::with_status(refused, 503) } else { refused.into() }
+            }
+            fault => {
+                let refused = refused(Code::ProviderFailed).detail(fault.to_string());
+                Self { is_final: true, ..refused.into() }
+            }
+        }
+    }
+
+    /// The body; of a stream that has begun it is an event.
+    pub(crate) fn body(&self) -> Bytes {
+        let mut body = CallErrorBody::new(&self.refused.0);
+        if let Some(code) = self.code {
+            code.clone_into(&mut body.error.code);
+        }
+        serde_json::to_vec(&body).unwrap_or_default().into()
+    }
+
+    fn with_status(mut refused: Refused, status: u16) -> Self {
+        refused.0.status = status;
+        refused.into()
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        let is_final = refused.0.retry_after_ms.is_some_and(|wait| wait > WAIT_MAX_MS);
+        Self { refused, code: None, is_final }
+    }
+}
+
+impl From<Rejection> for Error {
+    fn from(rejection: Rejection) -> Self {
+        match &rejection {
+            Rejection::ModelUnavailable { model, because, .. } => match because {
+                NoWay::UnknownModel | NoWay::Tier => Self::unknown_model(model.as_str()),
+                NoWay::Context => Self {
+                    code: Some("context_length_exceeded"),
+                    ..Self::with_status(rejection.into(), 400)
+                },
+                NoWay::Endpoint | NoWay::Price => Refused::from(rejection).into(),
+            },
+            // Clients try conflicts again.
+            Rejection::StaleLease { .. } => {
+                Self { is_final: true, ..Refused::from(rejection).into() }
+            }
+            _ => Refused::from(rejection).into(),
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let body = self.body();
+        let mut response = self.refused.into_response();
+        *response.body_mut() = Body::from(body);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.remove(header::CONTENT_LENGTH);
+        if self.is_final {
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
+        response
+    }
+}
+
+/// Whether a provider refuses so what its client has asked for, rather than the server that asks it.
+fn is_of_request(status: StatusCode) -> bool {
+    const OF_REQUEST: [StatusCode; 4] = [
+        StatusCode::BAD_REQUEST,
+        StatusCode::PAYLOAD_TOO_LARGE,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        StatusCode::UNPROCESSABLE_ENTITY,
+    ];
+    OF_REQUEST.contains(&status)
+}
+
+fn span(duration: Duration) -> Span {
+    Span(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
+}
