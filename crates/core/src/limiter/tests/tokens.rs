@@ -295,3 +295,24 @@ fn what_comes_back_of_a_call_earns_nothing_for_the_time_in_which_its_tenant_was_
     level.serve(&mut left, 1, 60);
     assert_eq!(level.first(), Some(2), "once is enough");
 }
+
+#[test]
+fn what_a_call_really_used_is_written_down() {
+    let quota = [hour_of_tokens(100)];
+    let mut limiter = Limiter::default();
+    let taken = limiter.take(Time(0), &caller(0, &quota), prompt(60)).unwrap();
+    limiter.take_changes();
+    limiter.finish(Time(0), &taken, Answer::Served, Some(70));
+    let (_, _, label, used) = limiter.take_changes().pop().unwrap();
+    let units = Used::Window { start: Time(0), units: 70 };
+    assert_eq!((&*label, used), ("tokens:hour@UTC", units));
+}
+
+#[test]
+fn buckets_of_calls_and_of_tokens_do_not_share_a_count() {
+    let second = Span::from_secs(1);
+    let quota = [bucket(10, second, 10), tokens(bucket(1_000, second, 1_000))];
+    let mut limiter = Limiter::default();
+    limiter.take(Time(0), &caller(0, &quota), prompt(400)).unwrap();
+    assert_eq!(used(&limiter, Time(0), &quota), [1, 400]);
+}
