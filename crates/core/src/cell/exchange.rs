@@ -123,6 +123,7 @@ impl Cell {
                 Receipt::Recorded
             }
             Outcome::Called(called) => {
+                self.note_broken(at, called.answer);
                 self.give_back(at, Spent::Metered(called.metered, called.answer), turn);
                 match called.result {
                     Ok(output) => self.end(at, State::Done, Some(output), turn),
@@ -143,6 +144,14 @@ impl Cell {
                 Receipt::Recorded
             }
         }
+    }
+
+    /// The next attempt tries another endpoint first than one that gave no answer.
+    fn note_broken(&mut self, at: At, answer: Answer) {
+        let node = self.runs.get_mut(at.run).node_mut(at.node);
+        let State::Leased(lease) = &node.state else { return };
+        let endpoint = lease.passed.route.as_ref().map(|route| Box::new(route.endpoint.clone()));
+        node.broken = endpoint.filter(|_| answer == Answer::Broken);
     }
 
     fn failed(&mut self, at: At, revoked: bool, failed: (Failure, bool), turn: &mut Turn) {

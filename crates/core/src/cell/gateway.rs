@@ -82,6 +82,7 @@ impl Cell {
             demand: call.demand,
             is_optional: false,
             avoid: call.avoid.clone(),
+            last: None,
         };
         let now = self.now;
         let can_pay = |need| self.ledger.check(now, tenant.0, &account, need);

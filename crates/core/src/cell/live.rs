@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::id::{RunId, SignalName, StepName, WorkerName};
+use crate::id::{RunId, SignalName, StepName, ToolName, WorkerName};
 use crate::ledger::{Held, RunAccount};
 use crate::limiter::Taken;
 use crate::money::Nano;
@@ -117,6 +117,8 @@ pub(crate) struct Node {
     pub(crate) fence: u64,
     /// Of the prompt of a model's call; 0: not counted yet.
     pub(crate) tokens: u32,
+    /// The endpoint that gave no answer to the last attempt.
+    pub(crate) broken: Option<Box<ToolName>>,
     pub(crate) since: Time,
     pub(crate) ready: Time,
 }
@@ -195,6 +197,7 @@ impl Node {
             round: 0,
             fence: 0,
             tokens: 0,
+            broken: None,
             since: now,
             ready: now,
         }

@@ -38,6 +38,8 @@ pub(crate) struct Wanted {
     pub(crate) is_optional: bool,
     /// Endpoints that are left out.
     pub(crate) avoid: Vec<ToolName>,
+    /// The endpoint that is tried last, since the attempt before failed there.
+    pub(crate) last: Option<ToolName>,
 }
 
 impl Wanted {
@@ -50,6 +52,7 @@ impl Wanted {
             demand,
             is_optional: run.step(node).optional && run.node(node).instance.part == Part::Whole,
             avoid: Vec::new(),
+            last: run.node(node).broken.as_deref().cloned(),
         }
     }
 }
@@ -130,7 +133,7 @@ pub(crate) fn options(
     now: Time,
     can_pay: impl Fn(Nano) -> Result<(), Short>,
 ) -> Result<Options, Without> {
-    let Wanted { model, demand, is_optional, avoid } = wanted;
+    let Wanted { model, demand, is_optional, avoid, last } = wanted;
     let (demand, is_optional) = (*demand, *is_optional);
     let mut ways =
         router::ways(directory, now, (model, &context.tier), demand).map_err(Without::Way)?;
@@ -138,6 +141,7 @@ pub(crate) fn options(
     if ways.is_empty() {
         return Err(Without::Way(NoWay::Endpoint));
     }
+    ways.sort_by_key(|way| last.as_ref() == Some(&way.endpoint));
     let rungs = router::model_rungs(directory.ladder(context), is_optional);
     let choices = router::choices(&ways, demand, rungs, can_pay).map_err(Without::Money)?;
     Ok(Options { ways, choices })

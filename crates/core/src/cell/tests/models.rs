@@ -240,14 +240,31 @@ fn a_failed_call_pays_for_what_it_used_and_is_tried_again() {
 }
 
 #[test]
+fn the_next_attempt_tries_another_endpoint_than_one_that_gave_no_answer() {
+    for (answer, next) in [(Answer::Broken, "small"), (Answer::Served, "large")] {
+        let mut desk = desk_with(vec![call("ask", &[])], Budget::default());
+        desk.submit("b", "flow");
+        counted(&mut desk, 1_000);
+        let grants = leases(&mut desk);
+        let failure = Failure { class: "no-luck".into(), message: "no".into(), step: None };
+        let called = Called { result: Err((failure, true)), metered: used(0, 0), answer };
+        report(&mut desk, &grants[0].lease, Outcome::Called(Box::new(called)));
+        desk.pass(Span::from_secs(60));
+        let grants = leases(&mut desk);
+        let way = route(&grants[0]);
+        assert_eq!((&*way.upstream, way.rung), (next, None), "{answer:?}");
+    }
+}
+
+#[test]
 fn a_lost_call_is_settled_at_what_was_held_and_the_prompt_counted_again_after_a_restart() {
     let mut desk = desk_with(vec![call("ask", &[])], Budget::default());
     desk.submit("b", "flow");
     counted(&mut desk, 1_000);
     assert_eq!(leases(&mut desk).len(), 1);
     desk.restart();
-    desk.pass(Span::from_secs(11));
-    assert_eq!(posted(&desk), ("0.6024".into(), "0.6024".into()));
+    desk.pass(Span::ZERO);
+    assert_eq!(posted(&desk), ("0.6024".into(), "0.6024".into()), "whoever called is no more");
     assert!(!desk.disk().calls()[0].metered.is_certain);
     counted(&mut desk, 1_000);
     assert_eq!(leases(&mut desk).len(), 1);
