@@ -454,3 +454,74 @@ fn what_is_written_of_a_call_comes_before_its_answer() {
         |change: &Change| matches!(change, Change::Call(row) if row.id == id && row.hold.is_some());
     assert!(desk.committed.iter().any(is_begun));
 }
+
+/// Prices for what comes out alone, so that a call of 1,000 tokens costs so many cents.
+fn output_price(id: &str, cents: u64) -> Configure {
+    let rates = Rates { input: Nano::ZERO, cached: None, output: Nano::from_cents(cents * 1_000) };
+    let version =
+        PriceVersion { from: Time(0), rates, long: None, context: None, output_max: None };
+    Configure::Price(Price { name: name(id), versions: vec![version] })
+}
+
+#[test]
+fn a_run_of_50_cents_ends_at_its_reserve_on_the_cheaper_model() {
+    let paid = |text: &str, after: &[u16], cost: u64| Step {
+        cost_nano: Nano::from_cents(cost).0,
+        ..step(text, after)
+    };
+    let tokens = |text: &str, after: &[u16], max_tokens: u32| {
+        let mut step = call(text, after);
+        let StepKind::Model(model) = &mut step.kind else { unreachable!() };
+        (model.max_tokens, model.min_tokens) = (max_tokens, max_tokens);
+        step
+    };
+    let steps = vec![
+        paid("verify", &[], 2),
+        paid("credit", &[0], 5),
+        paid("replan", &[1], 8),
+        paid("deep", &[2], 12),
+        paid("second", &[3], 8),
+        tokens("planned", &[4], 1_000),
+        tokens("decide", &[5], 800),
+    ];
+    let budget = Budget { reserve: Nano::from_cents(5), ..short(vec![Rung::CheaperModel], 50) };
+    let mut desk = desk_with(steps, budget);
+    desk.declare(output_price("large", 15));
+    desk.declare(output_price("small", 10));
+    // The cheapest way through it is more than the run has: it comes in with more, and is left with 0.50.
+    desk.declare(Configure::Class(BudgetClass {
+        name: name("tight"),
+        quotas: [].into(),
+        budget: Budget {
+            run: None,
+            reserve: Nano::from_cents(5),
+            ..short(vec![Rung::CheaperModel], 0)
+        },
+    }));
+    let run = desk.submit("b", "flow");
+    desk.command(&run, Command::Budget { limit: Nano::from_cents(50) });
+    let mut left = Vec::new();
+    for _ in 0..5 {
+        let leases = ids(&desk.lease("w"));
+        desk.complete("w", &leases);
+        let money = desk.rows(&run).0.money;
+        left.push(money.limit.unwrap().minus(money.posted).to_string());
+    }
+    assert_eq!(left, ["0.48", "0.43", "0.35", "0.23", "0.15"]);
+    counted(&mut desk, 1_000);
+    let grants = leases(&mut desk);
+    // On the first model it would be 0.15, and pass the reserve.
+    let way = route(&grants[0]);
+    assert_eq!((&*way.upstream, way.rung), ("small", Some(Rung::CheaperModel)));
+    report(&mut desk, &grants[0].lease, done(used(900, 1_000)));
+    assert_eq!(desk.rows(&run).0.money.posted.to_string(), "0.45");
+    counted(&mut desk, 1_000);
+    assert_eq!(leases(&mut desk).len(), 0);
+    let row = desk.rows(&run).0;
+    let halt = row.money.halt.unwrap();
+    assert_eq!((row.status, halt.rung), (RunStatus::Paused, Rung::Pause));
+    assert_eq!((halt.need.to_string(), halt.left.to_string()), ("0.08".into(), "0.00".into()));
+    desk.command(&run, Command::Budget { limit: Nano::from_cents(58) });
+    let grants = leases(&mut desk);
+    assert_eq!(&*route(&grants[0]).upstream, "small", "a top-up is one of its offers");
+}
