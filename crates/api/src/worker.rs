@@ -175,6 +175,22 @@ pub struct Lease {
     pub deadline: Timestamp,
     /// A heartbeat is due within this.
     pub renew_within_ms: u64,
+    /// How the attempt calls models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewayAccess>,
+}
+
+/// Calls of models that count to the attempt's run.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct GatewayAccess {
+    /// The API key for `/v1/chat/completions` and `/v1/embeddings` of this server. It is good as long as the lease is.
+    pub token: String,
+}
+
+impl std::fmt::Debug for GatewayAccess {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GatewayAccess")
+    }
 }
 
 /// What a worker may know of the tenant that it works for.

@@ -97,6 +97,16 @@ impl Client {
         self.transport.address()
     }
 
+    /// The base URL to call models at, as clients of OpenAI's API do.
+    ///
+    /// ```
+    /// let client = fairlane_client::Client::new("http://127.0.0.1:7420/", "fl_...").unwrap();
+    /// assert_eq!(client.gateway_url(), "http://127.0.0.1:7420/v1");
+    /// ```
+    pub fn gateway_url(&self) -> String {
+        self.transport.url("/v1")
+    }
+
     /// An idempotency key that no other call has.
     pub fn new_idempotency_key(&self) -> String {
         self.keys.next()

@@ -74,6 +74,10 @@ impl Transport {
         &self.host
     }
 
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{}{path}", self.address, self.prefix)
+    }
+
     /// The target of a request: the base URL's path, then `path`, which is already escaped.
     pub(crate) fn target(&self, path: &str) -> Result<Uri, Error> {
         let full = if self.prefix.is_empty() {
@@ -81,10 +85,8 @@ impl Transport {
         } else {
             PathAndQuery::try_from(format!("{}{path}", self.prefix))
         };
-        full.map(Uri::from).map_err(|_| Error::Url {
-            url: format!("http://{}{}{path}", self.address, self.prefix),
-            expected: "the path is malformed",
-        })
+        full.map(Uri::from)
+            .map_err(|_| Error::Url { url: self.url(path), expected: "the path is malformed" })
     }
 
     /// Sends a request and reads the whole answer.

@@ -43,18 +43,9 @@ impl FromRequestParts<Shared> for Identity {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Refused> {
-        let refused = || Refused::new(Code::Unauthenticated);
-        let value = parts.headers.get(header::AUTHORIZATION).ok_or_else(|| {
-            refused().detail("the header `Authorization: Bearer fl_...` is missing")
-        })?;
-        let credential = value
-            .to_str()
-            .ok()
-            .and_then(|text| text.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, credential)| credential.trim());
-        let row = credential.and_then(|credential| check(&shared.registry, credential));
-        row.map(Self).ok_or_else(|| refused().detail("the API key is not valid"))
+        let row = bearer(parts)?.and_then(|credential| check(&shared.registry, credential));
+        let invalid = || Refused::new(Code::Unauthenticated).detail("the API key is not valid");
+        row.map(Self).ok_or_else(invalid)
     }
 }
 
@@ -111,7 +102,9 @@ impl Identity {
             (Role::Operator, None) => Err(Refused::new(Code::MalformedRequest)
                 .detail("an operator's key belongs to no tenant")
                 .expected(format!("the tenant's id in the header `{TENANT_HEADER}`"))),
-            (Role::Worker { .. }, None) => Err(forbidden("an operator's or the tenant's key")),
+            (Role::Worker { .. }, None) => {
+                Err(forbidden("an operator's or the tenant's key, or the token of a lease"))
+            }
         }
     }
 
@@ -136,6 +129,17 @@ impl Identity {
             Role::Tenant { .. } => Err(forbidden("a worker's key")),
         }
     }
+}
+
+/// What a request authenticates with; `None`: nothing that can be read.
+pub(crate) fn bearer(parts: &Parts) -> Result<Option<&str>, Refused> {
+    let value = parts.headers.get(header::AUTHORIZATION).ok_or_else(|| {
+        Refused::new(Code::Unauthenticated)
+            .detail("the header `Authorization: Bearer fl_...` is missing")
+    })?;
+    let text = value.to_str().ok().and_then(|text| text.split_once(' '));
+    let text = text.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    Ok(text.map(|(_, credential)| credential.trim()))
 }
 
 /// Makes a key. The text is the whole credential: it is shown once and not kept.

@@ -29,6 +29,7 @@ use crate::effects::Effects;
 use crate::engine::Engine;
 use crate::engine::health::State;
 use crate::engine::owner::{Owner, RELOAD_MIN, own};
+use crate::gateway::TokenKey;
 use crate::head;
 use crate::problem::Refused;
 use crate::reads::Reads;
@@ -56,6 +57,7 @@ pub(crate) struct Surroundings {
     pub(crate) used_keys: Arc<UsedKeys>,
     pub(crate) assembly: Assembly,
     pub(crate) upstream: Upstream,
+    pub(crate) token_key: TokenKey,
     stopping: watch::Receiver<Stopping>,
 }
 
@@ -93,6 +95,8 @@ pub enum Error {
     Thread(#[source] std::io::Error),
     #[error("cannot write the operator's key to {path}")]
     KeyFile { path: String, source: std::io::Error },
+    #[error("cannot use `gateway.key` in {path}")]
+    TokenKey { path: String, source: std::io::Error },
     #[error("cannot make the operator's key: {detail}")]
     Key { detail: String },
     #[error("cannot declare the pool of the server's own calls: {detail}")]
@@ -145,11 +149,12 @@ impl Server {
     /// If the configuration, the store or the address cannot be used.
     pub async fn start(config: Config) -> Result<Self, Error> {
         config.check()?;
-        let store = {
+        let (store, token_key) = {
             let config = config.clone();
-            blocking(move || open_store(&config)).await?
+            // The store makes the folder that the key is in.
+            blocking(move || Ok((open_store(&config)?, token_key(&config)?))).await?
         };
-        Self::start_on(config, store).await
+        Self::start_with(config, store, token_key).await
     }
 
     /// The same on a store that is open already; the configuration's own is not used.
@@ -158,6 +163,15 @@ impl Server {
     /// If the configuration, the store or the address cannot be used.
     pub async fn start_on(config: Config, store: Box<dyn Store>) -> Result<Self, Error> {
         config.check()?;
+        let token_key = token_key(&Config { store: StoreKind::Memory, ..config.clone() })?;
+        Self::start_with(config, store, token_key).await
+    }
+
+    async fn start_with(
+        config: Config,
+        store: Box<dyn Store>,
+        token_key: TokenKey,
+    ) -> Result<Self, Error> {
         let addr = config.listen;
         let listener =
             TcpListener::bind(addr).await.map_err(|source| Error::Listen { addr, source })?;
@@ -166,7 +180,7 @@ impl Server {
         let started = {
             let config = config.clone();
             let runtime = tokio::runtime::Handle::current();
-            blocking(move || open(config, store, stopping, runtime)).await
+            blocking(move || open((config, token_key), store, stopping, runtime)).await
         };
         let (shared, owner) = started?;
         // Probes are answered while the cell is loaded, which may take long.
@@ -226,7 +240,7 @@ impl Server {
 
 /// Loads the cell and starts the driver thread.
 fn open(
-    config: Config,
+    (config, token_key): (Config, TokenKey),
     store: Box<dyn Store>,
     stopping: watch::Receiver<Stopping>,
     runtime: tokio::runtime::Handle,
@@ -255,14 +269,31 @@ fn open(
         .spawn(move || owner.run(epoch, snapshot))
         .map_err(Error::Thread)?;
     let used_keys = Arc::new(UsedKeys::new(tenants.is_empty()));
-    let upstream = Upstream::new();
-    let shared =
-        Surroundings { config, engine, registry, reads, used_keys, assembly, upstream, stopping };
-    let shared = Arc::new(shared);
+    let shared = Arc::new(Surroundings {
+        config,
+        engine,
+        registry,
+        reads,
+        used_keys,
+        assembly,
+        upstream: Upstream::new(),
+        token_key,
+        stopping,
+    });
     if !tenants.is_empty() {
         read_used_keys(&shared, tenants)?;
     }
     Ok((shared, thread))
+}
+
+/// What signs the tokens of leases. It lives as long as the leases do.
+fn token_key(config: &Config) -> Result<TokenKey, Error> {
+    let key = match config.store {
+        StoreKind::Memory => TokenKey::random(),
+        StoreKind::Sqlite => TokenKey::open(&config.data_dir),
+    };
+    let path = config.data_dir.display().to_string();
+    key.map_err(|source| Error::TokenKey { path, source })
 }
 
 /// Reads which idempotency keys are used, while requests are served already.
@@ -320,7 +351,7 @@ async fn first_key(shared: &Shared) -> Result<Option<String>, Error> {
 }
 
 /// Writes a file that only its owner can read.
-fn write_secret(path: &Path, secret: &str) -> std::io::Result<()> {
+pub(crate) fn write_secret(path: &Path, secret: &str) -> std::io::Result<()> {
     use std::io::Write;
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);

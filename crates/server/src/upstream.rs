@@ -12,7 +12,9 @@
 mod address;
 pub(crate) mod chat;
 mod connector;
+pub(crate) mod embed;
 mod fault;
+mod fields;
 mod secret;
 mod sse;
 mod stream;
@@ -34,6 +36,7 @@ use tokio::time::{Instant, timeout_at};
 
 use connector::Connector;
 pub(crate) use fault::Fault;
+pub(crate) use fields::Malformed;
 pub(crate) use secret::Secret;
 pub(crate) use stream::Stream;
 

@@ -34,7 +34,7 @@ use crate::quotas::amount;
 use crate::serve::Shared;
 use crate::wire::{at_most, between, name};
 use answer::{Answer, Delivery};
-pub(crate) use lease::IdempotencyKey;
+pub(crate) use lease::{IdempotencyKey, LeaseName, parse as parse_lease};
 
 /// Leases that one worker may hold, want or report at once.
 const LEASES_MAX: u64 = 10_000;
@@ -89,7 +89,7 @@ async fn exchange(
     answer.begin_leases();
     for grant in &exchanged.grants {
         match shared.assembly.input(grant).await {
-            Ok(input) => answer.lease(grant, &input),
+            Ok(input) => answer.lease(grant, &input, &shared.token_key),
             Err(Unassembled::Failed(failure)) => {
                 courier.forget(&grant.lease);
                 asker.fail(&shared.engine, grant.lease.clone(), failure)?;

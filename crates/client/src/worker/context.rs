@@ -18,6 +18,7 @@ pub struct Context(Arc<Shared>);
 
 struct Shared {
     lease: Lease,
+    gateway_url: Arc<str>,
     cancel: Cancel,
     /// In nano-units; `COST_UNKNOWN` as long as the task has said nothing.
     cost: AtomicU64,
@@ -44,9 +45,9 @@ impl fmt::Debug for Context {
 }
 
 impl Context {
-    pub(super) fn new(lease: Lease) -> Self {
+    pub(super) fn new(lease: Lease, gateway_url: Arc<str>) -> Self {
         let cost = AtomicU64::new(COST_UNKNOWN);
-        Self(Arc::new(Shared { lease, cancel: Cancel::default(), cost }))
+        Self(Arc::new(Shared { lease, gateway_url, cancel: Cancel::default(), cost }))
     }
 
     pub fn tenant(&self) -> &str {
@@ -108,6 +109,17 @@ impl Context {
         &self.0.lease.idempotency_key
     }
 
+    /// The key to call models with, as a client of OpenAI's API does at [`Context::gateway_url`]. The run pays for the
+    /// calls, and they end with the attempt. A server without a gateway gives none.
+    pub fn gateway_token(&self) -> Option<&str> {
+        self.0.lease.gateway.as_ref().map(|gateway| &*gateway.token)
+    }
+
+    /// The base URL to call models at, such as `http://127.0.0.1:7420/v1`.
+    pub fn gateway_url(&self) -> &str {
+        &self.0.gateway_url
+    }
+
     /// When the server takes the attempt for failed, by the server's clock.
     pub fn deadline(&self) -> Timestamp {
         self.0.lease.deadline
@@ -167,7 +179,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_that_waits_for_the_end_is_woken() {
-        let context = Context::new(fixture::lease("a"));
+        let context = Context::new(fixture::lease("a"), "http://test/v1".into());
         let waiting = tokio::spawn(context.cancelled());
         assert!(context.cancel(), "it has asked");
         waiting.await.unwrap();
@@ -176,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_last_cost_that_a_task_says_counts() {
-        let context = Context::new(fixture::lease("a"));
+        let context = Context::new(fixture::lease("a"), "http://test/v1".into());
         assert_eq!(context.cost(), None);
         for (nano, cost) in
             [(u64::MAX, "1000000000.000000000"), (1_050_000_000, "1.050000000"), (0, "0.000000000")]
@@ -188,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_task_that_never_asked_is_not_waited_for() {
-        let context = Context::new(fixture::lease("a"));
+        let context = Context::new(fixture::lease("a"), "http://test/v1".into());
         assert!(!context.cancel());
         assert!(context.is_cancelled());
     }

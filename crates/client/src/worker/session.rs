@@ -42,6 +42,7 @@ pub(super) struct Session {
     not_before: Option<Instant>,
     /// Tasks that were told to stop, and when they are dropped.
     stopping: BTreeMap<String, Instant>,
+    gateway_url: Arc<str>,
 }
 
 struct Running {
@@ -63,6 +64,7 @@ impl Session {
             backoff: Backoff::new(RECONNECT),
             not_before: None,
             stopping: BTreeMap::new(),
+            gateway_url: client.gateway_url().into(),
         }
     }
 
@@ -175,7 +177,7 @@ impl Session {
 
     fn start(&mut self, lease: Lease) {
         let name = lease.lease.clone();
-        let context = Context::new(lease);
+        let context = Context::new(lease, self.gateway_url.clone());
         let tasks = self.tasks.clone();
         let given = context.clone();
         // The task's own code, its first lines included, runs inside: a panic there is a failed attempt.

@@ -1,26 +1,46 @@
-//! Who calls a model, and who pays for it.
+//! Who calls a model, and who pays for it: a tenant, by its key or through an operator, or the run of a lease.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use fairlane_api::Code;
 use fairlane_core::id::TenantId;
+use fairlane_core::row::LeaseId;
 
 use super::error::Error;
-use crate::auth::{Identity, TENANT_HEADER};
+use super::token::PREFIX;
+use crate::auth::{Identity, TENANT_HEADER, bearer};
+use crate::problem::Refused;
+use crate::problem::rejection::unknown_tenant;
 use crate::serve::Shared;
 
 /// The tenant whose models are called and whose money that costs.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) tenant: TenantId,
+    /// The lease that the calls are made under.
+    pub(crate) lease: Option<LeaseId>,
 }
 
 impl FromRequestParts<Shared> for Caller {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Error> {
+        let named = parts.headers.get(TENANT_HEADER).map(|value| value.to_str().unwrap_or(""));
+        let credential = bearer(parts)?;
+        if credential.is_some_and(|credential| credential.starts_with(PREFIX)) {
+            let lease = credential.and_then(|token| shared.token_key.read(token));
+            let unknown =
+                || Refused::new(Code::Unauthenticated).detail("the token of a lease is not valid");
+            let lease = lease.ok_or_else(unknown)?;
+            let tenant = lease.key.tenant.clone();
+            return match named {
+                Some(named) if named != tenant.as_str() => Err(unknown_tenant(named).into()),
+                _ => Ok(Self { tenant, lease: Some(lease) }),
+            };
+        }
         let identity = Identity::from_request_parts(parts, shared).await?;
         let named = parts.headers.get(TENANT_HEADER).map(|value| value.to_str().unwrap_or(""));
         let scope = identity.caller(&shared.registry, named)?;
-        Ok(Self { tenant: scope.tenant().clone() })
+        Ok(Self { tenant: scope.tenant().clone(), lease: None })
     }
 }

@@ -15,8 +15,7 @@ use fairlane_core::time::Span;
 
 use crate::problem::Refused;
 use crate::provider::said;
-use crate::upstream::Fault;
-use crate::upstream::chat::Malformed;
+use crate::upstream::{Fault, Malformed};
 
 /// OpenAI's clients try some statuses again, unless this says that it is of no use.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");

@@ -14,7 +14,7 @@ use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 pub(crate) use answer::Answer;
 pub(crate) use events::{End, Event, Events};
-pub(crate) use request::{Malformed, Message, OutputField, Request};
+pub(crate) use request::{Message, OutputField, Request};
 pub(crate) use usage::{Counted, Usage};
 
 use super::{Fault, Target, Upstream};
@@ -49,7 +49,11 @@ pub(crate) async fn stream(
     Ok(Events::new(host, response.into_body(), request.input_tokens()))
 }
 
-fn sent(mut headers: HeaderMap, accept: &'static str, body: Bytes) -> hyper::Request<Bytes> {
+pub(super) fn sent(
+    mut headers: HeaderMap,
+    accept: &'static str,
+    body: Bytes,
+) -> hyper::Request<Bytes> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static(accept));
     let mut request = hyper::Request::new(body);

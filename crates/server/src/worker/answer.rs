@@ -16,9 +16,10 @@ use http_body::{Body, Frame, SizeHint};
 use super::Mark;
 use super::lease::{IdempotencyKey, LeaseName};
 use crate::engine::desk::Courier;
+use crate::gateway::{LeaseToken, TokenKey};
 
 /// Room for one lease, about.
-const LEASE_BYTES: usize = 640;
+const LEASE_BYTES: usize = 800;
 
 #[derive(Debug)]
 pub(super) struct Answer(Vec<u8>);
@@ -51,7 +52,7 @@ impl Answer {
         self.0.extend_from_slice(b"],\"leases\":[");
     }
 
-    pub(super) fn lease(&mut self, grant: &Grant, input: &[u8]) {
+    pub(super) fn lease(&mut self, grant: &Grant, input: &[u8], key: &TokenKey) {
         self.0.reserve(LEASE_BYTES + input.len());
         self.comma(b'[');
         let Grant { lease, workflow, context, .. } = grant;
@@ -82,13 +83,14 @@ impl Answer {
         let _ = write!(
             self.0,
             ",\"context\":{{\"version\":{},\"org\":\"{}\",\"tier\":\"{}\",\"attributes\":{}}},\
-             \"deadline\":\"{}\",\"renew_within_ms\":{}}}",
+             \"deadline\":\"{}\",\"renew_within_ms\":{},\"gateway\":{{\"token\":\"{}\"}}}}",
             context.version,
             context.org,
             context.tier,
             context.attributes,
             Timestamp(grant.deadline.0),
             grant.renew_within.0 / 1_000,
+            LeaseToken(key, lease),
         );
     }
 

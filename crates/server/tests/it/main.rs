@@ -11,6 +11,7 @@ mod exchange;
 mod faults;
 mod gateway;
 mod gateway_faults;
+mod gateway_tokens;
 mod harness;
 mod isolation;
 mod models;

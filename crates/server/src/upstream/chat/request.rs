@@ -1,22 +1,17 @@
 //! What is asked of a model.
 //!
-//! A request is kept as its fields in their order, each as the JSON that it came as: what this version of the server
-//! does not know goes to the provider untouched, numbers included. Fields that decide what is paid are read, and a
-//! field that stands there twice is refused, because the provider might read the other one.
-
-use std::fmt;
+//! Fields that decide what is paid are read; the rest goes to the provider untouched.
 
 use hyper::body::Bytes;
-use serde::de::{MapAccess, Visitor};
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::value::{RawValue, to_raw_value};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::upstream::fields::{Fields, Malformed, malformed};
 use crate::upstream::tokens::{MEDIA_TOKENS, MESSAGE_TOKENS, REQUEST_TOKENS, tokens_of};
 
 #[derive(Debug, Clone)]
-pub(crate) struct Request(Vec<(Box<str>, Box<RawValue>)>);
+pub(crate) struct Request(Fields);
 
 /// A message as this server writes one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,26 +27,17 @@ pub(crate) enum OutputField {
     MaxCompletionTokens,
 }
 
-/// Why a text is no request: where, and what would be right.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{pointer}: {expected}")]
-pub(crate) struct Malformed {
-    /// JSON pointer.
-    pub(crate) pointer: String,
-    pub(crate) expected: String,
-}
-
 impl Request {
     pub(crate) fn new(model: &str, messages: &[Message]) -> Self {
-        let mut request = Self(Vec::new());
-        request.set("model", &model);
-        request.set("messages", &messages);
-        request
+        let mut fields = Fields::default();
+        fields.set("model", &model);
+        fields.set("messages", &messages);
+        Self(fields)
     }
 
     /// A request as a client sends it. What is read here has its type; the rest is the provider's to check.
     pub(crate) fn parse(json: &[u8]) -> Result<Self, Malformed> {
-        let request: Self = serde_json::from_slice(json).map_err(|error| malformed("", &error))?;
+        let request = Fields::parse(json)?;
         request.field::<String>("model", "the name of a model")?;
         let messages = request.field::<Vec<Value>>("messages", "a list of messages")?;
         if messages.is_empty() {
@@ -65,35 +51,35 @@ impl Request {
         }
         request.field::<Option<bool>>("stream", "true or false")?;
         request.field::<Option<StreamOptions>>("stream_options", "an object")?;
-        Ok(request)
+        Ok(Self(request))
     }
 
     pub(crate) fn model(&self) -> String {
-        self.get("model").unwrap_or_default()
+        self.0.get("model").unwrap_or_default()
     }
 
     pub(crate) fn set_model(&mut self, model: &str) {
-        self.set("model", &model);
+        self.0.set("model", &model);
     }
 
     pub(crate) fn is_streamed(&self) -> bool {
-        self.get::<bool>("stream").unwrap_or(false)
+        self.0.get::<bool>("stream").unwrap_or(false)
     }
 
     /// Whether its client wants to see the usage of a stream.
     pub(crate) fn is_usage_asked(&self) -> bool {
-        let options = self.get::<StreamOptions>("stream_options");
+        let options = self.0.get::<StreamOptions>("stream_options");
         options.and_then(|options| options.include_usage).unwrap_or(false)
     }
 
     /// How many answers are asked for; each may be as long as the bound.
     pub(crate) fn choices(&self) -> u32 {
-        self.get("n").unwrap_or(1)
+        self.0.get("n").unwrap_or(1)
     }
 
     /// The bound of an answer, if there is one.
     pub(crate) fn output_tokens_max(&self) -> Option<u32> {
-        let bounds = ["max_tokens", "max_completion_tokens"].map(|name| self.get::<u32>(name));
+        let bounds = ["max_tokens", "max_completion_tokens"].map(|name| self.0.get::<u32>(name));
         bounds.into_iter().flatten().min()
     }
 
@@ -101,11 +87,11 @@ impl Request {
     pub(crate) fn bound_output(&mut self, tokens_max: u32, unless_set: OutputField) {
         let had = self.output_tokens_max();
         for field in [OutputField::MaxTokens, OutputField::MaxCompletionTokens] {
-            let bound = self.get::<u32>(field.name());
+            let bound = self.0.get::<u32>(field.name());
             if bound.is_some_and(|bound| bound > tokens_max)
                 || (had.is_none() && field == unless_set)
             {
-                self.set(field.name(), &tokens_max);
+                self.0.set(field.name(), &tokens_max);
             }
         }
     }
@@ -113,27 +99,18 @@ impl Request {
     /// Asks for an answer that is JSON by this schema.
     pub(crate) fn set_schema(&mut self, name: &str, schema: &RawValue) {
         let schema = json!({ "name": name, "strict": true, "schema": schema });
-        self.set("response_format", &json!({ "type": "json_schema", "json_schema": schema }));
-    }
-
-    /// Sets a field, in its place if it is there.
-    pub(crate) fn set(&mut self, name: &str, value: &(impl Serialize + ?Sized)) {
-        let value = to_raw_value(value).expect("what is set has text keys only");
-        match self.0.iter_mut().find(|(known, _)| &**known == name) {
-            Some((_, old)) => *old = value,
-            None => self.0.push((name.into(), value)),
-        }
+        self.0.set("response_format", &json!({ "type": "json_schema", "json_schema": schema }));
     }
 
     /// The own count of what a provider will read.
     pub(crate) fn input_tokens(&self) -> u32 {
-        let messages: Vec<Value> = self.get("messages").unwrap_or_default();
+        let messages: Vec<Value> = self.0.get("messages").unwrap_or_default();
         let mut tokens = REQUEST_TOKENS;
         for message in &messages {
             tokens = tokens.saturating_add(MESSAGE_TOKENS).saturating_add(read_tokens(message));
         }
         for name in ["tools", "functions", "response_format"] {
-            let text = self.raw(name).map_or("", RawValue::get);
+            let text = self.0.raw(name).map_or("", RawValue::get);
             tokens = tokens.saturating_add(tokens_of(text));
         }
         tokens
@@ -141,37 +118,18 @@ impl Request {
 
     /// The request for a whole answer.
     pub(crate) fn whole_body(&self) -> Bytes {
-        let kept = |(name, _): &&(Box<str>, _)| !matches!(&**name, "stream" | "stream_options");
-        Self(self.0.iter().filter(kept).cloned().collect()).body()
+        self.0.but(&["stream", "stream_options"]).body()
     }
 
     /// The request for a stream that ends with its usage. Other options of the stream are kept.
     pub(crate) fn streamed_body(&self) -> Bytes {
-        let mut streamed = self.clone();
+        let mut streamed = self.0.clone();
         let mut options: serde_json::Map<String, Value> =
-            self.get("stream_options").unwrap_or_default();
+            self.0.get("stream_options").unwrap_or_default();
         options.insert("include_usage".into(), true.into());
         streamed.set("stream", &true);
         streamed.set("stream_options", &options);
         streamed.body()
-    }
-
-    fn body(&self) -> Bytes {
-        serde_json::to_vec(self).expect("raw JSON under text keys is JSON").into()
-    }
-
-    fn raw(&self, name: &str) -> Option<&RawValue> {
-        self.0.iter().find(|(known, _)| &**known == name).map(|(_, value)| &**value)
-    }
-
-    /// The field, if it is there and of that type.
-    fn get<'r, T: Deserialize<'r>>(&'r self, name: &str) -> Option<T> {
-        serde_json::from_str::<Option<T>>(self.raw(name)?.get()).ok()?
-    }
-
-    fn field<'r, T: Deserialize<'r>>(&'r self, name: &str, expected: &str) -> Result<T, Malformed> {
-        let text = self.raw(name).map_or("null", RawValue::get);
-        serde_json::from_str(text).map_err(|_| malformed(&format!("/{name}"), &expected))
     }
 }
 
@@ -189,10 +147,6 @@ struct StreamOptions {
     include_usage: Option<bool>,
 }
 
-fn malformed(pointer: &str, expected: &dyn fmt::Display) -> Malformed {
-    Malformed { pointer: pointer.to_owned(), expected: expected.to_string() }
-}
-
 /// All texts of a message, whatever their place in it. What stands for an image, a sound or a file has no text.
 fn read_tokens(value: &Value) -> u32 {
     match value {
@@ -207,45 +161,6 @@ fn read_tokens(value: &Value) -> u32 {
             })
             .fold(0, u32::saturating_add),
         Value::Null | Value::Bool(_) | Value::Number(_) => 1,
-    }
-}
-
-impl Serialize for Request {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in &self.0 {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for Request {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Fields)
-    }
-}
-
-struct Fields;
-
-impl<'de> Visitor<'de> for Fields {
-    type Value = Request;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object with the fields of a chat completion")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Request, A::Error> {
-        let mut fields: Vec<(Box<str>, Box<RawValue>)> = Vec::new();
-        while let Some((name, value)) = map.next_entry::<Box<str>, Box<RawValue>>()? {
-            if fields.iter().any(|(known, _)| *known == name) {
-                return Err(serde::de::Error::custom(format!(
-                    "each field once; `{name}` is there twice"
-                )));
-            }
-            fields.push((name, value));
-        }
-        Ok(Request(fields))
     }
 }
 

@@ -98,7 +98,7 @@ fn what_decides_on_the_price_of_a_clients_request_can_be_read_and_bounded() {
     assert_eq!(request.output_tokens_max(), None);
     request.bound_output(100, OutputField::MaxTokens);
     assert_eq!(request.output_tokens_max(), Some(100));
-    let Malformed { pointer, .. } = Request::parse(br#"{"model":1}"#).unwrap_err();
+    let crate::upstream::Malformed { pointer, .. } = Request::parse(br#"{"model":1}"#).unwrap_err();
     assert_eq!(pointer, "/model");
 }
 

@@ -43,6 +43,15 @@ impl Counted {
     }
 }
 
+impl Counted {
+    /// The same for what has no output.
+    pub(in crate::upstream) fn of_input(said: Option<&Value>, own_tokens: u32) -> Self {
+        let input = said.and_then(|said| tokens(&said["prompt_tokens"]));
+        let input_tokens = input.unwrap_or(own_tokens);
+        Self { usage: Usage { input_tokens, ..Usage::default() }, is_certain: input.is_some() }
+    }
+}
+
 fn tokens(value: &Value) -> Option<u32> {
     value.as_u64().filter(|tokens| *tokens <= TOKENS_MAX).and_then(|tokens| tokens.try_into().ok())
 }
