@@ -15,6 +15,7 @@ mod gateway_tokens;
 mod harness;
 mod isolation;
 mod models;
+mod openai_client;
 mod openapi;
 mod panics;
 mod quotas;
