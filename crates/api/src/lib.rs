@@ -18,6 +18,7 @@ pub mod quota;
 pub mod resource;
 pub mod run;
 pub mod time;
+pub mod usage;
 pub mod view;
 pub mod words;
 pub mod worker;

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Timestamp;
+use crate::quota::Rung;
 use crate::run::Failure;
+use crate::usage::Call;
 
 /// One instance of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -21,6 +23,29 @@ pub struct Step {
     pub waits: Option<Waiting>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// The call of a model that is under way for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<Route>,
+    /// Its last call of a model. Of a run with thousands of them, only the newest are looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<Call>,
+}
+
+/// The way that a call of a model goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Route {
+    pub model: String,
+    /// The tool at which it is made.
+    pub endpoint: String,
+    /// What the endpoint calls the model.
+    pub served_by: String,
+    /// What was done because the money was short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<Rung>,
+    /// Tokens that go in, as the server counted them.
+    pub input_tokens: u32,
+    /// Most tokens that may come out.
+    pub max_tokens: u32,
 }
 
 /// Which instance of a step.

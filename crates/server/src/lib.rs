@@ -45,6 +45,7 @@ mod tenants;
     )
 )]
 mod upstream;
+mod usage;
 mod used;
 mod wire;
 mod worker;

@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::problem::Refused;
 use crate::serve::Shared;
 use crate::{
-    catalog, events, gateway, keys, pools, probes, quotas, readings, runs, tenants, worker,
+    catalog, events, gateway, keys, pools, probes, quotas, readings, runs, tenants, usage, worker,
     workflows,
 };
 
@@ -69,6 +69,7 @@ fn described() -> OpenApiRouter<Shared> {
         .merge(pools::routes())
         .merge(readings::routes())
         .merge(quotas::routes())
+        .merge(usage::routes())
         .merge(catalog::routes())
         .merge(keys::routes())
         .merge(probes::routes())

@@ -21,6 +21,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use self::check::{Check, amount};
+pub(crate) use self::read::account_views;
 use crate::auth::{Operator, Scoped};
 use crate::body::{Json, Params};
 use crate::catalog::endpoint;

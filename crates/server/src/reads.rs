@@ -1,20 +1,31 @@
 //! Reads of the store beside the writer: a few readers, each used by one thread at a time, off the threads
 //! that serve connections.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use fairlane_api::Code;
 use fairlane_core::cell::change::EndedRun;
-use fairlane_core::id::RunId;
-use fairlane_core::row::{DecisionRow, IdempotencyRow, RunRow, StepRow};
+use fairlane_core::id::{RunId, WorkflowName};
+use fairlane_core::row::{CallRow, DecisionRow, IdempotencyRow, Instance, RunRow, StepRow};
 use fairlane_core::tenant::TenantScope;
-use fairlane_core::time::Span;
-use fairlane_store::{DecisionQuery, Error, Page, Payloads, Read, RunQuery, Store};
+use fairlane_core::time::{Span, Time};
+use fairlane_store::{
+    CallQuery, DecisionQuery, Error, PAGE_MAX, Page, Payloads, Read, RunQuery, Store, UsageRow,
+};
 
 use crate::problem::Refused;
 
 /// Readers of one server: more than the cores that could use them.
 const READERS: usize = 4;
+/// Pages of a run's calls that are looked at for the last one of each step.
+const CALL_PAGES_MAX: usize = 4;
+
+/// A run with its steps, and the last call of a model of each that has made one.
+pub(crate) type RunAndSteps = (RunRow, Vec<StepRow>, BTreeMap<Instance, CallRow>);
+
+/// The workflow of a run, and its version.
+pub(crate) type Planned = (WorkflowName, u32);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Reads(Arc<Pool>);
@@ -69,9 +80,49 @@ impl Reads {
         &self,
         scope: &TenantScope,
         run: RunId,
-    ) -> Result<Option<(RunRow, Vec<StepRow>)>, Refused> {
+    ) -> Result<Option<RunAndSteps>, Refused> {
         let scope = scope.clone();
-        self.read(move |reader| reader.run_and_steps(&scope, run, Payloads::Leave)).await
+        self.read(move |reader| {
+            let Some((row, steps)) = reader.run_and_steps(&scope, run, Payloads::Leave)? else {
+                return Ok(None);
+            };
+            let calls = last_calls(reader, &scope, run)?;
+            Ok(Some((row, steps, calls)))
+        })
+        .await
+    }
+
+    /// A tenant's calls of models, with the plans of the runs that they were made for.
+    pub(crate) async fn calls(
+        &self,
+        scope: &TenantScope,
+        query: CallQuery,
+    ) -> Result<(Page<CallRow, u64>, BTreeMap<RunId, Planned>), Refused> {
+        let scope = scope.clone();
+        self.read(move |reader| {
+            let page = reader.calls(&scope, query)?;
+            let mut plans = BTreeMap::new();
+            for attempt in page.rows.iter().filter_map(|call| call.attempt) {
+                if plans.contains_key(&attempt.run) {
+                    continue;
+                }
+                if let Some(row) = reader.run(&scope, attempt.run, Payloads::Leave)? {
+                    plans.insert(attempt.run, (row.workflow, row.version));
+                }
+            }
+            Ok((page, plans))
+        })
+        .await
+    }
+
+    pub(crate) async fn usage(
+        &self,
+        scope: &TenantScope,
+        from: Time,
+        until: Time,
+    ) -> Result<Vec<UsageRow>, Refused> {
+        let scope = scope.clone();
+        self.read(move |reader| reader.usage(&scope, from, until)).await
     }
 
     pub(crate) async fn ended_run(
@@ -149,6 +200,28 @@ impl Drop for Lent<'_> {
             self.pool.returned.notify_one();
         }
     }
+}
+
+fn last_calls(
+    reader: &mut dyn Read,
+    scope: &TenantScope,
+    run: RunId,
+) -> Result<BTreeMap<Instance, CallRow>, Error> {
+    let mut last = BTreeMap::new();
+    let mut query = CallQuery { run: Some(run), limit: PAGE_MAX, before: None };
+    for _ in 0..CALL_PAGES_MAX {
+        let page = reader.calls(scope, query)?;
+        for call in page.rows {
+            if let Some(attempt) = call.attempt {
+                last.entry(attempt.instance).or_insert(call);
+            }
+        }
+        match page.next {
+            Some(next) => query.before = Some(next),
+            None => break,
+        }
+    }
+    Ok(last)
 }
 
 fn unavailable(error: &Error) -> Refused {

@@ -13,13 +13,14 @@ use fairlane_core::money::Nano;
 use fairlane_core::quota::{Rung, Unit};
 use fairlane_core::reject::Rejection;
 use fairlane_core::router::NoWay;
-use fairlane_core::row::{Failure, Halt, Lane, Part, RunStatus};
+use fairlane_core::row::{Failure, Halt, Lane, Part, Route, RunStatus};
 use fairlane_core::scheduler::Wait;
 use fairlane_core::tenant::{Burst, Sla};
 use fairlane_core::time::{Span, Time};
 use serde_json::value::RawValue;
 
 use crate::problem::Refused;
+use crate::quotas::rung_out;
 
 /// As long as the longest duration of a workflow: 3,660 days.
 const LATENCY_MS_MAX: u64 = 3_660 * 24 * 60 * 60 * 1_000;
@@ -193,6 +194,19 @@ pub(crate) fn step_out(view: &StepView) -> api::view::Step {
         since: Some(timestamp(view.since)),
         waits: view.waits.as_ref().map(waiting_out),
         failure: view.failure.as_ref().map(failure_out),
+        route: view.route.as_deref().map(route_out),
+        call: None,
+    }
+}
+
+pub(crate) fn route_out(route: &Route) -> api::view::Route {
+    api::view::Route {
+        model: route.model.to_string(),
+        endpoint: route.endpoint.to_string(),
+        served_by: route.upstream.to_string(),
+        degraded: route.rung.map(rung_out),
+        input_tokens: route.input,
+        max_tokens: route.output,
     }
 }
 

@@ -248,6 +248,8 @@ pub struct StepView {
     pub since: Time,
     pub waits: Option<Waiting>,
     pub failure: Option<Failure>,
+    /// The way of the call of a model that is under way.
+    pub route: Option<Box<Route>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

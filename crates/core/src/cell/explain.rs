@@ -100,6 +100,10 @@ impl Cell {
                 State::Backoff(wait) => Some(wait.1.clone()),
                 _ => None,
             },
+            route: match &node.state {
+                State::Leased(lease) => lease.passed.route.clone(),
+                _ => None,
+            },
         }
     }
 

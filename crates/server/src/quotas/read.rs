@@ -82,10 +82,17 @@ async fn get_tool_use(
 }
 
 async fn accounts(shared: &Surroundings, owner: Owner) -> Result<Answer<wire::Accounts>, Refused> {
+    let views = account_views(shared, owner).await?;
+    Ok(Answer(wire::Accounts { accounts: views.iter().map(account_out).collect() }))
+}
+
+/// Accounts in the periods under way; of a tenant those of its day and its month.
+pub(crate) async fn account_views(
+    shared: &Surroundings,
+    owner: Owner,
+) -> Result<Vec<AccountView>, Refused> {
     match shared.engine.ask(|reply| Input::Query(reply, Query::Accounts(owner))).await? {
-        Response::Accounts(views) => {
-            Ok(Answer(wire::Accounts { accounts: views.iter().map(account_out).collect() }))
-        }
+        Response::Accounts(views) => Ok(views),
         other => Err(Refused::internal(&format!("a query was answered by {other:?}"))),
     }
 }

@@ -15,7 +15,9 @@ use fairlane_core::cell::effect::{Response as Reply, RunView};
 use fairlane_core::cell::input::{Input, Query};
 use fairlane_core::id::RunId;
 use fairlane_core::plan::Workflow;
-use fairlane_core::row::{Instance, Part, RunMoney, RunRow, RunStatus, StepRow, StepState};
+use fairlane_core::row::{
+    CallRow, Instance, Part, RunMoney, RunRow, RunStatus, StepRow, StepState,
+};
 use fairlane_store::{RunFilter, RunQuery};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -30,9 +32,13 @@ use crate::page::{after, limit};
 use crate::problem::Refused;
 use crate::quotas::{amount_out, rung_out};
 use crate::serve::{Shared, Surroundings};
+use crate::usage::call_out;
 use crate::wire::{
-    failure_out, lane, lane_out, name, part_out, status, status_out, step_out, timestamp,
+    failure_out, lane, lane_out, name, part_out, route_out, status, status_out, step_out, timestamp,
 };
+
+/// The last call of a model of each instance that has made one.
+type LastCalls = BTreeMap<Instance, CallRow>;
 
 /// Times that a run is read again because it ended in between.
 const ROUNDS_MAX: u32 = 3;
@@ -145,14 +151,14 @@ pub(crate) async fn detail(shared: &Surroundings, named: &Named) -> Result<RunDe
     let mut rounds = 0;
     loop {
         let found = shared.reads.run_and_steps(&named.scope, named.run).await?;
-        let (row, steps) = found.ok_or_else(|| named.unknown())?;
+        let (row, steps, calls) = found.ok_or_else(|| named.unknown())?;
         rounds += 1;
         let view = if row.status.is_ended() { None } else { live(shared, named).await? };
         let workflow = shared.registry.workflow(&row.workflow, Some(row.version));
         match view {
-            Some(view) => return Ok(live_detail(&row, &view)),
+            Some(view) => return Ok(live_detail(&row, &view, &calls)),
             None if row.status.is_ended() || rounds == ROUNDS_MAX => {
-                return Ok(stored_detail(&row, &steps, workflow.as_deref()));
+                return Ok(stored_detail(&row, &steps, &calls, workflow.as_deref()));
             }
             // It ended after it was read.
             None => {}
@@ -171,7 +177,7 @@ async fn live(shared: &Surroundings, named: &Named) -> Result<Option<RunView>, R
     }
 }
 
-fn live_detail(row: &RunRow, view: &RunView) -> RunDetail {
+fn live_detail(row: &RunRow, view: &RunView, calls: &LastCalls) -> RunDetail {
     let mut run = run_out(row);
     run.status = status_out(view.status);
     run.revision = view.revision;
@@ -184,10 +190,22 @@ fn live_detail(row: &RunRow, view: &RunView) -> RunDetail {
         money.posted = amount_out(view.money.posted);
         money.uncertain = amount_out(view.money.uncertain);
     }
-    RunDetail { run, steps: view.steps.iter().map(step_out).collect() }
+    let steps = view.steps.iter();
+    let steps = steps.map(|step| with_call(step_out(step), calls.get(&step.instance)));
+    RunDetail { run, steps: steps.collect() }
 }
 
-fn stored_detail(row: &RunRow, steps: &[StepRow], workflow: Option<&Workflow>) -> RunDetail {
+fn with_call(step: Step, call: Option<&CallRow>) -> Step {
+    let call = call.map(|call| call_out(call, Some(step.name.clone())));
+    Step { call, ..step }
+}
+
+fn stored_detail(
+    row: &RunRow,
+    steps: &[StepRow],
+    calls: &LastCalls,
+    workflow: Option<&Workflow>,
+) -> RunDetail {
     let rows: BTreeMap<Instance, &StepRow> =
         steps.iter().map(|step| (step.instance, step)).collect();
     let Some(workflow) = workflow else {
@@ -200,7 +218,9 @@ fn stored_detail(row: &RunRow, steps: &[StepRow], workflow: Option<&Workflow>) -
             shown.push(never_begun(step.name.as_str()));
         }
         let instances = rows.iter().filter(|(instance, _)| instance.step == index);
-        shown.extend(instances.map(|(_, row)| stored_step(step.name.as_str(), row)));
+        shown.extend(instances.map(|(instance, row)| {
+            with_call(stored_step(step.name.as_str(), row), calls.get(instance))
+        }));
     }
     RunDetail { run: run_out(row), steps: shown }
 }
@@ -227,6 +247,11 @@ fn stored_step(name: &str, row: &StepRow) -> Step {
         since: Some(timestamp(row.since)),
         waits: None,
         failure: failure.map(failure_out),
+        route: match &row.state {
+            StepState::Leased { route, .. } => route.as_deref().map(route_out),
+            _ => None,
+        },
+        call: None,
     }
 }
 
@@ -240,6 +265,8 @@ fn never_begun(name: &str) -> Step {
         since: None,
         waits: None,
         failure: None,
+        route: None,
+        call: None,
     }
 }
 

@@ -22,3 +22,4 @@ mod quotas;
 mod resources;
 mod restart;
 mod runs;
+mod usage;
