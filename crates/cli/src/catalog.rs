@@ -21,7 +21,7 @@ use crate::exit::Usage;
 use crate::mistake::{self, Mistake};
 use crate::printer::Printer;
 use crate::target::Target;
-use crate::text;
+use crate::{input, text};
 use plan::{Became, Plan};
 use price_list::{Line, PriceList};
 
@@ -54,7 +54,7 @@ struct ImportPrices {
     /// The list
     file: PathBuf,
     /// When the new versions begin: a day such as 2026-12-01 (in UTC), or a time; today if not given
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = input::moment)]
     from: Option<Timestamp>,
     /// What one unit of the list's currency is in the platform's
     #[arg(long, value_name = "DECIMAL", value_parser = rate)]
@@ -229,14 +229,6 @@ fn currency_of(problem: &fairlane_api::Problem) -> String {
 }
 
 /// A day, which begins in UTC, or a point in time.
-fn moment(text: &str) -> Result<Timestamp, String> {
-    let day = format!("{text}T00:00:00Z");
-    text.parse().or_else(|_| day.parse()).map_err(|_| {
-        "expected a day such as 2026-12-01, or a time in UTC such as 2026-12-01T09:30:00Z"
-            .to_owned()
-    })
-}
-
 fn rate(text: &str) -> Result<Nano, String> {
     match text.parse::<Nano>() {
         Ok(Nano::ZERO) => Err("is 0; expected more".to_owned()),
@@ -279,13 +271,5 @@ mod tests {
         ] {
             assert_eq!(is_like(text, pattern), expected, "{text} {pattern}");
         }
-    }
-
-    #[test]
-    fn a_beginning_is_a_day_or_a_time() {
-        let day = moment("2026-12-01").unwrap();
-        assert_eq!(Ok(day), moment("2026-12-01T00:00:00Z"));
-        assert!(moment("2026-13-01").is_err());
-        assert!(moment("tomorrow").is_err());
     }
 }

@@ -6,7 +6,7 @@ use fairlane_api::run::RunDetail;
 use fairlane_api::view::{Phase, Step, Waiting, WaitingOn};
 
 use crate::target::{OneRun, Target};
-use crate::{runs, text};
+use crate::{runs, text, usage};
 
 /// Explain what a run waits for: the gate, since when, and what would let it through
 #[derive(Debug, Args)]
@@ -68,6 +68,12 @@ fn sentence(step: &Step, now: Timestamp) -> String {
     sentence.push_str(&waits.needs);
     sentence.push_str(&details(step, waits));
     sentence.push('.');
+    if let Some(route) = &step.route {
+        sentence.push_str(&format!(" It calls {}.", usage::route_words(route)));
+    }
+    if let Some(call) = &step.call {
+        sentence.push_str(&format!(" Its last call: {}.", usage::call_words(call)));
+    }
     sentence
 }
 
@@ -114,6 +120,13 @@ mod tests {
                 { "name": "fraud", "part": "whole", "phase": "backoff", "attempt": 1, "since": at(5),
                   "waits": { "on": "backoff", "needs": "its next attempt", "until": at(12),
                              "failure": { "class": "bureau-away", "message": "503" } } },
+                { "name": "judge", "part": "whole", "phase": "leased", "attempt": 1, "since": at(6),
+                  "waits": { "on": "worker", "needs": "the report of worker `server`" },
+                  "route": { "model": "reasoner", "endpoint": "eu", "served_by": "small",
+                             "degraded": "cheaper_model", "input_tokens": 120, "max_tokens": 800 },
+                  "call": { "id": "7", "model": "reasoner", "endpoint": "eu", "served_by": "large",
+                            "status": "ended", "began_at": at(1), "certain": false, "cost": "0.01",
+                            "tokens": { "input": 120, "cached": 0, "output": 30 } } },
                 { "name": "decide", "part": "whole", "phase": "pending", "attempt": 0,
                   "waits": { "on": "steps", "needs": "the end of `credit`", "steps": ["credit"] } }
             ]
@@ -129,6 +142,7 @@ mod tests {
             verify runs for 9.0 s; it needs the report of worker `w1`, until 2026-01-31T09:30:31Z at the latest, in attempt 2.
             credit[4] waits for 6.0 s at the gate `slot`; what lets it through: a free slot of pool `default`.
             fraud waits for 5.0 s; what lets it through: its next attempt, until 2026-01-31T09:30:12Z at the latest, after bureau-away: 503.
+            judge runs for 4.0 s; it needs the report of worker `server`. It calls `reasoner` as `small` at `eu` (cheaper_model), 120 tokens in and at most 800 out. Its last call: `reasoner` as `large` at `eu`, 120 tokens in and 30 out, for 0.01 that nobody has confirmed.
             Not begun: decide.
         "]]
         .assert_eq(&explain(&detail, at(10)));

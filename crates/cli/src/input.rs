@@ -4,9 +4,9 @@ use std::io::Read;
 
 use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use fairlane_api::Json;
 use fairlane_api::resource::Policy;
 use fairlane_api::run::{Lane, RunStatus};
+use fairlane_api::{Json, Timestamp};
 use serde::de::DeserializeOwned;
 
 use crate::exit::Usage;
@@ -38,6 +38,15 @@ pub(crate) fn json(option: &str, text: &str) -> anyhow::Result<Json> {
         .map_err(|error| Usage(format!("{from} is not JSON: {error}")).into())
 }
 
+/// A day or a time.
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
+    let day = format!("{text}T00:00:00Z");
+    text.parse().or_else(|_| day.parse()).map_err(|_| {
+        "expected a day such as 2026-12-01, or a time in UTC such as 2026-12-01T09:30:00Z"
+            .to_owned()
+    })
+}
+
 pub(crate) fn lane() -> impl TypedValueParser<Value = Lane> {
     words(&["urgent", "normal", "background"])
 }
@@ -57,4 +66,17 @@ where
 {
     PossibleValuesParser::new(words)
         .try_map(|word| serde_json::from_value::<T>(serde_json::Value::String(word)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::moment;
+
+    #[test]
+    fn a_moment_is_a_day_or_a_time() {
+        let day = moment("2026-12-01").unwrap();
+        assert_eq!(Ok(day), moment("2026-12-01T00:00:00Z"));
+        assert!(moment("2026-13-01").is_err());
+        assert!(moment("tomorrow").is_err());
+    }
 }

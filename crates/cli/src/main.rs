@@ -36,6 +36,7 @@ mod tenant;
 mod text;
 mod tool;
 mod top;
+mod usage;
 mod worker;
 mod workflow;
 
@@ -88,6 +89,8 @@ enum Command {
     Class(class::Class),
     Budget(budget::Budget),
     Limits(budget::Limits),
+    Calls(usage::Calls),
+    Usage(usage::Usage),
     Key(key::Key),
     Decisions(decisions::Decisions),
     Top(top::Top),
@@ -142,6 +145,8 @@ impl Command {
             Self::Class(command) => command.execute(target).await,
             Self::Budget(command) => command.execute(target).await,
             Self::Limits(command) => command.execute(target).await,
+            Self::Calls(command) => command.execute(target).await,
+            Self::Usage(command) => command.execute(target).await,
             Self::Pool(command) => command.execute(target).await,
             Self::Key(command) => command.execute(target).await,
             Self::Decisions(command) => command.execute(target).await,

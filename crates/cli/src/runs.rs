@@ -2,12 +2,14 @@
 
 use clap::Args;
 use fairlane_api::run::{Commanded, Lane, Run, RunDetail, RunStatus};
+use fairlane_api::usage::Call;
+use fairlane_api::view::Step;
 use fairlane_client::{Client, RunFilter};
 
 use crate::printer::Printer;
 use crate::table::Table;
 use crate::target::{ForTenant, OneRun, Target};
-use crate::{input, text};
+use crate::{input, text, usage};
 
 /// Entries of one page.
 const PAGE: u32 = 1_000;
@@ -113,7 +115,13 @@ fn show(detail: &RunDetail) -> String {
             step.failure.as_ref().map_or_else(String::new, text::failure),
         ]);
     }
-    format!("{}\n\n{}", head(&detail.run), steps.render())
+    let mut text = format!("{}\n\n{}", head(&detail.run), steps.render());
+    let called = |step: &Step| Some((text::step(&step.name, step.part), step.call.clone()?));
+    let calls: Vec<(String, Call)> = detail.steps.iter().filter_map(called).collect();
+    if !calls.is_empty() {
+        text.push_str(&format!("\nLast calls of models\n{}", usage::of_steps(&calls)));
+    }
+    text
 }
 
 /// A run in a few lines.
@@ -136,6 +144,10 @@ pub(crate) fn head(run: &Run) -> String {
     }
     if let Some(schedule) = &run.schedule {
         lines.push(format!("schedule  {schedule}"));
+    }
+    if let Some(money) = &run.money {
+        let of = money.limit.as_ref().map_or_else(String::new, |limit| format!(" of {limit}"));
+        lines.push(format!("spent     {}{of}", money.posted));
     }
     if let Some(failure) = &run.failure {
         lines.push(format!("failure   {}", text::failure(failure)));

@@ -29,6 +29,7 @@ mod resources;
 mod retry;
 mod runs;
 mod transport;
+mod usage;
 pub mod worker;
 mod workflows;
 
@@ -38,4 +39,5 @@ pub use events::{EventStream, RunEvent};
 pub use resources::Write;
 pub use retry::RetryPolicy;
 pub use runs::{RunFilter, Submit};
+pub use usage::{CallFilter, Period};
 pub use workflows::Definition;

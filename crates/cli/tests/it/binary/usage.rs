@@ -127,6 +127,8 @@ async fn the_help_names_all_commands_and_exit_codes() {
           class        List and show budget classes: what each of their tenants may call and spend
           budget       Show and change budgets: what is spent, held and left
           limits       Show how much of limits is used: a tenant's own, or those of a tool that all tenants share
+          calls        List a tenant's calls of models, newest first: who served them, and what they cost
+          usage        Sum up what a tenant's calls of models used, by model and who served it
           key          Make, list and revoke API keys
           decisions    List the decision log, newest first: a tenant's, or the platform's own
           top          Watch tenants: slots, cap, share, waiting, p95, debt
