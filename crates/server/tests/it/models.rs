@@ -122,7 +122,7 @@ async fn what_a_provider_does_wrong_fails_the_step_and_holds_nothing() {
             "provider-redirected",
             "0.00",
         ),
-        (Said::BigHeaders { bytes: 10 << 20 }, "provider-too-large", "0.00"),
+        (Said::BigHeaders { bytes: 10 << 20 }, "provider-too-large", "some"),
         (Said::BigBody { bytes: 2 << 20 }, "provider-too-large", "some"),
         (said("no JSON", 10, 10), "output-invalid", "0.00"),
     ] {
