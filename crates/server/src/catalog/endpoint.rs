@@ -13,7 +13,7 @@ use fairlane_core::catalog::{
 };
 use fairlane_core::money::Nano;
 use fairlane_core::time::Span;
-use fairlane_workflow::{SPAN_EXAMPLE, parse_span, show_span};
+use fairlane_workflow::{Mode, SPAN_EXAMPLE, Template, parse_span, show_span};
 
 use crate::problem::{Refused, pointer_segment};
 use crate::quotas::{Check, amount_out};
@@ -89,6 +89,20 @@ fn url(check: &mut Check, given: &wire::Endpoint) {
     if let Err((detail, expected)) = check_url(&given.url, is_template) {
         check.wrong(
             Refused::new(Code::InvalidValue).detail(detail).at("/endpoint/url").expected(expected),
+        );
+    } else if is_template {
+        template(check, "/endpoint/url", &given.url, Mode::Url);
+    }
+}
+
+/// A mistake in a template is told where it is written, not when a step first calls the tool.
+fn template(check: &mut Check, pointer: &str, text: &str, mode: Mode) {
+    if let Err(mistake) = Template::parse(text, mode) {
+        check.wrong(
+            Refused::new(Code::InvalidValue)
+                .detail(format!("the template cannot be read: {mistake}"))
+                .at(pointer)
+                .expected("a text with {{ name }} for each value"),
         );
     }
 }
@@ -216,6 +230,9 @@ fn request(check: &mut Check, given: &wire::Request, has_key: bool) -> Request {
         let refused = Refused::new(Code::TooLong).at("/endpoint/request/body");
         check.wrong(refused.expected(format!("at most {BODY_BYTES_MAX} bytes")));
     }
+    if let Some(body) = &given.body {
+        template(check, "/endpoint/request/body", body, Mode::Json);
+    }
     let headers = headers(check, &given.headers, has_key);
     Request { method, headers, body: given.body.as_deref().map(Arc::from) }
 }
@@ -276,6 +293,8 @@ fn header(check: &mut Check, pointer: &str, given: &wire::Header) -> Header {
                         .at(pointer)
                         .expected(format!("at most {HEADER_BYTES_MAX} visible ASCII characters")),
                 );
+            } else {
+                template(check, pointer, text, Mode::Text);
             }
             Header::Text(text.as_str().into())
         }

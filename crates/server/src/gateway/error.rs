@@ -36,11 +36,12 @@ pub(crate) struct Error {
 
 impl Error {
     pub(crate) fn malformed(malformed: Malformed) -> Self {
-        let mut refused = Refused::new(Code::InvalidValue);
-        if !malformed.pointer.is_empty() {
-            refused = refused.at(malformed.pointer);
+        let Malformed { pointer, expected } = malformed;
+        if pointer.is_empty() {
+            // What stands there as expected is what the parser said.
+            return Self::with_status(Refused::new(Code::InvalidValue).detail(expected), 400);
         }
-        Self::with_status(refused.expected(malformed.expected), 400)
+        Self::with_status(Refused::new(Code::InvalidValue).at(pointer).expected(expected), 400)
     }
 
     pub(crate) fn unknown_model(model: &str) -> Self {

@@ -117,6 +117,18 @@ async fn an_endpoint_has_a_url_with_a_fixed_host() {
 }
 
 #[tokio::test]
+async fn a_template_of_an_endpoint_is_read_when_it_is_declared() {
+    let request =
+        |field: &str, value: Value| with("request", json!({ "method": "POST", field: value }));
+    refused([
+        (with("url", json!("https://tool.example/{{ a")), "invalid-value", "url"),
+        (request("body", json!("{\"a\": {% if a %} 1}")), "invalid-value", "request/body"),
+        (request("headers", json!({ "X-A": "{{ a b }}" })), "invalid-value", "request/headers/X-A"),
+    ])
+    .await;
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_an_endpoint_is_said_at_its_place() {
     let of_chat = json!({ "protocol": "chat", "url": "https://a.example", "request": {} });
     refused([
