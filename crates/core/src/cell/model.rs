@@ -259,7 +259,9 @@ impl Cell {
     ) {
         let run = self.runs.get(at.run);
         let node = run.node(at.node);
-        let State::Leased(lease) = &node.state else { return };
+        if !matches!(node.state, State::Leased(_)) {
+            return;
+        }
         turn.write(Change::Call(Box::new(CallRow {
             tenant: run.key.tenant.clone(),
             id: node.fence,
@@ -272,7 +274,8 @@ impl Cell {
             endpoint: route.endpoint.clone(),
             upstream: route.upstream.clone(),
             rung: route.rung,
-            began: lease.started,
+            // Not when its lease was found by this owner: the node has been leased since before.
+            began: node.since,
             ended: Some(self.now),
             hold: None,
             metered,

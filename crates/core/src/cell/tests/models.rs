@@ -16,7 +16,7 @@ use crate::plan::{ModelCall, Retry, SERVER_POOL, Step, StepKind};
 use crate::quota::{Budget, BudgetClass, Rule, Rung, Tool, Unit};
 use crate::reject::Rejection;
 use crate::router::{Demand, NoWay};
-use crate::row::{Failure, LeaseId, Route, RunKey, RunStatus};
+use crate::row::{Failure, LeaseId, Route, RunKey, RunStatus, StepState};
 use crate::tenant::Tenant;
 use crate::time::{Span, Time};
 
@@ -524,4 +524,15 @@ fn a_run_of_50_cents_ends_at_its_reserve_on_the_cheaper_model() {
     desk.command(&run, Command::Budget { limit: Nano::from_cents(58) });
     let grants = leases(&mut desk);
     assert_eq!(&*route(&grants[0]).upstream, "small", "a top-up is one of its offers");
+}
+
+#[test]
+fn a_call_that_outlived_its_server_began_when_it_was_let_through() {
+    let mut desk = desk_with(vec![call("ask", &[])], Budget::default());
+    desk.submit("b", "flow");
+    counted(&mut desk, 1_000);
+    let (_, began) = (leases(&mut desk), desk.now);
+    desk.pass(Span::from_secs(1));
+    desk.restart();
+    assert_eq!(desk.disk().calls()[0].began, began);
 }
