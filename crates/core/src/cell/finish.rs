@@ -60,7 +60,9 @@ impl Cell {
                 }
                 has_row
             }
-            State::Pending | State::Evaluating(_) | State::InLine(_) => false,
+            // The prompt of a call is counted again after a restart, and the row is of what was before.
+            State::Evaluating(_) => node.fence > 0,
+            State::Pending | State::InLine(_) => false,
             State::Mapping(_) | State::Backoff(_) | State::Sleeping(_) | State::Listening => true,
         };
         self.clear_timers(at);

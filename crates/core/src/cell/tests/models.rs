@@ -536,3 +536,21 @@ fn a_call_that_outlived_its_server_began_when_it_was_let_through() {
     desk.restart();
     assert_eq!(desk.disk().calls()[0].began, began);
 }
+
+#[test]
+fn a_step_whose_prompt_is_counted_again_is_called_off_for_good() {
+    let mut desk = desk_with(vec![call("ask", &[])], Budget::default());
+    let run = desk.submit("b", "flow");
+    counted(&mut desk, 1_000);
+    let grants = leases(&mut desk);
+    let failure = Failure { class: "broken".into(), message: "no".into(), step: None };
+    let answer = Answer::Broken;
+    let called = Called { result: Err((failure, true)), metered: used(0, 0), answer };
+    report(&mut desk, &grants[0].lease, Outcome::Called(Box::new(called)));
+    desk.restart();
+    desk.pass(Span::from_secs(60));
+    desk.command(&run, Command::Cancel);
+    let (row, steps) = desk.rows(&run);
+    assert_eq!(row.status, RunStatus::Cancelled);
+    assert_eq!(steps[0].state, StepState::Cancelled, "and not what it was before the prompt");
+}
