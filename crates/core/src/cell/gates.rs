@@ -222,13 +222,14 @@ impl Cell {
             };
             self.end_call(taken, ended, turn);
         }
-        let (metered, lost) = match cost {
-            Spent::Metered(metered, _) => (metered, None),
-            Spent::Said(..) | Spent::Lost => (Metered::default(), passed.held.as_deref()),
-        };
         if let Some(route) = &passed.route {
-            let cost = lost.map_or_else(|| route.cost(metered.usage), |held| held.amount);
-            self.record_call(at, route, (metered, cost), turn);
+            let held = passed.held.as_deref().map_or(Nano::ZERO, |held| held.amount);
+            let written = match cost {
+                Spent::Metered(metered, _) => (metered, route.cost(metered.usage)),
+                Spent::Said(cost, _) => (Metered::default(), cost.unwrap_or(held)),
+                Spent::Lost => (Metered::default(), held),
+            };
+            self.record_call(at, route, written, turn);
         }
         let run = self.runs.get_mut(at.run);
         let held = match (passed.held, cost) {

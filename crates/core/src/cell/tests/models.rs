@@ -554,3 +554,15 @@ fn a_step_whose_prompt_is_counted_again_is_called_off_for_good() {
     assert_eq!(row.status, RunStatus::Cancelled);
     assert_eq!(steps[0].state, StepState::Cancelled, "and not what it was before the prompt");
 }
+
+#[test]
+fn a_call_whose_worker_says_what_it_cost_is_written_with_that() {
+    let mut desk = desk_with(vec![call("ask", &[])], Budget::default());
+    desk.submit("b", "flow");
+    counted(&mut desk, 1_000);
+    let grants = leases(&mut desk);
+    let cost = Some(Nano::from_cents(7));
+    report(&mut desk, &grants[0].lease, Outcome::Completed { output: payload("1"), cost });
+    assert_eq!(posted(&desk).0, "0.07");
+    assert_eq!(desk.disk().calls()[0].cost.to_string(), "0.07");
+}
