@@ -75,7 +75,8 @@ impl Cell {
                 retry_after: SOON,
             });
         }
-        let at = call.lease.as_ref().map(|lease| self.lease_of_call(lease)).transpose()?;
+        let lease = call.lease.as_ref();
+        let at = lease.map(|lease| self.lease_of_call(&call.tenant, lease)).transpose()?;
         let account = at.map_or_else(RunAccount::default, |at| self.runs.get(at.run).money);
         let wanted = Wanted {
             model: call.model.clone(),
@@ -160,8 +161,11 @@ impl Cell {
     }
 
     /// The lease that a call is made under, if it still is one.
-    fn lease_of_call(&self, lease: &LeaseId) -> Result<At, Rejection> {
+    fn lease_of_call(&self, tenant: &TenantId, lease: &LeaseId) -> Result<At, Rejection> {
         let stale = || Rejection::StaleLease { run: lease.key.run };
+        if lease.key.tenant != *tenant {
+            return Err(stale());
+        }
         let at = self.find_lease(lease).map_err(|_| stale())?;
         let run = self.runs.get(at.run);
         match &run.node(at.node).state {

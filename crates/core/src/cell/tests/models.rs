@@ -566,3 +566,12 @@ fn a_call_whose_worker_says_what_it_cost_is_written_with_that() {
     assert_eq!(posted(&desk).0, "0.07");
     assert_eq!(desk.disk().calls()[0].cost.to_string(), "0.07");
 }
+
+#[test]
+fn a_call_is_not_made_under_a_lease_of_another_tenant() {
+    let mut desk = desk_with(vec![call("ask", &[])], Budget::default());
+    let run = desk.submit("a", "other");
+    let lease = ids(&desk.lease("w")).remove(0);
+    let refused = open(&mut desk, Some(&lease)).unwrap_err();
+    assert_eq!(refused, Rejection::StaleLease { run: run.run });
+}
