@@ -82,6 +82,7 @@ impl Cell {
             let State::Leased(held) = &self.runs.get(at.run).node(at.node).state else { continue };
             let (pool, worker, until, revoked) =
                 (held.pool, held.worker.clone(), held.until, held.revoked);
+            self.close_calls_of(lease.fence, turn);
             self.release(at, turn);
             if revoked {
                 self.give_back(at, Spent::Lost, turn);

@@ -575,3 +575,16 @@ fn a_call_is_not_made_under_a_lease_of_another_tenant() {
     let refused = open(&mut desk, Some(&lease)).unwrap_err();
     assert_eq!(refused, Rejection::StaleLease { run: run.run });
 }
+
+#[test]
+fn calls_under_a_lease_that_never_reached_its_worker_end_with_it() {
+    let mut desk = desk_with(vec![call("ask", &[])], Budget::default());
+    let run = desk.submit("b", "other");
+    let lease = ids(&desk.lease("w")).remove(0);
+    open(&mut desk, Some(&lease)).unwrap();
+    desk.input(Input::Undelivered(vec![lease]));
+    assert_eq!(posted(&desk), ("0.60".into(), "0.60".into()), "it may have been made");
+    let again = ids(&desk.lease("w"));
+    desk.complete("w", &again);
+    assert_eq!(desk.rows(&run).0.status, RunStatus::Completed);
+}
