@@ -165,3 +165,71 @@ fn is_of_request(status: StatusCode) -> bool {
 fn span(duration: Duration) -> Span {
     Span(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use fairlane_core::gate::LimitHolder;
+    use fairlane_core::id::RunId;
+    use fairlane_core::reject::ValveCause;
+
+    use super::*;
+
+    /// Status, code, `Retry-After` and `x-should-retry`.
+    fn answer(rejection: Rejection) -> (u16, String, Option<String>, Option<String>) {
+        let error = Error::from(rejection);
+        let body: CallErrorBody = serde_json::from_slice(&error.body()).unwrap();
+        let response = error.into_response();
+        let header = |name: &str| {
+            response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
+        };
+        let (after, again) = (header("retry-after"), header("x-should-retry"));
+        (response.status().as_u16(), body.error.code, after, again)
+    }
+
+    fn limit(retry_after: Span) -> Rejection {
+        Rejection::LimitReached {
+            tool: "eu".parse().unwrap(),
+            holder: LimitHolder::Tenant,
+            rule: "hour@UTC".into(),
+            used: 5,
+            of: 5,
+            opens: None,
+            retry_after,
+        }
+    }
+
+    #[test]
+    fn a_closed_valve_is_told_from_limits() {
+        let closed = Rejection::ValveClosed {
+            cause: ValveCause::Calls,
+            depth: 5,
+            threshold: 5,
+            retry_after: Span::from_secs(1),
+        };
+        assert_eq!(answer(closed), (503, "valve-closed".into(), Some("1".into()), None));
+        let soon = answer(limit(Span::from_secs(60)));
+        assert_eq!(soon, (429, "tenant-limit".into(), Some("60".into()), None));
+    }
+
+    #[test]
+    fn a_client_does_not_try_again_what_cannot_succeed_soon() {
+        let again = Some("false".to_owned());
+        let late = answer(limit(Span::from_secs(61)));
+        assert_eq!(late, (429, "tenant-limit".into(), Some("61".into()), again.clone()));
+        let stale = Rejection::StaleLease { run: RunId(7) };
+        assert_eq!(answer(stale), (409, "stale-lease".into(), None, again));
+    }
+
+    #[test]
+    fn what_a_provider_says_of_its_key_is_not_passed_on() {
+        let refused = |status: u16| {
+            let status = StatusCode::from_u16(status).unwrap();
+            let (host, body_excerpt) = ("h".into(), "bad sk-1".into());
+            let fault = Fault::Status { host, status, retry_after: None, body_excerpt };
+            let error = Error::of_fault(&"eu".parse().unwrap(), &fault);
+            (error.refused.status(), String::from_utf8_lossy(&error.body()).contains("sk-1"))
+        };
+        assert_eq!([400, 413, 422].map(refused), [(400, true), (413, true), (422, true)]);
+        assert_eq!([401, 403, 404].map(refused), [(502, false); 3]);
+    }
+}

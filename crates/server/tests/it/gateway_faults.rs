@@ -227,6 +227,27 @@ async fn a_client_that_goes_away_stops_the_provider_and_settles_its_call() {
 }
 
 #[tokio::test]
+async fn clients_that_go_away_at_any_moment_leave_nothing_held() {
+    let gateway = gateway(Says::Silence).await;
+    for steps in 0..60 {
+        let body = chat(&json!({ "stream": steps % 2 == 0 })).to_string();
+        let mut request = gateway.tenant.request(Method::POST, "/v1/chat/completions", &body);
+        request.headers_mut().insert("content-type", "application/json".parse().unwrap());
+        let leave = async {
+            for _ in 0..steps {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            _ = gateway.tenant.open(request) => panic!("nothing is answered"),
+            () = leave => {}
+        }
+    }
+    gateway.eu.all_closed().await;
+    gateway.spent().await;
+}
+
+#[tokio::test]
 async fn a_server_that_stops_ends_its_calls_and_settles_them() {
     use fairlane_store::memory::{Disk, MemoryStore};
 
