@@ -345,7 +345,7 @@ pub struct Account {
     /// What may still be held; absent without a budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub available: Option<Amount>,
-    /// What will be posted at the end of the period at the rate so far.
+    /// What will be posted at the end of the period at the rate so far. In its first thirtieth, as if that had passed.
     pub forecast: Amount,
 }
 

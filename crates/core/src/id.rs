@@ -144,6 +144,12 @@ pub struct RunId(pub u128);
 pub struct RunIdError;
 
 impl RunId {
+    /// The smallest id of a run that is submitted then: those of the same millisecond are no smaller.
+    #[must_use]
+    pub const fn first_of(at: Time) -> Self {
+        Self((at.as_millis() as u128) << 80)
+    }
+
     /// The id of a run that another run or a schedule starts: a fixed function of its origin, so that
     /// starting it twice names the same run. `salt` tells apart several children of one origin; `at`, when it
     /// starts, stands in front, so that these ids sort by their start like those of submitted runs.

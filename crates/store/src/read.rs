@@ -7,12 +7,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use fairlane_core::calendar::Calendar;
 use fairlane_core::cell::change::EndedRun;
 use fairlane_core::id::{ModelName, RunId, TenantId, ToolName, WorkflowName};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::row::{
-    CallRow, DecisionRow, IdempotencyRow, Instance, Lane, Payload, RunRow, RunStatus, StepRow,
+    AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, Lane, Payload, RunRow, RunStatus,
+    StepRow,
 };
 use fairlane_core::tenant::{Tenant, TenantScope};
 use fairlane_core::time::Time;
@@ -122,6 +124,15 @@ pub trait Read: Send + fmt::Debug {
         from: Time,
         until: Time,
     ) -> Result<Vec<UsageRow>, Error>;
+
+    /// The tenant's accounts of days or of months that begin at `from` or later, newest first. A period in which nothing
+    /// was spent or topped up has none.
+    fn accounts(
+        &mut self,
+        scope: &TenantScope,
+        every: Calendar,
+        from: Time,
+    ) -> Result<Vec<AccountRow>, Error>;
 
     /// A version of a workflow; `None` for the newest. Workflows belong to the operator, not to a tenant.
     fn workflow(

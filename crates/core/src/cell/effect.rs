@@ -178,6 +178,7 @@ pub enum Response {
     Pools(Vec<PoolView>),
     Valve(ValveView),
     Accounts(Vec<AccountView>),
+    Budgets(Vec<(TenantId, AccountView)>),
     Limits(Vec<LimitView>),
     /// The limits of a tool that all tenants share, and whether its provider is called.
     Provider(Vec<LimitView>, Circuit),
@@ -212,7 +213,8 @@ pub struct AccountView {
     pub forgiven: Nano,
     pub debt: Nano,
     pub available: Option<Nano>,
-    /// What will have been posted at the end of the period if it goes on as it did so far.
+    /// What will have been posted at the end of the period if it goes on as it did so far; while less than a thirtieth
+    /// of it has passed, as if that had.
     pub forecast: Nano,
 }
 

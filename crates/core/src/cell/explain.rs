@@ -48,6 +48,11 @@ impl Cell {
                 let places = self.directory.tenants.after(after.as_ref()).take(limit);
                 Response::Tenants(places.map(|tenant| self.tenant_view(tenant)).collect())
             }
+            Query::Budgets { after, every, limit } => {
+                let limit = (*limit).min(TENANTS_SHOWN_MAX) as usize;
+                let places = self.directory.tenants.after(after.as_ref()).take(limit);
+                Response::Budgets(places.map(|tenant| self.budget_view(tenant, *every)).collect())
+            }
             Query::Pools => {
                 Response::Pools((0..self.pools.len()).map(|pool| self.pool_view(pool)).collect())
             }

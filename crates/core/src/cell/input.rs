@@ -259,6 +259,13 @@ pub enum Query {
     Valve,
     /// The accounts of a tenant or an organisation, in the periods under way.
     Accounts(Owner),
+    /// One account of each tenant, in the period under way, by id, at most `limit` after the given one.
+    Budgets {
+        after: Option<TenantId>,
+        /// A day or a month.
+        every: Calendar,
+        limit: u32,
+    },
     /// How much a tenant has used of its own quotas.
     Quotas(TenantId),
     /// How much all tenants together have used of a provider's limits.

@@ -1,6 +1,6 @@
 //! Declarations of tools, budget classes and accounts.
 
-use crate::calendar::Window;
+use crate::calendar::{Calendar, Window};
 use crate::gate::LimitHolder;
 use crate::id::{TenantId, ToolName};
 use crate::ledger::Key;
@@ -12,6 +12,7 @@ use crate::quota::{
 };
 use crate::reject::Rejection;
 use crate::row::Owner;
+use crate::scheduler::TenantIx;
 use crate::tenant::Context;
 use crate::time::Span;
 
@@ -26,6 +27,8 @@ pub(crate) const TOOLS_MAX: usize = 10_000;
 pub(crate) const CLASSES_MAX: usize = 1_000;
 
 const PERIOD_MIN: Span = Span::from_millis(1);
+/// A rate is taken over such a part of a period at least, a day of a month: over its first minutes it says nothing.
+const FORECAST_PARTS: u64 = 30;
 
 impl Cell {
     pub(crate) fn declare_tool(&mut self, tool: Tool, turn: &mut Turn) -> Result<bool, Rejection> {
@@ -105,6 +108,15 @@ impl Cell {
         Response::Accounts(keys.into_iter().map(|key| self.account_view(key)).collect())
     }
 
+    pub(crate) fn budget_view(&self, tenant: TenantIx, every: Calendar) -> (TenantId, AccountView) {
+        let key = match every {
+            Calendar::Minute | Calendar::Hour | Calendar::Day => Key::TenantDay(tenant.0),
+            Calendar::Month => Key::TenantMonth(tenant.0),
+        };
+        let id = self.directory.tenants.get(tenant).context().tenant.clone();
+        (id, self.account_view(key))
+    }
+
     /// A tenant's own quotas only: what others have used of a provider is not for its eyes.
     pub(crate) fn quotas(&self, id: &TenantId) -> Response {
         let Some(tenant) = self.directory.tenants.find(id) else {
@@ -146,8 +158,9 @@ impl Cell {
     fn account_view(&self, key: Key) -> AccountView {
         let reading = self.ledger.reading(self.now, key);
         let Window { start, end } = reading.window;
-        let forecast = u128::from(reading.state.posted.0) * u128::from(end.since(start).0)
-            / u128::from(self.now.since(start).0.max(1));
+        let length = end.since(start).0;
+        let passed = self.now.since(start).0.max(length / FORECAST_PARTS).max(1);
+        let forecast = u128::from(reading.state.posted.0) * u128::from(length) / u128::from(passed);
         AccountView {
             account: key.account(),
             start,

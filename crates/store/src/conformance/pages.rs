@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use fairlane_core::calendar::Calendar;
 use fairlane_core::cell::change::Change;
 use fairlane_core::id::RunId;
 use fairlane_core::money::Nano;
 use fairlane_core::quota::Rung;
-use fairlane_core::row::{CallRow, Lane, RunRow, RunStatus};
+use fairlane_core::row::{AccountRow, CallRow, Lane, Owner, RunRow, RunStatus};
 use fairlane_core::time::Time;
 
 use super::samples::{
-    call, context, decision, ended, ended_call, full_run, idempotency, key, name, payload, run,
-    scope, tenant, workflow,
+    account, call, context, decision, ended, ended_call, full_run, idempotency, key, name, payload,
+    run, scope, tenant, workflow,
 };
 use super::{Place, checks, claimed};
 use crate::error::Error;
@@ -29,6 +30,7 @@ checks! {
     a_reader_sees_what_is_committed_after_it_was_opened
     decisions_come_newest_first_each_log_apart
     calls_come_newest_first_and_are_summed_up_by_who_served_them
+    accounts_of_a_tenant_come_newest_first_each_period_apart
     workflows_are_found_by_version_or_newest
     tenants_are_listed_by_id
     idempotency_keys_are_listed_for_their_tenant_alone
@@ -258,6 +260,36 @@ fn calls_come_newest_first_and_are_summed_up_by_who_served_them(
     assert_eq!(reader.usage(&scope("acme"), Time(0), Time(100))?, [line(4, 10, 10, 4)]);
     assert_eq!(reader.usage(&scope("acme"), Time(2), Time(4))?, [line(2, 5, 5, 3)]);
     assert_eq!(reader.usage(&scope("acme"), Time(5), Time(100))?, [], "those are under way");
+    Ok(())
+}
+
+fn accounts_of_a_tenant_come_newest_first_each_period_apart(
+    place: &dyn Place,
+) -> Result<(), Error> {
+    let (mut store, epoch) = claimed(place)?;
+    let of = |tenant: &str, every, start| account(Owner::Tenant(name(tenant)), every, Time(start));
+    let months = [3, 1, 2, 9].map(|start| of("acme", Calendar::Month, start));
+    let others = [
+        of("acme", Calendar::Day, 3),
+        of("acm", Calendar::Month, 3),
+        of("acme-", Calendar::Month, 3),
+        account(Owner::Org(name("acme")), Calendar::Month, Time(3)),
+    ];
+    let rows: Vec<Change> = months.iter().chain(&others).cloned().map(Change::Account).collect();
+    store.commit(epoch, &rows)?;
+    let mut reader = store.reader()?;
+    let mut starts = |tenant: &str, every, from| -> Result<Vec<u64>, Error> {
+        let found = reader.accounts(&scope(tenant), every, Time(from))?;
+        Ok(found.iter().map(|row| row.start.0).collect())
+    };
+    assert_eq!(starts("acme", Calendar::Month, 2)?, [9, 3, 2]);
+    assert!(starts("acme", Calendar::Month, 10)?.is_empty());
+    assert_eq!(starts("acme", Calendar::Day, 0)?, [3]);
+    assert!(starts("zoo", Calendar::Month, 0)?.is_empty());
+    let newer = AccountRow { posted: Nano(7), ..months[3].clone() };
+    store.commit(epoch, &[Change::Account(newer.clone())])?;
+    let found = store.reader()?.accounts(&scope("acme"), Calendar::Month, Time(9))?;
+    assert_eq!(found, [newer]);
     Ok(())
 }
 

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
+use fairlane_core::calendar::Calendar;
 use fairlane_core::catalog::Metered;
 use fairlane_core::cell::change::EndedRun;
 use fairlane_core::id::{RunId, TenantId, WorkflowName};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::row::{
-    CallRow, DecisionRow, IdempotencyRow, Instance, Part, Payload, RunKey, RunRow, StepRow,
+    AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, Owner, Part, Payload, RunKey,
+    RunRow, StepRow,
 };
 use fairlane_core::tenant::{Tenant, TenantScope};
 use fairlane_core::time::Time;
@@ -276,6 +278,18 @@ impl Read for MemoryReader {
             sum.uncertain = sum.uncertain.plus(if is_certain { Nano::ZERO } else { call.cost });
         }
         Ok(sums.into_values().collect())
+    }
+
+    fn accounts(
+        &mut self,
+        scope: &TenantScope,
+        every: Calendar,
+        from: Time,
+    ) -> Result<Vec<AccountRow>, Error> {
+        let owner = Owner::Tenant(scope.tenant().clone());
+        let rows = self.rows();
+        let own = rows.accounts.range((owner.clone(), every, from)..=(owner, every, Time::MAX));
+        Ok(own.rev().map(|(_, row)| row.clone()).collect())
     }
 
     fn workflow(

@@ -41,7 +41,7 @@ pub(super) struct Rows {
     prices: Table<PriceName, Price>,
     /// The provider's own counts have no tenant.
     uses: Table<(Option<TenantId>, ToolName, Arc<str>), UseRow>,
-    accounts: Table<(Owner, Calendar, Time), AccountRow>,
+    pub(super) accounts: Table<(Owner, Calendar, Time), AccountRow>,
     pub(super) calls: Table<(TenantId, u64), CallRow>,
     keys: Table<KeyId, KeyRow>,
     pub(super) runs: Table<RunKey, RunRow>,

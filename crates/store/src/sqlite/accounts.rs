@@ -4,6 +4,8 @@
 use fairlane_core::calendar::Calendar;
 use fairlane_core::money::Nano;
 use fairlane_core::row::{AccountRow, Owner};
+use fairlane_core::tenant::TenantScope;
+use fairlane_core::time::Time;
 use rusqlite::{Connection, params};
 
 use super::codec::{Columns, Fault, signed};
@@ -42,7 +44,24 @@ pub(super) fn recent(connection: &Connection) -> Result<Vec<AccountRow>, Fault> 
          USING (tenant, org)
          WHERE start >= newest - ?1 ORDER BY tenant, org, every, start",
     )?;
-    let mut rows = statement.query([signed(ACCOUNTS_LOADED.0)])?;
+    all(statement.query([signed(ACCOUNTS_LOADED.0)])?)
+}
+
+/// A tenant's accounts that begin then or later, newest first.
+pub(super) fn of_tenant(
+    connection: &Connection,
+    scope: &TenantScope,
+    every: Calendar,
+    from: Time,
+) -> Result<Vec<AccountRow>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT nullif(tenant, ''), org, every, start, posted, uncertain, topped_up, forgiven
+         FROM accounts WHERE tenant = ?1 AND org = '' AND every = ?2 AND start >= ?3 ORDER BY start DESC",
+    )?;
+    all(statement.query(params![scope.tenant().as_str(), every.as_str(), signed(from.0)])?)
+}
+
+fn all(mut rows: rusqlite::Rows<'_>) -> Result<Vec<AccountRow>, Fault> {
     let mut found = Vec::new();
     while let Some(row) = rows.next()?.map(Columns) {
         let owner = match row.optional_name(0)? {

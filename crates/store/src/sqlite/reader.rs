@@ -3,18 +3,19 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use fairlane_core::calendar::Calendar;
 use fairlane_core::cell::change::EndedRun;
 use fairlane_core::id::{RunId, TenantId, WorkflowName};
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::row::{
-    CallRow, DecisionRow, IdempotencyRow, Instance, Payload, RunRow, StepRow,
+    AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, Payload, RunRow, StepRow,
 };
 use fairlane_core::tenant::{Tenant, TenantScope};
 use fairlane_core::time::Time;
 use rusqlite::Connection;
 
 use super::codec::Fault;
-use super::{calls, decisions, idempotency, report, resources, runs, signals, steps};
+use super::{accounts, calls, decisions, idempotency, report, resources, runs, signals, steps};
 use crate::error::Error;
 use crate::read::{CallQuery, DecisionQuery, Page, Payloads, Read, RunQuery, UsageRow};
 
@@ -168,6 +169,15 @@ impl Read for SqliteReader {
         until: Time,
     ) -> Result<Vec<UsageRow>, Error> {
         self.named("sum up calls", calls::usage(&self.connection, scope, from, until))
+    }
+
+    fn accounts(
+        &mut self,
+        scope: &TenantScope,
+        every: Calendar,
+        from: Time,
+    ) -> Result<Vec<AccountRow>, Error> {
+        self.named("read accounts", accounts::of_tenant(&self.connection, scope, every, from))
     }
 
     fn workflow(

@@ -3,8 +3,8 @@
 use crate::calendar::{Calendar, Zone};
 use std::sync::Arc;
 
-use crate::cell::effect::Response;
-use crate::cell::input::{Command, Configure, Input, Outcome, SetAccount, Value};
+use crate::cell::effect::{AccountView, Response};
+use crate::cell::input::{Command, Configure, Input, Outcome, Query, SetAccount, Value};
 use crate::id::RunId;
 use crate::money::Nano;
 use crate::plan::{Retry, Step, StepKind, Timeouts};
@@ -313,4 +313,32 @@ fn a_step_that_only_holds_keep_back_waits_for_them_and_goes_down_no_rung() {
         report(&mut desk, lease, Some(cents(1)));
         assert_eq!(desk.lease("w").len(), 1, "0.14 are left for 0.10");
     }
+}
+
+fn view(desk: &mut Desk, every: Calendar) -> AccountView {
+    let query = Query::Budgets { after: Some(name("a")), every, limit: 10 };
+    match desk.ask(|reply| Input::Query(reply, query)) {
+        Response::Budgets(mut views) => {
+            assert_eq!((views.len(), views[0].0.as_str()), (1, "b"));
+            views.remove(0).1
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_first_minutes_of_a_period_say_little_of_its_end() {
+    let mut desk = desk(vec![paid("call", &[], 10)], budget(None, Some(1_000)));
+    assert_eq!(view(&mut desk, Calendar::Month).forecast, Nano::ZERO);
+    desk.submit("b", "flow");
+    let leases = ids(&desk.lease("w"));
+    desk.complete("w", &leases);
+    // It is a quarter past midnight of the first day of a month of 31 days.
+    let month = view(&mut desk, Calendar::Month);
+    assert_eq!((month.posted, month.forecast), (cents(10), cents(300)));
+    assert_eq!(view(&mut desk, Calendar::Day).forecast, cents(300));
+    let half = Span((month.end.since(month.start).0 / 2) - desk.now.since(month.start).0);
+    desk.pass(half);
+    assert_eq!(view(&mut desk, Calendar::Month).forecast, cents(20));
+    assert_eq!(view(&mut desk, Calendar::Day).forecast, Nano::ZERO);
 }
