@@ -15,6 +15,7 @@ pub mod page;
 pub mod platform;
 pub mod problem;
 pub mod quota;
+pub mod report;
 pub mod resource;
 pub mod run;
 pub mod time;

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use fairlane_api::Code;
 use fairlane_core::cell::effect::{Progress, Response};
-use fairlane_core::cell::input::{AskId, Exchange, Input, ReplyId, Submit};
+use fairlane_core::cell::input::{AskId, Exchange, Input, Query, ReplyId, Submit};
 use fairlane_core::row::RunKey;
 use fairlane_core::time::Span;
 use tokio::sync::{mpsc, oneshot};
@@ -102,6 +102,17 @@ impl Engine {
         input: impl FnOnce(ReplyId) -> Input,
     ) -> Result<Response, Refused> {
         accepted(self.reply(input).await?)
+    }
+
+    /// Asks a question; `read` takes the answer that belongs to it, and gives back any other.
+    pub(crate) async fn query<T>(
+        &self,
+        query: Query,
+        read: impl FnOnce(Response) -> Result<T, Response>,
+    ) -> Result<T, Refused> {
+        let response = self.ask(|reply| Input::Query(reply, query)).await?;
+        read(response)
+            .map_err(|other| Refused::internal(&format!("a query was answered by {other:?}")))
     }
 
     /// The same for an input that carries rows, read in the named session: it is not done in another one.

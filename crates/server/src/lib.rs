@@ -33,6 +33,7 @@ mod quotas;
 mod readings;
 mod reads;
 mod registry;
+mod reports;
 mod runs;
 mod serve;
 mod tenants;

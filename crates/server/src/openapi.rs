@@ -13,8 +13,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::problem::Refused;
 use crate::serve::Shared;
 use crate::{
-    catalog, events, gateway, keys, pools, probes, quotas, readings, runs, tenants, usage, worker,
-    workflows,
+    catalog, events, gateway, keys, pools, probes, quotas, readings, reports, runs, tenants, usage,
+    worker, workflows,
 };
 
 #[derive(Debug, OpenApi)]
@@ -70,6 +70,7 @@ fn described() -> OpenApiRouter<Shared> {
         .merge(readings::routes())
         .merge(quotas::routes())
         .merge(usage::routes())
+        .merge(reports::routes())
         .merge(catalog::routes())
         .merge(keys::routes())
         .merge(probes::routes())

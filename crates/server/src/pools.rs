@@ -8,7 +8,7 @@ use fairlane_api::page::Page;
 use fairlane_api::resource::{self as wire, Applied, PoolSpec, ValveSpec};
 use fairlane_api::{Code, Problem};
 use fairlane_core::cell::effect::{PoolView, Response, ValveView};
-use fairlane_core::cell::input::{Configure, Input, Query};
+use fairlane_core::cell::input::{Configure, Query};
 use fairlane_core::id::TaskName;
 use fairlane_core::pool::{LongSteps, Policy, Pool, Valve};
 use fairlane_core::time::Span;
@@ -123,17 +123,19 @@ async fn get_valve(
     State(shared): State<Shared>,
     _: Operator,
 ) -> Result<Answer<wire::Valve>, Refused> {
-    match shared.engine.ask(|reply| Input::Query(reply, Query::Valve)).await? {
-        Response::Valve(view) => Ok(Answer(valve_out(&view))),
-        other => Err(Refused::internal(&format!("a query was answered by {other:?}"))),
-    }
+    let read = |response| match response {
+        Response::Valve(view) => Ok(view),
+        other => Err(other),
+    };
+    Ok(Answer(valve_out(&shared.engine.query(Query::Valve, read).await?)))
 }
 
 async fn read_pools(shared: &Shared) -> Result<Vec<wire::Pool>, Refused> {
-    let views = match shared.engine.ask(|reply| Input::Query(reply, Query::Pools)).await? {
-        Response::Pools(views) => views,
-        other => return Err(Refused::internal(&format!("a query was answered by {other:?}"))),
+    let read = |response| match response {
+        Response::Pools(views) => Ok(views),
+        other => Err(other),
     };
+    let views = shared.engine.query(Query::Pools, read).await?;
     let with_declared = |view: PoolView| Some((shared.registry.pool(&view.pool)?, view));
     let mut pools: Vec<wire::Pool> = views
         .into_iter()

@@ -6,7 +6,7 @@ use fairlane_api::Problem;
 use fairlane_api::page::Page;
 use fairlane_api::platform::{self as wire, Decision, Readings};
 use fairlane_core::cell::effect::{Latency, Response, TenantView};
-use fairlane_core::cell::input::{Input, Query};
+use fairlane_core::cell::input::Query;
 use fairlane_core::row::DecisionRow;
 use fairlane_core::tenant::TenantScope;
 use fairlane_store::DecisionQuery;
@@ -38,10 +38,11 @@ async fn get_readings(
     Scoped(scope): Scoped,
 ) -> Result<Answer<Readings>, Refused> {
     let query = Query::Tenant(scope.tenant().clone());
-    match shared.engine.ask(|reply| Input::Query(reply, query)).await? {
-        Response::Tenant(view) => Ok(Answer(readings_out(&view))),
-        other => Err(Refused::internal(&format!("a query was answered by {other:?}"))),
-    }
+    let read = |response| match response {
+        Response::Tenant(view) => Ok(view),
+        other => Err(other),
+    };
+    Ok(Answer(readings_out(&*shared.engine.query(query, read).await?)))
 }
 
 /// Lists all tenants' numbers
@@ -57,13 +58,13 @@ async fn list_readings(
     let limit = paging.limit()?;
     let beyond = u32::try_from(limit + 1).unwrap_or(u32::MAX);
     let query = Query::Tenants { after: paging.after()?, limit: beyond };
-    match shared.engine.ask(|reply| Input::Query(reply, query)).await? {
-        Response::Tenants(views) => {
-            let view = |view: TenantView| readings_out(&view);
-            Ok(Answer(page(views, limit, |view| view.tenant.to_string(), view)))
-        }
-        other => Err(Refused::internal(&format!("a query was answered by {other:?}"))),
-    }
+    let read = |response| match response {
+        Response::Tenants(views) => Ok(views),
+        other => Err(other),
+    };
+    let views = shared.engine.query(query, read).await?;
+    let view = |view: TenantView| readings_out(&view);
+    Ok(Answer(page(views, limit, |view| view.tenant.to_string(), view)))
 }
 
 /// Lists decisions about one tenant, newest first

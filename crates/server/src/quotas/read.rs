@@ -6,7 +6,7 @@ use fairlane_api::quota as wire;
 use fairlane_api::{Code, Problem};
 use fairlane_core::calendar::Calendar;
 use fairlane_core::cell::effect::{AccountView, LimitView, Response};
-use fairlane_core::cell::input::{Input, Query};
+use fairlane_core::cell::input::Query;
 use fairlane_core::gate::Account;
 use fairlane_core::limiter::{Circuit, Why};
 use fairlane_core::row::Owner;
@@ -91,24 +91,22 @@ pub(crate) async fn account_views(
     shared: &Surroundings,
     owner: Owner,
 ) -> Result<Vec<AccountView>, Refused> {
-    match shared.engine.ask(|reply| Input::Query(reply, Query::Accounts(owner))).await? {
+    let read = |response| match response {
         Response::Accounts(views) => Ok(views),
-        other => Err(Refused::internal(&format!("a query was answered by {other:?}"))),
-    }
+        other => Err(other),
+    };
+    shared.engine.query(Query::Accounts(owner), read).await
 }
 
 async fn limits(shared: &Surroundings, query: Query) -> Result<Answer<wire::Limits>, Refused> {
-    match shared.engine.ask(|reply| Input::Query(reply, query)).await? {
-        Response::Limits(views) => {
-            let limits = views.iter().map(limit_out).collect();
-            Ok(Answer(wire::Limits { limits, circuit: None }))
-        }
-        Response::Provider(views, circuit) => {
-            let limits = views.iter().map(limit_out).collect();
-            Ok(Answer(wire::Limits { limits, circuit: Some(circuit_out(circuit)) }))
-        }
-        other => Err(Refused::internal(&format!("a query was answered by {other:?}"))),
-    }
+    let read = |response| match response {
+        Response::Limits(views) => Ok((views, None)),
+        Response::Provider(views, circuit) => Ok((views, Some(circuit))),
+        other => Err(other),
+    };
+    let (views, circuit) = shared.engine.query(query, read).await?;
+    let limits = views.iter().map(limit_out).collect();
+    Ok(Answer(wire::Limits { limits, circuit: circuit.map(circuit_out) }))
 }
 
 fn account_out(view: &AccountView) -> wire::Account {

@@ -12,7 +12,7 @@ use fairlane_api::run::{self as wire, Run, RunDetail};
 use fairlane_api::view::{Phase as WirePhase, Step};
 use fairlane_api::{Code, Problem};
 use fairlane_core::cell::effect::{Response as Reply, RunView};
-use fairlane_core::cell::input::{Input, Query};
+use fairlane_core::cell::input::Query;
 use fairlane_core::id::RunId;
 use fairlane_core::plan::Workflow;
 use fairlane_core::row::{
@@ -169,9 +169,12 @@ pub(crate) async fn detail(shared: &Surroundings, named: &Named) -> Result<RunDe
 /// What the cell says of a run; `None` if it is not live.
 async fn live(shared: &Surroundings, named: &Named) -> Result<Option<RunView>, Refused> {
     let query = Query::Explain(named.key());
-    match shared.engine.ask(|reply| Input::Query(reply, query)).await {
-        Ok(Reply::Explained(view)) => Ok(Some(*view)),
-        Ok(other) => Err(Refused::internal(&format!("a query was answered by {other:?}"))),
+    let read = |response| match response {
+        Reply::Explained(view) => Ok(*view),
+        other => Err(other),
+    };
+    match shared.engine.query(query, read).await {
+        Ok(view) => Ok(Some(view)),
         Err(refused) if refused.0.code() == Some(Code::UnknownRun) => Ok(None),
         Err(refused) => Err(refused),
     }

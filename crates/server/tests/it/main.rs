@@ -19,6 +19,7 @@ mod openai_client;
 mod openapi;
 mod panics;
 mod quotas;
+mod reports;
 mod resources;
 mod restart;
 mod runs;

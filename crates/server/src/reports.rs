@@ -1,0 +1,21 @@
+//! `/v1/platform/reports`: what operators read of money over many tenants.
+//!
+//! - `budgets`: how far each tenant has used its budgets, over several periods.
+//! - `workflows`: which workflows' runs run short of money.
+
+mod budgets;
+mod workflows;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::serve::Shared;
+
+pub(crate) fn routes() -> OpenApiRouter<Shared> {
+    budgets::routes().merge(workflows::routes())
+}
+
+/// A part of a whole in thousandths, rounded down; `None` if the whole is nothing.
+fn permille(part: u64, whole: u64) -> Option<u64> {
+    let permille = (u128::from(part) * 1_000).checked_div(u128::from(whole))?;
+    Some(u64::try_from(permille).unwrap_or(u64::MAX))
+}
