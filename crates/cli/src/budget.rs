@@ -68,7 +68,7 @@ struct Whose {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Period {
+pub(crate) enum Period {
     Day,
     Month,
 }

@@ -26,6 +26,7 @@ mod pool;
 mod price;
 mod printer;
 mod replay;
+mod report;
 mod run;
 mod runs;
 mod serve;
@@ -91,6 +92,7 @@ enum Command {
     Limits(budget::Limits),
     Calls(usage::Calls),
     Usage(usage::Usage),
+    Report(report::Report),
     Key(key::Key),
     Decisions(decisions::Decisions),
     Top(top::Top),
@@ -147,6 +149,7 @@ impl Command {
             Self::Limits(command) => command.execute(target).await,
             Self::Calls(command) => command.execute(target).await,
             Self::Usage(command) => command.execute(target).await,
+            Self::Report(command) => command.execute(target).await,
             Self::Pool(command) => command.execute(target).await,
             Self::Key(command) => command.execute(target).await,
             Self::Decisions(command) => command.execute(target).await,

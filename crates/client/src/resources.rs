@@ -193,13 +193,8 @@ impl Client {
         every: Every,
         spec: &AccountSpec,
     ) -> Result<Applied, Error> {
-        let every = match every {
-            Every::Minute => "minute",
-            Every::Hour => "hour",
-            Every::Day => "day",
-            Every::Month => "month",
-        };
-        self.put(&["v1", "tenants", tenant, "budgets", every], spec, Write::Apply).await
+        let path = ["v1", "tenants", tenant, "budgets", every_text(every)];
+        self.put(&path, spec, Write::Apply).await
     }
 
     /// The same for an organisation, in the month that is under way.
@@ -248,5 +243,15 @@ impl Client {
                 None => return Ok(items),
             }
         }
+    }
+}
+
+/// A period as the API writes it.
+pub(crate) const fn every_text(every: Every) -> &'static str {
+    match every {
+        Every::Minute => "minute",
+        Every::Hour => "hour",
+        Every::Day => "day",
+        Every::Month => "month",
     }
 }

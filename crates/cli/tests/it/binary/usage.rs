@@ -129,6 +129,7 @@ async fn the_help_names_all_commands_and_exit_codes() {
           limits       Show how much of limits is used: a tenant's own, or those of a tool that all tenants share
           calls        List a tenant's calls of models, newest first: who served them, and what they cost
           usage        Sum up what a tenant's calls of models used, by model and who served it
+          report       Report how far budgets are used, and which workflows run out of theirs
           key          Make, list and revoke API keys
           decisions    List the decision log, newest first: a tenant's, or the platform's own
           top          Watch tenants: slots, cap, share, waiting, p95, debt
