@@ -14,7 +14,9 @@ pub(crate) mod p05_priority;
 mod p06_waiting_holds_nothing;
 mod p07_circuits;
 mod p07_quotas;
+mod p08_costs;
 mod p08_money;
+mod p08_ways;
 mod p12_durability;
 mod p12_outcomes_once;
 mod p16_valve;
@@ -54,6 +56,7 @@ pub(crate) struct Checks {
     once: p12_outcomes_once::Outcomes,
     quotas: p07_quotas::Quotas,
     circuits: p07_circuits::Circuits,
+    costs: p08_costs::Costs,
     valve: p16_valve::Admissions,
 }
 
@@ -68,6 +71,7 @@ impl Checks {
         self.answered.stepped(input, turn);
         self.contest.stepped(input);
         self.quotas.stepped(input);
+        self.costs.stepped(input);
         self.once.stepped(input);
     }
 
@@ -84,12 +88,14 @@ impl Checks {
             p17_live_changes::follow(change, &self.declared, rows)?;
             self.caps.follow(change, &self.declared, rows)?;
             self.once.follow(change, rows)?;
-            self.quotas.follow(change, rows)?;
             self.circuits.follow(change, rows)?;
             self.valve.follow(change, &self.declared)?;
             self.durability.follow(change)?;
         }
-        p08_money::committed(changes, rows)
+        self.quotas.committed(changes, rows)?;
+        self.costs.committed(changes, rows)?;
+        p08_money::committed(changes, rows)?;
+        p08_ways::committed(changes, rows)
     }
 
     /// A turn is durable and its owner lives to release its effects.
@@ -134,6 +140,7 @@ impl Checks {
         self.answered.forget();
         self.contest.reloaded(now);
         self.circuits.reloaded();
+        self.quotas.reloaded();
         self.durability.reloaded(rows)
     }
 

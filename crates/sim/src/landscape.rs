@@ -6,20 +6,23 @@
 use std::collections::BTreeMap;
 
 use fairlane_core::calendar::{Calendar, Zone};
+use fairlane_core::catalog::{Model, Price};
 use fairlane_core::cell::input::Configure;
 use fairlane_core::id::{ClassName, OrgId, PoolName, TenantId, TierName};
 use fairlane_core::money::Nano;
+use fairlane_core::plan::SERVER_POOL;
 use fairlane_core::pool::{LongSteps, Policy, Pool, Valve};
 use fairlane_core::quota::{Breaker, Budget, BudgetClass, OrgBudget, Rule, Rung, Tool, Unit};
 use fairlane_core::tenant::{Burst, Org, Tenant, Tier};
 use fairlane_core::time::Span;
 
+use crate::catalog;
 use crate::plans;
 use crate::prng::Prng;
 use crate::workload::Workload;
 
 /// What is declared before the first submission.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Landscape {
     pub orgs: Vec<Org>,
     pub tiers: Vec<Tier>,
@@ -28,6 +31,8 @@ pub struct Landscape {
     pub valve: Valve,
     pub tools: Vec<Tool>,
     pub classes: Vec<BudgetClass>,
+    pub prices: Vec<Price>,
+    pub models: Vec<Model>,
 }
 
 impl Landscape {
@@ -36,28 +41,45 @@ impl Landscape {
         if Workload::of(seed) == Workload::Crowded {
             return Self::crowded(prng);
         }
-        let mut orgs: Vec<Org> = (0..prng.between(1, 3)).map(|at| org(prng, at)).collect();
-        let mut tiers: Vec<Tier> = (0..prng.between(1, 3)).map(|at| tier(prng, at)).collect();
+        let orgs: Vec<Org> = (0..prng.between(1, 3)).map(|at| org(prng, at)).collect();
+        let tiers: Vec<Tier> = (0..prng.between(1, 3)).map(|at| tier(prng, at)).collect();
         let tenants =
             (0..prng.between(1, 5)).map(|at| tenant(prng, at, &orgs, &tiers)).collect::<Vec<_>>();
         let pools = (0..prng.between(1, 2)).map(|at| pool(prng, at)).collect();
         let valve = valve(prng);
-        let (mut tools, mut classes) = (Vec::new(), Vec::new());
+        let mut drawn = Self { orgs, tiers, tenants, pools, valve, ..Self::default() };
         if Workload::of(seed) == Workload::Paid {
-            let prng = &mut Prng::split(seed, "quotas", 0);
-            tools = (0..2).map(|at| tool(prng, at)).collect();
-            classes = (0..prng.between(1, 2)).map(|at| class(prng, at)).collect();
-            for org in &mut orgs {
-                org.budget = prng.chance(400).then(|| OrgBudget {
-                    month: Nano::from_cents(prng.between(0, 400)),
-                    time_zone: Zone::UTC,
-                });
-            }
-            for tier in &mut tiers {
-                tier.budget_class = prng.chance(800).then(|| prng.pick(&classes).name.clone());
-            }
+            drawn.limit(&mut Prng::split(seed, "quotas", 0));
+            drawn.price(&mut Prng::split(seed, "catalog", 0));
         }
-        Self { orgs, tiers, tenants, pools, valve, tools, classes }
+        drawn
+    }
+
+    /// Limits on tools, and budgets that do not suffice.
+    fn limit(&mut self, prng: &mut Prng) {
+        self.tools = (0..catalog::TOOLS).map(|at| tool(prng, at)).collect();
+        self.classes = (0..prng.between(1, 2)).map(|at| class(prng, at)).collect();
+        for org in &mut self.orgs {
+            org.budget = prng.chance(400).then(|| OrgBudget {
+                month: Nano::from_cents(prng.between(0, 400)),
+                time_zone: Zone::UTC,
+            });
+        }
+        for tier in &mut self.tiers {
+            tier.budget_class = prng.chance(800).then(|| prng.pick(&self.classes).name.clone());
+        }
+    }
+
+    /// What the server calls, and its pool.
+    fn price(&mut self, prng: &mut Prng) {
+        let endpoints = prng.between(1, 3);
+        self.tools.extend((0..endpoints).map(|at| catalog::endpoint(prng, at)));
+        let prices = prng.between(1, 3);
+        self.prices = (0..prices).map(|at| catalog::price(prng, at)).collect();
+        let models = (0..prng.between(1, 3))
+            .map(|at| catalog::model(prng, at, (endpoints, prices), &self.tiers));
+        self.models = models.collect();
+        self.pools.push(Pool { name: SERVER_POOL.clone(), ..pool(prng, 0) });
     }
 
     /// Few slots that several tenants want all the time; no bound but the slots and some caps.
@@ -83,8 +105,7 @@ impl Landscape {
             long: None,
             ..pool(prng, 0)
         };
-        let (tools, classes) = (Vec::new(), Vec::new());
-        Self { orgs, tiers, tenants, pools: vec![pool], valve: Valve::default(), tools, classes }
+        Self { orgs, tiers, tenants, pools: vec![pool], ..Self::default() }
     }
 
     /// In an order that the cell accepts: what is referred to comes first.
@@ -96,7 +117,10 @@ impl Landscape {
         let valve = std::iter::once(Configure::Valve(self.valve.clone()));
         let tools = self.tools.iter().cloned().map(Configure::Tool);
         let classes = self.classes.iter().cloned().map(Configure::Class);
-        tools.chain(classes).chain(orgs).chain(tiers).chain(tenants).chain(pools).chain(valve)
+        let prices = self.prices.iter().cloned().map(Configure::Price);
+        let models = self.models.iter().cloned().map(Configure::Model);
+        let tenants = tiers.chain(prices).chain(models).chain(tenants);
+        tools.chain(classes).chain(orgs).chain(tenants).chain(pools).chain(valve)
     }
 }
 
@@ -117,12 +141,19 @@ pub(crate) fn class(prng: &mut Prng, at: u64) -> BudgetClass {
         rules.dedup_by_key(|rule| rule.label());
         quotas.insert(plans::tool(at), rules);
     }
+    for at in 0..2 {
+        quotas.insert(catalog::endpoint_name(at), catalog::limits(prng, 8));
+    }
     let mut amount =
         |permille, most| prng.chance(permille).then(|| Nano::from_cents(prng.between(0, most)));
-    let (run, day, month) = (amount(500, 60), amount(400, 200), amount(400, 300));
+    let (run, day, month) = (amount(500, 100), amount(400, 300), amount(400, 400));
     let reserve = Nano(run.map_or(0, |run| run.0 / *prng.pick(&[1, 5, 10])));
-    let rungs = [Rung::SkipOptional, Rung::Escalate, Rung::Pause, Rung::Fail];
-    let short = (0..prng.below(3)).map(|_| *prng.pick(&rungs)).collect();
+    let (cheaper, shorter) = (Rung::CheaperModel, Rung::ShorterOutput);
+    let rungs = [cheaper, shorter, Rung::SkipOptional, Rung::Escalate, Rung::Pause, Rung::Fail];
+    let mut short: Vec<Rung> = (0..prng.below(4)).map(|_| *prng.pick(&rungs)).collect();
+    if prng.chance(500) {
+        short.insert(0, if prng.chance(600) { cheaper } else { shorter });
+    }
     BudgetClass {
         name: ClassName::parse(&format!("class-{at}")).expect("a valid name"),
         quotas,
@@ -130,7 +161,7 @@ pub(crate) fn class(prng: &mut Prng, at: u64) -> BudgetClass {
     }
 }
 
-fn rule(prng: &mut Prng, most: u64) -> Rule {
+pub(crate) fn rule(prng: &mut Prng, most: u64) -> Rule {
     match prng.below(3) {
         0 => Rule::Window {
             units: prng.between(1, most),

@@ -8,10 +8,12 @@ use fairlane_core::id::PoolName;
 use fairlane_core::money::Nano;
 use fairlane_core::plan::Workflow;
 use fairlane_core::pool::{Policy, Pool};
+use fairlane_core::quota::Tool;
 use fairlane_core::row::Owner;
 use fairlane_core::tenant::{Org, Tenant, Tier};
 use fairlane_core::time::Span;
 
+use crate::catalog;
 use crate::landscape::{self, Landscape, burst, millis};
 use crate::plans;
 use crate::prng::Prng;
@@ -45,21 +47,11 @@ impl Operator {
     /// A changed declaration.
     pub fn act(&mut self) -> Configure {
         let prng = &mut self.prng;
-        let Landscape { orgs, tiers, tenants, pools, valve, tools, classes } = &mut self.landscape;
+        if self.workload == Workload::Paid && prng.chance(500) {
+            return price(prng, &mut self.landscape);
+        }
+        let Landscape { orgs, tiers, tenants, pools, valve, .. } = &mut self.landscape;
         match prng.below(100) {
-            what @ 0..40 if self.workload == Workload::Paid => match what {
-                0..12 => Configure::Account(account(prng, tenants, orgs)),
-                12..26 => {
-                    let at = prng.index(classes.len());
-                    classes[at] = landscape::class(prng, at as u64);
-                    Configure::Class(classes[at].clone())
-                }
-                _ => {
-                    let at = prng.index(tools.len());
-                    tools[at] = landscape::tool(prng, at as u64);
-                    Configure::Tool(tools[at].clone())
-                }
-            },
             what if self.workload == Workload::Crowded => {
                 if what < 10 {
                     Configure::Org(Org { cap: None, ..reform_org(prng, orgs) })
@@ -95,6 +87,41 @@ impl Operator {
                 valve.runs_hard = valve.runs_soft + prng.between(0, 10);
                 Configure::Valve(valve.clone())
             }
+        }
+    }
+}
+
+/// Limits, budgets, and what the server calls at which price.
+fn price(prng: &mut Prng, landscape: &mut Landscape) -> Configure {
+    let Landscape { orgs, tiers, tenants, tools, classes, prices, models, .. } = landscape;
+    let endpoints = tools.len() as u64 - catalog::TOOLS;
+    match prng.below(100) {
+        0..20 => Configure::Account(account(prng, tenants, orgs)),
+        20..40 => {
+            let at = prng.index(classes.len());
+            classes[at] = landscape::class(prng, at as u64);
+            Configure::Class(classes[at].clone())
+        }
+        40..60 => {
+            let at = prng.index(tools.len());
+            tools[at] = match (at as u64).checked_sub(catalog::TOOLS) {
+                Some(endpoint) => catalog::endpoint(prng, endpoint),
+                None => landscape::tool(prng, at as u64),
+            };
+            let tool = tools[at].clone();
+            Configure::Tool(if prng.chance(50) { Tool { endpoint: None, ..tool } } else { tool })
+        }
+        60..80 => {
+            let at = prng.index(models.len());
+            // Sometimes for a price that there is not.
+            let known = prices.len() as u64 + u64::from(prng.chance(50));
+            models[at] = catalog::model(prng, at as u64, (endpoints, known), tiers);
+            Configure::Model(models[at].clone())
+        }
+        _ => {
+            let at = prng.index(prices.len());
+            prices[at] = catalog::price(prng, at as u64);
+            Configure::Price(prices[at].clone())
         }
     }
 }

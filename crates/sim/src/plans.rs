@@ -6,11 +6,12 @@ use std::sync::Arc;
 use fairlane_core::id::{PoolName, SignalName, StepName, TaskName, ToolName, WorkflowName};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{
-    Compensation, Expr, Map, Overlap, Retry, Schedule, Step, StepIndex, StepKind, Timeouts, Wait,
-    Workflow,
+    Compensation, Expr, Map, Overlap, Retry, SERVER_POOL, Schedule, Step, StepIndex, StepKind,
+    Timeouts, Wait, Workflow,
 };
 use fairlane_core::time::Span;
 
+use crate::catalog;
 use crate::landscape::{Landscape, millis};
 use crate::prng::Prng;
 use crate::workload::Workload;
@@ -26,7 +27,8 @@ pub fn draw(seed: u64, landscape: &Landscape) -> Vec<Arc<Workflow>> {
     if Workload::of(seed) == Workload::Crowded {
         return vec![Arc::new(plain(prng, landscape))];
     }
-    let pools: Vec<PoolName> = landscape.pools.iter().map(|pool| pool.name.clone()).collect();
+    let names = landscape.pools.iter().map(|pool| pool.name.clone());
+    let pools: Vec<PoolName> = names.filter(|name| *name != *SERVER_POOL).collect();
     let mut workflows: Vec<Arc<Workflow>> = Vec::new();
     for at in 0..prng.between(1, 3) {
         let callable: Vec<WorkflowName> =
@@ -37,7 +39,8 @@ pub fn draw(seed: u64, landscape: &Landscape) -> Vec<Arc<Workflow>> {
         }
         if Workload::of(seed) == Workload::Paid {
             let prng = &mut Prng::split(seed, "prices", at);
-            workflow.steps.iter_mut().for_each(|step| price(prng, step));
+            let models = landscape.models.len() as u64;
+            workflow.steps.iter_mut().for_each(|step| price(prng, step, models));
         }
         workflows.push(Arc::new(workflow));
     }
@@ -66,11 +69,23 @@ pub(crate) fn moved(workflow: &Workflow, to: &PoolName) -> Workflow {
     moved
 }
 
-/// Most steps cost something, and call a tool.
-fn price(prng: &mut Prng, step: &mut Step) {
-    if matches!(step.kind, StepKind::Task { .. }) {
-        step.cost_nano = Nano::from_cents(*prng.pick(&[0, 1, 5, 10, 20])).0;
-        step.tool = prng.chance(700).then(|| tool(prng.below(2)));
+/// Most steps cost something, and call a tool or one of so many models. Many of them the server does itself.
+fn price(prng: &mut Prng, step: &mut Step, models: u64) {
+    if !matches!(step.kind, StepKind::Task { .. }) {
+        return;
+    }
+    step.cost_nano = Nano::from_cents(*prng.pick(&[0, 1, 5, 10, 20])).0;
+    step.tool = prng.chance(700).then(|| tool(prng.below(catalog::TOOLS)));
+    match prng.below(100) {
+        0..40 => {
+            step.kind = StepKind::Model(Box::new(catalog::call(prng, models)));
+            (step.tool, step.cost_nano) = (None, 0);
+        }
+        40..50 => {
+            step.kind = StepKind::Tool;
+            step.tool = Some(tool(prng.below(catalog::TOOLS)));
+        }
+        _ => {}
     }
 }
 

@@ -5,13 +5,16 @@
 
 use std::collections::BTreeMap;
 
-use fairlane_core::cell::effect::{Exchanged, Receipt};
-use fairlane_core::cell::input::{Outcome, Report};
+use fairlane_core::catalog::{Metered, Usage};
+use fairlane_core::cell::effect::{Exchanged, Receipt, Work as Asked};
+use fairlane_core::cell::input::{Called, Outcome, Report};
 use fairlane_core::id::{PoolName, WorkerName};
+use fairlane_core::limiter::Answer as Answered;
 use fairlane_core::money::Nano;
-use fairlane_core::row::{Failure, LeaseId, Payload};
+use fairlane_core::row::{Failure, LeaseId, Payload, Route};
 use fairlane_core::time::{Span, Time};
 
+use crate::catalog;
 use crate::fault::WorkerFaults;
 use crate::prng::Prng;
 use crate::workload::Workload;
@@ -22,6 +25,8 @@ const PATIENCE: Span = Span::from_millis(2_500);
 const REMEMBERED_MAX: usize = 4;
 /// What every failure of a worker says, and no failure that the cell found itself.
 pub(crate) const FAILURE_MESSAGE: &str = "simulated";
+/// The class of attempts whose call was never sent.
+pub(crate) const NOT_SENT: &str = "not-sent";
 
 #[derive(Debug)]
 pub struct Worker {
@@ -174,7 +179,7 @@ impl Worker {
         exchanged.revoked.iter().for_each(|lease| self.stop(lease));
         for grant in exchanged.grants {
             let lease = Span(grant.renew_within.0 * 2);
-            let (ends, outcome) = self.effort(now, grant.lease.fence);
+            let (ends, outcome) = self.effort(now, grant.lease.fence, &grant.work);
             let deadline = grant.deadline;
             let until = (closed - leapt + lease).min(deadline - lead);
             let work = Work { ends, outcome, until, deadline, lease };
@@ -218,16 +223,54 @@ impl Worker {
     }
 
     /// Draws how long an attempt takes and what comes of it.
-    fn effort(&mut self, now: Time, fence: u64) -> (Option<Time>, Outcome) {
+    fn effort(&mut self, now: Time, fence: u64, asked: &Asked) -> (Option<Time>, Outcome) {
         let service = self.workload.service(&mut self.prng);
         let ends = (!self.prng.chance(self.faults.hangs)).then(|| now + service);
-        let outcome = match self.prng.below(100) {
+        let outcome = match (asked, self.prng.below(100)) {
+            (Asked::Tool | Asked::Model(_), 0..2) => not_sent(),
+            // One that is no server of ours may take what it offers in the server's pool, and say what it likes.
+            (Asked::Model(_), 2..5) => {
+                let what = self.prng.below(100);
+                self.outcome(fence, what)
+            }
+            (Asked::Model(route), _) => self.called(now, fence, route),
+            (_, what) => self.outcome(fence, what),
+        };
+        (ends, outcome)
+    }
+
+    fn outcome(&mut self, fence: u64, what: u64) -> Outcome {
+        match what {
             0..4 => failed("broken", false),
             4..8 if self.workload == Workload::Paid => self.provider_fault(),
             4..16 => failed("flaky", true),
             _ => completed(fence, self.prng.next(), self.workload),
+        }
+    }
+
+    /// A model was called: it says what it used, or nobody does, or it turned the call away.
+    fn called(&mut self, now: Time, fence: u64, route: &Route) -> Outcome {
+        let prng = &mut self.prng;
+        let usage = catalog::usage(prng, route.input, route.output);
+        let mut metered = Metered { usage, is_certain: prng.chance(850) };
+        let answer = match prng.below(100) {
+            0..5 => Answered::TurnedAway { until: now + Span::from_millis(prng.between(1, 5_000)) },
+            5..10 => Answered::Broken,
+            10..13 => Answered::Unknown,
+            _ => Answered::Served,
         };
-        (ends, outcome)
+        let is_served = answer == Answered::Served && prng.chance(950);
+        if !is_served && prng.chance(700) {
+            metered = Metered { usage: Usage::default(), is_certain: true };
+        }
+        let failure =
+            Failure { class: "flaky".into(), message: FAILURE_MESSAGE.into(), step: None };
+        let result = if is_served {
+            Ok(Payload::from(format!("[{fence},{}]", prng.next()).into_bytes()))
+        } else {
+            Err((failure, prng.chance(800)))
+        };
+        Outcome::Called(Box::new(Called { result, metered, answer }))
     }
 
     /// The provider of the step's tool asks to be left alone, or does not answer.
@@ -345,4 +388,10 @@ fn completed(fence: u64, draw: u64, workload: Workload) -> Outcome {
 fn failed(class: &str, retryable: bool) -> Outcome {
     let failure = Failure { class: class.into(), message: FAILURE_MESSAGE.into(), step: None };
     Outcome::failed(failure, retryable, None)
+}
+
+/// Nothing was called. No other failure has this class.
+fn not_sent() -> Outcome {
+    let (class, message) = (NOT_SENT.into(), FAILURE_MESSAGE.into());
+    Outcome::NotSent(Failure { class, message, step: None })
 }

@@ -12,7 +12,7 @@ pub enum Workload {
     /// Many short steps that are alike wait for few slots, so that who gets how much can be judged. Clients submit and do
     /// nothing else, and runs of a tenant differ by nothing but their lanes.
     Crowded,
-    /// Mixed, with limits on tools and budgets that do not suffice.
+    /// Mixed, with limits on tools, budgets that do not suffice, and models that the server calls.
     Paid,
 }
 

@@ -35,7 +35,7 @@ use crate::worker::{Answer, Heard, Message, Worker};
 use crate::workload::Workload;
 
 /// Virtual time begins here, so that clocks that jump back stay far above zero.
-const START: Time = Time(1_000_000_000_000);
+pub(crate) const START: Time = Time(1_000_000_000_000);
 /// Healing must have emptied the cell after this long: longer than all timeouts and retries of a run together.
 const HEALING_MAX: Span = Span::from_secs(1_800);
 /// Far more events than any seed needs: beyond them the cell asks to be woken without end.

@@ -1,4 +1,5 @@
-//! Which conditions of steps have been answered with yes: the one thing about readiness that is in no row.
+//! Which conditions of steps have been answered with yes, and which prompts have been counted: what is in no row of
+//! readiness.
 //!
 //! A new owner asks again, and so does a run that is retried.
 
@@ -13,10 +14,10 @@ use crate::violation::{Verdict, holds};
 
 #[derive(Debug, Default)]
 pub(crate) struct Answered {
-    /// The round of the newest condition that was asked.
-    asked: BTreeMap<RunKey, BTreeMap<Instance, u32>>,
-    /// The turn whose input said yes.
-    passed: BTreeMap<RunKey, BTreeMap<Instance, u64>>,
+    /// The round of the newest question of each kind.
+    asked: BTreeMap<RunKey, BTreeMap<(Instance, Asked), u32>>,
+    /// The turn whose input let the step go on.
+    passed: BTreeMap<RunKey, BTreeMap<(Instance, Asked), u64>>,
     /// Evaluations that were asked for, in all lives of the host.
     rounds: BTreeSet<(RunKey, Instance, u32)>,
     ended: BTreeSet<RunKey>,
@@ -24,26 +25,41 @@ pub(crate) struct Answered {
     turns: Vec<u64>,
 }
 
+/// Questions without whose answer a step is not ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Asked {
+    When,
+    Prompt,
+}
+
 impl Answered {
     /// A number that was used twice would let the answer to one question pass for that to the other.
     pub(crate) fn released(&mut self, effect: &Effect) -> Verdict {
         let Effect::Evaluate(evaluation) = effect else { return Ok(()) };
         let Evaluation { key, instance, round, what, .. } = &**evaluation;
-        if matches!(what, Question::When(_)) {
-            self.asked.entry(key.clone()).or_default().insert(*instance, *round);
+        let asked = match what {
+            Question::When(_) => Some(Asked::When),
+            Question::Prompt => Some(Asked::Prompt),
+            Question::Over(_) | Question::Until(_) | Question::ChildInput => None,
+        };
+        if let Some(asked) = asked {
+            self.asked.entry(key.clone()).or_default().insert((*instance, asked), *round);
         }
         let is_new = self.rounds.insert((key.clone(), *instance, *round));
         holds(is_new, "P12 once", || format!("evaluation {round} of {key:?} {instance:?} again"))
     }
 
     pub(crate) fn stepped(&mut self, input: &Input, turn: u64) {
-        if let Input::Evaluated(answer) = input
-            && matches!(answer.result, Ok(Value::Condition(true)))
-            && self.asked.get(&answer.key).and_then(|asked| asked.get(&answer.instance))
-                == Some(&answer.round)
+        let Input::Evaluated(answer) = input else { return };
+        let asked = match answer.result {
+            Ok(Value::Condition(true)) => Asked::When,
+            Ok(Value::Tokens(_)) => Asked::Prompt,
+            _ => return,
+        };
+        let place = (answer.instance, asked);
+        if self.asked.get(&answer.key).and_then(|rounds| rounds.get(&place)) == Some(&answer.round)
         {
-            let passed = self.passed.entry(answer.key.clone()).or_default();
-            passed.entry(answer.instance).or_insert(turn);
+            self.passed.entry(answer.key.clone()).or_default().entry(place).or_insert(turn);
             self.turns.push(turn);
         }
     }
@@ -70,9 +86,14 @@ impl Answered {
         self.turns.partition_point(|at| *at <= turn) as u64
     }
 
-    /// Whether the instance's condition held when that turn was closed.
-    pub(crate) fn has_passed(&self, key: &RunKey, instance: Instance, turn: u64) -> bool {
-        let passed = self.passed.get(key).and_then(|passed| passed.get(&instance));
+    /// Whether the instance had that answer when that turn was closed.
+    pub(crate) fn has_passed(
+        &self,
+        key: &RunKey,
+        (instance, asked): (Instance, Asked),
+        turn: u64,
+    ) -> bool {
+        let passed = self.passed.get(key).and_then(|passed| passed.get(&(instance, asked)));
         passed.is_some_and(|at| *at <= turn)
     }
 }

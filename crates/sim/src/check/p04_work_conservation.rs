@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use fairlane_core::cell::effect::Effect;
 use fairlane_core::cell::input::AskId;
 use fairlane_core::id::PoolName;
+use fairlane_core::plan::StepKind;
 use fairlane_core::pool::Policy;
 
 use super::p01_caps::{Caps, is_long, long_slots};
@@ -84,7 +85,7 @@ fn meets_gates(step: &Ready, rows: &Rows) -> bool {
     let plan = rows.workflows.get(&(run.workflow.clone(), run.version));
     plan.is_some_and(|plan| {
         let step = plan.step(step.instance.step);
-        step.tool.is_some() || step.cost_nano > 0
+        step.tool.is_some() || step.cost_nano > 0 || matches!(step.kind, StepKind::Model(_))
     })
 }
 

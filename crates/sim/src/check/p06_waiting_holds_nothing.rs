@@ -94,7 +94,9 @@ fn agrees_phase(
     // Items that were not reached when their map was called off have no row either.
     let is_item = matches!(step.instance.part, Part::Item(_));
     match (step.phase, stored) {
-        (Phase::Pending | Phase::Evaluating, None) => !is_queued,
+        // A new owner has the prompt of a call counted again.
+        (Phase::Pending | Phase::Evaluating, None)
+        | (Phase::Evaluating, Some(StepState::Ready | StepState::Backoff { .. })) => !is_queued,
         (Phase::Ready, None | Some(StepState::Ready | StepState::Backoff { .. })) => {
             is_queued
                 || run.status == RunStatus::Paused

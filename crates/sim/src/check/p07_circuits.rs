@@ -76,7 +76,12 @@ impl Circuits {
         let Some(plan) = rows.workflows.get(&(run.workflow.clone(), run.version)) else {
             return Ok(());
         };
-        let Some(tool) = &plan.step(step.instance.step).tool else { return Ok(()) };
+        let endpoint = match &step.state {
+            StepState::Leased { route, .. } => route.as_deref().map(|route| &route.endpoint),
+            _ => None,
+        };
+        let tool = endpoint.or(plan.step(step.instance.step).tool.as_ref());
+        let Some(tool) = tool else { return Ok(()) };
         let Some(shut) = self.shut.get_mut(tool.as_str()) else { return Ok(()) };
         holds(step.since >= shut.until && shut.trial.is_none(), PROMISE, || {
             format!("{step:?} calls {tool}, which is {shut:?}")

@@ -15,7 +15,7 @@ use crate::violation::{Verdict, holds};
 
 const PROMISE: &str = "P8 money";
 
-type Account = (Owner, Calendar, Time);
+pub(super) type Account = (Owner, Calendar, Time);
 
 /// After a turn: every account that money was held in anew has enough. Dispatch is the last thing in a turn, so what was
 /// settled or declared in it came before.
@@ -25,6 +25,8 @@ pub(crate) fn committed(changes: &[Change], rows: &Rows) -> Verdict {
     for change in changes {
         if let Change::Step(step) = change
             && let StepState::Leased { hold: Some(hold), .. } = &step.state
+            // Nothing can always be held.
+            && hold.amount > Nano::ZERO
         {
             runs.insert(step.key.clone());
             accounts.extend(accounts_of(&step.key.tenant, hold));
@@ -77,16 +79,21 @@ pub(crate) fn emptied(rows: &Rows) -> Verdict {
 fn run_has_enough(run: &RunKey, rows: &Rows) -> Verdict {
     let Some(row) = rows.runs.get(run) else { return Ok(()) };
     let Some(limit) = row.money.limit else { return Ok(()) };
-    let held = rows.steps_of(run).filter_map(|step| match &step.state {
-        StepState::Leased { hold: Some(hold), .. } => Some(hold.amount),
-        _ => None,
-    });
-    let held = held.fold(Nano::ZERO, Nano::plus);
+    let held = held_of_run(run, rows);
     let used = row.money.posted.plus(held).plus(row.money.reserve);
     holds(used <= limit, PROMISE, || format!("{held} is held for {row:?}"))
 }
 
-fn accounts_of(tenant: &TenantId, hold: &Hold) -> Vec<Account> {
+/// What is held for a run, by its leases.
+pub(super) fn held_of_run(run: &RunKey, rows: &Rows) -> Nano {
+    let held = rows.steps_of(run).filter_map(|step| match &step.state {
+        StepState::Leased { hold: Some(hold), .. } => Some(hold.amount),
+        _ => None,
+    });
+    held.fold(Nano::ZERO, Nano::plus)
+}
+
+pub(super) fn accounts_of(tenant: &TenantId, hold: &Hold) -> Vec<Account> {
     let owner = Owner::Tenant(tenant.clone());
     let day = hold.tenant_day.map(|start| (owner.clone(), Calendar::Day, start));
     let month = hold.tenant_month.map(|start| (owner, Calendar::Month, start));
@@ -96,7 +103,7 @@ fn accounts_of(tenant: &TenantId, hold: &Hold) -> Vec<Account> {
 }
 
 /// What is held in each account, by the leases.
-fn held(rows: &Rows) -> BTreeMap<Account, Nano> {
+pub(super) fn held(rows: &Rows) -> BTreeMap<Account, Nano> {
     let mut held = BTreeMap::<Account, Nano>::new();
     for (run, steps) in &rows.steps {
         for step in steps.values() {
@@ -111,7 +118,7 @@ fn held(rows: &Rows) -> BTreeMap<Account, Nano> {
 }
 
 /// What an account has in all; `None`: it is not bounded.
-fn has((owner, every, start): &Account, rows: &Rows) -> Option<Nano> {
+pub(super) fn has((owner, every, start): &Account, rows: &Rows) -> Option<Nano> {
     let budget = match owner {
         Owner::Tenant(id) => {
             let class = rows.context(id)?.budget_class.as_ref()?;

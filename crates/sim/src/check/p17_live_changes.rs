@@ -12,7 +12,7 @@ use crate::violation::{Verdict, holds};
 
 const PROMISE: &str = "P17 live change";
 
-/// A step of the run could not be paid for in the turn of that time, or one of a run that called it, or that it called.
+/// A step of the run could not be paid for in the turn of that time, or its prompt was too long; or one of a run that called it, or that it called.
 fn is_short(run: &RunRow, at: Time, rows: &Rows) -> bool {
     let caller = run.parent.as_ref().and_then(|parent| {
         rows.runs.get(&RunKey { tenant: run.key.tenant.clone(), run: parent.run })
@@ -20,7 +20,9 @@ fn is_short(run: &RunRow, at: Time, rows: &Rows) -> bool {
     let failure = run.failure.as_ref();
     run.money.halt.is_some_and(|halt| halt.since == at)
         || failure.is_some_and(|failure| {
-            &*failure.class == "budget-exhausted" || failure.message.contains("budget-exhausted")
+            ["budget-exhausted", "prompt-too-long"]
+                .iter()
+                .any(|class| &*failure.class == *class || failure.message.contains(class))
         })
         || caller.is_some_and(|caller| is_short(caller, at, rows))
 }

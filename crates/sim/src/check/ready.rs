@@ -1,17 +1,17 @@
 //! Which steps are ready, computed anew from committed rows: the reference that the cell's own queue is compared with.
 //!
 //! A task is ready if its run is running, the steps before it are final, its condition has been answered with yes, and it
-//! has no row, one that says `Ready`, or one of a backoff that is over. Items of a map begin in order, so many at a time; compensations one at a
+//! has no row, one that says `Ready`, or one of a backoff that is over; a call of a model, once its prompt is counted. Items of a map begin in order, so many at a time; compensations one at a
 //! time, the step that was completed last first.
 
 use std::collections::BTreeMap;
 
 use fairlane_core::id::PoolName;
-use fairlane_core::plan::{Step, StepIndex, Workflow};
+use fairlane_core::plan::{Step, StepIndex, StepKind, Workflow};
 use fairlane_core::row::{Instance, Part, RunKey, RunRow, RunStatus, StepRow, StepState};
 use fairlane_core::time::Time;
 
-use super::answered::Answered;
+use super::answered::{Answered, Asked};
 use crate::rows::Rows;
 
 /// A step that waits for a slot.
@@ -98,10 +98,13 @@ impl View<'_> {
     fn tasks(&self, ready: &mut Vec<Ready>) {
         for (index, step) in self.workflow.indexed() {
             let Some(pool) = step.kind.pool() else { continue };
-            let instances = match &step.map {
+            let mut instances = match &step.map {
                 None => self.whole(index, step).into_iter().collect(),
                 Some(map) => self.items(index, map.parallel),
             };
+            if matches!(step.kind, StepKind::Model(_)) {
+                instances.retain(|instance| self.has_passed(*instance, Asked::Prompt));
+            }
             ready.extend(instances.into_iter().map(|instance| self.found(instance, pool)));
         }
     }
@@ -112,8 +115,7 @@ impl View<'_> {
             Some(row) => self.is_back(&row.state),
             None => {
                 step.after.iter().all(|before| self.is_final(*before))
-                    && (step.when.is_none()
-                        || self.answered.has_passed(&self.run.key, instance, self.moment.turn))
+                    && (step.when.is_none() || self.has_passed(instance, Asked::When))
             }
         };
         is_ready.then_some(instance)
@@ -152,6 +154,10 @@ impl View<'_> {
         };
         let pool = &self.workflow.step(instance.step).compensate.as_ref()?.pool;
         Some(self.found(instance, pool))
+    }
+
+    fn has_passed(&self, instance: Instance, asked: Asked) -> bool {
+        self.answered.has_passed(&self.run.key, (instance, asked), self.moment.turn)
     }
 
     /// Ready again, after an attempt that came to nothing.

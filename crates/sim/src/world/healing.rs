@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use fairlane_core::catalog::Model;
 use fairlane_core::cell::change::Change;
 use fairlane_core::cell::input::{Command, Configure, Input, Query};
 use fairlane_core::money::Nano;
@@ -107,6 +108,12 @@ impl World {
         let tools: Vec<Tool> = self.rows.tools.values().cloned().collect();
         for tool in tools {
             self.declare(Configure::Tool(Tool { limits: Vec::new(), ..tool }))?;
+        }
+        // Whoever waits for a way finds one.
+        let models: Vec<Model> = self.rows.models.values().cloned().collect();
+        for mut model in models {
+            model.candidates.iter_mut().for_each(|candidate| candidate.tiers.clear());
+            self.declare(Configure::Model(model))?;
         }
         let bounded = self.rows.orgs.values().filter(|org| org.budget.is_some());
         let bounded: Vec<Org> = bounded.map(|org| Org { budget: None, ..org.clone() }).collect();
