@@ -9,12 +9,11 @@ use std::sync::Arc;
 use crate::ledger::{AccountState, Ledger, RunAccount};
 use crate::limiter::Limiter;
 use crate::money::Nano;
-use crate::plan::SERVER_POOL;
 use crate::row::{
     AccountRow, Instance, Part, RunKey, RunRow, SignalRow, StepRow, StepState, UseRow,
 };
 use crate::tenant::{Context, Tenant};
-use crate::time::{Span, Time};
+use crate::time::Time;
 
 use super::advance::{class, fail};
 use super::change::Snapshot;
@@ -239,10 +238,7 @@ impl Cell {
                 let Some(pool) = self.directory.pools.find(&pool) else {
                     return State::Ready { queued: false };
                 };
-                // The server that worked in its own pool was the owner before, and is no more.
-                let is_own = self.directory.pools.names[pool] == *SERVER_POOL;
-                let lease_time =
-                    if is_own { Span::ZERO } else { self.directory.pools.list[pool].lease };
+                let lease_time = self.directory.pools.list[pool].lease;
                 let passed = self.resume_passed(at, hold.as_deref(), route);
                 State::Leased(Box::new(Lease {
                     worker,

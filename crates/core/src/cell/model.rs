@@ -141,9 +141,10 @@ pub(crate) fn options(
     if ways.is_empty() {
         return Err(Without::Way(NoWay::Endpoint));
     }
-    ways.sort_by_key(|way| last.as_ref() == Some(&way.endpoint));
     let rungs = router::model_rungs(directory.ladder(context), is_optional);
-    let choices = router::choices(&ways, demand, rungs, can_pay).map_err(Without::Money)?;
+    let mut choices = router::choices(&ways, demand, rungs, can_pay).map_err(Without::Money)?;
+    // Among what can be paid for; a dear one that failed opens no way that the ladder does not.
+    choices.sort_by_key(|choice| last.as_ref() == Some(&ways[choice.way].endpoint));
     Ok(Options { ways, choices })
 }
 
