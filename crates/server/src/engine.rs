@@ -154,6 +154,11 @@ impl Engine {
         self.inbox.force(Message::Note(input));
     }
 
+    /// The same for what nobody waits for: it is committed with what comes next.
+    pub(crate) fn note_later(&self, input: Input) {
+        self.inbox.defer(Message::Note(input));
+    }
+
     pub(crate) fn nudge(&self, id: ReplyId) {
         self.inbox.force(Message::Nudge(id));
     }

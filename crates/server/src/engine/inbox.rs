@@ -10,6 +10,9 @@ use super::Message;
 /// Requests that may wait to be stepped. At a hundred thousand inputs a second this is two thirds of a second
 /// of work; a client that comes later is told to try again.
 const REQUESTS_MAX: usize = 65_536;
+/// How long what nobody waits for may wait for something to come with. At a hundred inputs a second that something
+/// comes in twice this time, and then there are few commits to save.
+const DEFER_MAX: Duration = Duration::from_millis(5);
 
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
@@ -20,6 +23,8 @@ pub(crate) struct Inbox {
 #[derive(Debug, Default)]
 struct Waiting {
     messages: Vec<Message>,
+    /// When what is there must be taken at the latest, if all of it was deferred. None: at once.
+    due: Option<Instant>,
     committed: Option<Committed>,
     /// The thread sleeps, so that whoever brings something must wake it.
     asleep: bool,
@@ -52,6 +57,7 @@ impl Inbox {
             return Err(Refusal::Full);
         }
         waiting.messages.push(message);
+        waiting.due = None;
         self.wake(waiting);
         Ok(())
     }
@@ -61,8 +67,23 @@ impl Inbox {
         let mut waiting = self.lock();
         if !waiting.closed {
             waiting.messages.push(message);
+            waiting.due = None;
             self.wake(waiting);
         }
+    }
+
+    /// The same for what can wait a little, to be committed with what comes next and not by itself.
+    pub(crate) fn defer(&self, message: Message) {
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return;
+        }
+        if waiting.messages.is_empty() {
+            waiting.due = Some(Instant::now() + DEFER_MAX);
+        }
+        waiting.messages.push(message);
+        // It goes to sleep again, until then.
+        self.wake(waiting);
     }
 
     pub(crate) fn committed(&self, committed: Committed) {
@@ -71,15 +92,17 @@ impl Inbox {
         self.wake(waiting);
     }
 
-    /// Waits until there is something or the time has come, and takes all of it. `into` is empty before.
+    /// Waits until there is something or the time has come, and takes all of it, unless all of it can still be deferred.
+    /// `into` is empty before.
     pub(crate) fn take(
         &self,
         into: &mut Vec<Message>,
         until: Option<Instant>,
     ) -> Option<Committed> {
         let mut waiting = self.lock();
-        while waiting.messages.is_empty() && waiting.committed.is_none() {
+        while !waiting.is_urgent() && waiting.committed.is_none() {
             waiting.asleep = true;
+            let until = until.into_iter().chain(waiting.due).min();
             match until.map(|until| until.saturating_duration_since(Instant::now())) {
                 None => {
                     waiting = self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
@@ -92,12 +115,20 @@ impl Inbox {
             }
         }
         waiting.asleep = false;
-        std::mem::swap(&mut waiting.messages, into);
+        if waiting.due.is_none_or(|due| due <= Instant::now()) {
+            waiting.due = None;
+            std::mem::swap(&mut waiting.messages, into);
+        }
         waiting.committed.take()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().messages.is_empty()
+    }
+
+    /// Whether something waits that cannot be deferred.
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.lock().is_urgent()
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -123,5 +154,57 @@ impl Inbox {
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn is_urgent(&self) -> bool {
+        !self.messages.is_empty() && self.due.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fairlane_core::cell::input::Input;
+
+    use super::*;
+
+    fn taken(inbox: &Inbox) -> usize {
+        let mut messages = Vec::new();
+        assert!(inbox.take(&mut messages, None).is_none());
+        messages.len()
+    }
+
+    #[test]
+    fn what_is_deferred_comes_with_what_is_not() {
+        let inbox = Inbox::default();
+        inbox.defer(Message::Note(Input::Tick));
+        assert!(!inbox.is_urgent() && !inbox.is_empty());
+        inbox.force(Message::Note(Input::Tick));
+        inbox.defer(Message::Note(Input::Tick));
+        assert!(inbox.is_urgent());
+        assert_eq!(taken(&inbox), 3);
+        assert!(inbox.is_empty());
+    }
+
+    #[test]
+    fn a_commit_that_has_ended_does_not_bring_what_is_deferred() {
+        let inbox = Inbox::default();
+        inbox.defer(Message::Note(Input::Tick));
+        let result = Ok(Ok(()));
+        inbox.committed(Committed { epoch: Epoch(1), result, took: Duration::ZERO });
+        let mut messages = Vec::new();
+        assert!(inbox.take(&mut messages, None).is_some());
+        assert_eq!(messages.len(), 0);
+        assert_eq!(taken(&inbox), 1);
+    }
+
+    #[test]
+    fn what_is_deferred_comes_by_itself_in_the_end() {
+        let inbox = Inbox::default();
+        for _ in 0..2 {
+            inbox.defer(Message::Note(Input::Tick));
+            assert_eq!(taken(&inbox), 1);
+        }
     }
 }

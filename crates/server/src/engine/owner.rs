@@ -296,7 +296,7 @@ impl Session<'_> {
             self.writes = writes(&changes);
             if changes.is_empty() {
                 self.settle(Duration::ZERO);
-            } else if self.owner.inbox.is_empty() {
+            } else if !self.owner.inbox.is_urgent() {
                 let started = Instant::now();
                 commit(&self.owner.journal, self.epoch, &changes)?;
                 self.settle(started.elapsed());

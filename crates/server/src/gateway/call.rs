@@ -81,7 +81,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.engine.note(Input::CloseCall(CloseCall {
+        self.engine.note_later(Input::CloseCall(CloseCall {
             tenant: self.tenant.clone(),
             call: self.id,
             metered: self.metered,
