@@ -48,6 +48,19 @@ async fn a_task_is_an_async_function_of_typed_values() {
 }
 
 #[tokio::test]
+async fn a_task_has_an_address_and_a_key_to_call_models_with() {
+    let harness = Harness::start().await;
+    let worker = run(worker(&harness).task("work", |context: Context, _: Input| async move {
+        let is_token = context.gateway_token().is_some_and(|token| token.starts_with("fll_"));
+        Ok((is_token, context.gateway_url().to_owned()))
+    }));
+    let output = harness.output(&harness.submit(1).await).await;
+    let url = format!("http://{}/v1", harness.client.address());
+    assert_eq!(output, json!({ "work": [true, url] }));
+    worker.drain().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_failed_attempt_is_tried_again_if_it_may_be() {
     let harness = Harness::start().await;
     let worker = run(worker(&harness).task("work", |context: Context, input: Input| async move {
