@@ -19,6 +19,8 @@ use crate::upstream::chat::{Event, Events};
 /// The own count is up to five times too high, see `tokens`: a model that by it has written so many times its bound does
 /// not keep to that.
 const OVER_BOUND: u32 = 6;
+/// So few tokens prove nothing: one may be a line of spaces, which the own count takes for many.
+const SLACK: u32 = 32;
 /// How long the end of a connection is waited for after the last event, so that it can be used again.
 const END_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -135,7 +137,7 @@ impl Drop for Relay {
 }
 
 fn is_over(events: &Events, bound: u32) -> bool {
-    events.output_tokens() / OVER_BOUND > bound
+    events.output_tokens() / OVER_BOUND > bound.saturating_add(SLACK)
 }
 
 type Next = Pin<Box<dyn Future<Output = Option<(Bytes, Relay)>> + Send>>;

@@ -141,8 +141,15 @@ async fn a_model_that_does_not_keep_to_its_bound_is_cut_off() {
     let gateway = gateway(Says::answer(&text)).await;
     let reply = gateway.chat(json!({ "stream": true, "max_tokens": 10 })).await;
     let events = events(&reply.body);
-    assert!(events.len() < 100 && events.last().unwrap().contains("cut off"), "{events:?}");
+    assert!(events.len() < 300 && events.last().unwrap().contains("cut off"), "{events:?}");
     assert_ne!(gateway.spent().await.1, "0.00");
+}
+
+#[tokio::test]
+async fn one_token_that_the_own_count_takes_for_many_is_not_cut_off() {
+    let gateway = gateway(Says::answer(&" ".repeat(150))).await;
+    let reply = gateway.chat(json!({ "stream": true, "max_tokens": 1 })).await;
+    assert_eq!(events(&reply.body).last().unwrap(), "[DONE]");
 }
 
 #[tokio::test]
