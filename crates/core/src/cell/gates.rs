@@ -10,9 +10,10 @@ use crate::calendar::Zone;
 use crate::catalog::Metered;
 use crate::gate::{Account, Refusal, Verdict, WakeKey};
 use crate::id::{TenantId, ToolName};
-use crate::ledger::{Cost, Ledger, OrgTerms, Short, TenantTerms};
+use crate::ledger::{Cost, Ledger, OrgTerms, RunAccount, Short, TenantTerms};
 use crate::limiter::{Answer, Blocked, Caller, Limiter, Units};
 use crate::money::Nano;
+use crate::plan::Step;
 use crate::reject::Rejection;
 use crate::row::{AccountRow, Hold, Part, Route, UseRow};
 use crate::scheduler::{OrgIx, TenantIx};
@@ -24,7 +25,7 @@ use super::Turn;
 use super::change::Change;
 use super::directory::Directory;
 use super::dispatch::PoolState;
-use super::live::{At, Passed, Run, Runs, State};
+use super::live::{At, Passed, Run, Runs, Shape, State};
 
 /// Rounds of waking and dispatching in one turn at most. Whom the gates would still let try is woken by the clock; what
 /// rungs have made ready in the last round waits for the next turn, at the latest for the next exchange of a worker.
@@ -317,13 +318,30 @@ impl Cell {
         Some(limited(&self.directory, &caller, &blocked))
     }
 
-    /// Whether a run of the tenant that costs at least so much may come in.
-    pub(crate) fn can_pay(&self, tenant: TenantIx, need: Nano) -> Result<(), Rejection> {
+    /// Whether a new run of the tenant can pay for the cheapest way through its plan.
+    pub(crate) fn can_begin(&self, tenant: TenantIx, shape: &Shape) -> Result<(), Rejection> {
         let context = self.directory.tenants.get(tenant).context();
-        let account = self.directory.run_account(context);
-        self.ledger
-            .check(self.now, tenant.0, &account, need)
-            .map_err(|short| short_rejected(&short))
+        let need = shape.least_cost.plus(self.models_cost(tenant, shape.bound_steps())?);
+        self.can_pay(tenant, &self.directory.run_account(context), need)
+    }
+
+    /// Whether a run can pay for the cheapest way through the steps that it is to do again. Its own account refuses
+    /// nothing: nobody could raise that of a run that has ended, and it is halted where that is short.
+    pub(crate) fn can_begin_again(
+        &self,
+        tenant: TenantIx,
+        shape: &Shape,
+        again: &[bool],
+    ) -> Result<(), Rejection> {
+        let steps: Vec<&Step> = shape.bound_steps_of(again).collect();
+        let costs = steps.iter().map(|step| Nano(step.cost_nano)).fold(Nano::ZERO, Nano::plus);
+        let need = costs.plus(self.models_cost(tenant, steps.into_iter())?);
+        self.can_pay(tenant, &RunAccount::default(), need)
+    }
+
+    fn can_pay(&self, tenant: TenantIx, account: &RunAccount, need: Nano) -> Result<(), Rejection> {
+        let checked = self.ledger.check(self.now, tenant.0, account, need);
+        checked.map_err(|short| short_rejected(&short))
     }
 
     /// The terms of a tenant's accounts and its weight are what its context and class say now.

@@ -51,9 +51,18 @@ impl Shape {
 
     /// The steps that a run cannot leave out.
     pub(crate) fn bound_steps(&self) -> impl Iterator<Item = &Step> {
-        let is_bound = |step: &&Step| step.when.is_none() && step.map.is_none() && !step.optional;
-        self.workflow.steps.iter().filter(is_bound)
+        self.workflow.steps.iter().filter(|step| is_bound(step))
     }
+
+    /// Those of them that are marked.
+    pub(crate) fn bound_steps_of(&self, marked: &[bool]) -> impl Iterator<Item = &Step> {
+        let steps = self.workflow.steps.iter().zip(marked);
+        steps.filter(|(step, is_marked)| **is_marked && is_bound(step)).map(|(step, _)| step)
+    }
+}
+
+fn is_bound(step: &Step) -> bool {
+    step.when.is_none() && step.map.is_none() && !step.optional
 }
 
 /// Where a node is: the run's place in the arena, and the node's in the run.

@@ -6,7 +6,7 @@ use crate::id::{ModelName, ToolName};
 use crate::ledger::Short;
 use crate::limiter::{Blocked, Caller, Taken, Units};
 use crate::money::Nano;
-use crate::plan::{ModelCall, StepKind};
+use crate::plan::{ModelCall, Step, StepKind};
 use crate::quota::Rung;
 use crate::reject::Rejection;
 use crate::router::{self, Choice, Demand, NoWay, Way};
@@ -18,7 +18,7 @@ use crate::time::Time;
 use super::change::Change;
 use super::directory::Directory;
 use super::gates::{Gates, blocked_by, lacking, limited, short_of, tool_caller};
-use super::live::{At, Passed, Run, Shape, State};
+use super::live::{At, Passed, Run, State};
 use super::{Cell, Turn};
 
 /// Who waits for a way waits under this key, until the catalog changes.
@@ -208,11 +208,15 @@ impl Cell {
         soonest.map(|(blocked, caller)| limited(&self.directory, &caller, &blocked))
     }
 
-    /// What the calls of models cost at least that a run of the tenant cannot leave out; refused if one has no way.
-    pub(crate) fn models_cost(&self, tenant: TenantIx, shape: &Shape) -> Result<Nano, Rejection> {
+    /// What the calls of models among these steps cost at least; refused if one has no way.
+    pub(crate) fn models_cost<'a>(
+        &self,
+        tenant: TenantIx,
+        steps: impl Iterator<Item = &'a Step>,
+    ) -> Result<Nano, Rejection> {
         let context = self.directory.tenants.get(tenant).context();
         let mut total = Nano::ZERO;
-        for step in shape.bound_steps() {
+        for step in steps {
             let StepKind::Model(call) = &step.kind else { continue };
             let ladder = self.directory.ladder(context);
             let mut rungs = router::model_rungs(ladder, false);

@@ -234,6 +234,7 @@ impl Cell {
             Rejection::UnknownWorkflow { workflow: key.workflow.clone(), version: None }
         })?;
         self.let_in(tenant, &Entrant { level: 0, lane: Lane::Normal, bytes })?;
+        self.can_begin(tenant, shape)?;
         Ok((tenant, shape.clone()))
     }
 

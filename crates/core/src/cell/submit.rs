@@ -125,8 +125,7 @@ impl Cell {
         }
         let bytes = submit.input.len() as u64;
         self.let_in(tenant, &Entrant { level: 0, lane: submit.lane, bytes })?;
-        let least_cost = shape.least_cost.plus(self.models_cost(tenant, shape)?);
-        self.can_pay(tenant, least_cost)?;
+        self.can_begin(tenant, shape)?;
         Ok((tenant, shape.clone()))
     }
 

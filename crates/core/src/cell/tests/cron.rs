@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::desk::{ids, name, tenant};
 use super::{Desk, step, workflow};
-use crate::cell::input::Configure;
-use crate::plan::{Overlap, Schedule, Workflow};
+use crate::cell::input::{Command, Configure};
+use crate::money::Nano;
+use crate::plan::{Overlap, Schedule, Step, Workflow};
 use crate::pool::Valve;
+use crate::quota::{Budget, BudgetClass};
 use crate::row::RunStatus;
 use crate::tenant::Tenant;
 use crate::time::Span;
@@ -274,4 +276,34 @@ fn a_time_counts_against_the_tenants_own_bound() {
     assert_eq!(desk.runs().len(), 100);
     let skipped = skipped(&desk);
     assert!(skipped.len() == 1 && skipped[0].contains("tenant_queue_full"), "{skipped:?}");
+}
+
+#[test]
+fn a_time_without_money_is_left_out_and_said() {
+    for (queued, overlap) in [(false, Overlap::Skip), (true, Overlap::Queue)] {
+        let mut desk = desk_of(overlap);
+        let paid = Step { cost_nano: Nano::from_cents(10).0, ..step("only", &[]) };
+        let of = Workflow { steps: vec![paid], ..version("report", 2, Some(schedule(overlap))) };
+        declare(&mut desk, of);
+        if queued {
+            hour(&mut desk);
+            hour(&mut desk);
+            assert_eq!(desk.runs().len(), 1, "the second waits for the first");
+        }
+        let budget = Budget { month: Some(Nano::from_cents(9)), ..Budget::default() };
+        let class = BudgetClass { name: name("tight"), quotas: [].into(), budget };
+        desk.declare(Configure::Class(class));
+        let of_a = tenant("a", "small");
+        desk.declare(Configure::Tenant(Tenant { budget_class: Some(name("tight")), ..of_a }));
+        if queued {
+            let first = desk.runs()[0].key.clone();
+            desk.command(&first, Command::Cancel);
+        } else {
+            hour(&mut desk);
+        }
+        assert_eq!(desk.runs().len(), usize::from(queued));
+        let skipped = skipped(&desk);
+        assert_eq!(skipped.len(), 1, "{skipped:?}");
+        assert!(skipped[0].contains("budget_exhausted"), "{skipped:?}");
+    }
 }

@@ -9,6 +9,7 @@ use crate::id::RunId;
 use crate::money::Nano;
 use crate::plan::{Retry, Step, StepKind, Timeouts};
 use crate::quota::{Budget, BudgetClass, Rung};
+use crate::reject::Rejection;
 use crate::row::{Owner, RunKey, RunStatus};
 use crate::tenant::Tenant;
 use crate::time::Span;
@@ -341,4 +342,40 @@ fn the_first_minutes_of_a_period_say_little_of_its_end() {
     desk.pass(half);
     assert_eq!(view(&mut desk, Calendar::Month).forecast, cents(20));
     assert_eq!(view(&mut desk, Calendar::Day).forecast, Nano::ZERO);
+}
+
+#[test]
+fn an_ended_run_is_retried_only_if_its_tenant_can_pay_for_what_is_done_again() {
+    let steps = vec![paid("first", &[], 10), paid("second", &[0], 20)];
+    let mut desk = desk(steps, budget(None, None));
+    let run = desk.submit("b", "flow");
+    let leases = ids(&desk.lease("w"));
+    desk.complete("w", &leases);
+    let leases = ids(&desk.lease("w"));
+    desk.fail("w", &leases[0], false);
+    let rows = desk.rows(&run);
+    assert_eq!(rows.0.status, RunStatus::Failed);
+    // 0.30 are spent.
+    declare(&mut desk, budget(None, Some(49)));
+    let response = desk.retry(&rows);
+    let Response::Rejected(Rejection::BudgetExhausted { need, left, .. }) = response else {
+        panic!("{response:?}")
+    };
+    assert_eq!((need, left), (cents(20), cents(19)));
+    declare(&mut desk, budget(None, Some(50)));
+    let response = desk.retry(&rows);
+    assert!(matches!(response, Response::Commanded { .. }), "{response:?}");
+}
+
+#[test]
+fn a_run_that_has_used_up_its_own_budget_is_retried_and_halted() {
+    let mut desk = desk(vec![paid("first", &[], 10)], budget(None, None));
+    let run = desk.submit("b", "flow");
+    desk.command(&run, Command::Budget { limit: cents(10) });
+    let leases = ids(&desk.lease("w"));
+    desk.fail("w", &leases[0], false);
+    let rows = desk.rows(&run);
+    assert!(matches!(desk.retry(&rows), Response::Commanded { .. }));
+    assert_eq!(desk.lease("w").len(), 0);
+    assert!(desk.rows(&run).0.money.halt.is_some(), "its budget can be raised now");
 }
