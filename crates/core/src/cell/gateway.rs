@@ -134,9 +134,14 @@ impl Cell {
             let blocked = match self.limiter.would_block(self.now, &caller, units) {
                 Some(blocked) => blocked,
                 None => match self.limiter.take(self.now, &caller, units) {
-                    Ok(taken) => return Ok((route(wanted, way, choice), taken, choice.need)),
+                    Ok(taken) => {
+                        // Steps of the tenant that wait for the endpoint are not in its line any more.
+                        self.wake_parked(taken.wake(), 1);
+                        return Ok((route(wanted, way, choice), taken, choice.need));
+                    }
                     Err(blocked) => {
                         self.limiter.gone(blocked.wake);
+                        self.wake_parked(blocked.wake, 1);
                         blocked
                     }
                 },

@@ -333,11 +333,20 @@ fn open_but(
     lease: Option<&LeaseId>,
     avoid: &[&str],
 ) -> Result<(u64, Route), Rejection> {
+    open_of(desk, DEMAND, lease, avoid)
+}
+
+fn open_of(
+    desk: &mut Desk,
+    demand: Demand,
+    lease: Option<&LeaseId>,
+    avoid: &[&str],
+) -> Result<(u64, Route), Rejection> {
     let call = OpenCall {
         tenant: name("b"),
         lease: lease.cloned(),
         model: name::<ModelName>("reasoner"),
-        demand: DEMAND,
+        demand,
         avoid: avoid.iter().copied().map(name).collect(),
     };
     match desk.ask(|reply| Input::OpenCall(reply, Box::new(call))) {
@@ -588,4 +597,26 @@ fn calls_under_a_lease_that_never_reached_its_worker_end_with_it() {
     let again = ids(&desk.lease("w"));
     desk.complete("w", &again);
     assert_eq!(desk.rows(&run).0.status, RunStatus::Completed);
+}
+
+#[test]
+fn a_step_stays_in_the_line_of_a_provider_when_a_smaller_call_passes_it() {
+    let mut desk = desk_with(vec![call("ask", &[])], Budget::default());
+    let tokens = |units| {
+        let (every, time_zone, of) = (Calendar::Hour, Zone::UTC, Unit::Tokens);
+        endpoint("eu", vec![Rule::Window { units, every, time_zone, of }])
+    };
+    desk.declare(tokens(3_000));
+    desk.declare(model(&[("eu", "large")]));
+    desk.submit("b", "flow");
+    desk.submit("b", "flow");
+    counted(&mut desk, 1_000);
+    counted(&mut desk, 1_000);
+    let grants = leases(&mut desk);
+    assert_eq!(grants.len(), 1, "2,024 of 3,000 are taken, and the other one stands in the line");
+    let small = Demand { input: 100, max_output: 100, min_output: 1 };
+    let passed = open_of(&mut desk, small, None, &[]);
+    assert!(passed.is_ok(), "{passed:?}");
+    desk.declare(tokens(30_000));
+    assert_eq!(leases(&mut desk).len(), 1);
 }
