@@ -1,3 +1,5 @@
+//! Utilisation, and who overruns or never uses a budget.
+
 use fairlane_core::gate::Account;
 use fairlane_core::row::Owner;
 
