@@ -26,6 +26,7 @@ mod explain;
 mod finish;
 mod gates;
 mod gateway;
+mod hand;
 pub mod input;
 mod ladder;
 mod live;

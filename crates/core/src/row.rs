@@ -166,6 +166,9 @@ pub struct RunMoney {
     /// The run is paused because a step could not be paid for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halt: Option<Halt>,
+    /// A person lets cheaper candidates of models stand in, whatever the ladder of the tenant's class says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allows_cheaper: bool,
 }
 
 /// A step of a run could not be paid for, and the run is paused until somebody decides.

@@ -1,4 +1,4 @@
-//! What a tenant does to a live run: cancel, pause, resume, signal.
+//! What a tenant does to a live run: cancel, pause, resume, signal. `hand` has what people decide of one without money.
 
 use crate::id::SignalName;
 use crate::reject::Rejection;
@@ -30,6 +30,8 @@ impl Cell {
             Command::Pause => self.pause(run, turn),
             Command::Resume => self.resume(run, turn),
             Command::Budget { limit } => self.set_run_budget(run, limit, turn),
+            Command::Resolve(given) => self.resolve(run, *given, turn),
+            Command::AllowCheaper { by } => self.allow_cheaper(run, &by, turn),
             Command::Signal { name, payload, idempotency } => {
                 match idempotency.as_ref().and_then(|given| self.prior(key, given)) {
                     Some(prior) => prior.map(|_| self.runs.get(run).status),

@@ -48,8 +48,18 @@ pub(crate) struct Directory {
 /// same.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Meets {
-    Tool { tool: Option<u32>, cost: u64 },
-    Model { model: ModelName, tokens: u32, max_tokens: u32, min_tokens: u32, optional: bool },
+    Tool {
+        tool: Option<u32>,
+        cost: u64,
+    },
+    Model {
+        model: ModelName,
+        tokens: u32,
+        max_tokens: u32,
+        min_tokens: u32,
+        optional: bool,
+        cheaper: bool,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -292,11 +302,17 @@ impl Directory {
         self.class_of(Meets::Tool { tool, cost: cost_nano })
     }
 
-    /// The gate class of calls of a model with so many tokens.
-    pub(crate) fn model_class(&mut self, call: &ModelCall, tokens: u32, optional: bool) -> u64 {
+    /// The gate class of calls of a model with so many tokens. `cheaper`: of runs that allow a cheaper one.
+    pub(crate) fn model_class(
+        &mut self,
+        call: &ModelCall,
+        tokens: u32,
+        optional: bool,
+        cheaper: bool,
+    ) -> u64 {
         let ModelCall { model, max_tokens, min_tokens, .. } = call;
         let (model, max_tokens, min_tokens) = (model.clone(), *max_tokens, *min_tokens);
-        self.class_of(Meets::Model { model, tokens, max_tokens, min_tokens, optional })
+        self.class_of(Meets::Model { model, tokens, max_tokens, min_tokens, optional, cheaper })
     }
 
     fn class_of(&mut self, meets: Meets) -> u64 {

@@ -253,7 +253,7 @@ impl Cell {
         let class = match run.model_call(at.node) {
             Some(call) => {
                 let tokens = run.node(at.node).tokens;
-                self.directory.model_class(call, tokens, step.optional)
+                self.directory.model_class(call, tokens, step.optional, run.allows_cheaper)
             }
             None if is_undo => self.directory.class(None, 0),
             None => self.directory.class(step.tool.as_ref(), step.cost_nano),

@@ -82,6 +82,7 @@ impl Cell {
             model: call.model.clone(),
             demand: call.demand,
             is_optional: false,
+            allows_cheaper: at.is_some_and(|at| self.runs.get(at.run).allows_cheaper),
             avoid: call.avoid.clone(),
             last: None,
         };

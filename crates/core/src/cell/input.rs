@@ -118,6 +118,22 @@ pub enum Command {
     Budget {
         limit: Nano,
     },
+    /// A person gives the output of the step that the run is halted for.
+    Resolve(Box<ByHand>),
+    /// The run is halted: from now on cheaper candidates of models may stand in, whatever the ladder of the tenant's
+    /// class says.
+    AllowCheaper {
+        by: KeyId,
+    },
+}
+
+/// What a person gives in place of a step.
+#[derive(Clone, Debug)]
+pub struct ByHand {
+    pub step: StepName,
+    pub output: Payload,
+    /// Whose key it was.
+    pub by: KeyId,
 }
 
 #[derive(Clone, Debug)]

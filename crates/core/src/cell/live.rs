@@ -103,6 +103,8 @@ pub(crate) struct Run {
     pub(crate) input_bytes: u32,
     pub(crate) money: RunAccount,
     pub(crate) halt: Option<Halt>,
+    /// A person lets cheaper candidates of models stand in.
+    pub(crate) allows_cheaper: bool,
     pub(crate) nodes: Vec<Node>,
     pub(crate) open: u32,
     pub(crate) held: u32,
@@ -319,6 +321,7 @@ impl Run {
                 posted: self.money.posted,
                 uncertain: self.money.uncertain,
                 halt: self.halt,
+                allows_cheaper: self.allows_cheaper,
             },
             input,
         }

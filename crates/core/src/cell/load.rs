@@ -186,6 +186,7 @@ impl Cell {
                 held: Nano::ZERO,
             },
             halt: row.money.halt,
+            allows_cheaper: row.money.allows_cheaper,
             open: u32::try_from(nodes.len()).expect("steps are bounded"),
             nodes,
             held: 0,

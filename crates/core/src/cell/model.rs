@@ -36,6 +36,8 @@ pub(crate) struct Wanted {
     pub(crate) model: ModelName,
     pub(crate) demand: Demand,
     pub(crate) is_optional: bool,
+    /// Cheaper candidates may stand in, whatever the ladder says.
+    pub(crate) allows_cheaper: bool,
     /// Endpoints that are left out.
     pub(crate) avoid: Vec<ToolName>,
     /// The endpoint that is tried last, since the attempt before failed there.
@@ -51,6 +53,7 @@ impl Wanted {
             model: call.model.clone(),
             demand,
             is_optional: run.step(node).optional && run.node(node).instance.part == Part::Whole,
+            allows_cheaper: run.allows_cheaper,
             avoid: Vec::new(),
             last: run.node(node).broken.as_deref().cloned(),
         }
@@ -133,7 +136,7 @@ pub(crate) fn options(
     now: Time,
     can_pay: impl Fn(Nano) -> Result<(), Short>,
 ) -> Result<Options, Without> {
-    let Wanted { model, demand, is_optional, avoid, last } = wanted;
+    let Wanted { model, demand, is_optional, allows_cheaper, avoid, last } = wanted;
     let (demand, is_optional) = (*demand, *is_optional);
     let mut ways =
         router::ways(directory, now, (model, &context.tier), demand).map_err(Without::Way)?;
@@ -142,6 +145,8 @@ pub(crate) fn options(
         return Err(Without::Way(NoWay::Endpoint));
     }
     let rungs = router::model_rungs(directory.ladder(context), is_optional);
+    let allowed = allows_cheaper.then_some(Rung::CheaperModel);
+    let rungs = allowed.into_iter().chain(rungs.filter(|rung| Some(*rung) != allowed));
     let mut choices = router::choices(&ways, demand, rungs, can_pay).map_err(Without::Money)?;
     // Among what can be paid for; a dear one that failed opens no way that the ladder does not.
     choices.sort_by_key(|choice| last.as_ref() == Some(&ways[choice.way].endpoint));

@@ -176,6 +176,7 @@ impl Cell {
             input_bytes,
             money,
             halt: None,
+            allows_cheaper: false,
             nodes,
             open,
             held: 0,

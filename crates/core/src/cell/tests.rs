@@ -8,6 +8,7 @@ mod desk;
 mod disk;
 mod flows;
 mod found;
+mod hand;
 mod leases;
 mod limits;
 mod models;

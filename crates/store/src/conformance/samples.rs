@@ -106,6 +106,7 @@ pub fn full_run(key: &RunKey) -> RunRow {
                 left: Nano(6),
                 since: Time(7),
             }),
+            allows_cheaper: true,
         },
         input: Some(payload(5)),
         ..run(key)

@@ -620,3 +620,35 @@ fn a_step_stays_in_the_line_of_a_provider_when_a_smaller_call_passes_it() {
     desk.declare(tokens(30_000));
     assert_eq!(leases(&mut desk).len(), 1);
 }
+
+#[test]
+fn a_person_lets_a_run_go_on_with_a_cheaper_model_that_its_ladder_does_not_have() {
+    let mut desk = desk_with(vec![call("ask", &[]), call("more", &[0])], short(vec![], 25));
+    let run = desk.submit("b", "flow");
+    counted(&mut desk, 1_000);
+    assert_eq!(leases(&mut desk).len(), 0);
+    assert!(desk.rows(&run).0.money.halt.is_some());
+    let allow = || Command::AllowCheaper { by: name("k1") };
+    let other = desk.submit("b", "flow");
+    let response = desk.command(&other, allow());
+    assert!(matches!(response, Response::Rejected(Rejection::WrongStatus { .. })), "{response:?}");
+    desk.command(&other, Command::Cancel);
+    let response = desk.command(&run, allow());
+    assert!(matches!(response, Response::Commanded { status: RunStatus::Running }), "{response:?}");
+    desk.restart();
+    counted(&mut desk, 1_000);
+    for step in ["ask", "more"] {
+        let grants = leases(&mut desk);
+        let way = route(&grants[0]);
+        assert_eq!((&*way.upstream, way.rung), ("small", Some(Rung::CheaperModel)), "{step}");
+        report(&mut desk, &grants[0].lease, done(used(1_000, 100)));
+        if step == "ask" {
+            counted(&mut desk, 1_000);
+        }
+    }
+    assert_eq!(desk.rows(&run).0.status, RunStatus::Completed);
+    let decided = desk.decided("cheaper-model-allowed");
+    assert!(decided.len() == 1 && decided[0].facts.contains("k1"), "{decided:?}");
+    let response = desk.command(&run, allow());
+    assert!(matches!(response, Response::Rejected(Rejection::UnknownRun { .. })), "{response:?}");
+}
