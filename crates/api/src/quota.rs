@@ -307,7 +307,8 @@ pub struct RunMoney {
 }
 
 /// A step that could not be paid for, and what can be done: raise the run's budget (`PUT .../runs/{run}/budget`), which
-/// lets it go on; resume it, which tries again; or cancel it.
+/// lets it go on; let a cheaper model stand in, or give the step's output (`POST .../runs/{run}/resolve`); resume it,
+/// which tries again; or cancel it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Short {
     /// `escalate` or `pause`: who is to decide, the operator or the tenant.

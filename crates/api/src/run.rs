@@ -1,6 +1,6 @@
 //! Runs: what is submitted and what comes back.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::quota::RunMoney;
@@ -163,7 +163,7 @@ pub struct Failure {
     pub step: Option<String>,
 }
 
-/// Answer to `cancel`, `pause`, `resume`, `retry` and to a signal.
+/// Answer to `cancel`, `pause`, `resume`, `retry`, `resolve` and to a signal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Commanded {
     pub run: String,
@@ -177,6 +177,28 @@ pub struct Retry {
     /// Run this step and all that follow it again. Absent: the steps that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+}
+
+/// Body of `POST .../resolve`: what a person decides of a run that is halted for want of money. Either `step` and
+/// `output`, or `cheaper_model`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Resolve {
+    /// The step that could not be paid for. It ends with `output`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// Any JSON value that the step's schema allows.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub output: Option<Json>,
+    /// From now on cheaper candidates of models may stand in, whatever the ladder of the tenant's class says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cheaper_model: bool,
+}
+
+/// `null` is a value too.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(deserializer).map(Some)
 }
 
 /// One change of a run, as the event stream sends it.

@@ -98,6 +98,9 @@ pub struct Waiting {
     /// The latest moment at which this wait ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+    /// When the gate opens: a budget or a limit is new then, or has room. Others may come first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens_at: Option<Timestamp>,
     /// The steps before it that have not ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<String>,

@@ -83,6 +83,9 @@ fn details(step: &Step, waits: &Waiting) -> String {
     if let (Some(done), Some(all)) = (waits.items_done, waits.items) {
         details.push_str(&format!(" ({done} of {all} items done)"));
     }
+    if let Some(opens) = waits.opens_at {
+        details.push_str(&format!(", opens {}", text::time(opens)));
+    }
     if let Some(until) = waits.until {
         details.push_str(&format!(", until {} at the latest", text::time(until)));
     }
@@ -117,6 +120,9 @@ mod tests {
                 { "name": "credit", "part": { "item": 4 }, "phase": "ready", "attempt": 0, "since": at(4),
                   "waits": { "on": "gate", "gate": "slot", "pool": "default",
                              "needs": "a free slot of pool `default`" } },
+                { "name": "score", "part": "whole", "phase": "ready", "attempt": 0, "since": at(4),
+                  "waits": { "on": "gate", "gate": "limit", "opens_at": at(90), "until": at(64),
+                             "needs": "room in the tenant's own quota of tool `bureau`" } },
                 { "name": "fraud", "part": "whole", "phase": "backoff", "attempt": 1, "since": at(5),
                   "waits": { "on": "backoff", "needs": "its next attempt", "until": at(12),
                              "failure": { "class": "bureau-away", "message": "503" } } },
@@ -141,6 +147,7 @@ mod tests {
 
             verify runs for 9.0 s; it needs the report of worker `w1`, until 2026-01-31T09:30:31Z at the latest, in attempt 2.
             credit[4] waits for 6.0 s at the gate `slot`; what lets it through: a free slot of pool `default`.
+            score waits for 6.0 s at the gate `limit`; what lets it through: room in the tenant's own quota of tool `bureau`, opens 2026-01-31T09:31:30Z, until 2026-01-31T09:31:04Z at the latest.
             fraud waits for 5.0 s; what lets it through: its next attempt, until 2026-01-31T09:30:12Z at the latest, after bureau-away: 503.
             judge runs for 4.0 s; it needs the report of worker `server`. It calls `reasoner` as `small` at `eu` (cheaper_model), 120 tokens in and at most 800 out. Its last call: `reasoner` as `large` at `eu`, 120 tokens in and 30 out, for 0.01 that nobody has confirmed.
             Not begun: decide.

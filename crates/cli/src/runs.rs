@@ -1,4 +1,4 @@
-//! `fairlane runs`, `get`, `cancel`, `pause`, `resume`, `retry`, `signal`: what a tenant does with its runs.
+//! `fairlane runs`, `get`, `cancel`, `pause`, `resume`, `retry`, `resolve`, `signal`: what a tenant does with its runs.
 
 use clap::Args;
 use fairlane_api::run::{Commanded, Lane, Run, RunDetail, RunStatus};
@@ -212,6 +212,38 @@ impl Retry {
         let OneRun { run, of } = &self.run;
         let client = target.client()?;
         told(target.printer(), &client.retry_run(of.tenant()?, run, self.from.as_deref()).await?)
+    }
+}
+
+/// Decide of a run that is halted for want of money: give the step's output, or let a cheaper model stand in
+#[derive(Debug, Args)]
+pub(crate) struct Resolve {
+    #[command(flatten)]
+    run: OneRun,
+    /// The step that could not be paid for
+    #[arg(long, requires = "output", required_unless_present = "cheaper_model")]
+    step: Option<String>,
+    /// What it ends with: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON", requires = "step")]
+    output: Option<String>,
+    /// Let cheaper candidates of models stand in for the rest of the run
+    #[arg(long, conflicts_with_all = ["step", "output"])]
+    cheaper_model: bool,
+}
+
+impl Resolve {
+    pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
+        let OneRun { run, of } = &self.run;
+        let client = target.client()?;
+        let tenant = of.tenant()?;
+        let commanded = match (&self.step, &self.output) {
+            (Some(step), Some(output)) => {
+                let output = input::json("--output", output)?;
+                client.resolve(tenant, run, step, &output).await?
+            }
+            _ => client.allow_cheaper_model(tenant, run).await?,
+        };
+        told(target.printer(), &commanded)
     }
 }
 

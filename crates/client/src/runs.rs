@@ -5,8 +5,8 @@ use std::time::Duration;
 use fairlane_api::Json;
 use fairlane_api::page::Page;
 use fairlane_api::run::{
-    Batch, BatchAnswer, BatchEntry, Commanded, Lane, Retry, Run, RunDetail, RunStatus, Submission,
-    Submitted,
+    Batch, BatchAnswer, BatchEntry, Commanded, Lane, Resolve, Retry, Run, RunDetail, RunStatus,
+    Submission, Submitted,
 };
 use serde::Serialize;
 
@@ -260,6 +260,30 @@ impl Client {
         let path = Path::new(&["v1", "tenants", tenant, "runs", run, "retry"]);
         let body = Retry { from: from.map(str::to_owned) };
         self.call(Call::post(path.into_string()).json(&body)?).await
+    }
+
+    /// Ends the step that a run is halted for, since it could not be paid for, with an output that a person gives.
+    pub async fn resolve(
+        &self,
+        tenant: &str,
+        run: &str,
+        step: &str,
+        output: &(impl Serialize + ?Sized),
+    ) -> Result<Commanded, Error> {
+        let output = Some(serde_json::value::to_raw_value(output)?);
+        let body = Resolve { step: Some(step.to_owned()), output, cheaper_model: false };
+        self.decide(tenant, run, &body).await
+    }
+
+    /// Lets cheaper candidates of models stand in for the rest of a run that is halted for want of money.
+    pub async fn allow_cheaper_model(&self, tenant: &str, run: &str) -> Result<Commanded, Error> {
+        let body = Resolve { cheaper_model: true, ..Resolve::default() };
+        self.decide(tenant, run, &body).await
+    }
+
+    async fn decide(&self, tenant: &str, run: &str, body: &Resolve) -> Result<Commanded, Error> {
+        let path = Path::new(&["v1", "tenants", tenant, "runs", run, "resolve"]);
+        self.call(Call::post(path.into_string()).json(body)?).await
     }
 
     /// Puts a signal into a run's inbox, under an idempotency key that the client makes up: sent again after a

@@ -108,6 +108,11 @@ impl Identity {
         }
     }
 
+    /// Names the key, for the record.
+    pub(crate) fn key(&self) -> &KeyId {
+        &self.0.id
+    }
+
     pub(crate) fn is_operator(&self) -> bool {
         matches!(self.0.role, Role::Operator)
     }

@@ -2,7 +2,7 @@
 //!
 //! - `submit`: one run or a batch, with idempotency keys.
 //! - `read`: rows of the store, with what the cell knows of a live run.
-//! - `command`: cancel, pause, resume, retry, signal, budget.
+//! - `command`: cancel, pause, resume, retry, signal, resolve, budget.
 
 mod command;
 pub(crate) mod read;

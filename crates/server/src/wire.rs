@@ -221,9 +221,7 @@ fn waiting_out(waiting: &Waiting) -> api::view::Waiting {
         },
         Waiting::Evaluation => with(On::Evaluation, "the value of its expression".to_owned()),
         Waiting::Gate { refusal, until } => {
-            let waits = gate(refusal);
-            let until = until.map(timestamp);
-            api::view::Waiting { until: waits.until.or(until), ..waits }
+            api::view::Waiting { until: until.map(timestamp), ..gate(refusal) }
         }
         Waiting::Worker { worker, until } => api::view::Waiting {
             until: Some(timestamp(*until)),
@@ -285,11 +283,11 @@ fn gate(refusal: &Refusal) -> api::view::Waiting {
         }
         Refusal::Policy { policy } => format!("a change of policy `{policy}`"),
         Refusal::Budget { account, need, left, opens } => {
-            waits.until = opens.map(timestamp);
+            waits.opens_at = opens.map(timestamp);
             budget_words(*account, *need, *left)
         }
         Refusal::Limit { tool, holder, rule, used, of, opens } => {
-            waits.until = opens.map(timestamp);
+            waits.opens_at = opens.map(timestamp);
             limit_words(tool, *holder, (rule, *used, *of), *opens)
         }
         Refusal::NoWorker { pool } => {
@@ -393,7 +391,10 @@ fn halted(halt: &Halt) -> String {
     match halt.rung {
         Rung::Escalate => format!("{short}: an operator is to decide"),
         _ => {
-            format!("{short}: a larger budget, or the run to be resumed or cancelled")
+            format!(
+                "{short}: a larger budget, a cheaper model, its output by hand, or the run to be \
+                 resumed or cancelled"
+            )
         }
     }
 }
@@ -431,6 +432,7 @@ const fn blank(on: api::view::WaitingOn) -> api::view::Waiting {
         needs: String::new(),
         gate: None,
         until: None,
+        opens_at: None,
         steps: Vec::new(),
         worker: None,
         pool: None,
@@ -457,7 +459,8 @@ mod tests {
 
     fn needs(refusal: Refusal) -> (String, Option<api::view::Gate>, Option<Timestamp>) {
         let waits = waiting_out(&Waiting::Gate { refusal, until: Some(Time(9)) });
-        (waits.needs, waits.gate, waits.until)
+        assert_eq!(waits.until, Some(Timestamp(9)), "the queue is left then");
+        (waits.needs, waits.gate, waits.opens_at)
     }
 
     #[test]
@@ -465,8 +468,8 @@ mod tests {
         let limit = |holder, rule: &str, used, of| {
             let (tool, rule) = ("bureau".parse().unwrap(), Arc::from(rule));
             let refusal = Refusal::Limit { tool, holder, rule, used, of, opens: Some(Time(5)) };
-            let (needs, gate, until) = needs(refusal);
-            assert_eq!((gate, until), (Some(api::view::Gate::Limit), Some(Timestamp(5))));
+            let (needs, gate, opens) = needs(refusal);
+            assert_eq!((gate, opens), (Some(api::view::Gate::Limit), Some(Timestamp(5))));
             needs
         };
         assert_eq!(
@@ -535,10 +538,10 @@ mod tests {
     fn a_wait_for_money_says_whose_budget_it_is_and_when_it_is_new() {
         let [need, left] = [15, 5].map(Nano::from_cents);
         let account = Account::OrgMonth;
-        let refusal = Refusal::Budget { account, need, left, opens: None };
-        let (needs, gate, until) = needs(refusal);
+        let refusal = Refusal::Budget { account, need, left, opens: Some(Time(5)) };
+        let (needs, gate, opens) = needs(refusal);
         assert_eq!(needs, "0.15 of the organisation's budget for the month, which has less left");
-        assert_eq!((gate, until), (Some(api::view::Gate::Budget), Some(Timestamp(9))));
+        assert_eq!((gate, opens), (Some(api::view::Gate::Budget), Some(Timestamp(5))));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a tenant does to a run: cancel, pause, resume, retry, signal. And an operator: set its budget.
+//! What a tenant does to a run: cancel, pause, resume, retry, signal, resolve. And an operator: set its budget.
 
 use std::sync::Arc;
 
@@ -6,20 +6,20 @@ use axum::Json as Answer;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use fairlane_api::quota::RunBudget;
-use fairlane_api::run::{Commanded, Retry as RetryBody};
+use fairlane_api::run::{Commanded, Resolve as ResolveBody, Retry as RetryBody};
 use fairlane_api::{Code, Problem};
 use fairlane_core::cell::effect::Response;
-use fairlane_core::cell::input::{Command, Idempotency, Input, Retry};
-use fairlane_core::id::{RunId, SignalName};
+use fairlane_core::cell::input::{ByHand, Command, Idempotency, Input, Retry};
+use fairlane_core::id::{RunId, SignalName, StepName};
 use fairlane_core::reject::Rejection;
-use fairlane_core::row::Payload;
+use fairlane_core::row::{Payload, RunRow};
 use sha2::{Digest, Sha256};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Named;
 use super::submit::idempotency_key;
-use crate::auth::Operator;
+use crate::auth::{Identity, Operator};
 use crate::body::{Json, MediaType, OptionalJson, Raw, check_depth, wrong_media_type};
 use crate::problem::Refused;
 use crate::quotas::amount;
@@ -34,6 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(retry))
         .routes(routes!(signal))
         .routes(routes!(budget))
+        .routes(routes!(resolve))
 }
 
 /// Cancels a run
@@ -147,6 +148,76 @@ async fn budget(
 ) -> Result<Answer<Commanded>, Refused> {
     let limit = amount(&body.limit, "/limit")?;
     command(&shared, &named, Command::Budget { limit }).await
+}
+
+/// Decides, as a person, of a run that is halted for want of money
+///
+/// With `step` and `output` the step that could not be paid for ends with that output. With `cheaper_model` cheaper
+/// candidates of models may stand in for the rest of the run. The decision log has whose key it was.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/runs/{run}/resolve", tag = "runs",
+    params(("tenant" = String, Path), ("run" = String, Path)), request_body = ResolveBody,
+    responses((status = 200, body = Commanded), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+)]
+async fn resolve(
+    State(shared): State<Shared>,
+    identity: Identity,
+    named: Named,
+    OptionalJson(body): OptionalJson<ResolveBody>,
+) -> Result<Answer<Commanded>, Refused> {
+    // A run that is not there is said before what is wrong with the body.
+    let run = shared.reads.run(&named.scope, named.run).await?.ok_or_else(|| named.unknown())?;
+    let by = identity.key().clone();
+    let ResolveBody { step, output, cheaper_model } = body;
+    match (step, output, cheaper_model) {
+        (Some(step), Some(output), false) => {
+            let step: StepName = name(&step, "/step")?;
+            let output = given_output(&shared, &run, &step, &output).await?;
+            let given = Box::new(ByHand { step, output, by });
+            let resolved = command(&shared, &named, Command::Resolve(given)).await;
+            resolved.map_err(|refused| match refused.0.code() {
+                Some(Code::UnknownStep) => refused.at("/step"),
+                _ => refused,
+            })
+        }
+        (None, None, true) => command(&shared, &named, Command::AllowCheaper { by }).await,
+        _ => Err(Refused::new(Code::InvalidValue)
+            .detail("the body does not say one thing to do")
+            .expected("`step` and `output`, or `cheaper_model: true`")),
+    }
+}
+
+/// An output that a person gives, checked as one that a worker reports.
+async fn given_output(
+    shared: &Surroundings,
+    run: &RunRow,
+    step: &StepName,
+    output: &fairlane_api::Json,
+) -> Result<Payload, Refused> {
+    let max = shared.config.payload_bytes_max;
+    if output.get().len() > max {
+        return Err(Refused::new(Code::BodyTooLarge)
+            .at("/output")
+            .expected(format!("at most {max} bytes")));
+    }
+    let output = Payload::from(output.get().as_bytes());
+    let workflow = shared.registry.workflow(&run.workflow, Some(run.version));
+    let found = workflow.and_then(|workflow| {
+        let index = workflow.indexed().find(|(_, known)| known.name == *step)?.0;
+        workflow.step(index).output_schema.clone()
+    });
+    // Whether there is such a step is for the cell to say.
+    let Some(schema) = found else { return Ok(output) };
+    match shared.assembly.check(schema, output.clone()).await? {
+        Ok(()) => Ok(output),
+        Err(violations) => {
+            let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
+            Err(Refused::new(Code::InvalidValue)
+                .detail(format!("the output breaks the step's schema: {}", all.join("; ")))
+                .at("/output")
+                .expected("a value that the step's schema allows"))
+        }
+    }
 }
 
 /// What the store knows of an idempotency key.

@@ -68,7 +68,7 @@ async fn a_provider_that_asks_to_be_left_alone_is_called_by_no_tenant() {
     assert_eq!((&circuit["state"], &circuit["why"]), (&json!("open"), &json!("retry_after")));
     let waits = needs(&harness, "b", &waiting).await;
     let until = circuit["until"].as_str().unwrap();
-    assert_eq!(waits["until"], until);
+    assert_eq!(waits["opens_at"], until);
     let because = format!("its provider asked to be left alone until {until}");
     assert_eq!(waits["needs"], format!("tool `bureau` to be called again: {because}"));
     let entries = logged(&harness).await;

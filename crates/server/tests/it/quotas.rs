@@ -256,7 +256,7 @@ async fn a_step_waits_for_money_until_the_account_is_topped_up() {
         waits["needs"], "0.08 of the tenant's budget for the month, which has 0.07 left",
         "the report's cost counts, and not the estimate"
     );
-    assert!(waits["until"].is_string(), "{waits}");
+    assert!(waits["opens_at"].is_string(), "{waits}");
     let path = "/v1/tenants/a/budgets/month";
     harness.operator.put(path, json!({ "topped_up": "0.01" })).await.ok();
     assert_eq!(worker.lease().await["step"], "second");
@@ -281,7 +281,8 @@ async fn a_run_that_is_paused_for_money_goes_on_with_a_larger_budget() {
     assert_eq!(waits["on"], "money", "{explained}");
     assert_eq!(
         waits["needs"],
-        "0.08 of the run's budget, which has 0.02 left: a larger budget, or the run to be resumed or cancelled"
+        "0.08 of the run's budget, which has 0.02 left: a larger budget, a cheaper model, its output \
+         by hand, or the run to be resumed or cancelled"
     );
     let path = format!("/v1/tenants/a/runs/{run}/budget");
     let less = harness.operator.put(&path, json!({ "limit": "0.19" })).await.ok();
@@ -308,7 +309,7 @@ async fn a_step_waits_for_a_limit_and_says_whose_it_is() {
         let path = format!("/v1/tenants/a/runs/{run}/explain");
         let waits = harness.operator.get(&path).await.ok()["steps"][0]["waits"].clone();
         assert_eq!(waits["gate"], "limit", "{waits}");
-        (waits["needs"].as_str().unwrap().to_owned(), waits["until"].is_string())
+        (waits["needs"].as_str().unwrap().to_owned(), waits["opens_at"].is_string())
     };
     let lease = worker.lease().await;
     let (words, opens) = needs(&runs[1]).await;

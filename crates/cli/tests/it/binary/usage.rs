@@ -116,6 +116,7 @@ async fn the_help_names_all_commands_and_exit_codes() {
           pause        Pause a run: nothing new is dispatched, and what runs, ends
           resume       Resume a paused run
           retry        Run an ended run again: from a step, or from the steps that failed
+          resolve      Decide of a run that is halted for want of money: give the step's output, or let a cheaper model stand in
           signal       Put a signal into a run's inbox
           tenant       List, look at, declare, suspend and change tenants
           workflow     List and show workflows, and check definitions
