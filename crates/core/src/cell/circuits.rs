@@ -40,8 +40,7 @@ impl Cell {
     ) {
         let before = self.limiter.circuit(self.now, taken.tool());
         self.limiter.finish(self.now, taken, answer, tokens);
-        let name = self.directory.tool_name(taken.tool()).clone();
-        self.log_circuit(&name, before, turn);
+        self.log_circuit(taken.tool(), before, turn);
     }
 
     pub(crate) fn circuit(&self, tool: &ToolName) -> Circuit {
@@ -49,9 +48,10 @@ impl Cell {
         number.map_or(Circuit::Closed, |number| self.limiter.circuit(self.now, number))
     }
 
-    pub(crate) fn log_circuit(&mut self, tool: &ToolName, before: Circuit, turn: &mut Turn) {
-        let after = self.circuit(tool);
-        let tool = tool.as_str();
+    /// Says in the log how the circuit of the numbered tool has changed, if it has.
+    pub(crate) fn log_circuit(&mut self, tool: u32, before: Circuit, turn: &mut Turn) {
+        let after = self.limiter.circuit(self.now, tool);
+        let tool = self.directory.tool_name(tool).as_str();
         let (code, facts) = match (before, after) {
             (_, Circuit::Open { until, why }) if before != after => {
                 let facts = serde_json::json!({ "tool": tool, "until": until, "why": why });

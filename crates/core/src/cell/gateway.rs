@@ -17,10 +17,10 @@ use crate::time::{Span, Time};
 
 use super::change::Change;
 use super::effect::Response;
-use super::gates::{short_rejected, tool_caller};
+use super::gates::short_rejected;
 use super::input::{CloseCall, OpenCall, ReplyId};
 use super::live::{At, State};
-use super::model::{Options, Wanted, Without, options, route, units};
+use super::model::{Options, Wanted, Without, options, route, units, way_caller};
 use super::{Cell, Turn};
 
 /// Calls under way at once.
@@ -129,8 +129,7 @@ impl Cell {
         let mut opens_first = None;
         for choice in &options.choices {
             let way = &options.ways[choice.way];
-            let caller = tool_caller(&self.directory, tenant, &way.endpoint);
-            let caller = caller.expect("the endpoint of a way is declared, and has its number");
+            let caller = way_caller(&self.directory, tenant, way);
             let units = units(wanted.demand, choice);
             let blocked = match self.limiter.would_block(self.now, &caller, units) {
                 Some(blocked) => blocked,
@@ -180,7 +179,7 @@ impl Cell {
         }
     }
 
-    fn attempt_of(&self, at: At) -> CallAttempt {
+    pub(crate) fn attempt_of(&self, at: At) -> CallAttempt {
         let run = self.runs.get(at.run);
         let node = run.node(at.node);
         CallAttempt { run: run.key.run, instance: node.instance, attempt: node.attempt }

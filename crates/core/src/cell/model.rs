@@ -10,7 +10,7 @@ use crate::plan::{ModelCall, Step, StepKind};
 use crate::quota::Rung;
 use crate::reject::Rejection;
 use crate::router::{self, Choice, Demand, NoWay, Way};
-use crate::row::{CallAttempt, CallRow, Part, Route};
+use crate::row::{CallRow, Part, Route};
 use crate::scheduler::TenantIx;
 use crate::tenant::Context;
 use crate::time::Time;
@@ -167,7 +167,7 @@ pub(crate) fn units(demand: Demand, choice: &Choice) -> Units {
     Units { calls: 1, tokens: u64::from(demand.input) + u64::from(choice.output) }
 }
 
-fn way_caller<'a>(directory: &'a Directory, tenant: TenantIx, way: &Way) -> Caller<'a> {
+pub(crate) fn way_caller<'a>(directory: &'a Directory, tenant: TenantIx, way: &Way) -> Caller<'a> {
     let caller = tool_caller(directory, tenant, &way.endpoint);
     caller.expect("the endpoint of a way is declared, and has its number")
 }
@@ -275,11 +275,7 @@ impl Cell {
         turn.write(Change::Call(Box::new(CallRow {
             tenant: run.key.tenant.clone(),
             id: node.fence,
-            attempt: Some(CallAttempt {
-                run: run.key.run,
-                instance: node.instance,
-                attempt: node.attempt,
-            }),
+            attempt: Some(self.attempt_of(at)),
             model: route.model.clone(),
             endpoint: route.endpoint.clone(),
             upstream: route.upstream.clone(),

@@ -45,12 +45,12 @@ impl Cell {
         full("tools", known.is_none(), self.directory.tools.len(), TOOLS_MAX)?;
         let is_called_anew = known.is_some_and(|known| known.endpoint != tool.endpoint);
         turn.write(Change::Tool(tool.clone()));
-        let (name, before) = (tool.name.clone(), self.circuit(&tool.name));
-        self.put_tool(tool);
+        let before = self.circuit(&tool.name);
+        let number = self.put_tool(tool);
         if is_called_anew {
             self.models_changed();
         }
-        self.log_circuit(&name, before, turn);
+        self.log_circuit(number, before, turn);
         Ok(true)
     }
 
@@ -177,10 +177,12 @@ impl Cell {
         }
     }
 
-    pub(crate) fn put_tool(&mut self, tool: Tool) {
+    /// The number that stands for it is the answer.
+    pub(crate) fn put_tool(&mut self, tool: Tool) -> u32 {
         let number = self.directory.number_tool(&tool.name);
         self.limiter.set_tool(self.now, number, &tool.limits, tool.breaker);
         self.directory.tools.insert(tool.name.clone(), tool);
+        number
     }
 
     /// What an account has on top of its budget, in the period that is under way.
