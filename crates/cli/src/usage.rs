@@ -62,66 +62,41 @@ impl Usage {
     }
 }
 
+/// What every table of calls shows of one.
+const CALL: [&str; 8] =
+    ["MODEL", "SERVED BY", "DEGRADED", "STATUS", ">IN", ">CACHED", ">OUT", ">COST"];
+
+fn cells(call: &Call) -> [String; CALL.len()] {
+    [
+        call.model.clone(),
+        served_by(&call.served_by, &call.endpoint),
+        text::or_dash(call.degraded.as_ref().map(text::word)),
+        status(call).to_owned(),
+        call.tokens.input.to_string(),
+        call.tokens.cached.to_string(),
+        call.tokens.output.to_string(),
+        cost(call),
+    ]
+}
+
 fn list(calls: &[Call]) -> String {
-    let mut table = Table::new(&[
-        "BEGAN",
-        "RUN",
-        "STEP",
-        "MODEL",
-        "SERVED BY",
-        "DEGRADED",
-        "STATUS",
-        ">IN",
-        ">CACHED",
-        ">OUT",
-        ">COST",
-    ]);
+    let mut table = Table::new(&[&["BEGAN", "RUN", "STEP"][..], &CALL].concat());
     for call in calls {
-        table.row([
-            text::time(call.began_at),
-            text::or_dash(call.run.as_ref()),
-            text::or_dash(call.step.as_ref().map(|step| match call.part {
-                Some(part) => text::step(step, part),
-                None => step.clone(),
-            })),
-            call.model.clone(),
-            served_by(&call.served_by, &call.endpoint),
-            text::or_dash(call.degraded.as_ref().map(text::word)),
-            status(call).to_owned(),
-            call.tokens.input.to_string(),
-            call.tokens.cached.to_string(),
-            call.tokens.output.to_string(),
-            cost(call),
-        ]);
+        let step = call.step.as_ref().map(|step| match call.part {
+            Some(part) => text::step(step, part),
+            None => step.clone(),
+        });
+        let of = [text::time(call.began_at), text::or_dash(call.run.as_ref()), text::or_dash(step)];
+        table.row([&of[..], &cells(call)].concat());
     }
     table.render()
 }
 
 /// The last calls of a run's steps, by step.
 pub(crate) fn of_steps(calls: &[(String, Call)]) -> String {
-    let mut table = Table::new(&[
-        "STEP",
-        "MODEL",
-        "SERVED BY",
-        "DEGRADED",
-        "STATUS",
-        ">IN",
-        ">CACHED",
-        ">OUT",
-        ">COST",
-    ]);
+    let mut table = Table::new(&[&["STEP"][..], &CALL].concat());
     for (step, call) in calls {
-        table.row([
-            step.clone(),
-            call.model.clone(),
-            served_by(&call.served_by, &call.endpoint),
-            text::or_dash(call.degraded.as_ref().map(text::word)),
-            status(call).to_owned(),
-            call.tokens.input.to_string(),
-            call.tokens.cached.to_string(),
-            call.tokens.output.to_string(),
-            cost(call),
-        ]);
+        table.row([&[step.clone()][..], &cells(call)].concat());
     }
     table.render()
 }
