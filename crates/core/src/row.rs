@@ -122,6 +122,12 @@ pub struct Failure {
 
 impl Failure {
     pub const MESSAGE_BYTES_MAX: usize = 4 * 1024;
+
+    /// Of no step; a message that is too long is cut.
+    pub fn cut(class: &str, message: &str) -> Self {
+        let message = &message[..message.floor_char_boundary(Self::MESSAGE_BYTES_MAX)];
+        Self { class: class.into(), message: message.into(), step: None }
+    }
 }
 
 /// A run. `input` is written once: `None` leaves the stored one alone.

@@ -145,8 +145,7 @@ impl Assembly {
         match checked.map_err(|_| failed("internal", "the check of the input was broken off"))? {
             Ok(()) => Ok(value),
             Err(violations) => {
-                let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
-                let (name, all) = (&called.name, all.join("; "));
+                let (name, all) = (&called.name, listed(&violations));
                 let message = format!("the input breaks the schema of `{name}`: {all}");
                 Err(failed("input-invalid", &message))
             }
@@ -168,10 +167,7 @@ impl Assembly {
             return Ok(Ok(()));
         };
         let checked = self.check(schema, output.clone()).await?;
-        Ok(checked.map_err(|violations| {
-            let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
-            format!("the output breaks the step's schema: {}", all.join("; "))
-        }))
+        Ok(checked.map_err(|violations| output_breaks(&violations)))
     }
 
     /// Whether a payload fits a schema.
@@ -272,7 +268,7 @@ impl Assembly {
         let list = self.items(subject, step, reads)?;
         list.get(at as usize).cloned().ok_or_else(|| {
             let message = format!("the list has {} items now, and no item {at}", list.len());
-            Miss::Failed(failure("input-invalid", &message))
+            Miss::Failed(Failure::cut("input-invalid", &message))
         })
     }
 
@@ -289,8 +285,8 @@ impl Assembly {
         }
         let map = subject.workflow.step(step).map.as_ref();
         let over = map.map(|map| map.over.clone());
-        let over =
-            over.ok_or_else(|| Miss::Failed(failure("input-invalid", "the step is not mapped")))?;
+        let over = over
+            .ok_or_else(|| Miss::Failed(Failure::cut("input-invalid", "the step is not mapped")))?;
         // The list is not inside of itself, so this goes one level deep at most.
         let whole = Subject { instance: Instance { step, part: Part::Whole }, ..subject.clone() };
         let task = Task::Over(over.clone());
@@ -386,16 +382,21 @@ fn invalid(task: &Task, error: &EvalError) -> Miss {
         Task::With => "input-invalid",
         Task::When(_) | Task::Over(_) | Task::Until(_) => "expression-failed",
     };
-    Miss::Failed(failure(class, &error.to_string()))
+    Miss::Failed(Failure::cut(class, &error.to_string()))
+}
+
+/// That an output is none of its step's, in words.
+pub(crate) fn output_breaks(violations: &[Violation]) -> String {
+    format!("the output breaks the step's schema: {}", listed(violations))
+}
+
+fn listed(violations: &[Violation]) -> String {
+    let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    all.join("; ")
 }
 
 fn failed(class: &str, message: &str) -> Unassembled {
-    Unassembled::Failed(failure(class, message))
-}
-
-fn failure(class: &str, message: &str) -> Failure {
-    let message = &message[..message.floor_char_boundary(Failure::MESSAGE_BYTES_MAX)];
-    Failure { class: class.into(), message: message.into(), step: None }
+    Unassembled::Failed(Failure::cut(class, message))
 }
 
 /// A panic of the work is its failure: whoever waits for the result gets one.

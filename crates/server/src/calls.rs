@@ -20,16 +20,18 @@ use fairlane_core::id::WorkerName;
 use fairlane_core::limiter::Answer;
 use fairlane_core::plan::SERVER_POOL;
 use fairlane_core::pool::{Policy, Pool};
-use fairlane_core::row::{Failure, LeaseId};
+use fairlane_core::row::{Failure, LeaseId, Payload};
 use fairlane_core::time::Span;
+use fairlane_workflow::{Mode, Template};
+use serde_json::Map;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::engine::desk::Handover;
+use crate::output::{self, Unfit};
 use crate::problem::Refused;
 use crate::serve::Shared;
-use crate::upstream::Upstream;
 
 /// Leases that it may hold at once; how many it gets is for the pool to say.
 const SLOTS: u32 = 10_000;
@@ -66,14 +68,12 @@ pub(crate) async fn declare_pool(shared: &Shared) -> Result<(), Refused> {
 pub(crate) async fn work(shared: Shared) {
     let (events, inbox) = mpsc::unbounded_channel();
     let worker = WorkerName::parse(SERVER_POOL.as_str()).expect("the pool's name is one");
-    let upstream = shared.upstream.clone();
-    let desk = Desk { shared, upstream, worker, events, running: BTreeMap::new() };
+    let desk = Desk { shared, worker, events, running: BTreeMap::new() };
     desk.work(inbox).await;
 }
 
 struct Desk {
     shared: Shared,
-    upstream: Upstream,
     worker: WorkerName,
     events: mpsc::UnboundedSender<Event>,
     running: BTreeMap<LeaseId, Running>,
@@ -181,10 +181,9 @@ impl Desk {
     }
 
     fn begin(&mut self, grant: Grant) {
-        let (shared, upstream, events) =
-            (self.shared.clone(), self.upstream.clone(), self.events.clone());
+        let (shared, events) = (self.shared.clone(), self.events.clone());
         let (lease, work) = (grant.lease.clone(), grant.clone());
-        let task = tokio::spawn(async move { done(&shared, &upstream, &work).await });
+        let task = tokio::spawn(async move { done(&shared, &work).await });
         let handle = task.abort_handle();
         self.running.insert(lease.clone(), Running { task: handle, grant: grant.clone() });
         tokio::spawn(async move {
@@ -233,20 +232,20 @@ impl Desk {
 }
 
 /// Works on a lease; `None` if it cannot be now.
-async fn done(shared: &Shared, upstream: &Upstream, grant: &Grant) -> Option<Outcome> {
+async fn done(shared: &Shared, grant: &Grant) -> Option<Outcome> {
     match &grant.work {
-        Work::Model(route) => model::call(shared, upstream, grant, route).await,
-        Work::Tool => tool::call(shared, upstream, grant).await,
+        Work::Model(route) => model::call(shared, grant, route).await,
+        Work::Tool => tool::call(shared, grant).await,
         Work::Task(task) => {
             let message = format!("the task `{task}` is for a worker");
-            Some(Outcome::NotSent(failure("internal", &message)))
+            Some(Outcome::NotSent(Failure::cut("internal", &message)))
         }
     }
 }
 
 /// The call ended without an answer, and another attempt may have one. It may have been served.
 fn broken_off(grant: &Grant, class: &str, message: &str) -> Outcome {
-    let failure = failure(class, message);
+    let failure = Failure::cut(class, message);
     match &grant.work {
         Work::Model(route) => {
             let usage = Usage { input: route.input, cached: 0, output: 0 };
@@ -254,19 +253,33 @@ fn broken_off(grant: &Grant, class: &str, message: &str) -> Outcome {
             let result = Err((failure, true));
             Outcome::Called(Box::new(Called { result, metered, answer: Answer::Unknown }))
         }
-        Work::Task(_) | Work::Tool => Outcome::Failed {
-            failure,
-            retryable: true,
-            cost: None,
-            retry_after: None,
-            is_provider_down: false,
-        },
+        Work::Task(_) | Work::Tool => Outcome::failed(failure, true, None),
     }
 }
 
-fn failure(class: &str, message: &str) -> Failure {
-    let message = &message[..message.floor_char_boundary(Failure::MESSAGE_BYTES_MAX)];
-    Failure { class: class.into(), message: message.into(), step: None }
+/// Checks what a call has brought; a check that cannot be made fails the attempt. The flag: whether another may do
+/// better.
+async fn fit(shared: &Shared, lease: &LeaseId, output: &Payload) -> Result<(), (Failure, bool)> {
+    match output::check(shared, lease, output).await {
+        Ok(checked) => checked.map_err(|Unfit { failure, retryable, .. }| (failure, retryable)),
+        Err(refused) => Err((Failure::cut("internal", &refused.0.to_string()), true)),
+    }
+}
+
+type Inputs = Map<String, serde_json::Value>;
+
+/// What the templates of a step are filled with.
+fn inputs(input: &Payload) -> Result<Inputs, Failure> {
+    serde_json::from_slice(input).map_err(|error| {
+        Failure::cut("input-invalid", &format!("the inputs are no object: {error}"))
+    })
+}
+
+/// The template with the inputs in it, or a failure of that class.
+fn filled(template: &str, mode: Mode, inputs: &Inputs, class: &str) -> Result<String, Failure> {
+    let template = Template::parse(template, mode)
+        .map_err(|mistake| Failure::cut(class, &mistake.to_string()))?;
+    template.render(inputs).map_err(|error| Failure::cut(class, &error.to_string()))
 }
 
 /// How long a call may take: what its endpoint allows, and what is left of the attempt.

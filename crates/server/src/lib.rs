@@ -24,6 +24,7 @@ mod gateway;
 mod head;
 mod keys;
 pub mod openapi;
+mod output;
 mod page;
 mod pools;
 mod probes;

@@ -42,14 +42,17 @@ pub(crate) const fn metered(counted: &Counted) -> Metered {
 
 /// What a fault says of the provider.
 pub(crate) fn answered(fault: &Fault, shared: &Shared) -> Answer {
-    match fault.retry_after() {
-        Some(after) => {
-            let after = Span(u64::try_from(after.as_micros()).unwrap_or(u64::MAX));
-            Answer::TurnedAway { until: shared.now() + after }
-        }
+    match retry_after(fault) {
+        Some(after) => Answer::TurnedAway { until: shared.now() + after },
         None if fault.is_provider_down() => Answer::Broken,
         None => Answer::Unknown,
     }
+}
+
+/// How long the provider asks to be left alone.
+pub(crate) fn retry_after(fault: &Fault) -> Option<Span> {
+    let wait = fault.retry_after()?;
+    Some(Span(u64::try_from(wait.as_micros()).unwrap_or(u64::MAX)))
 }
 
 /// What may have been used by a call that ended in a fault: nothing if it was turned away, what went in if nobody knows.

@@ -15,7 +15,7 @@ mod connector;
 pub(crate) mod embed;
 mod fault;
 mod fields;
-mod secret;
+pub(crate) mod secret;
 mod sse;
 mod stream;
 mod tls;

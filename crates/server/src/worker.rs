@@ -29,6 +29,7 @@ use crate::auth::Identity;
 use crate::body::Json;
 use crate::engine::Engine;
 use crate::engine::desk::{Courier, Handover};
+use crate::output::{self, Unfit};
 use crate::problem::Refused;
 use crate::quotas::amount;
 use crate::serve::Shared;
@@ -189,7 +190,6 @@ async fn read_reports(shared: &Shared, given: Vec<wire::Report>) -> Result<Repor
     Ok(reports)
 }
 
-/// An output that is too large or breaks the step's schema is a failed attempt.
 async fn completion(
     shared: &Shared,
     lease: &LeaseId,
@@ -197,19 +197,11 @@ async fn completion(
     cost: Option<Nano>,
 ) -> Result<(Outcome, Option<Reason>), Refused> {
     let output = completed.output.as_ref().map_or("null", |output| output.get());
-    let max = shared.config.payload_bytes_max;
-    if output.len() > max {
-        let message = format!("the output has {} bytes, at most {max} are allowed", output.len());
-        let failure = reported("output-too-large", &message);
-        let outcome = Outcome::failed(failure, false, cost);
-        return Ok((outcome, Some(Reason::OutputTooLarge)));
-    }
     let output = Payload::from(output.as_bytes());
-    Ok(match shared.assembly.check_output(lease, &output).await? {
+    Ok(match output::check(shared, lease, &output).await? {
         Ok(()) => (Outcome::Completed { output, cost }, None),
-        Err(message) => {
-            let failure = reported("output-invalid", &message);
-            (Outcome::failed(failure, true, cost), Some(Reason::OutputInvalid))
+        Err(Unfit { reason, failure, retryable }) => {
+            (Outcome::failed(failure, retryable, cost), Some(reason))
         }
     })
 }
@@ -223,8 +215,8 @@ fn failure(failed: &wire::Failed, report: &str) -> Result<Outcome, Refused> {
     let cost = cost(failed.cost.as_ref(), report)?;
     let retry_after = retry_after(failed.retry_after_ms, report)?;
     let class = if failed.class.is_empty() { "failed" } else { &failed.class };
-    let class = cut(class, CLASS_BYTES_MAX);
-    let failure = reported(class, &failed.message);
+    let class = &class[..class.floor_char_boundary(CLASS_BYTES_MAX)];
+    let failure = Failure::cut(class, &failed.message);
     let wire::Failed { retryable, provider_down: is_provider_down, .. } = *failed;
     Ok(Outcome::Failed { failure, retryable, cost, retry_after, is_provider_down })
 }
@@ -235,15 +227,6 @@ fn retry_after(given: Option<u64>, report: &str) -> Result<Option<Span>, Refused
         between(millis, [1, RETRY_AFTER_MS_MAX], &format!("{report}/retry_after_ms"))?;
     }
     Ok(given.map(Span::from_millis))
-}
-
-fn reported(class: &str, message: &str) -> Failure {
-    let message = cut(message, Failure::MESSAGE_BYTES_MAX);
-    Failure { class: class.into(), message: message.into(), step: None }
-}
-
-fn cut(text: &str, bytes_max: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes_max)]
 }
 
 /// Waits for the answer; asks for it when the time is over, or the server stops.

@@ -8,7 +8,7 @@ use fairlane_core::tenant::{Context, TenantScope};
 use fairlane_store::{Error, Payloads, Read};
 use fairlane_workflow::{Item, Refs, Scope, StepResult};
 
-use super::{failure, scope};
+use super::scope;
 use crate::cache::{Cache, Known, Slot, ended};
 use crate::reads::Reads;
 use crate::registry::Registry;
@@ -271,7 +271,7 @@ impl Joined {
     fn add(&mut self, value: &[u8]) -> Result<(), Miss> {
         if self.bytes.len() + value.len() > OUTPUT_BYTES_MAX {
             let message = format!("the output has more than {OUTPUT_BYTES_MAX} bytes");
-            return Err(Miss::Failed(failure("output-too-large", &message)));
+            return Err(Miss::Failed(Failure::cut("output-too-large", &message)));
         }
         self.bytes.extend_from_slice(value);
         Ok(())
@@ -295,5 +295,5 @@ fn status(state: &StepState) -> &'static str {
 }
 
 fn missing(what: &str) -> Miss {
-    Miss::Failed(failure("payload-missing", &format!("{what} is not stored any more")))
+    Miss::Failed(Failure::cut("payload-missing", &format!("{what} is not stored any more")))
 }

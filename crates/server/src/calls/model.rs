@@ -7,12 +7,12 @@ use fairlane_core::limiter::Answer;
 use fairlane_core::plan::Step;
 use fairlane_core::row::{Failure, Payload, Route};
 
-use super::{failure, prompt, time_left};
+use super::{fit, prompt, time_left};
 use crate::assembly::Unassembled;
 use crate::provider::{answered, metered, said, target, used_by};
 use crate::serve::Shared;
 use crate::upstream::chat::{self, OutputField, Request};
-use crate::upstream::{Fault, Target, Upstream};
+use crate::upstream::{Fault, Target};
 
 /// Why there is no output, whether another attempt may have one, and what was used.
 struct Unserved {
@@ -23,19 +23,14 @@ struct Unserved {
 }
 
 /// `None`: the inputs cannot be read now.
-pub(super) async fn call(
-    shared: &Shared,
-    upstream: &Upstream,
-    grant: &Grant,
-    route: &Route,
-) -> Option<Outcome> {
+pub(super) async fn call(shared: &Shared, grant: &Grant, route: &Route) -> Option<Outcome> {
     let input = match shared.assembly.input(grant).await {
         Ok(input) => Ok(input),
         Err(Unassembled::Unavailable) => return None,
         Err(Unassembled::Failed(failure)) => Err(Unserved::unsent(failure)),
     };
     let served = match input {
-        Ok(input) => served(shared, upstream, grant, route, &input).await,
+        Ok(input) => served(shared, grant, route, &input).await,
         Err(unserved) => Err(unserved),
     };
     let called = match served {
@@ -49,7 +44,6 @@ pub(super) async fn call(
 
 async fn served(
     shared: &Shared,
-    upstream: &Upstream,
     grant: &Grant,
     route: &Route,
     input: &Payload,
@@ -57,41 +51,31 @@ async fn served(
     let step = grant.workflow.step(grant.lease.instance.step);
     let mut request = prompt::request(step, &route.upstream, input).map_err(Unserved::unsent)?;
     request.bound_output(route.output, OutputField::MaxCompletionTokens);
-    let answer = asked(shared, upstream, grant, route, &request).await?;
+    let answer = asked(shared, grant, route, &request).await?;
     let metered = metered(&answer.counted);
-    let wrong = |class: &str, message: &str, retryable| Unserved {
-        failure: failure(class, message),
-        retryable,
-        metered,
-        answer: Answer::Served,
-    };
+    let wrong =
+        |failure, retryable| Unserved { failure, retryable, metered, answer: Answer::Served };
     match answer.finish_reason.as_deref() {
         Some("content_filter") => {
-            return Err(wrong("provider-filtered", "the provider filtered the answer", false));
+            let message = "the provider filtered the answer";
+            return Err(wrong(Failure::cut("provider-filtered", message), false));
         }
         Some("length") if step.output_schema.is_some() => {
             let message = format!("the answer is longer than {} tokens", route.output);
-            return Err(wrong("output-cut", &message, true));
+            return Err(wrong(Failure::cut("output-cut", &message), true));
         }
         _ => {}
     }
-    let output =
-        output(step, &answer.text).map_err(|message| wrong("output-invalid", &message, true))?;
-    let max = shared.config.payload_bytes_max;
-    if output.len() > max {
-        let message = format!("the output has {} bytes, at most {max} are allowed", output.len());
-        return Err(wrong("output-too-large", &message, false));
-    }
-    match shared.assembly.check_output(&grant.lease, &output).await {
-        Ok(Ok(())) => Ok((output, metered)),
-        Ok(Err(message)) => Err(wrong("output-invalid", &message, true)),
-        Err(refused) => Err(wrong("internal", &refused.0.to_string(), true)),
+    let output = output(step, &answer.text)
+        .map_err(|message| wrong(Failure::cut("output-invalid", &message), true))?;
+    match fit(shared, &grant.lease, &output).await {
+        Ok(()) => Ok((output, metered)),
+        Err((failure, retryable)) => Err(wrong(failure, retryable)),
     }
 }
 
 async fn asked(
     shared: &Shared,
-    upstream: &Upstream,
     grant: &Grant,
     route: &Route,
     request: &Request,
@@ -99,12 +83,12 @@ async fn asked(
     let declared = shared.registry.tool(&route.endpoint).and_then(|tool| tool.endpoint);
     let Some(endpoint) = declared else {
         let message = format!("the endpoint `{}` cannot be called any more", route.endpoint);
-        return Err(Unserved::unsent(failure("endpoint-unknown", &message)));
+        return Err(Unserved::unsent(Failure::cut("endpoint-unknown", &message)));
     };
     let (target, headers) = target(&endpoint, "/chat/completions")
-        .map_err(|message| Unserved::unsent(failure("endpoint-invalid", &message)))?;
+        .map_err(|message| Unserved::unsent(Failure::cut("endpoint-invalid", &message)))?;
     let target = Target { timeout: time_left(shared, grant, endpoint.timeout), ..target };
-    let answer = chat::complete(upstream, &target, headers, request).await;
+    let answer = chat::complete(&shared.upstream, &target, headers, request).await;
     answer.map_err(|fault| Unserved::by(&fault, shared, route.input))
 }
 
@@ -127,7 +111,7 @@ impl Unserved {
 
     fn by(fault: &Fault, shared: &Shared, input: u32) -> Self {
         Self {
-            failure: failure(fault.class(), &said(fault)),
+            failure: Failure::cut(fault.class(), &said(fault)),
             retryable: fault.is_retryable(),
             metered: used_by(fault, input),
             answer: answered(fault, shared),

@@ -5,21 +5,20 @@ use fairlane_core::cell::effect::Grant;
 use fairlane_core::cell::input::Outcome;
 use fairlane_core::money::Nano;
 use fairlane_core::row::{Failure, Payload};
-use fairlane_core::time::Span;
-use fairlane_workflow::{Mode, Template};
+use fairlane_workflow::Mode;
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use serde_json::Map;
 use serde_json::value::RawValue;
 
-use super::{failure, time_left};
+use super::{Inputs, filled, fit, inputs, time_left};
 use crate::assembly::Unassembled;
-use crate::provider::said;
+use crate::provider::{retry_after, said};
 use crate::serve::Shared;
-use crate::upstream::{Fault, Secret, Target, Upstream};
+use crate::upstream::{Fault, Secret, Target};
 use crate::worker::IdempotencyKey;
 
-type Inputs = Map<String, serde_json::Value>;
+/// Class of the failure of a request that cannot be made out of its inputs.
+const INVALID: &str = "request-invalid";
 
 /// What a request of a tool is sent as.
 struct Prepared {
@@ -28,7 +27,7 @@ struct Prepared {
 }
 
 /// `None`: the inputs cannot be read now.
-pub(super) async fn call(shared: &Shared, upstream: &Upstream, grant: &Grant) -> Option<Outcome> {
+pub(super) async fn call(shared: &Shared, grant: &Grant) -> Option<Outcome> {
     let input = match shared.assembly.input(grant).await {
         Ok(input) => input,
         Err(Unassembled::Unavailable) => return None,
@@ -38,44 +37,33 @@ pub(super) async fn call(shared: &Shared, upstream: &Upstream, grant: &Grant) ->
         Ok(prepared) => prepared,
         Err(failure) => return Some(Outcome::NotSent(failure)),
     };
-    let response = match upstream.call(&prepared.target, prepared.request).await {
+    let response = match shared.upstream.call(&prepared.target, prepared.request).await {
         Ok(response) => response,
         Err(fault) => return Some(failed(&fault)),
     };
     let output = output(response.body());
-    let wrong = |class: &str, message: &str, retryable| {
-        let failure = failure(class, message);
-        let (cost, retry_after, is_provider_down) = (None, None, false);
-        Some(Outcome::Failed { failure, retryable, cost, retry_after, is_provider_down })
-    };
-    let max = shared.config.payload_bytes_max;
-    if output.len() > max {
-        let message = format!("the output has {} bytes, at most {max} are allowed", output.len());
-        return wrong("output-too-large", &message, false);
-    }
-    match shared.assembly.check_output(&grant.lease, &output).await {
-        Ok(Ok(())) => Some(Outcome::Completed { output, cost: None }),
-        Ok(Err(message)) => wrong("output-invalid", &message, true),
-        Err(refused) => wrong("internal", &refused.0.to_string(), true),
-    }
+    Some(match fit(shared, &grant.lease, &output).await {
+        Ok(()) => Outcome::Completed { output, cost: None },
+        Err((failure, retryable)) => Outcome::failed(failure, retryable, None),
+    })
 }
 
 fn prepared(shared: &Shared, grant: &Grant, input: &Payload) -> Result<Prepared, Failure> {
     let step = grant.workflow.step(grant.lease.instance.step);
-    let name = step.tool.as_ref().ok_or_else(|| failure("internal", "the step has no tool"))?;
+    let name =
+        step.tool.as_ref().ok_or_else(|| Failure::cut("internal", "the step has no tool"))?;
     let endpoint = shared.registry.tool(name).and_then(|tool| tool.endpoint);
     let unknown = || {
         let message =
             format!("the tool `{name}` has no endpoint with a request that the server could make");
-        failure("endpoint-unknown", &message)
+        Failure::cut("endpoint-unknown", &message)
     };
     let endpoint = endpoint.ok_or_else(unknown)?;
     let Protocol::Http(request) = &endpoint.protocol else { return Err(unknown()) };
-    let inputs: Inputs = serde_json::from_slice(input)
-        .map_err(|error| failure("input-invalid", &format!("the inputs are no object: {error}")))?;
-    let url = filled(&endpoint.url, Mode::Url, &inputs)?;
+    let inputs = inputs(input)?;
+    let url = filled(&endpoint.url, Mode::Url, &inputs, INVALID)?;
     let url = url.parse().map_err(|error| {
-        failure("address-malformed", &format!("the address cannot be read: {error}"))
+        Failure::cut("address-malformed", &format!("the address cannot be read: {error}"))
     })?;
     let timeout = time_left(shared, grant, endpoint.timeout);
     let target = Target {
@@ -88,8 +76,8 @@ fn prepared(shared: &Shared, grant: &Grant, input: &Payload) -> Result<Prepared,
     let body = body(request, input, &inputs)?;
     let mut headers = headers(&endpoint, request, &inputs)?;
     let key = IdempotencyKey(&grant.lease).to_string();
-    let key =
-        HeaderValue::from_str(&key).map_err(|_| failure("internal", "the key is no header"))?;
+    let key = HeaderValue::from_str(&key)
+        .map_err(|_| Failure::cut("internal", "the key is no header"))?;
     headers.entry("idempotency-key").or_insert(key);
     let mut sent = hyper::Request::new(body);
     *sent.method_mut() = method(request.method);
@@ -97,15 +85,9 @@ fn prepared(shared: &Shared, grant: &Grant, input: &Payload) -> Result<Prepared,
     Ok(Prepared { target, request: sent })
 }
 
-fn filled(template: &str, mode: Mode, inputs: &Inputs) -> Result<String, Failure> {
-    let template = Template::parse(template, mode)
-        .map_err(|mistake| failure("request-invalid", &mistake.to_string()))?;
-    template.render(inputs).map_err(|error| failure("request-invalid", &error.to_string()))
-}
-
 fn body(request: &Request, input: &Payload, inputs: &Inputs) -> Result<Bytes, Failure> {
     match (&request.body, request.method) {
-        (Some(template), _) => filled(template, Mode::Json, inputs).map(Bytes::from),
+        (Some(template), _) => filled(template, Mode::Json, inputs, INVALID).map(Bytes::from),
         (None, Method::Get | Method::Delete) => Ok(Bytes::new()),
         (None, Method::Post | Method::Put | Method::Patch) => Ok(Bytes::copy_from_slice(input)),
     }
@@ -119,18 +101,18 @@ fn headers(endpoint: &Endpoint, request: &Request, inputs: &Inputs) -> Result<He
         headers.insert(CONTENT_TYPE, json);
     }
     let secret = |name: &str| {
-        Secret::from_env(name).map_err(|error| failure("secret-missing", &error.to_string()))
+        Secret::from_env(name).map_err(|error| Failure::cut("secret-missing", &error.to_string()))
     };
     if let Some(name) = &endpoint.key {
         headers.insert(AUTHORIZATION, secret(name)?.bearer());
     }
     for (name, value) in &request.headers {
-        let invalid = || failure("request-invalid", &format!("the header `{name}` cannot be sent"));
+        let invalid = || Failure::cut(INVALID, &format!("the header `{name}` cannot be sent"));
         let header: HeaderName = name.parse().map_err(|_| invalid())?;
         let value = match value {
             Header::Secret(variable) => secret(variable)?.header(),
             Header::Text(template) => {
-                let text = filled(template, Mode::Text, inputs)?;
+                let text = filled(template, Mode::Text, inputs, INVALID)?;
                 HeaderValue::from_str(&text).map_err(|_| invalid())?
             }
         };
@@ -171,13 +153,11 @@ fn failed(fault: &Fault) -> Outcome {
         | Fault::Tls { .. } => Some(Nano::ZERO),
         _ => None,
     };
-    let retry_after =
-        fault.retry_after().map(|after| Span(u64::try_from(after.as_micros()).unwrap_or(u64::MAX)));
     Outcome::Failed {
-        failure: failure(fault.class(), &said(fault)),
+        failure: Failure::cut(fault.class(), &said(fault)),
         retryable: fault.is_retryable(),
         cost,
-        retry_after,
+        retry_after: retry_after(fault),
         is_provider_down: fault.is_provider_down(),
     }
 }

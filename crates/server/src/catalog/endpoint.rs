@@ -17,15 +17,11 @@ use fairlane_workflow::{Mode, SPAN_EXAMPLE, Template, parse_span, show_span};
 
 use crate::problem::{Refused, pointer_segment};
 use crate::quotas::{Check, amount_out};
+use crate::upstream::secret::{self, NAME_BYTES_MAX, PREFIX};
 use crate::wire::between;
-
-/// What every variable begins with that the server reads for a call: the catalog names no others, so that an entry
-/// cannot send the server's own secrets away.
-pub(crate) const SECRET_PREFIX: &str = "FAIRLANE_SECRET_";
 
 /// Bounds on texts, so that the catalog stays in memory.
 const URL_BYTES_MAX: usize = 2_048;
-const VARIABLE_BYTES_MAX: usize = 128;
 const HEADER_BYTES_MAX: usize = 4_096;
 const BODY_BYTES_MAX: usize = 64 << 10;
 
@@ -157,17 +153,12 @@ fn check_url(url: &str, is_template: bool) -> Result<(), (&'static str, &'static
 }
 
 fn variable(check: &mut Check, pointer: &str, given: &str) {
-    let is_allowed = |byte: u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
-    let rest = given.strip_prefix(SECRET_PREFIX);
-    let is_right = rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(is_allowed));
-    if !is_right || given.len() > VARIABLE_BYTES_MAX {
+    if secret::check_name(given).is_err() {
         check.wrong(
             Refused::new(Code::InvalidValue)
                 .detail("the server does not read such a variable")
                 .at(pointer)
-                .expected(format!(
-                    "`{SECRET_PREFIX}` and A-Z 0-9 _, at most {VARIABLE_BYTES_MAX} bytes"
-                )),
+                .expected(format!("`{PREFIX}` and A-Z 0-9 _, at most {NAME_BYTES_MAX} bytes")),
         );
     }
 }

@@ -1,7 +1,5 @@
 //! Refusals in the form that OpenAI's clients read: they show the message, and tell errors apart by their code.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,7 +12,7 @@ use fairlane_core::router::NoWay;
 use fairlane_core::time::Span;
 
 use crate::problem::Refused;
-use crate::provider::said;
+use crate::provider::{retry_after, said};
 use crate::upstream::{Fault, Malformed};
 
 /// OpenAI's clients try some statuses again, unless this says that it is of no use.
@@ -65,7 +63,7 @@ impl Error {
     pub(crate) fn of_fault(endpoint: &ToolName, fault: &Fault) -> Self {
         let facts = serde_json::json!({ "endpoint": endpoint.as_str(), "class": fault.class() });
         let refused = |code| Refused::new(code).facts(&facts);
-        let wait = fault.retry_after().map(span);
+        let wait = retry_after(fault);
         match fault {
             Fault::Status { status: StatusCode::TOO_MANY_REQUESTS, .. } => {
                 let refused = refused(Code::ProviderLimit).detail(fault.to_string());
@@ -160,10 +158,6 @@ fn is_of_request(status: StatusCode) -> bool {
         StatusCode::UNPROCESSABLE_ENTITY,
     ];
     OF_REQUEST.contains(&status)
-}
-
-fn span(duration: Duration) -> Span {
-    Span(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use utoipa_axum::routes;
 
 use super::Named;
 use super::submit::idempotency_key;
+use crate::assembly::output_breaks;
 use crate::auth::{Identity, Operator};
 use crate::body::{Json, MediaType, OptionalJson, Raw, check_depth, wrong_media_type};
 use crate::problem::Refused;
@@ -210,13 +211,10 @@ async fn given_output(
     let Some(schema) = found else { return Ok(output) };
     match shared.assembly.check(schema, output.clone()).await? {
         Ok(()) => Ok(output),
-        Err(violations) => {
-            let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
-            Err(Refused::new(Code::InvalidValue)
-                .detail(format!("the output breaks the step's schema: {}", all.join("; ")))
-                .at("/output")
-                .expected("a value that the step's schema allows"))
-        }
+        Err(violations) => Err(Refused::new(Code::InvalidValue)
+            .detail(output_breaks(&violations))
+            .at("/output")
+            .expected("a value that the step's schema allows")),
     }
 }
 

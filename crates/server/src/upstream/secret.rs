@@ -6,8 +6,8 @@ use hyper::header::HeaderValue;
 
 /// What the name of a readable variable begins with. A catalog entry names the variable; without a prefix it could
 /// send the server's own passwords to a host of its choice.
-const PREFIX: &str = "FAIRLANE_SECRET_";
-const NAME_BYTES_MAX: usize = 128;
+pub(crate) const PREFIX: &str = "FAIRLANE_SECRET_";
+pub(crate) const NAME_BYTES_MAX: usize = 128;
 
 /// A key. It is shown nowhere; it leaves the server in a header only.
 #[derive(Clone, PartialEq, Eq)]
