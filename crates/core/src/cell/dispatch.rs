@@ -174,7 +174,7 @@ impl Cell {
             self.log_degraded(at, &route, turn);
         }
         if let Some(key) = wake {
-            self.wake_parked(key, 1);
+            self.wake_parked(key);
         }
         let state = &mut self.pools[pool];
         state.workers.get_mut(&worker).expect("a worker that asks is known").held += 1;

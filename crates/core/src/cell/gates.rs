@@ -168,17 +168,18 @@ impl Cell {
         let mut keys = self.limiter.wake(self.now);
         keys.extend(self.ledger.wake(self.now));
         for key in &keys {
-            self.wake_parked(*key, u32::MAX);
+            self.wake_parked(*key);
         }
         !keys.is_empty()
     }
 
-    /// Lets so many classes in each pool try again that wait under the key.
-    pub(crate) fn wake_parked(&mut self, key: u64, most: u32) {
+    /// Lets all classes in each pool try again that wait under the key. Not the first of them alone: it may have no money any
+    /// more, or be called off before it tries, and would wake no other.
+    pub(crate) fn wake_parked(&mut self, key: u64) {
         let others = self.others.remove(&key).unwrap_or_default();
         for key in std::iter::once(key).chain(others) {
             for pool in &mut self.pools {
-                pool.scheduler.wake(self.now, key, most);
+                pool.scheduler.wake(self.now, key, u32::MAX);
             }
         }
     }

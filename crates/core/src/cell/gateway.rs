@@ -136,12 +136,12 @@ impl Cell {
                 None => match self.limiter.take(self.now, &caller, units) {
                     Ok(taken) => {
                         // Steps of the tenant that wait for the endpoint are not in its line any more.
-                        self.wake_parked(taken.wake(), 1);
+                        self.wake_parked(taken.wake());
                         return Ok((route(wanted, way, choice), taken, choice.need));
                     }
                     Err(blocked) => {
                         self.limiter.gone(blocked.wake);
-                        self.wake_parked(blocked.wake, 1);
+                        self.wake_parked(blocked.wake);
                         blocked
                     }
                 },

@@ -621,6 +621,43 @@ fn a_step_stays_in_the_line_of_a_provider_when_a_smaller_call_passes_it() {
     assert_eq!(leases(&mut desk).len(), 1);
 }
 
+/// A flow of one call of so many tokens at most.
+fn flow_of(desk: &mut Desk, text: &str, max_tokens: u32) {
+    let Step { kind: StepKind::Model(ask), .. } = call("ask", &[]) else { unreachable!() };
+    let kind = StepKind::Model(Box::new(ModelCall { max_tokens, min_tokens: 1, ..*ask }));
+    let steps = vec![Step { kind, ..call("ask", &[]) }];
+    desk.declare(Configure::Workflow(Arc::new(workflow(text, steps))));
+}
+
+#[test]
+fn a_step_in_line_is_woken_although_the_one_before_it_cannot_pay_any_more() {
+    let mut desk = desk_with(vec![call("ask", &[])], Budget::default());
+    flow_of(&mut desk, "middle", 500);
+    flow_of(&mut desk, "small", 100);
+    let tokens = |units| {
+        let (every, time_zone, of) = (Calendar::Hour, Zone::UTC, Unit::Tokens);
+        endpoint("eu", vec![Rule::Window { units, every, time_zone, of }])
+    };
+    desk.declare(tokens(3_300));
+    desk.declare(model(&[("eu", "large")]));
+    let runs = ["flow", "flow", "middle"].map(|flow| {
+        let run = desk.submit("b", flow);
+        counted(&mut desk, 1_000);
+        run
+    });
+    assert_eq!(leases(&mut desk).len(), 1, "2,024 of 3,300 are taken, and two stand in the line");
+    desk.command(&runs[1], Command::Budget { limit: Nano::ZERO });
+    // The small one passes both. It wakes them, and the first is short of money by now.
+    desk.submit("b", "small");
+    counted(&mut desk, 1_000);
+    assert_eq!(leases(&mut desk).len(), 1);
+    assert!(desk.rows(&runs[1]).0.money.halt.is_some());
+    desk.declare(tokens(30_000));
+    let grants = leases(&mut desk);
+    assert_eq!(grants.len(), 1);
+    assert_eq!(grants[0].lease.key, runs[2]);
+}
+
 #[test]
 fn a_person_lets_a_run_go_on_with_a_cheaper_model_that_its_ladder_does_not_have() {
     let mut desk = desk_with(vec![call("ask", &[]), call("more", &[0])], short(vec![], 25));
