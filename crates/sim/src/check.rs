@@ -64,6 +64,7 @@ impl Checks {
     /// A worker's message is at the host's door.
     pub(crate) fn said(&mut self, message: &Message) {
         self.once.said(message);
+        self.costs.said(message);
     }
 
     /// An input is handed to the driver, into the turn of that number.
@@ -93,7 +94,7 @@ impl Checks {
             self.durability.follow(change)?;
         }
         self.quotas.committed(changes, rows)?;
-        self.costs.committed(changes, rows)?;
+        self.costs.committed(epoch, changes, rows)?;
         p08_money::committed(changes, rows)?;
         p08_ways::committed(changes, rows)
     }
@@ -106,6 +107,7 @@ impl Checks {
         host: &Host,
         rows: &Rows,
     ) -> Verdict {
+        self.quotas.closed(effects)?;
         let moment = Moment { turn, clock: host.closed_clock };
         let close = p04_work_conservation::Close { turn, effects, host, rows };
         let asking = p04_work_conservation::asking(&close, &self.caps);
@@ -130,6 +132,7 @@ impl Checks {
     pub(crate) fn released(&mut self, effect: &Effect, host: &Host, rows: &Rows) -> Verdict {
         self.answered.released(effect)?;
         self.once.released(effect)?;
+        self.costs.released(effect, rows)?;
         self.durability.released(effect, host, rows)?;
         p16_valve::released(effect)
     }
@@ -156,6 +159,7 @@ impl Checks {
         self.caps.emptied()?;
         self.durability.emptied(rows)?;
         p08_money::emptied(rows)?;
+        self.costs.emptied()?;
         p06_waiting_holds_nothing::emptied(rows)
     }
 

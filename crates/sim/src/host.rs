@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fairlane_core::cell::change::Change;
 use fairlane_core::cell::input::{AskId, Command, ReplyId};
 use fairlane_core::driver::Driver;
-use fairlane_core::id::{PoolName, RunId, WorkerName};
+use fairlane_core::id::{PoolName, RunId, TenantId, WorkerName};
 use fairlane_core::row::RunKey;
 use fairlane_core::time::{Span, Time};
 
@@ -49,6 +49,8 @@ pub(crate) enum Sender {
         number: u64,
     },
     Operator,
+    /// Of the host itself.
+    Gateway,
     /// A checker, at a moment when nothing is open.
     Probe,
 }
@@ -60,6 +62,8 @@ pub(crate) enum About {
     Command(RunKey, Command),
     Retry(RunKey),
     Configure,
+    /// A call of that tenant.
+    Call(TenantId),
     /// By a checker, after so many commits.
     Query {
         commits: u64,

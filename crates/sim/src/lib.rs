@@ -20,6 +20,7 @@ mod check;
 pub mod client;
 pub mod evaluator;
 pub mod fault;
+pub mod gateway;
 mod host;
 pub mod landscape;
 pub mod operator;

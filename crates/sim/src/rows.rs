@@ -17,8 +17,8 @@ use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
 use fairlane_core::row::{
-    AccountRow, CallRow, IdempotencyRow, Instance, KeyRow, Owner, Payload, RunKey, RunRow,
-    ScheduleRow, SignalRow, StepRow, UseRow,
+    AccountRow, CallRow, IdempotencyRow, Instance, KeyRow, LeaseId, Owner, Payload, RunKey, RunRow,
+    ScheduleRow, SignalRow, StepRow, StepState, UseRow,
 };
 use fairlane_core::tenant::{Context, Org, Tenant, Tier};
 use fairlane_core::time::Time;
@@ -107,7 +107,7 @@ impl Rows {
             prices: self.prices.values().cloned().collect(),
             uses: self.uses.values().cloned().collect(),
             accounts: self.accounts.values().cloned().collect(),
-            calls: self.calls.values().filter(|call| call.ended.is_none()).cloned().collect(),
+            calls: self.open_calls().cloned().collect(),
             keys: self.keys.values().cloned().collect(),
             schedules: self.schedules.values().cloned().collect(),
             runs,
@@ -148,6 +148,22 @@ impl Rows {
 
     pub fn live_runs(&self) -> impl Iterator<Item = &RunRow> {
         self.runs.values().filter(|run| !run.status.is_ended())
+    }
+
+    /// Leases that workers hold.
+    pub fn leases(&self) -> impl Iterator<Item = LeaseId> {
+        let steps = self.steps.values().flat_map(BTreeMap::values);
+        let leased = steps.filter(|step| matches!(step.state, StepState::Leased { .. }));
+        leased.map(|step| LeaseId {
+            key: step.key.clone(),
+            instance: step.instance,
+            fence: step.fence,
+        })
+    }
+
+    /// Calls through the gateway that are under way.
+    pub fn open_calls(&self) -> impl Iterator<Item = &CallRow> {
+        self.calls.values().filter(|call| call.ended.is_none())
     }
 
     fn apply(&mut self, change: &Change) {

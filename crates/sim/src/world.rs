@@ -22,6 +22,7 @@ use crate::agenda::Agenda;
 use crate::check::Checks;
 use crate::client::{Client, Request};
 use crate::fault::Faults;
+use crate::gateway::Gateway;
 use crate::host::{Batch, Host, Pending, Sender};
 use crate::landscape::Landscape;
 use crate::operator::Operator;
@@ -83,6 +84,7 @@ pub struct World {
     clients: Vec<Client>,
     workers: Vec<Worker>,
     operator: Operator,
+    gateway: Gateway,
     landscape: Landscape,
     plans: Vec<std::sync::Arc<fairlane_core::plan::Workflow>>,
     heard: VecDeque<Heard>,
@@ -133,6 +135,7 @@ enum Event {
         number: u64,
     },
     OperatorActs,
+    GatewayCalls,
     WorkerWakes(usize),
     WorkerHears(usize, Box<Answer>),
     Arrives(Sender, Box<Request>),
@@ -201,6 +204,7 @@ impl World {
             clients,
             workers,
             operator: Operator::new(seed, landscape.clone(), plans.clone()),
+            gateway: Gateway::new(seed, &landscape),
             landscape,
             plans,
             heard: VecDeque::new(),
@@ -268,6 +272,7 @@ impl World {
             Event::ClientHears { at, number, response } => self.clients[at].hear(number, &response),
             Event::ClientLosesPatience { at, number } => self.client_loses_patience(at, number),
             Event::OperatorActs => self.operator_acts()?,
+            Event::GatewayCalls => self.gateway_calls()?,
             Event::WorkerWakes(at) => self.worker_wakes(at),
             Event::WorkerHears(at, answer) => self.worker_hears(at, *answer),
             Event::Arrives(from, request) => self.arrives(from, *request)?,

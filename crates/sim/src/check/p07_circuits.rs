@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use fairlane_core::cell::change::Change;
+use fairlane_core::id::ToolName;
 use fairlane_core::row::{DecisionRow, Part, StepRow, StepState};
 use fairlane_core::time::Time;
 
@@ -23,7 +24,7 @@ pub(crate) struct Circuits {
 #[derive(Debug)]
 struct Shut {
     until: Time,
-    /// The lease of the call that tries it.
+    /// The call that tries it, by its lease's fence or its own number, which are never the same.
     trial: Option<u64>,
 }
 
@@ -37,6 +38,13 @@ impl Circuits {
         match change {
             Change::Decision(entry) => {
                 self.decided(entry);
+                Ok(())
+            }
+            Change::Call(row) if row.ended.is_none() => {
+                self.begins(&row.endpoint, row.id, row.began)
+            }
+            Change::Call(row) => {
+                self.over(row.id);
                 Ok(())
             }
             Change::Step(step) => match step.state {
@@ -82,11 +90,16 @@ impl Circuits {
         };
         let tool = endpoint.or(plan.step(step.instance.step).tool.as_ref());
         let Some(tool) = tool else { return Ok(()) };
+        self.begins(tool, step.fence, step.since)
+    }
+
+    /// A call of a lease, or of the gateway.
+    fn begins(&mut self, tool: &ToolName, call: u64, since: Time) -> Verdict {
         let Some(shut) = self.shut.get_mut(tool.as_str()) else { return Ok(()) };
-        holds(step.since >= shut.until && shut.trial.is_none(), PROMISE, || {
-            format!("{step:?} calls {tool}, which is {shut:?}")
+        holds(since >= shut.until && shut.trial.is_none(), PROMISE, || {
+            format!("{call} calls {tool} at {since}, which is {shut:?}")
         })?;
-        shut.trial = Some(step.fence);
+        shut.trial = Some(call);
         Ok(())
     }
 

@@ -1,46 +1,62 @@
 //! P7: in no window more is called than a rule allows, and never more at once, by a tenant or by all of them; and what is
-//! stored as counted is that. Counted anew from the leases that are given: a call takes what it is expected to use from the
-//! window in which it is sent, and is put right there by what it used, or given back if it was never sent.
+//! stored as counted is that. Counted anew from the leases that are given and the calls of the gateway: a call takes what it
+//! is expected to use from the window in which it is sent, and is put right there by what it used, or given back if it was
+//! never sent. How many tokens a call of the gateway takes is known when its client is told, so that what is stored is judged
+//! then.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use fairlane_core::calendar::Window;
 use fairlane_core::catalog::Metered;
 use fairlane_core::cell::change::Change;
+use fairlane_core::cell::effect::{Effect, Response};
 use fairlane_core::cell::input::{Input, Outcome};
-use fairlane_core::id::{TenantId, ToolName};
+use fairlane_core::id::{ClassName, TenantId, ToolName};
 use fairlane_core::money::Nano;
 use fairlane_core::quota::{Rule, Unit};
 use fairlane_core::row::{CallRow, Part, Route, StepRow, StepState, UseRow, Used};
 use fairlane_core::time::Time;
 
 use crate::rows::Rows;
-use crate::violation::{Verdict, holds};
+use crate::violation::{Verdict, Violation, holds};
 use crate::worker::NOT_SENT;
 
 const PROMISE: &str = "P7 quota";
 
 /// A rule of a tenant, or of a tool's provider.
 type Holder = (ToolName, Option<TenantId>, String);
+/// Rules that a call counts for, in which window what; `None`: calls at once.
+type Counted = Vec<(Holder, Option<(Time, Unit)>)>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Quotas {
+    rules: Rules,
     /// Under way, by fence.
     calls: BTreeMap<u64, Call>,
     windows: BTreeMap<(Holder, Time), Count>,
     at_once: BTreeMap<Holder, u64>,
     /// Leases of which somebody said that nothing was sent under them.
     unsent: BTreeSet<u64>,
+    /// Of the last turn: calls whose tokens are not known yet, with their windows of tokens.
+    untold: BTreeMap<u64, Vec<(Holder, Time)>>,
+    /// Of the last turn: what was stored.
+    stored: Vec<UseRow>,
 }
 
 #[derive(Debug)]
 struct Call {
+    of: Of,
     /// What a call of a model takes, and holds; others take no tokens.
     model: Option<(u64, Nano)>,
-    /// The rules that it counts for, in which window what.
-    counted: Vec<(Holder, Option<(Time, Unit)>)>,
+    counted: Counted,
     /// It is from before a restart: what it took stays as it is.
     is_resumed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    Lease,
+    Gateway,
 }
 
 #[derive(Debug, Default)]
@@ -68,26 +84,63 @@ impl Quotas {
     /// A new owner knows what was counted, and not by whom.
     pub(crate) fn reloaded(&mut self) {
         self.calls.values_mut().for_each(|call| call.is_resumed = true);
+        self.give_up_untold();
     }
 
     /// One turn. The rows are those after it.
     pub(crate) fn committed(&mut self, changes: &[Change], rows: &Rows) -> Verdict {
+        self.give_up_untold();
         let mut ended = BTreeMap::new();
         for change in changes {
             match change {
-                Change::Call(row) if row.ended.is_some() => drop(ended.insert(row.id, &**row)),
+                Change::Call(row) if row.ended.is_none() => self.opened(row)?,
+                Change::Call(row) => match self.calls.get(&row.id).map(|call| call.of) {
+                    Some(Of::Gateway) => self.over(row.id, None, Some(&**row)),
+                    _ => drop(ended.insert(row.id, &**row)),
+                },
                 Change::Step(step) => match &step.state {
                     StepState::Leased { hold, route, .. } => {
                         let hold = hold.as_ref().map_or(Nano::ZERO, |hold| hold.amount);
                         self.called(step, route.as_deref().map(|route| (route, hold)), rows)?;
                     }
-                    state => self.over(step.fence, state, ended.remove(&step.fence)),
+                    state => self.over(step.fence, Some(state), ended.remove(&step.fence)),
                 },
-                Change::Use(row) => self.stored(row)?,
-                _ => {}
+                Change::Use(row) => self.stored.push(row.clone()),
+                _ => self.rules.follow(change),
             }
         }
-        Ok(())
+        if self.untold.is_empty() { self.judge_stored() } else { Ok(()) }
+    }
+
+    /// The turn is durable, and its owner lives to say so: the calls that it let through are known.
+    pub(crate) fn closed(&mut self, effects: &[Effect]) -> Verdict {
+        if self.untold.is_empty() {
+            return Ok(());
+        }
+        for effect in effects {
+            let Effect::Reply(_, Response::Opened { call, route }) = effect else { continue };
+            let taken = tokens_of(route);
+            for (holder, start) in self.untold.remove(call).unwrap_or_default() {
+                self.windows.entry((holder, start)).or_default().units += taken;
+            }
+            if let Some(call) = self.calls.get_mut(call) {
+                call.model = call.model.map(|(_, hold)| (taken, hold));
+            }
+        }
+        self.judge_stored()
+    }
+
+    /// Nobody will ever say what these took.
+    fn give_up_untold(&mut self) {
+        for window in std::mem::take(&mut self.untold).into_values().flatten() {
+            self.windows.entry(window).or_default().is_blurred = true;
+        }
+        self.stored.clear();
+    }
+
+    fn judge_stored(&mut self) -> Verdict {
+        let stored = std::mem::take(&mut self.stored);
+        stored.iter().try_for_each(|row| self.agrees(row))
     }
 
     fn called(&mut self, step: &StepRow, model: Option<(&Route, Nano)>, rows: &Rows) -> Verdict {
@@ -101,46 +154,68 @@ impl Quotas {
             None => plan.step(step.instance.step).tool.as_ref(),
         };
         let Some(tool) = tool else { return Ok(()) };
-        let model = model.map(|(route, hold)| {
-            let tokens = u64::from(route.input) + u64::from(route.output);
-            (tokens, hold)
+        let tokens = model.map_or(0, |(route, _)| tokens_of(route));
+        let counted = self.count((tool, &step.key.tenant), (step.since, tokens), step.fence)?;
+        let model = model.map(|(_, hold)| (tokens, hold));
+        self.calls.insert(step.fence, Call { of: Of::Lease, model, counted, is_resumed: false });
+        Ok(())
+    }
+
+    /// A call of the gateway, whose tokens are not known yet.
+    fn opened(&mut self, row: &CallRow) -> Verdict {
+        let counted = self.count((&row.endpoint, &row.tenant), (row.began, 0), row.id)?;
+        let of_tokens = counted.iter().filter_map(|(holder, window)| match window {
+            Some((start, Unit::Tokens)) => Some((holder.clone(), *start)),
+            _ => None,
         });
-        let tokens = model.map_or(0, |(tokens, _)| tokens);
-        let mut call = Call { model, counted: Vec::new(), is_resumed: false };
-        for (tenant, rule) in rules(tool, &step.key.tenant, rows) {
+        self.untold.insert(row.id, of_tokens.collect());
+        let hold = row.hold.as_ref().map_or(Nano::ZERO, |hold| hold.amount);
+        let model = Some((0, hold));
+        self.calls.insert(row.id, Call { of: Of::Gateway, model, counted, is_resumed: false });
+        Ok(())
+    }
+
+    /// Counts a call for its rules, of which each has room.
+    fn count(
+        &mut self,
+        (tool, tenant): (&ToolName, &TenantId),
+        (since, tokens): (Time, u64),
+        call: u64,
+    ) -> Result<Counted, Violation> {
+        let mut counted = Vec::new();
+        for (tenant, rule) in self.rules.of(tool, tenant) {
             let holder = (tool.clone(), tenant, rule.label());
             let (of, count, window, units) = match rule {
                 Rule::Window { units, every, time_zone, of } => {
-                    let start = Window::at(step.since, *every, time_zone).start;
+                    let start = Window::at(since, every, &time_zone).start;
                     let count = self.windows.entry((holder.clone(), start)).or_default();
-                    let taken = if *of == Unit::Tokens { tokens } else { 1 };
-                    (*units, &mut count.units, Some((start, *of)), taken)
+                    let taken = if of == Unit::Tokens { tokens } else { 1 };
+                    (units, &mut count.units, Some((start, of)), taken)
                 }
                 Rule::Concurrent { calls } => {
                     let count = self.at_once.entry(holder.clone()).or_default();
-                    (u64::from(*calls), count, None, 1)
+                    (u64::from(calls), count, None, 1)
                 }
                 Rule::Bucket { .. } => continue,
             };
             *count += units;
             holds(units == 0 || *count <= of, PROMISE, || {
-                format!("{step:?} makes it {count} of {holder:?}, which allows {of}")
+                format!("call {call} makes it {count} of {holder:?}, which allows {of}")
             })?;
-            call.counted.push((holder, window));
+            counted.push((holder, window));
         }
-        self.calls.insert(step.fence, call);
-        Ok(())
+        Ok(counted)
     }
 
-    /// The lease is over, and a call of a model with it.
-    fn over(&mut self, fence: u64, state: &StepState, ended: Option<&CallRow>) {
+    /// A call is over, and the lease that it was made for is what it is then.
+    fn over(&mut self, fence: u64, state: Option<&StepState>, ended: Option<&CallRow>) {
         let is_unsent = self.unsent.remove(&fence);
         let Some(call) = self.calls.remove(&fence) else { return };
         let back = match call.model {
             Some((taken, hold)) => back_of_model(taken, hold, ended),
             None if !is_unsent => Back::Nothing,
             None => match state {
-                StepState::Failed { failure } if &*failure.class == NOT_SENT => Back::All(0),
+                Some(StepState::Failed { failure }) if &*failure.class == NOT_SENT => Back::All(0),
                 // What was said may have come when the lease was over already.
                 _ => Back::Unknown(0),
             },
@@ -158,7 +233,7 @@ impl Quotas {
         }
     }
 
-    fn stored(&self, row: &UseRow) -> Verdict {
+    fn agrees(&self, row: &UseRow) -> Verdict {
         let Used::Window { start, units } = row.used else { return Ok(()) };
         let holder = (row.tool.clone(), row.tenant.clone(), row.rule.to_string());
         let count = self.windows.get(&(holder, start));
@@ -167,6 +242,10 @@ impl Quotas {
             format!("{row:?} is stored, but calls took {count:?}")
         })
     }
+}
+
+fn tokens_of(route: &Route) -> u64 {
+    u64::from(route.input) + u64::from(route.output)
 }
 
 /// What returns to its window.
@@ -209,16 +288,36 @@ fn back_of_model(taken: u64, hold: Nano, ended: Option<&CallRow>) -> Back {
     }
 }
 
-/// The rules that a call meets now: the tenant's own and the provider's.
-fn rules<'a>(
-    tool: &ToolName,
-    tenant: &TenantId,
-    rows: &'a Rows,
-) -> impl Iterator<Item = (Option<TenantId>, &'a Rule)> + use<'a> {
-    let class = rows.context(tenant).and_then(|context| context.budget_class.as_ref());
-    let own = class.and_then(|class| rows.classes.get(class)?.quotas.get(tool));
-    let shared = rows.tools.get(tool).map(|tool| &tool.limits);
-    let tenant = tenant.clone();
-    let own = own.into_iter().flatten().map(move |rule| (Some(tenant.clone()), rule));
-    own.chain(shared.into_iter().flatten().map(|rule| (None, rule)))
+/// What is declared at each point of the stream of changes.
+#[derive(Debug, Default)]
+struct Rules {
+    tools: BTreeMap<ToolName, Vec<Rule>>,
+    classes: BTreeMap<ClassName, BTreeMap<ToolName, Vec<Rule>>>,
+    class_of: BTreeMap<TenantId, ClassName>,
+}
+
+impl Rules {
+    fn follow(&mut self, change: &Change) {
+        match change {
+            Change::Tool(tool) => drop(self.tools.insert(tool.name.clone(), tool.limits.clone())),
+            Change::Class(class) => {
+                self.classes.insert(class.name.clone(), class.quotas.clone());
+            }
+            Change::Tenant(tenant, context) => {
+                self.class_of.remove(&tenant.id);
+                let class = context.budget_class.clone();
+                self.class_of.extend(class.map(|class| (tenant.id.clone(), class)));
+            }
+            _ => {}
+        }
+    }
+
+    /// The rules that a call meets: the tenant's own and the provider's.
+    fn of(&self, tool: &ToolName, tenant: &TenantId) -> Vec<(Option<TenantId>, Rule)> {
+        let class = self.class_of.get(tenant).and_then(|class| self.classes.get(class));
+        let own = class.and_then(|quotas| quotas.get(tool)).into_iter().flatten();
+        let own = own.map(|rule| (Some(tenant.clone()), rule.clone()));
+        let shared = self.tools.get(tool).into_iter().flatten();
+        own.chain(shared.map(|rule| (None, rule.clone()))).collect()
+    }
 }

@@ -7,7 +7,7 @@ use fairlane_core::calendar::Calendar;
 use fairlane_core::cell::change::Change;
 use fairlane_core::id::TenantId;
 use fairlane_core::money::Nano;
-use fairlane_core::row::{Hold, Owner, RunKey, StepState};
+use fairlane_core::row::{CallRow, Hold, Owner, RunKey, StepState};
 use fairlane_core::time::Time;
 
 use crate::rows::Rows;
@@ -18,21 +18,35 @@ const PROMISE: &str = "P8 money";
 pub(super) type Account = (Owner, Calendar, Time);
 
 /// After a turn: every account that money was held in anew has enough. Dispatch is the last thing in a turn, so what was
-/// settled or declared in it came before.
+/// settled or declared in it came before; calls through the gateway come in between, and are judged where they come alone.
 pub(crate) fn committed(changes: &[Change], rows: &Rows) -> Verdict {
     let mut runs = BTreeSet::new();
     let mut accounts = BTreeSet::new();
+    let is_alone = |change: &Change| matches!(change, Change::Call(row) if row.ended.is_none());
+    let are_calls_alone = changes
+        .iter()
+        .all(|change| is_alone(change) || matches!(change, Change::Use(_) | Change::Decision(_)));
     for change in changes {
-        if let Change::Step(step) = change
-            && let StepState::Leased { hold: Some(hold), .. } = &step.state
-            // Nothing can always be held.
-            && hold.amount > Nano::ZERO
-        {
-            runs.insert(step.key.clone());
-            accounts.extend(accounts_of(&step.key.tenant, hold));
+        match change {
+            Change::Step(step) => {
+                if let StepState::Leased { hold: Some(hold), .. } = &step.state
+                    // Nothing can always be held.
+                    && hold.amount > Nano::ZERO
+                {
+                    runs.insert(step.key.clone());
+                    accounts.extend(accounts_of(&step.key.tenant, hold));
+                }
+            }
+            Change::Call(row) if are_calls_alone => {
+                if let Some(hold) = row.hold.as_ref().filter(|hold| hold.amount > Nano::ZERO) {
+                    runs.extend(run_of(row));
+                    accounts.extend(accounts_of(&row.tenant, hold));
+                }
+            }
+            _ => {}
         }
     }
-    if runs.is_empty() {
+    if accounts.is_empty() {
         return Ok(());
     }
     let held = held(rows);
@@ -47,13 +61,18 @@ pub(crate) fn committed(changes: &[Change], rows: &Rows) -> Verdict {
     runs.iter().try_for_each(|run| run_has_enough(run, rows))
 }
 
-/// With no run live: what was posted to a tenant's accounts is what its runs have cost, and to all organisations the same.
+/// With no run live: what was posted to a tenant's accounts is what its runs and its own calls have cost, and to all
+/// organisations the same.
 pub(crate) fn emptied(rows: &Rows) -> Verdict {
     let mut spent = BTreeMap::<&TenantId, Nano>::new();
     for run in rows.runs.values() {
         let of = spent.entry(&run.key.tenant).or_default();
         *of = of.plus(run.money.posted);
         holds(run.money.uncertain <= run.money.posted, PROMISE, || format!("{run:?}"))?;
+    }
+    for call in rows.calls.values().filter(|call| call.attempt.is_none()) {
+        let of = spent.entry(&call.tenant).or_default();
+        *of = of.plus(call.cost);
     }
     let posted = |is_it: &dyn Fn(&Account) -> bool| {
         let of = rows.accounts.iter().filter(|(account, _)| is_it(account));
@@ -65,14 +84,14 @@ pub(crate) fn emptied(rows: &Rows) -> Verdict {
                 *of == every && matches!(owner, Owner::Tenant(id) if id == *tenant)
             });
             holds(posted == *spent, "P9 nothing leaks", || {
-                format!("runs of {tenant} cost {spent}, and {posted} is posted by the {every:?}")
+                format!("all of {tenant} cost {spent}, and {posted} is posted by the {every:?}")
             })?;
         }
     }
     let all = spent.values().fold(Nano::ZERO, |sum, spent| sum.plus(*spent));
     let orgs = posted(&|(owner, ..)| matches!(owner, Owner::Org(_)));
     holds(orgs == all, "P9 nothing leaks", || {
-        format!("all runs cost {all}, and {orgs} is posted to organisations")
+        format!("all runs and calls cost {all}, and {orgs} is posted to organisations")
     })
 }
 
@@ -84,13 +103,21 @@ fn run_has_enough(run: &RunKey, rows: &Rows) -> Verdict {
     holds(used <= limit, PROMISE, || format!("{held} is held for {row:?}"))
 }
 
-/// What is held for a run, by its leases.
+/// The run that a call is paid by.
+pub(super) fn run_of(call: &CallRow) -> Option<RunKey> {
+    let run = call.attempt?.run;
+    Some(RunKey { tenant: call.tenant.clone(), run })
+}
+
+/// What is held for a run, by its leases and the calls under them.
 pub(super) fn held_of_run(run: &RunKey, rows: &Rows) -> Nano {
     let held = rows.steps_of(run).filter_map(|step| match &step.state {
         StepState::Leased { hold: Some(hold), .. } => Some(hold.amount),
         _ => None,
     });
-    held.fold(Nano::ZERO, Nano::plus)
+    let calls = rows.open_calls().filter(|call| run_of(call).as_ref() == Some(run));
+    let calls = calls.filter_map(|call| call.hold.as_ref()).map(|hold| hold.amount);
+    held.chain(calls).fold(Nano::ZERO, Nano::plus)
 }
 
 pub(super) fn accounts_of(tenant: &TenantId, hold: &Hold) -> Vec<Account> {
@@ -102,16 +129,19 @@ pub(super) fn accounts_of(tenant: &TenantId, hold: &Hold) -> Vec<Account> {
     [day, month, org].into_iter().flatten().collect()
 }
 
-/// What is held in each account, by the leases.
+/// What is held in each account, by the leases and by the calls of the gateway.
 pub(super) fn held(rows: &Rows) -> BTreeMap<Account, Nano> {
+    let steps = rows.steps.values().flat_map(BTreeMap::values);
+    let leased = steps.filter_map(|step| match &step.state {
+        StepState::Leased { hold: Some(hold), .. } => Some((&step.key.tenant, hold)),
+        _ => None,
+    });
+    let calls = rows.open_calls().filter_map(|call| Some((&call.tenant, call.hold.as_ref()?)));
     let mut held = BTreeMap::<Account, Nano>::new();
-    for (run, steps) in &rows.steps {
-        for step in steps.values() {
-            let StepState::Leased { hold: Some(hold), .. } = &step.state else { continue };
-            for account in accounts_of(&run.tenant, hold) {
-                let of = held.entry(account).or_default();
-                *of = of.plus(hold.amount);
-            }
+    for (tenant, hold) in leased.chain(calls) {
+        for account in accounts_of(tenant, hold) {
+            let of = held.entry(account).or_default();
+            *of = of.plus(hold.amount);
         }
     }
     held

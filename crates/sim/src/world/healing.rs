@@ -38,6 +38,9 @@ impl World {
         if let Some(gap) = self.operator.gap() {
             self.plan(gap, Event::OperatorActs);
         }
+        if let Some(gap) = self.gateway.gap() {
+            self.plan(gap, Event::GatewayCalls);
+        }
         if let Some(gap) = self.faults.crash_gap {
             self.plan(gap, Event::Crash);
         }
@@ -173,7 +176,8 @@ impl World {
             !plan.schedules.is_empty()
                 && !self.rows.workflows.contains_key(&(plan.name.clone(), plan.version + 1))
         });
-        is_idle && !has_schedules && self.rows.live_runs().next().is_none()
+        let has_calls = self.rows.open_calls().next().is_some();
+        is_idle && !has_schedules && !has_calls && self.rows.live_runs().next().is_none()
     }
 
     /// What keeps the cell from becoming empty.
@@ -182,6 +186,9 @@ impl World {
         for run in self.rows.live_runs() {
             let steps: Vec<_> = self.rows.steps_of(&run.key).collect();
             write!(facts, "\n{run:?}\n{steps:#?}").expect("a text takes everything");
+        }
+        for call in self.rows.open_calls() {
+            write!(facts, "\n{call:?} is under way").expect("a text takes everything");
         }
         facts
     }

@@ -190,6 +190,9 @@ impl World {
                 if matches!(pending.about, About::Query { commits } if commits == self.commits) {
                     self.checks.probed(&response, &self.host, &self.rows)?;
                 }
+                if let About::Call(tenant) = &pending.about {
+                    self.call_opened(tenant, &response);
+                }
                 self.reply(pending.from, response);
             }
             Effect::Exchanged(ask, exchanged) => self.answer(ask, exchanged)?,

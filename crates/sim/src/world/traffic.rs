@@ -4,7 +4,8 @@ use fairlane_core::cell::effect::{Evaluation, Exchanged, Response};
 use fairlane_core::cell::input::{
     AskId, Command, Configure, Exchange, Idempotency, Input, ReplyId, Retry, Submit,
 };
-use fairlane_core::row::{Lane, RunKey, StepState};
+use fairlane_core::id::TenantId;
+use fairlane_core::row::{Lane, LeaseId, RunKey, StepState};
 use fairlane_core::tenant::Tenant;
 use fairlane_core::time::Span;
 
@@ -24,6 +25,8 @@ const CLIENT_PATIENCE: Span = Span::from_secs(4);
 const POLL: Span = Span::from_millis(1_500);
 /// Leases that are known by hearsay.
 const HEARD_MAX: usize = 24;
+/// Of these, the latest, which calls may still be made under when they are over.
+const LATE_MAX: usize = 3;
 
 impl World {
     pub(super) fn client_acts(&mut self, at: usize) {
@@ -128,6 +131,33 @@ impl World {
         }
         let declaration = self.operator.act();
         self.declare(declaration)
+    }
+
+    /// A call comes to the gateway.
+    pub(super) fn gateway_calls(&mut self) -> Verdict {
+        if self.act != Act::Busy {
+            return Ok(());
+        }
+        if let Some(gap) = self.gateway.gap() {
+            self.plan(gap, Event::GatewayCalls);
+        }
+        if self.host.driver.is_none() {
+            return Ok(());
+        }
+        let heard = self.heard.iter().rev().take(LATE_MAX).map(|heard| heard.lease.clone());
+        let leases: Vec<LeaseId> = self.rows.leases().chain(heard).collect();
+        let call = self.gateway.open(&leases);
+        let reply = self.host.expect_reply(Sender::Gateway, About::Call(call.tenant.clone()));
+        self.step(Input::OpenCall(reply, Box::new(call)))
+    }
+
+    /// A call was let through: the gateway makes it, if the process lives so long.
+    pub(super) fn call_opened(&mut self, tenant: &TenantId, response: &Response) {
+        let Response::Opened { call, route } = response else { return };
+        for (after, close) in self.gateway.closes(self.now, (*call, tenant), route) {
+            let input = Box::new(Input::CloseCall(close));
+            self.plan(after, Event::Input(self.host.process, input));
+        }
     }
 
     pub(super) fn worker_wakes(&mut self, at: usize) {
