@@ -7,12 +7,14 @@
 use std::sync::Arc;
 
 use fairlane_core::cell::change::{Change, Snapshot};
-use fairlane_core::cell::input::Configure;
+use fairlane_core::cell::input::{Configure, Outcome, Report};
 use fairlane_core::money::Nano;
 use fairlane_core::pool::{Policy, Pool};
-use fairlane_core::row::StepState;
+use fairlane_core::row::{CallRow, Hold, StepState, Used};
 use fairlane_core::tenant::Context;
 use fairlane_core::time::Span;
+
+use crate::rows::Rows;
 
 /// One bug, in the host or in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,16 @@ pub enum Planted {
     WritesHalfBudgets,
     /// The store writes that providers are left alone for a minute more than the cell leaves them alone.
     WritesLongerShuts,
+    /// The store leaves the way of its call out of each lease of a model that a new owner reads.
+    ForgetsRoutes,
+    /// The store writes of no call that a cheaper model serves it, or that less comes out.
+    ForgetsRungs,
+    /// The store writes tokens that return to a window into the window before.
+    ReturnsTokensElsewhere,
+    /// The store gives a new owner calls of the gateway that have ended as if they were under way.
+    ForgetsCallEnds,
+    /// The host says of a model's call that more came out than its worker told it.
+    RoundsUsage,
     /// The host raises a tenant's weight when it submits something urgent.
     SellsUrgency,
 }
@@ -58,6 +70,8 @@ pub enum Planted {
 impl Planted {
     /// The changes of a turn as a broken store writes them.
     pub(crate) fn rewrite(self, changes: &mut [Change]) {
+        let is_end = |change: &Change| matches!(change, Change::Call(row) if row.ended.is_some());
+        let has_ends = changes.iter().any(is_end);
         for change in changes {
             match (self, change) {
                 (Self::WritesLowerCaps, Change::Tenant(tenant, context)) => {
@@ -88,6 +102,18 @@ impl Planted {
                     facts["until"] = (until + Span::from_secs(60).0).into();
                     entry.facts = facts.to_string().into();
                 }
+                (Self::ForgetsRungs, Change::Step(step)) => {
+                    if let StepState::Leased { route: Some(route), .. } = &mut step.state {
+                        route.rung = None;
+                    }
+                }
+                (Self::ReturnsTokensElsewhere, Change::Use(row)) if has_ends => {
+                    if let Used::Window { start, .. } = &mut row.used
+                        && row.rule.starts_with("tokens:")
+                    {
+                        *start = *start - Span::from_secs(3_600);
+                    }
+                }
                 (Self::WritesTighterValve, Change::Valve(valve)) => {
                     (valve.runs_soft, valve.runs_hard) = (1, 2);
                 }
@@ -106,9 +132,33 @@ impl Planted {
         }
     }
 
+    /// What a broken host passes on of what a worker reports.
+    pub(crate) fn pass_on(self, reports: &mut [Report]) {
+        for report in reports {
+            if let (Self::RoundsUsage, Outcome::Called(called)) = (self, &mut report.outcome) {
+                let output = &mut called.metered.usage.output;
+                *output = output.next_multiple_of(1_000);
+            }
+        }
+    }
+
     /// What a new owner reads from a broken store.
-    pub(crate) fn leave_out(self, snapshot: &mut Snapshot) {
+    pub(crate) fn leave_out(self, snapshot: &mut Snapshot, rows: &Rows) {
         match self {
+            Self::ForgetsCallEnds => {
+                let ended = rows.calls.values().filter(|call| call.ended.is_some());
+                let reopened = ended.filter(|call| call.attempt.is_none()).map(|call| CallRow {
+                    ended: None,
+                    hold: Some(Box::new(Hold {
+                        amount: call.cost,
+                        tenant_day: None,
+                        tenant_month: None,
+                        org_month: None,
+                    })),
+                    ..call.clone()
+                });
+                snapshot.calls.extend(reopened);
+            }
             Self::ForgetsLeases => {
                 snapshot.steps.retain(|step| !matches!(step.state, StepState::Leased { .. }));
             }
@@ -118,6 +168,13 @@ impl Planted {
                 for step in &mut snapshot.steps {
                     if let StepState::Leased { hold, .. } = &mut step.state {
                         *hold = None;
+                    }
+                }
+            }
+            Self::ForgetsRoutes => {
+                for step in &mut snapshot.steps {
+                    if let StepState::Leased { route, .. } = &mut step.state {
+                        *route = None;
                     }
                 }
             }

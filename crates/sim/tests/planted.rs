@@ -145,3 +145,28 @@ fn holds_that_are_forgotten_are_found() {
 fn budgets_that_the_cell_does_not_keep_to_are_found() {
     is_found_where_it_is_paid(Planted::WritesHalfBudgets, "P8 money");
 }
+
+#[test]
+fn a_model_whose_way_is_forgotten_is_found() {
+    is_found_where_it_is_paid(Planted::ForgetsRoutes, "P9 cost");
+}
+
+#[test]
+fn a_cheaper_model_without_its_rung_is_found() {
+    is_found_where_it_is_paid(Planted::ForgetsRungs, "P8 way");
+}
+
+#[test]
+fn tokens_that_return_to_another_window_are_found() {
+    is_found_where_it_is_paid(Planted::ReturnsTokensElsewhere, "P7 quota");
+}
+
+#[test]
+fn a_call_that_is_settled_twice_is_found() {
+    is_found_where_it_is_paid(Planted::ForgetsCallEnds, "P9 cost");
+}
+
+#[test]
+fn usage_that_no_worker_reported_is_found() {
+    is_found_where_it_is_paid(Planted::RoundsUsage, "P9 cost");
+}

@@ -258,7 +258,7 @@ impl World {
         }
         let mut snapshot = self.rows.snapshot();
         if let Some(planted) = self.scenario.planted {
-            planted.leave_out(&mut snapshot);
+            planted.leave_out(&mut snapshot, &self.rows);
         }
         let driver = Driver::load(self.clock(), epoch, snapshot);
         self.note("load", format_args!("epoch {epoch}"));

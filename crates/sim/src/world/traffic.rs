@@ -178,7 +178,10 @@ impl World {
             return Ok(());
         }
         self.checks.said(&message);
-        let message = self.pass_off(at, message)?;
+        let mut message = self.pass_off(at, message)?;
+        if let Some(planted) = self.scenario.planted {
+            planted.pass_on(&mut message.reports);
+        }
         let worker = &self.workers[at];
         let Message { number, life, name, want, reports, hold } = message;
         let ask = Ask {
