@@ -3,7 +3,7 @@
 //! caps of that moment; raised ones by `p04_work_conservation`.
 
 use fairlane_core::cell::change::Change;
-use fairlane_core::row::{RunKey, RunRow, RunStatus, StepState};
+use fairlane_core::row::{Failure, Instance, Part, RunKey, RunRow, RunStatus, StepState};
 use fairlane_core::time::Time;
 
 use super::declared::Declared;
@@ -12,19 +12,26 @@ use crate::violation::{Verdict, holds};
 
 const PROMISE: &str = "P17 live change";
 
-/// A step of the run could not be paid for in the turn of that time, or its prompt was too long; or one of a run that called it, or that it called.
+/// A step of the run could not be paid for in the turn of that time, or its prompt was too long; or one of a run that called
+/// it, or of another run that the same step has called.
 fn is_short(run: &RunRow, at: Time, rows: &Rows) -> bool {
-    let caller = run.parent.as_ref().and_then(|parent| {
-        rows.runs.get(&RunKey { tenant: run.key.tenant.clone(), run: parent.run })
+    let is_of_caller = run.parent.as_ref().is_some_and(|parent| {
+        let key = RunKey { tenant: run.key.tenant.clone(), run: parent.run };
+        let whole = Instance { step: parent.instance.step, part: Part::Whole };
+        let step = rows.step(&key, whole).filter(|step| step.since == at);
+        let has_failed = step.is_some_and(
+            |step| matches!(&step.state, StepState::Failed { failure } if says_short(failure)),
+        );
+        has_failed || rows.runs.get(&key).is_some_and(|caller| is_short(caller, at, rows))
     });
-    let failure = run.failure.as_ref();
     run.money.halt.is_some_and(|halt| halt.since == at)
-        || failure.is_some_and(|failure| {
-            ["budget-exhausted", "prompt-too-long"]
-                .iter()
-                .any(|class| &*failure.class == *class || failure.message.contains(class))
-        })
-        || caller.is_some_and(|caller| is_short(caller, at, rows))
+        || run.failure.as_ref().is_some_and(says_short)
+        || is_of_caller
+}
+
+fn says_short(failure: &Failure) -> bool {
+    let mut classes = ["budget-exhausted", "prompt-too-long"].into_iter();
+    classes.any(|class| &*failure.class == class || failure.message.contains(class))
 }
 
 pub(crate) fn follow(change: &Change, declared: &Declared, rows: &Rows) -> Verdict {
