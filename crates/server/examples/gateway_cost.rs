@@ -9,8 +9,8 @@
 //!   a model's own time.
 //! - The gateway runs on the SQLite store, each call with its limit taken and its money held in four accounts. Both are
 //!   durable before the call leaves.
-//! - What a durable write costs on this disk is measured beside: the gateway cannot add less than one. With `memory` in
-//!   place of the SQLite store the rest remains.
+//! - What a durable write costs on this disk is measured beside, at the same rate: the gateway cannot add less than one.
+//!   With `memory` in place of the SQLite store the rest remains.
 //! - The load is an open loop: a request is due at its time, whether those before it are answered or not, and its
 //!   latency counts from then. It is bounded in rate and time.
 //! - Client, gateway and provider have a runtime each, and share the machine.
@@ -46,8 +46,10 @@ const SECONDS_MAX: u64 = 60;
 const ROUNDS: u64 = 3;
 /// Connections, prepared statements and caches are warm after this.
 const WARM_UP_SECONDS: u64 = 1;
-/// Durable writes before each round.
-const WRITES: usize = 250;
+/// Bytes of a durable write: the pages that a call's commit changes.
+const WRITE: usize = 5 * 4_096;
+/// Writes until the log begins anew.
+const LOG_WRITES: usize = 800;
 
 type Http = Client<HttpConnector, Full<Bytes>>;
 
@@ -91,9 +93,13 @@ fn main() -> anyhow::Result<()> {
     let mut all = [Measured::new()?, Measured::new()?];
     let mut disk = histogram()?;
     for round in 0..=ROUNDS {
-        write_durably(folder.path(), &mut disk)?;
+        let span = if round == 0 { WARM_UP_SECONDS } else { seconds };
+        let mut floor = histogram()?;
+        write_durably(folder.path(), (rate, span), &mut floor)?;
+        if round > 0 {
+            disk.add(&floor)?;
+        }
         for (to, measured) in [&straight, &through].into_iter().zip(&mut all) {
-            let span = if round == 0 { WARM_UP_SECONDS } else { seconds };
             let load = load(&near, &http, to, (rate, span))?;
             if round > 0 {
                 measured.add(&load)?;
@@ -125,18 +131,28 @@ fn histogram() -> anyhow::Result<Histogram<u64>> {
     Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
 }
 
-/// What the commit of a small turn costs at least: two pages, and the wait until they are on the disk.
-fn write_durably(folder: &Path, disk: &mut Histogram<u64>) -> anyhow::Result<()> {
+/// What the commit of a small turn costs at least: five pages, and the wait until they are on the disk. Due at the rate
+/// of the requests, so that what queues behind a stall of the disk counts here as it does there.
+fn write_durably(
+    folder: &Path,
+    (rate, seconds): (u64, u64),
+    disk: &mut Histogram<u64>,
+) -> anyhow::Result<()> {
     let mut file = std::fs::File::create(folder.join("floor"))?;
     // As a log that is written again from its start: the file does not grow.
-    file.write_all(&vec![0; 8_192 * WRITES])?;
+    file.write_all(&vec![0; WRITE * LOG_WRITES])?;
     file.sync_all()?;
-    file.rewind()?;
-    for _ in 0..WRITES {
-        let began = Instant::now();
-        file.write_all(&[7; 8_192])?;
+    let pages = vec![7; WRITE];
+    let start = Instant::now();
+    for at in 0..rate * seconds {
+        let due = start + Duration::from_nanos(at * 1_000_000_000 / rate);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        if at % LOG_WRITES as u64 == 0 {
+            file.rewind()?;
+        }
+        file.write_all(&pages)?;
         file.sync_data()?;
-        disk.saturating_record(micros(began.elapsed()));
+        disk.saturating_record(micros(due.elapsed()));
     }
     Ok(())
 }
