@@ -188,6 +188,7 @@ impl Quotas {
             let (of, count, window, units) = match rule {
                 Rule::Window { units, every, time_zone, of } => {
                     let start = Window::at(since, every, &time_zone).start;
+                    let start = self.not_before(&holder, start);
                     let count = self.windows.entry((holder.clone(), start)).or_default();
                     let taken = if of == Unit::Tokens { tokens } else { 1 };
                     (units, &mut count.units, Some((start, of)), taken)
@@ -205,6 +206,13 @@ impl Quotas {
             counted.push((holder, window));
         }
         Ok(counted)
+    }
+
+    /// A clock that was set back while the owner was down does not open a window again: what is sent then counts in the
+    /// newest that was begun.
+    fn not_before(&self, holder: &Holder, start: Time) -> Time {
+        let later = (holder.clone(), start)..=(holder.clone(), Time::MAX);
+        self.windows.range(later).next_back().map_or(start, |((_, newest), _)| *newest)
     }
 
     /// A call is over, and the lease that it was made for is what it is then.
