@@ -4,7 +4,7 @@
 mod definition;
 pub(crate) mod located;
 mod references;
-mod resource;
+pub(crate) mod resource;
 mod set;
 
 use std::path::PathBuf;

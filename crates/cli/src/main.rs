@@ -31,6 +31,7 @@ mod run;
 mod runs;
 mod serve;
 mod signals;
+mod simulate;
 mod table;
 mod target;
 mod tenant;
@@ -99,6 +100,7 @@ enum Command {
     Top(top::Top),
     Worker(worker::Worker),
     Replay(replay::Replay),
+    Simulate(simulate::Simulate),
     Bench(bench::Bench),
     Completions(completions::Completions),
     /// The demo's and the benchmark's workers, in a process of their own
@@ -118,6 +120,7 @@ impl Command {
                 | Self::Dev(_)
                 | Self::Serve(_)
                 | Self::Replay(_)
+                | Self::Simulate(_)
                 | Self::LoadServer
                 | Self::Top(_)
         )
@@ -158,6 +161,7 @@ impl Command {
             Self::Top(command) => command.execute(target).await,
             Self::Worker(command) => command.execute(target).await,
             Self::Replay(command) => command.execute(target).await,
+            Self::Simulate(command) => command.execute(target).await,
             Self::Bench(command) => command.execute(target).await,
             Self::Completions(command) => command.execute(target),
             Self::LoadWorker => load::work::run().await,

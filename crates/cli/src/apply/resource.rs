@@ -96,11 +96,11 @@ pub(super) struct Declaration {
 
 /// Where a declaration stands.
 #[derive(Clone, Debug)]
-pub(super) struct Origin {
-    pub(super) file: Arc<str>,
-    pub(super) root: Arc<Located>,
+pub(crate) struct Origin {
+    pub(crate) file: Arc<str>,
+    pub(crate) root: Arc<Located>,
     /// JSON pointer to its value.
-    pub(super) pointer: String,
+    pub(crate) pointer: String,
 }
 
 impl Declaration {
@@ -176,7 +176,7 @@ impl Declaration {
 }
 
 impl Origin {
-    pub(super) fn place(&self, pointer: &str) -> Place {
+    pub(crate) fn place(&self, pointer: &str) -> Place {
         self.root.place(&format!("{}{pointer}", self.pointer))
     }
 
@@ -185,11 +185,11 @@ impl Origin {
         self.place(mistake.pointer.as_deref().unwrap_or_default())
     }
 
-    pub(super) fn key_place(&self, pointer: &str) -> Place {
+    pub(crate) fn key_place(&self, pointer: &str) -> Place {
         self.root.key_place(&format!("{}{pointer}", self.pointer))
     }
 
-    pub(super) fn mistake(
+    pub(crate) fn mistake(
         &self,
         (line, column): Place,
         code: &str,
@@ -233,6 +233,16 @@ pub(super) fn read(
         Kind::Workflow => None,
     };
     (spec.map(|spec| (spec, reading.value)), reading.mistakes)
+}
+
+/// Reads a value of any other form in the same way: all that is wrong with it.
+pub(crate) fn read_as<T: DeserializeOwned>(
+    value: Value,
+    origin: &Origin,
+) -> (Option<T>, Vec<Mistake>) {
+    let mut reading = Reading { value, mistakes: Vec::new(), taken: Vec::new(), made: Vec::new() };
+    let read = reading.spec(origin);
+    (read, reading.mistakes)
 }
 
 fn wrong_name(kind: Kind, name: &str, origin: &Origin) -> Option<Mistake> {
@@ -367,7 +377,7 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     pointer
 }
 
-pub(super) fn escape(key: &str) -> String {
+pub(crate) fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 

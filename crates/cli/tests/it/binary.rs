@@ -7,4 +7,5 @@ mod files;
 mod kill;
 mod money;
 mod process;
+mod simulate;
 mod usage;

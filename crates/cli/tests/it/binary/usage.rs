@@ -136,6 +136,7 @@ async fn the_help_names_all_commands_and_exit_codes() {
           top          Watch tenants: slots, cap, share, waiting, p95, debt
           worker       Run a sample worker that executes any task by waiting
           replay       Replay real arrivals with simulated work and compare policies
+          simulate     Play a scenario in virtual time, and compare policies and arrivals
           bench        Measure throughput, latency, the scheduler, memory and start, beside their targets
           completions  Print a completion script for a shell
           help         Print this message or the help of the given subcommand(s)

@@ -1,0 +1,174 @@
+//! What happened in one play, tenant by tenant.
+
+use std::collections::BTreeMap;
+
+use fairlane_core::id::{RunId, TenantId, ToolName};
+use fairlane_core::money::Nano;
+use fairlane_core::row::{LeaseId, RunRow, RunStatus};
+use fairlane_core::time::{Span, Time};
+
+/// Columns of a line over time.
+pub(super) const COLUMNS: usize = 48;
+
+#[derive(Debug)]
+pub(super) struct Story {
+    start: Time,
+    /// Of a column.
+    width: Span,
+    pub(super) tenants: BTreeMap<TenantId, Told>,
+    /// When attempts under way began.
+    leases: BTreeMap<LeaseId, Time>,
+}
+
+/// A number for each column.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Columns(pub(super) [u64; COLUMNS]);
+
+impl Default for Columns {
+    fn default() -> Self {
+        Self([0; COLUMNS])
+    }
+}
+
+/// What happened to one tenant.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) runs: BTreeMap<RunId, Seen>,
+    /// Runs that were not let in.
+    pub(super) refused: u64,
+    /// By tool or endpoint, in each column.
+    pub(super) calls: BTreeMap<ToolName, Columns>,
+    /// Slot time in each column, in microseconds.
+    pub(super) slots: Columns,
+    pub(super) slots_max: u64,
+    held: u64,
+    live: u64,
+    /// Since when it has runs and holds nothing.
+    still_since: Option<Time>,
+    /// The longest time for which that was so.
+    pub(super) still: Option<(Time, Time)>,
+}
+
+/// A run as it was seen last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) created: Time,
+    /// Its first attempt.
+    pub(super) began: Option<Time>,
+    pub(super) ended: Option<Time>,
+    pub(super) status: RunStatus,
+    pub(super) spent: Nano,
+}
+
+impl Story {
+    pub(super) fn new(tenants: impl Iterator<Item = TenantId>, start: Time, lasts: Span) -> Self {
+        let width = Span(lasts.0.div_ceil(COLUMNS as u64).max(1));
+        let tenants = tenants.map(|tenant| (tenant, Told::default())).collect();
+        Self { start, width, tenants, leases: BTreeMap::new() }
+    }
+
+    /// A run has changed.
+    pub(super) fn run(&mut self, row: &RunRow) {
+        let told = self.tenants.entry(row.key.tenant.clone()).or_default();
+        let now = row.ended.unwrap_or(row.created);
+        let before = told.runs.get(&row.key.run).copied();
+        let seen = Seen {
+            created: row.created,
+            began: before.and_then(|before| before.began),
+            ended: row.ended,
+            status: row.status,
+            spent: row.money.posted,
+        };
+        told.runs.insert(row.key.run, seen);
+        let was_live = before.is_some_and(|before| before.ended.is_none());
+        match (was_live, row.ended.is_none()) {
+            (false, true) => told.live += 1,
+            (true, false) => told.live -= 1,
+            _ => return,
+        }
+        told.look(now);
+    }
+
+    pub(super) fn refused(&mut self, tenant: &TenantId) {
+        self.tenants.entry(tenant.clone()).or_default().refused += 1;
+    }
+
+    /// An attempt has begun, perhaps with a call of a provider.
+    pub(super) fn began(&mut self, lease: &LeaseId, now: Time, provider: Option<&ToolName>) {
+        let column = self.column(now);
+        self.leases.insert(lease.clone(), now);
+        let told = self.tenants.entry(lease.key.tenant.clone()).or_default();
+        if let Some(provider) = provider {
+            told.calls.entry(provider.clone()).or_default().0[column] += 1;
+        }
+        if let Some(seen) = told.runs.get_mut(&lease.key.run) {
+            seen.began.get_or_insert(now);
+        }
+        told.held += 1;
+        told.slots_max = told.slots_max.max(told.held);
+        told.look(now);
+    }
+
+    /// An attempt is over.
+    pub(super) fn ended(&mut self, lease: &LeaseId, now: Time) {
+        let Some(began) = self.leases.remove(lease) else { return };
+        self.held_between(&lease.key.tenant, began, now);
+        let told = self.tenants.entry(lease.key.tenant.clone()).or_default();
+        told.held -= 1;
+        told.look(now);
+    }
+
+    /// The play is over: what is under way has lasted until now.
+    pub(super) fn end(&mut self, now: Time) {
+        for (lease, began) in std::mem::take(&mut self.leases) {
+            self.held_between(&lease.key.tenant, began, now);
+        }
+        for told in self.tenants.values_mut() {
+            told.moves(now);
+        }
+    }
+
+    /// A moment as the time since the start.
+    pub(super) const fn since_start(&self, at: Time) -> Span {
+        at.since(self.start)
+    }
+
+    pub(super) const fn width(&self) -> Span {
+        self.width
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "a column is less than COLUMNS")]
+    fn column(&self, at: Time) -> usize {
+        (at.since(self.start).0 / self.width.0).min(COLUMNS as u64 - 1) as usize
+    }
+
+    fn held_between(&mut self, tenant: &TenantId, from: Time, to: Time) {
+        let (first, last) = (self.column(from), self.column(to));
+        let (start, width) = (self.start, self.width.0);
+        let Some(told) = self.tenants.get_mut(tenant) else { return };
+        for (at, slot_time) in told.slots.0.iter_mut().enumerate().take(last + 1).skip(first) {
+            let begin = start + Span(width * at as u64);
+            let overlap = to.min(begin + Span(width)).since(from.max(begin));
+            *slot_time += overlap.0;
+        }
+    }
+}
+
+impl Told {
+    /// Something has changed: does it stand still?
+    fn look(&mut self, now: Time) {
+        if self.live > 0 && self.held == 0 {
+            self.still_since.get_or_insert(now);
+        } else {
+            self.moves(now);
+        }
+    }
+
+    fn moves(&mut self, now: Time) {
+        let Some(since) = self.still_since.take() else { return };
+        let longest = self.still.map_or(Span::ZERO, |(from, to)| to.since(from));
+        if now.since(since) > longest {
+            self.still = Some((since, now));
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! `simulate`: stories in virtual time, and what is wrong with a scenario.
+
+use serde_json::{Value, json};
+
+use super::process::Binary;
+
+const BANKS: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/scenarios/three-banks.yaml");
+const MINUTE: u64 = 60_000_000;
+
+const PLATFORM: &str = "
+pools: { default: { slots: 2 } }
+orgs: { o: }
+tiers: { t: { weight: 1, cap: 2, budget_class: c } }
+budget_classes: { c: { budget: { run: 0.05 } } }
+tenants: { a: { org: o, tier: t }, b: { org: o, tier: t } }
+tools: { eu: { endpoint: { protocol: chat, url: 'https://eu.example/v1' } } }
+prices: { large: { versions: [{ input: 10, output: 50 }] } }
+models: { reasoner: { candidates: [{ endpoint: eu, model: l, price: large }] } }
+";
+const WORK: &str = "
+workflow: w
+version: 1
+steps:
+  look: { task: look, with: { n: input.n } }
+  think:
+    after: look
+    when: steps.look.output.score > 5 && input.n == 1
+    model: reasoner
+    prompt: 'why {{ score }}'
+    max_tokens: 400
+    with: { score: steps.look.output.score }
+";
+
+fn with_platform(scenario: &str) -> Binary {
+    let binary = Binary::alone();
+    binary.write("platform.yaml", PLATFORM);
+    binary.write("work.yaml", WORK);
+    binary.write("s.yaml", scenario);
+    binary
+}
+
+#[tokio::test]
+async fn a_bank_that_uses_up_its_calls_waits_for_the_next_hour_and_nobody_else_notices() {
+    let report = Binary::alone().json(&["simulate", BANKS]).await;
+    let bank = &report["plays"][0]["tenants"]["regional-bank"];
+    let told = ["runs", "completed", "slots_max", "spent"].map(|field| &bank[field]);
+    assert_eq!(told, [&json!(200), &json!(200), &json!(50), &json!("40.00")]);
+
+    let calls = &bank["calls"]["credit_bureau"];
+    let column = report["column_us"].as_u64().unwrap();
+    assert_eq!(60 * MINUTE % column, 0, "a column begins with the second hour");
+    let hour = usize::try_from(60 * MINUTE / column).unwrap();
+    let columns: Vec<u64> = serde_json::from_value(calls["columns"].clone()).unwrap();
+    assert_eq!(columns[..hour].iter().sum::<u64>(), 500, "the first hour's calls");
+    assert_eq!(calls["count"], 800, "four for each");
+    let still = &bank["still"];
+    let from = still["from_us"].as_u64().unwrap();
+    assert!((22 * MINUTE..26 * MINUTE).contains(&from), "{still}");
+    let resumed = still["to_us"].as_u64().unwrap();
+    assert!(resumed.abs_diff(60 * MINUTE) < 1_000_000, "{still}");
+
+    let difference = &report["differences"][0];
+    assert_eq!(difference["same"], json!(["credit-union", "start-up"]));
+    assert_eq!(difference["changed"], json!([]));
+}
+
+#[tokio::test]
+async fn steps_are_played_as_the_scenario_and_their_conditions_say() {
+    let binary = with_platform(
+        "declare: [platform.yaml, work.yaml]\nlasts: 1h\n\
+         work:\n  look: { takes: 10s, output: { score: 7 } }\n  \
+           reasoner: { takes: 30s..60s, input_tokens: 1000, output_tokens: 300 }\n\
+         arrivals:\n- { tenant: a, workflow: w, input: { n: 1 } }\n\
+         - { tenant: b, workflow: w, input: { n: 2 } }\n",
+    );
+    let mut reports = Vec::new();
+    for _ in 0..2 {
+        let mut report = binary.json(&["simulate", "s.yaml"]).await;
+        report["took_us"] = Value::Null;
+        reports.push(report);
+    }
+    assert_eq!(reports[0], reports[1], "the same story twice");
+    let tenants = &reports[0]["plays"][0]["tenants"];
+    let latency = |tenant: &str| tenants[tenant]["latency"]["max_us"].as_u64().unwrap() / 1_000_000;
+    assert!((40..=70).contains(&latency("a")), "both steps: {tenants:#}");
+    assert_eq!(latency("b"), 10, "its condition is false");
+    // 1,000 tokens in at 10 and 300 out at 50 a million.
+    assert_eq!((&tenants["a"]["spent"], &tenants["b"]["spent"]), (&json!("0.025"), &json!("0.00")));
+    assert_eq!(tenants["a"]["calls"]["eu"]["count"], 1);
+    let other = binary.json(&["simulate", "s.yaml", "--seed", "2"]).await;
+    assert_ne!(other["plays"], reports[0]["plays"], "other service times");
+}
+
+#[tokio::test]
+async fn policies_are_compared_with_the_same_arrivals() {
+    let binary = with_platform(
+        "declare: [platform.yaml, work.yaml]\nlasts: 1h\nwork: { look: { takes: 60s } }\n\
+         arrivals:\n- { tenant: a, workflow: w, count: 20, input: { n: 2 } }\n\
+         - { tenant: b, workflow: w, at: 1s, input: { n: 2 } }\n\
+         compare: [{ name: fifo, policy: fifo }, { name: fair }, { name: alone, without: [a] }]\n",
+    );
+    let report = binary.json(&["simulate", "s.yaml"]).await;
+    let waits = [0, 1, 2].map(|play: usize| {
+        let wait = &report["plays"][play]["tenants"]["b"]["wait"]["max_us"];
+        wait.as_u64().unwrap() / 1_000_000
+    });
+    // Behind all of it; behind what runs; behind nothing.
+    assert_eq!(waits, [599, 59, 0]);
+    assert_eq!(report["differences"][0]["changed"].as_array().unwrap().len(), 2);
+    let text = binary.ok(&["simulate", "s.yaml"]).await;
+    assert!(text.contains("fair, beside fifo") && text.contains("b: latency p95 "), "{text}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_scenario_is_said_with_its_place() {
+    let binary = with_platform(
+        "declare: [platform.yaml, work.yaml]\nlasts: 1h\nwork:\n  lok: { takes: 1s }\narrivals:\n\
+         - { tenant: nobody, workflow: w }\n- { tenant: a, workflow: none }\n",
+    );
+    let said = binary.run(&["simulate", "s.yaml"]).await;
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    for line in [
+        "s.yaml:4:3: no workflow has a task, a tool or a model lok; ",
+        "s.yaml:6:13: no tenant nobody is declared; ",
+        "s.yaml:7:26: no workflow none is declared; ",
+    ] {
+        assert!(said.stderr.contains(line) || said.stdout.contains(line), "{}", said.stderr);
+    }
+
+    let calls = "workflow: w\nversion: 1\nsteps:\n  ask: { wait: { signal: go } }\n";
+    binary.write("work.yaml", calls);
+    binary.write(
+        "s.yaml",
+        "declare: [platform.yaml, work.yaml]\nlasts: 1h\narrivals: [{ tenant: a, workflow: w }]\n",
+    );
+    let said = binary.run(&["simulate", "s.yaml"]).await;
+    assert!(said.stderr.contains("the step ask of w waits for a signal"), "{}", said.stderr);
+    assert_eq!(said.code, 1);
+
+    binary.write("s.yaml", "declare: [nowhere.yaml]\nlasts: 1h\narrivals: []\n");
+    let said = binary.run(&["simulate", "s.yaml"]).await;
+    assert!(said.stderr.contains("nowhere.yaml"), "{}", said.stderr);
+    assert_ne!(said.code, 0);
+}
