@@ -125,7 +125,8 @@ impl Cell {
             Input::Retry(retry) => self.retry(*retry, turn),
             Input::Exchange(exchange) => self.exchange(exchange, turn),
             Input::Hurry(ask) => self.hurry(ask, turn),
-            Input::OpenCall(reply, call) => self.open_call(reply, &call, turn),
+            Input::OpenCall(reply, call) => self.open_call(reply, call, turn),
+            Input::GiveUpCall(reply) => self.give_up_call(reply, turn),
             Input::CloseCall(closed) => self.close_call(&closed, turn),
             Input::Undelivered(leases) => self.undelivered(&leases, turn),
             Input::Evaluated(evaluated) => self.evaluated(evaluated, turn),
@@ -146,7 +147,8 @@ impl Cell {
     /// When the next `Tick` is due, if nothing else comes first.
     pub fn next_wake(&self) -> Option<Time> {
         let pools = self.pools.iter().filter_map(|pool| pool.scheduler.next_tick());
-        self.timers.next().into_iter().chain(pools).chain(self.next_gate_wake()).min()
+        let waits = self.next_gate_wake().into_iter().chain(self.next_call_wait());
+        self.timers.next().into_iter().chain(pools).chain(waits).min()
     }
 
     pub(crate) fn catch_up(&mut self, turn: &mut Turn) {
@@ -164,6 +166,7 @@ impl Cell {
             pool.scheduler.tick(self.now);
         }
         self.wake_gates();
+        self.end_call_waits(turn);
         while let Some(Timer { due, kind, at }) = self.timers.pop(self.now) {
             match kind {
                 Kind::Run => self.run_overdue(at.run, turn),

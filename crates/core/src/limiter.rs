@@ -211,6 +211,13 @@ impl Units {
     }
 }
 
+impl Caller<'_> {
+    /// The key under which it is woken.
+    pub fn wake(&self) -> u64 {
+        wake_key((self.tenant, self.tool))
+    }
+}
+
 impl Taken {
     pub const fn tool(&self) -> u32 {
         self.tool

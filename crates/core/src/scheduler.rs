@@ -316,6 +316,11 @@ impl Scheduler {
         (!self.bursting.is_empty()).then(|| self.bursts_reviewed + BURST_REVIEW)
     }
 
+    /// Whether a class waits for the key.
+    pub fn is_parked(&self, key: u64) -> bool {
+        self.backlog.first_parked(key).is_some()
+    }
+
     /// Lets classes that wait for the key try again, at most `most` of them, those that parked first.
     pub fn wake(&mut self, now: Time, key: u64, most: u32) {
         self.charge_running(now);

@@ -57,7 +57,14 @@ impl Gateway {
             min_output: call.min_tokens,
         };
         let avoid = if prng.chance(100) { vec![catalog::endpoint_name(0)] } else { Vec::new() };
-        OpenCall { tenant, lease, model: call.model, demand, avoid }
+        let wait_max = if prng.chance(600) { millis(prng, 1, 4_000) } else { Span::ZERO };
+        OpenCall { tenant, lease, model: call.model, demand, avoid, wait_max }
+    }
+
+    /// When a client goes away that would wait so long.
+    pub fn patience(&mut self, wait_max: Span) -> Option<Span> {
+        let prng = &mut self.prng;
+        (wait_max > Span::ZERO && prng.chance(300)).then(|| millis(prng, 1, 3_000))
     }
 
     /// What it will say of a call that was let through, and when.

@@ -146,11 +146,12 @@ impl Cell {
     pub(crate) fn dispatch_all(&mut self, turn: &mut Turn) {
         for _ in 0..ROUNDS_MAX {
             let mut is_new = self.wake_gates();
+            is_new |= self.retry_calls(turn);
             for pool in 0..self.pools.len() {
                 is_new |= self.dispatch(pool, turn);
             }
             // What a rung ended here is told to its caller in the same turn.
-            is_new |= !self.later.is_empty();
+            is_new |= !self.later.is_empty() || self.is_call_woken();
             self.catch_up(turn);
             if !is_new {
                 break;
@@ -173,7 +174,7 @@ impl Cell {
         !keys.is_empty()
     }
 
-    /// Lets all classes in each pool try again that wait under the key. Not the first of them alone: it may have no money any
+    /// Lets all classes in each pool, and all calls, try again that wait under the key. Not the first of them alone: it may have no money any
     /// more, or be called off before it tries, and would wake no other.
     pub(crate) fn wake_parked(&mut self, key: u64) {
         let others = self.others.remove(&key).unwrap_or_default();
@@ -181,6 +182,7 @@ impl Cell {
             for pool in &mut self.pools {
                 pool.scheduler.wake(self.now, key, u32::MAX);
             }
+            self.wake_calls(key);
         }
     }
 

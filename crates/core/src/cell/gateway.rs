@@ -1,16 +1,22 @@
 //! Calls of models that clients and workers make through the gateway: let through by the same gates as steps, without a slot.
 //!
+//! One for which an endpoint has no room waits, as a step does: in the line of the provider, in which its tenant has its share,
+//! or for its tenant's own quota. It is refused at once if it would wait in vain.
+//!
 //! Each is written before it leaves, with what is held for it, and ends once: with what it used, or with the lease that it
 //! was made under. One that was under way when its server was killed is settled at what was held for it, unconfirmed.
+
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::Metered;
 use crate::id::TenantId;
 use crate::ledger::{Cost, Held, RunAccount};
-use crate::limiter::{Answer, Taken};
+use crate::limiter::{Answer, Blocked, Taken};
 use crate::money::Nano;
 use crate::reject::{Rejection, ValveCause};
+use crate::router::{Choice, Way};
 use crate::row::{CallAttempt, CallRow, LeaseId, Route, RunKey, RunStatus};
 use crate::scheduler::TenantIx;
 use crate::time::{Span, Time};
@@ -22,8 +28,9 @@ use super::input::{CloseCall, OpenCall, ReplyId};
 use super::live::{At, State};
 use super::model::{Options, Wanted, Without, options, route, units, way_caller};
 use super::{Cell, Turn};
+use waiting::{WaitingCall, WaitingCalls};
 
-/// Calls under way at once.
+/// Calls under way and waiting, each, at once.
 const CALLS_MAX: usize = 100_000;
 /// When to come again where nobody knows when there will be room.
 const SOON: Span = Span::from_secs(1);
@@ -34,6 +41,36 @@ pub(crate) struct Calls {
     open: BTreeMap<u64, Open>,
     /// Those that were made under leases: by the fence of the lease.
     by_lease: BTreeSet<(u64, u64)>,
+    waiting: WaitingCalls,
+}
+
+/// Why a call is not let in.
+enum NotIn {
+    Refused(Rejection),
+    Blocked(Lines),
+}
+
+/// No way has room. One that can wait stands in all their lines.
+struct Lines {
+    /// Of the way that opens first.
+    refusal: Rejection,
+    /// Under which it is woken.
+    keys: Vec<u64>,
+}
+
+/// How a call waits if there is no room for it.
+#[derive(Clone, Copy, Debug)]
+struct Waits {
+    /// None: not at all.
+    until: Option<Time>,
+    /// The number under which it waits already.
+    again: Option<u64>,
+}
+
+impl From<Rejection> for NotIn {
+    fn from(rejection: Rejection) -> Self {
+        Self::Refused(rejection)
+    }
 }
 
 #[derive(Debug)]
@@ -51,21 +88,116 @@ struct Open {
 }
 
 impl Cell {
-    pub(crate) fn open_call(&mut self, reply: ReplyId, call: &OpenCall, turn: &mut Turn) {
-        match self.let_call_in(call, turn) {
+    pub(crate) fn open_call(&mut self, reply: ReplyId, call: Box<OpenCall>, turn: &mut Turn) {
+        let until = self.now + call.wait_max;
+        let may_wait = call.wait_max > Span::ZERO && self.calls.waiting.len() < CALLS_MAX;
+        let waits = Waits { until: may_wait.then_some(until), again: None };
+        match self.let_call_in(&call, waits, turn) {
             Ok((id, route)) => {
                 turn.reply(reply, Response::Opened { call: id, route: Box::new(route) });
             }
-            Err(rejection) => turn.reject(reply, rejection),
+            Err(NotIn::Refused(rejection)) => turn.reject(reply, rejection),
+            Err(NotIn::Blocked(Lines { refusal, keys })) => {
+                self.calls.waiting.wait(WaitingCall { reply, call, refusal, keys, until });
+            }
         }
     }
 
-    fn let_call_in(&mut self, call: &OpenCall, turn: &mut Turn) -> Result<(u64, Route), Rejection> {
+    /// Whoever made the call does not want it any more. One that was let in ends as any other.
+    pub(crate) fn give_up_call(&mut self, reply: ReplyId, turn: &mut Turn) {
+        if let Some(waiting) = self.calls.waiting.take_of(reply) {
+            self.wait_ended(waiting, turn);
+        }
+    }
+
+    pub(crate) fn end_call_waits(&mut self, turn: &mut Turn) {
+        while let Some(waiting) = self.calls.waiting.take_overdue(self.now) {
+            self.wait_ended(waiting, turn);
+        }
+    }
+
+    pub(crate) fn next_call_wait(&self) -> Option<Time> {
+        self.calls.waiting.next_end()
+    }
+
+    pub(crate) fn wake_calls(&mut self, key: u64) {
+        self.calls.waiting.wake(key);
+    }
+
+    pub(crate) fn is_call_woken(&self) -> bool {
+        self.calls.waiting.is_any_woken()
+    }
+
+    /// Lets in those that were woken and have room now; whether there were any.
+    pub(crate) fn retry_calls(&mut self, turn: &mut Turn) -> bool {
+        let mut is_new = false;
+        while let Some(key) = self.calls.waiting.next_woken() {
+            while let Some((number, first)) = self.calls.waiting.first(key) {
+                let (reply, call) = (first.reply, first.call.clone());
+                let waits = Waits { until: Some(first.until), again: Some(number) };
+                match self.let_call_in(&call, waits, turn) {
+                    Err(NotIn::Blocked(lines)) => {
+                        self.calls.waiting.wait_on(number, lines.keys, lines.refusal);
+                        break;
+                    }
+                    Err(NotIn::Refused(rejection)) => {
+                        self.stop_waiting(number, None);
+                        turn.reject(reply, rejection);
+                    }
+                    Ok((id, route)) => {
+                        is_new = true;
+                        self.stop_waiting(number, Some(id));
+                        turn.reply(reply, Response::Opened { call: id, route: Box::new(route) });
+                    }
+                }
+            }
+        }
+        is_new
+    }
+
+    /// It is refused, or let in as this call. In the line that it was served in its tenant is expected back.
+    fn stop_waiting(&mut self, number: u64, call: Option<u64>) {
+        let Some(waiting) = self.calls.waiting.take(number) else { return };
+        let served = call.map(|call| self.calls.open[&call].taken.wake());
+        let left: Vec<u64> = waiting.keys.into_iter().filter(|key| Some(*key) != served).collect();
+        self.leave_lines(&left);
+    }
+
+    fn wait_ended(&mut self, waiting: WaitingCall, turn: &mut Turn) {
+        self.leave_lines(&waiting.keys);
+        let mut refusal = waiting.refusal;
+        if let Rejection::LimitReached { opens, retry_after, .. } = &mut refusal {
+            *retry_after = come_again(*opens, self.now);
+        }
+        turn.reject(waiting.reply, refusal);
+    }
+
+    /// One of the tenant's does not wait under these keys any more. What still does tries again, and keeps the place: a line
+    /// that is empty for a moment would forget what its tenants have had.
+    fn leave_lines(&mut self, keys: &[u64]) {
+        for key in keys {
+            let linked = self.others.get(key).into_iter().flatten();
+            let is_parked = std::iter::once(key)
+                .chain(linked)
+                .any(|key| self.pools.iter().any(|pool| pool.scheduler.is_parked(*key)));
+            if !is_parked && self.calls.waiting.first(*key).is_none() {
+                self.limiter.gone(*key);
+            }
+            self.wake_parked(*key);
+        }
+    }
+
+    fn let_call_in(
+        &mut self,
+        call: &OpenCall,
+        waits: Waits,
+        turn: &mut Turn,
+    ) -> Result<(u64, Route), NotIn> {
         let unknown = || Rejection::UnknownTenant { tenant: call.tenant.clone() };
         let tenant = self.directory.tenants.find(&call.tenant).ok_or_else(unknown)?;
         let context = self.directory.tenants.get(tenant).context().clone();
         if context.suspended {
-            return Err(Rejection::Suspended { tenant: call.tenant.clone() });
+            return Err(Rejection::Suspended { tenant: call.tenant.clone() }.into());
         }
         if self.calls.open.len() >= CALLS_MAX {
             return Err(Rejection::ValveClosed {
@@ -73,7 +205,8 @@ impl Cell {
                 depth: self.calls.open.len() as u64,
                 threshold: CALLS_MAX as u64,
                 retry_after: SOON,
-            });
+            }
+            .into());
         }
         let lease = call.lease.as_ref();
         let at = lease.map(|lease| self.lease_of_call(&call.tenant, lease)).transpose()?;
@@ -96,7 +229,7 @@ impl Cell {
             }
             Without::Money(short) => short_rejected(&short),
         })?;
-        let (route, taken, need) = self.take_open_way(tenant, &wanted, &options)?;
+        let (route, taken, need) = self.take_open_way(tenant, &wanted, &options, waits)?;
         let mut account = RunAccount::default();
         let money = match at {
             Some(at) => &mut self.runs.get_mut(at.run).money,
@@ -118,51 +251,91 @@ impl Cell {
         Ok((id, route))
     }
 
-    /// Takes a call of the first endpoint that has room, or says what the one that opens first lacks. Nobody waits here.
+    /// Takes a call of the first endpoint that has room. If none has, one that may wait stands in all their lines, unless it
+    /// would wait in vain.
     fn take_open_way(
         &mut self,
         tenant: TenantIx,
         wanted: &Wanted,
         options: &Options,
-    ) -> Result<(Route, Taken, Nano), Rejection> {
-        let mut soonest: Option<Rejection> = None;
-        let mut opens_first = None;
+        waits: Waits,
+    ) -> Result<(Route, Taken, Nano), NotIn> {
+        let mut soonest: Option<(Option<Time>, Rejection)> = None;
         for choice in &options.choices {
             let way = &options.ways[choice.way];
             let caller = way_caller(&self.directory, tenant, way);
             let units = units(wanted.demand, choice);
-            let blocked = match self.limiter.would_block(self.now, &caller, units) {
-                Some(blocked) => blocked,
-                None => match self.limiter.take(self.now, &caller, units) {
-                    Ok(taken) => {
-                        // Steps of the tenant that wait for the endpoint are not in its line any more.
-                        self.wake_parked(taken.wake());
-                        return Ok((route(wanted, way, choice), taken, choice.need));
-                    }
-                    Err(blocked) => {
-                        self.limiter.gone(blocked.wake);
-                        self.wake_parked(blocked.wake);
-                        blocked
-                    }
-                },
+            let key = caller.wake();
+            // Calls of the tenant that came before come first.
+            let before = self.calls.waiting.before(key, waits.again);
+            let (opens, refusal) = if let Some(first) = before {
+                (opens_of(&first.refusal), first.refusal.clone())
+            } else {
+                let blocked = match self.limiter.would_block(self.now, &caller, units) {
+                    Some(blocked) => blocked,
+                    None => match self.limiter.take(self.now, &caller, units) {
+                        Ok(taken) => return Ok(self.let_call_go((wanted, way, choice), taken)),
+                        Err(blocked) => {
+                            // It stands in the line now.
+                            if waits.until.is_none() {
+                                self.leave_lines(&[key]);
+                            }
+                            blocked
+                        }
+                    },
+                };
+                (blocked.opens, limit_reached(way, &blocked, self.now))
             };
-            if soonest.is_none() || blocked.opens < opens_first {
-                opens_first = blocked.opens;
-                soonest = Some(Rejection::LimitReached {
-                    tool: way.endpoint.clone(),
-                    holder: blocked.holder,
-                    rule: blocked.rule,
-                    used: blocked.used,
-                    of: blocked.of,
-                    opens: blocked.opens,
-                    retry_after: blocked
-                        .opens
-                        .map_or(SOON, |opens| opens.since(self.now))
-                        .max(SOON),
-                });
+            if soonest.as_ref().is_none_or(|(first, _)| opens < *first) {
+                soonest = Some((opens, refusal));
             }
         }
-        Err(soonest.expect("there is at least one choice"))
+        let (opens, refusal) = soonest.expect("there is at least one choice");
+        match waits.until {
+            Some(until) if opens.is_none_or(|opens| opens <= until) => {
+                self.stand_in_lines(tenant, (wanted, options), waits)
+            }
+            _ => Err(NotIn::Refused(refusal)),
+        }
+    }
+
+    /// None of the ways has room. A take that is refused stands in its line.
+    fn stand_in_lines(
+        &mut self,
+        tenant: TenantIx,
+        (wanted, options): (&Wanted, &Options),
+        waits: Waits,
+    ) -> Result<(Route, Taken, Nano), NotIn> {
+        let mut lines = Vec::with_capacity(options.choices.len());
+        for choice in &options.choices {
+            let way = &options.ways[choice.way];
+            let caller = way_caller(&self.directory, tenant, way);
+            let key = caller.wake();
+            if let Some(first) = self.calls.waiting.before(key, waits.again) {
+                lines.push((opens_of(&first.refusal), key, first.refusal.clone()));
+                continue;
+            }
+            match self.limiter.take(self.now, &caller, units(wanted.demand, choice)) {
+                Ok(taken) => return Ok(self.let_call_go((wanted, way, choice), taken)),
+                Err(blocked) => {
+                    lines.push((blocked.opens, key, limit_reached(way, &blocked, self.now)));
+                }
+            }
+        }
+        let keys = lines.iter().map(|(_, key, _)| *key).collect();
+        let soonest = lines.into_iter().min_by_key(|(opens, ..)| *opens);
+        let (_, _, refusal) = soonest.expect("there is at least one choice");
+        Err(NotIn::Blocked(Lines { refusal, keys }))
+    }
+
+    fn let_call_go(
+        &mut self,
+        (wanted, way, choice): (&Wanted, &Way, &Choice),
+        taken: Taken,
+    ) -> (Route, Taken, Nano) {
+        // What of the tenant's waits for the endpoint is not in its line any more.
+        self.wake_parked(taken.wake());
+        (route(wanted, way, choice), taken, choice.need)
     }
 
     /// The lease that a call is made under, if it still is one.
@@ -282,4 +455,27 @@ impl Cell {
             cost: Nano::ZERO,
         }
     }
+}
+
+fn limit_reached(way: &Way, blocked: &Blocked, now: Time) -> Rejection {
+    Rejection::LimitReached {
+        tool: way.endpoint.clone(),
+        holder: blocked.holder,
+        rule: blocked.rule.clone(),
+        used: blocked.used,
+        of: blocked.of,
+        opens: blocked.opens,
+        retry_after: come_again(blocked.opens, now),
+    }
+}
+
+const fn opens_of(refusal: &Rejection) -> Option<Time> {
+    match refusal {
+        Rejection::LimitReached { opens, .. } => *opens,
+        _ => None,
+    }
+}
+
+fn come_again(opens: Option<Time>, now: Time) -> Span {
+    opens.map_or(SOON, |opens| opens.since(now)).max(SOON)
 }

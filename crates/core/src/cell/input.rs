@@ -41,6 +41,8 @@ pub enum Input {
     Undelivered(Vec<LeaseId>),
     /// A call of a model that wants to be made now.
     OpenCall(ReplyId, Box<OpenCall>),
+    /// Whoever wanted that call has gone: it need not wait any more.
+    GiveUpCall(ReplyId),
     /// One that was let through is over.
     CloseCall(CloseCall),
     Evaluated(Evaluated),
@@ -178,6 +180,8 @@ pub struct OpenCall {
     pub demand: Demand,
     /// Endpoints that have just failed this call, which are left out.
     pub avoid: Vec<ToolName>,
+    /// How long it waits for room at most; zero: it is refused at once.
+    pub wait_max: Span,
 }
 
 /// What a call used that is over.

@@ -19,5 +19,6 @@ mod places;
 mod quota;
 mod recovery;
 mod timeline;
+mod waiting;
 
 pub(crate) use desk::{Desk, step, workflow};

@@ -148,6 +148,11 @@ impl World {
         let leases: Vec<LeaseId> = self.rows.leases().chain(heard).collect();
         let call = self.gateway.open(&leases);
         let reply = self.host.expect_reply(Sender::Gateway, About::Call(call.tenant.clone()));
+        // Some clients do not wait as long as they said.
+        if let Some(after) = self.gateway.patience(call.wait_max) {
+            let input = Box::new(Input::GiveUpCall(reply));
+            self.plan(after, Event::Input(self.host.process, input));
+        }
         self.step(Input::OpenCall(reply, Box::new(call)))
     }
 

@@ -136,6 +136,25 @@ impl Desk {
         }
     }
 
+    /// Asks something that need not be answered in its turn.
+    pub(crate) fn begin(&mut self, input: impl FnOnce(ReplyId) -> Input) -> ReplyId {
+        self.next += 1;
+        let reply = ReplyId(self.next);
+        self.input(input(reply));
+        reply
+    }
+
+    /// The answers to those that have come since the last call.
+    pub(crate) fn answers(&mut self) -> Vec<(ReplyId, Response)> {
+        let mut answers = Vec::new();
+        self.released.retain(|effect| {
+            let Effect::Reply(to, response) = effect else { return true };
+            answers.push((*to, response.clone()));
+            false
+        });
+        answers
+    }
+
     pub(crate) fn submit(&mut self, tenant: &str, workflow: &str) -> RunKey {
         self.next += 1;
         let key = RunKey { tenant: name(tenant), run: RunId(u128::from(self.next)) };

@@ -23,7 +23,7 @@ use crate::time::{Span, Time};
 use super::desk::{Desk, ids, name, payload, pool, step, tenant, workflow};
 
 /// A call with 1,000 tokens of output at most.
-fn call(text: &str, after: &[u16]) -> Step {
+pub(super) fn call(text: &str, after: &[u16]) -> Step {
     let kind = StepKind::Model(Box::new(ModelCall {
         model: name("reasoner"),
         system: None,
@@ -34,7 +34,7 @@ fn call(text: &str, after: &[u16]) -> Step {
     Step { kind, retry: Retry { attempts: 2, ..Retry::default() }, ..step(text, after) }
 }
 
-fn endpoint(tool: &str, limits: Vec<Rule>) -> Configure {
+pub(super) fn endpoint(tool: &str, limits: Vec<Rule>) -> Configure {
     let endpoint = Endpoint {
         protocol: Protocol::Chat,
         url: "http://127.0.0.1:9/v1".into(),
@@ -56,7 +56,7 @@ fn price(id: &str, cents: u64) -> Configure {
     Configure::Price(Price { name: name(id), versions: vec![version] })
 }
 
-fn model(candidates: &[(&str, &str)]) -> Configure {
+pub(super) fn model(candidates: &[(&str, &str)]) -> Configure {
     let candidate = |(endpoint, id): &(&str, &str)| Candidate {
         endpoint: name(endpoint),
         model: (*id).into(),
@@ -68,7 +68,7 @@ fn model(candidates: &[(&str, &str)]) -> Configure {
 }
 
 /// `large` at 10,000 cents a million and `small` at 1,000: a call of 1,024 in is held 0.6024 and 0.06024.
-fn desk_with(steps: Vec<Step>, budget: Budget) -> Desk {
+pub(super) fn desk_with(steps: Vec<Step>, budget: Budget) -> Desk {
     let mut desk = Desk::new(workflow("other", vec![step("only", &[])]));
     desk.declare(Configure::Pool(pool(SERVER_POOL.as_str())));
     desk.declare(endpoint("eu", Vec::new()));
@@ -90,11 +90,11 @@ fn short(rungs: Vec<Rung>, run_cents: u64) -> Budget {
     Budget { run: Some(Nano::from_cents(run_cents)), short: rungs, ..Budget::default() }
 }
 
-fn counted(desk: &mut Desk, tokens: u32) {
+pub(super) fn counted(desk: &mut Desk, tokens: u32) {
     desk.evaluate(Ok(Value::Tokens(tokens)));
 }
 
-fn leases(desk: &mut Desk) -> Vec<Grant> {
+pub(super) fn leases(desk: &mut Desk) -> Vec<Grant> {
     desk.exchange_in("server", "s", 10, Vec::new()).grants
 }
 
@@ -105,7 +105,7 @@ fn route(grant: &Grant) -> &Route {
     }
 }
 
-fn used(input: u32, output: u32) -> Metered {
+pub(super) fn used(input: u32, output: u32) -> Metered {
     Metered { usage: Usage { input, cached: 0, output }, is_certain: true }
 }
 
@@ -118,6 +118,10 @@ fn report(desk: &mut Desk, lease: &LeaseId, outcome: Outcome) {
     let report = crate::cell::input::Report { lease: lease.clone(), outcome };
     let exchanged = desk.exchange_in("server", "s", 0, vec![report]);
     assert_eq!(format!("{:?}", exchanged.receipts[0].1), "Recorded");
+}
+
+pub(super) fn report_done(desk: &mut Desk, lease: &LeaseId) {
+    report(desk, lease, done(used(100, 10)));
 }
 
 /// What the tenant has spent this month.
@@ -348,6 +352,7 @@ fn open_of(
         model: name::<ModelName>("reasoner"),
         demand,
         avoid: avoid.iter().copied().map(name).collect(),
+        wait_max: Span::ZERO,
     };
     match desk.ask(|reply| Input::OpenCall(reply, Box::new(call))) {
         Response::Opened { call, route } => Ok((call, *route)),
