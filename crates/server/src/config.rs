@@ -38,6 +38,8 @@ pub struct Config {
     pub connections_max: usize,
     /// Most tokens of an answer through the gateway whose request has no bound of its own.
     pub gateway_output_tokens: u32,
+    /// How long a call through the gateway waits for room at most.
+    pub gateway_wait_ms: u64,
     /// How long a stopping server waits for requests under way, in milliseconds.
     pub drain_ms: u64,
 }
@@ -79,6 +81,7 @@ impl Default for Config {
             payload_cache_bytes: 64 << 20,
             connections_max: 10_000,
             gateway_output_tokens: 4_096,
+            gateway_wait_ms: 10_000,
             drain_ms: 10_000,
         }
     }
@@ -129,6 +132,8 @@ impl Config {
         set(variable("CONNECTIONS_MAX"), &mut self.connections_max, "a number")?;
         let tokens = variable("GATEWAY_OUTPUT_TOKENS");
         set(tokens, &mut self.gateway_output_tokens, "a number of tokens")?;
+        let wait = variable("GATEWAY_WAIT_MS");
+        set(wait, &mut self.gateway_wait_ms, "a number of milliseconds")?;
         set(variable("DRAIN_MS"), &mut self.drain_ms, "a number of milliseconds")?;
         if let Some((variable, value)) = variable("STORE") {
             self.store = match value.as_str() {
@@ -166,6 +171,9 @@ impl Config {
         if !(1..=1_000_000).contains(&self.gateway_output_tokens) {
             let tokens = &self.gateway_output_tokens;
             return range("gateway_output_tokens", tokens, "1 to 1000000");
+        }
+        if self.gateway_wait_ms > 600_000 {
+            return range("gateway_wait_ms", &self.gateway_wait_ms, "0 to 600000");
         }
         if self.connections_max == 0 {
             return range("connections_max", &self.connections_max, "at least 1");
@@ -218,6 +226,7 @@ mod tests {
             ("currency = \"usd\"", "currency is usd"),
             ("payload_bytes_max = 0", "payload_bytes_max is 0"),
             ("gateway_output_tokens = 0", "gateway_output_tokens is 0"),
+            ("gateway_wait_ms = 600001", "gateway_wait_ms is 600001"),
             ("connections_max = 0", "connections_max is 0"),
         ] {
             std::fs::write(&file, text).unwrap();

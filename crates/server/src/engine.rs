@@ -91,8 +91,13 @@ impl Engine {
         input: impl FnOnce(ReplyId) -> Input,
     ) -> Result<Response, Refused> {
         let id = self.reply_id();
+        self.reply_as(id, input(id)).await
+    }
+
+    /// The same for an input that has its number already, which is not used for another one.
+    pub(crate) async fn reply_as(&self, id: ReplyId, input: Input) -> Result<Response, Refused> {
         let (answer, reply) = oneshot::channel();
-        self.send(Message::Ask(id, input(id), answer))?;
+        self.send(Message::Ask(id, input, answer))?;
         reply.await.map_err(|_| self.unavailable())
     }
 

@@ -1,5 +1,7 @@
 //! What is asked of a model, and who answers it: one provider after the other, until one does.
 
+use std::time::{Duration, Instant};
+
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
@@ -8,6 +10,7 @@ use fairlane_core::cell::input::OpenCall;
 use fairlane_core::id::ModelName;
 use fairlane_core::quota::Rung;
 use fairlane_core::router::Demand;
+use fairlane_core::time::Span;
 
 use super::call::Call;
 use super::caller::Caller;
@@ -82,6 +85,8 @@ impl Asked {
     ) -> Result<Response, Error> {
         let mut avoid = Vec::new();
         let mut last = None;
+        // All tries together wait no longer than this.
+        let until = Instant::now() + Duration::from_millis(shared.config.gateway_wait_ms);
         while avoid.len() < TRIES_MAX {
             let wanted = OpenCall {
                 tenant: caller.tenant.clone(),
@@ -89,6 +94,7 @@ impl Asked {
                 model: self.model.clone(),
                 demand: self.demand,
                 avoid: avoid.clone(),
+                wait_max: left(until),
             };
             let mut call = match Call::open(shared, wanted).await {
                 Ok(call) => call,
@@ -173,6 +179,11 @@ impl Asked {
 
 fn named(model: &str) -> Result<ModelName, Error> {
     model.parse().map_err(|_| Error::unknown_model(model))
+}
+
+fn left(until: Instant) -> Span {
+    let left = until.saturating_duration_since(Instant::now()).as_micros();
+    Span(u64::try_from(left).unwrap_or(u64::MAX))
 }
 
 fn at_least_one(pointer: &str, value: u32) -> Result<u32, Error> {

@@ -2,7 +2,7 @@
 
 use fairlane_core::catalog::{Metered, Usage};
 use fairlane_core::cell::effect::Response;
-use fairlane_core::cell::input::{CloseCall, Input, OpenCall};
+use fairlane_core::cell::input::{CloseCall, Input, OpenCall, ReplyId};
 use fairlane_core::id::TenantId;
 use fairlane_core::limiter::Answer;
 use fairlane_core::row::Route;
@@ -29,12 +29,15 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Asks the cell to let it through. A client that goes away meanwhile loses nothing: the call is then closed unsent.
+    /// Asks the cell to let it through, which may wait for room. A client that goes away meanwhile loses nothing: the call
+    /// waits no more, or is closed unsent.
     pub(crate) async fn open(shared: &Shared, wanted: OpenCall) -> Result<Self, Error> {
         let engine = shared.engine.clone();
+        let id = engine.reply_id();
+        let mut client = Client { engine: engine.clone(), waits_for: Some(id) };
         let opening = tokio::spawn(async move {
             let tenant = wanted.tenant.clone();
-            let opened = engine.reply(|reply| Input::OpenCall(reply, Box::new(wanted))).await?;
+            let opened = engine.reply_as(id, Input::OpenCall(id, Box::new(wanted))).await?;
             match opened {
                 Response::Opened { call, route } => Ok(Self::new(engine, tenant, call, *route)),
                 Response::Rejected(rejection) => Err(rejection.into()),
@@ -44,7 +47,9 @@ impl Call {
                 }
             }
         });
-        opening.await.unwrap_or_else(|error| Err(Refused::internal(&error).into()))
+        let opened = opening.await;
+        client.waits_for = None;
+        opened.unwrap_or_else(|error| Err(Refused::internal(&error).into()))
     }
 
     fn new(engine: Engine, tenant: TenantId, id: u64, route: Route) -> Self {
@@ -76,6 +81,20 @@ impl Call {
     /// There is a part of an answer, which is counted by itself.
     pub(crate) fn broke_off(&mut self, fault: &Fault, shared: &Shared) {
         self.answer = answered(fault, shared);
+    }
+}
+
+/// Whoever waits for a call to be let through.
+struct Client {
+    engine: Engine,
+    waits_for: Option<ReplyId>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let Some(id) = self.waits_for {
+            self.engine.note(Input::GiveUpCall(id));
+        }
     }
 }
 

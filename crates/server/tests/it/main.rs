@@ -12,6 +12,7 @@ mod faults;
 mod gateway;
 mod gateway_faults;
 mod gateway_tokens;
+mod gateway_waits;
 mod hand;
 mod harness;
 mod isolation;
