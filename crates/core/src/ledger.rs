@@ -191,6 +191,12 @@ impl RunAccount {
         let limit = self.limit?.minus(self.reserve);
         Some(limit.minus(self.posted).minus(self.held))
     }
+
+    /// Whether there is a bound, and that much within it once all that is held is free again.
+    pub fn has_after_holds(&self, need: Nano) -> bool {
+        let spent = self.posted.plus(self.reserve).plus(need);
+        self.limit.is_some_and(|limit| spent <= limit)
+    }
 }
 
 impl Key {

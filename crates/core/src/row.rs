@@ -186,6 +186,9 @@ pub struct Halt {
     pub need: Nano,
     pub left: Nano,
     pub since: Time,
+    /// Only what other steps of the run hold is in the way: nothing is to be decided until they have ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_for_holds: bool,
 }
 
 /// Money that is set aside for one attempt of a step, at every level at once.

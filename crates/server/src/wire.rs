@@ -388,6 +388,11 @@ pub(crate) fn budget_words(account: Account, need: Nano, left: Nano) -> String {
 fn halted(halt: &Halt) -> String {
     let Halt { need, left, .. } = halt;
     let short = format!("{need} of the run's budget, which has {left} left");
+    if halt.is_for_holds {
+        return format!(
+            "{short} beside what its other steps hold: that they end, or a larger budget"
+        );
+    }
     match halt.rung {
         Rung::Escalate => format!("{short}: an operator is to decide"),
         _ => {
@@ -548,7 +553,10 @@ mod tests {
     fn a_run_that_is_paused_for_money_says_who_is_to_decide() {
         let [need, left] = [15, 5].map(Nano::from_cents);
         let step = fairlane_core::plan::StepIndex(0);
-        let halt = |rung| halted(&Halt { rung, step, need, left, since: Time(0) });
+        let halt = |rung| Halt { rung, step, need, left, since: Time(0), is_for_holds: false };
+        let waits = halted(&Halt { is_for_holds: true, ..halt(Rung::Pause) });
+        assert!(waits.ends_with("hold: that they end, or a larger budget"), "{waits}");
+        let halt = |rung| halted(&halt(rung));
         let short = "0.15 of the run's budget, which has 0.05 left: ";
         assert_eq!(halt(Rung::Escalate), format!("{short}an operator is to decide"));
         assert!(halt(Rung::Pause).starts_with(&format!("{short}a larger budget")));

@@ -49,11 +49,9 @@ impl Cell {
             // Another step of the run came to the end of its money in the same turn.
             return;
         }
-        let account = run.money;
-        let spent = account.posted.plus(account.reserve);
-        if account.limit.is_some_and(|limit| spent.plus(need) <= limit) {
+        if run.money.has_after_holds(need) {
             // Only what its other steps hold is in the way: it waits for them, and nothing is to be decided.
-            return self.halt(at, Rung::Pause, (need, left), turn);
+            return self.halt(at, (Rung::Pause, true), (need, left), turn);
         }
         let is_optional =
             run.step(at.node).optional && run.node(at.node).instance.part == Part::Whole;
@@ -74,16 +72,22 @@ impl Cell {
                 self.end(at, State::Failed(Box::new(failure)), None, turn);
             }
             Rung::Escalate | Rung::Pause | Rung::CheaperModel | Rung::ShorterOutput => {
-                self.halt(at, rung, (need, left), turn);
+                self.halt(at, (rung, false), (need, left), turn);
             }
         }
     }
 
-    fn halt(&mut self, at: At, rung: Rung, (need, left): (Nano, Nano), turn: &mut Turn) {
+    fn halt(
+        &mut self,
+        at: At,
+        (rung, is_for_holds): (Rung, bool),
+        (need, left): (Nano, Nano),
+        turn: &mut Turn,
+    ) {
         let since = self.now;
         let run = self.runs.get_mut(at.run);
         let step = run.node(at.node).instance.step;
-        run.halt = Some(Halt { rung, step, need, left, since });
+        run.halt = Some(Halt { rung, step, need, left, since, is_for_holds });
         self.pause_now(at.run, turn);
     }
 
@@ -97,12 +101,14 @@ impl Cell {
         }
     }
 
-    /// Something that the run held or was to spend is free: it goes on if that is enough.
+    /// Something that the run held or was to spend is free, or was spent: it goes on if that is enough, and also if what its
+    /// other steps held was spent, so that its step comes to the ladder.
     pub(crate) fn end_shortage(&mut self, run: u32, turn: &mut Turn) {
         let live = self.runs.get(run);
-        let is_enough = |halt: Halt| live.money.left().is_none_or(|left| left >= halt.need);
+        let is_enough = |halt: &Halt| live.money.left().is_none_or(|left| left >= halt.need);
+        let is_decided = |halt: &Halt| halt.is_for_holds && !live.money.has_after_holds(halt.need);
         let is_halted = live.outcome.is_none() && live.status == RunStatus::Paused;
-        if is_halted && live.halt.is_some_and(is_enough) {
+        if is_halted && live.halt.is_some_and(|halt| is_enough(&halt) || is_decided(&halt)) {
             let resumed = self.resume(run, turn);
             assert!(resumed.is_ok(), "a run that is halted is paused: {resumed:?}");
         }

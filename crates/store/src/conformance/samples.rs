@@ -105,6 +105,7 @@ pub fn full_run(key: &RunKey) -> RunRow {
                 need: Nano(5),
                 left: Nano(6),
                 since: Time(7),
+                is_for_holds: true,
             }),
             allows_cheaper: true,
         },

@@ -218,6 +218,53 @@ fn a_step_that_is_not_optional_goes_down_to_the_next_rung() {
     assert_eq!(row.failure.unwrap().class.as_ref(), "budget-exhausted");
 }
 
+/// Of two steps that run at once the second finds what is left held by the first.
+fn behind_a_hold(short: Vec<Rung>) -> (Desk, RunKey, Vec<crate::row::LeaseId>) {
+    let optional = Step { optional: true, ..paid("extra", &[], 5) };
+    let steps = vec![paid("first", &[], 12), optional, paid("last", &[0, 1], 1)];
+    let mut desk = desk(steps, Budget { short, ..budget(Some(15), None) });
+    let run = desk.submit("b", "flow");
+    let leases = ids(&desk.lease("w"));
+    assert_eq!(leases.len(), 1);
+    assert_eq!(desk.rows(&run).0.status, RunStatus::Paused);
+    assert_eq!(desk.decisions(), [] as [&str; 0], "nothing is to be decided yet");
+    (desk, run, leases)
+}
+
+#[test]
+fn a_step_that_waits_for_what_others_hold_goes_down_the_ladder_when_they_have_spent_it() {
+    let (mut desk, run, leases) = behind_a_hold(vec![Rung::SkipOptional, Rung::Fail]);
+    desk.restart();
+    report(&mut desk, &leases[0], None);
+    let grants = desk.lease("w");
+    assert_eq!(super::desk::tasks(&grants), "last", "the optional one is left out");
+    assert_eq!(desk.decisions(), ["budget-short"]);
+    desk.complete("w", &ids(&grants));
+    assert_eq!(desk.rows(&run).0.status, RunStatus::Completed);
+
+    let (mut desk, run, leases) = behind_a_hold(vec![Rung::Fail]);
+    report(&mut desk, &leases[0], None);
+    desk.lease("w");
+    let extra = desk.rows(&run).1.into_iter().find(|row| row.instance.step.0 == 1).unwrap();
+    assert!(format!("{:?}", extra.state).contains("budget-exhausted"), "{extra:?}");
+
+    let (mut desk, run, leases) = behind_a_hold(vec![Rung::Escalate]);
+    report(&mut desk, &leases[0], None);
+    desk.lease("w");
+    assert_eq!(desk.rows(&run).0.status, RunStatus::Paused);
+    assert!(desk.explain(&run).contains("rung: Escalate"), "{}", desk.explain(&run));
+    assert_eq!(desk.decisions(), ["budget-short"]);
+}
+
+#[test]
+fn a_step_that_waits_for_what_others_hold_goes_on_when_they_have_spent_less() {
+    let (mut desk, run, leases) = behind_a_hold(vec![Rung::Fail]);
+    report(&mut desk, &leases[0], Some(cents(9)));
+    assert_eq!(super::desk::tasks(&desk.lease("w")), "extra");
+    assert_eq!(desk.rows(&run).0.status, RunStatus::Running);
+    assert_eq!(desk.decisions(), [] as [&str; 0]);
+}
+
 #[test]
 fn a_resumed_run_without_money_pauses_again() {
     let (mut desk, run) = short_of_money(vec![Rung::Escalate], false);
