@@ -253,7 +253,14 @@ fn broken_off(grant: &Grant, class: &str, message: &str) -> Outcome {
             let result = Err((failure, true));
             Outcome::Called(Box::new(Called { result, metered, answer: Answer::Unknown }))
         }
-        Work::Task(_) | Work::Tool => Outcome::failed(failure, true, None),
+        Work::Task(_) | Work::Tool => Outcome::Failed {
+            failure,
+            retryable: true,
+            cost: None,
+            is_uncertain: true,
+            retry_after: None,
+            is_provider_down: false,
+        },
     }
 }
 

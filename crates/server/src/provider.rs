@@ -57,15 +57,10 @@ pub(crate) fn retry_after(fault: &Fault) -> Option<Span> {
 
 /// What may have been used by a call that ended in a fault: nothing if it was turned away, what went in if nobody knows.
 pub(crate) fn used_by(fault: &Fault, input: u32) -> Metered {
-    match fault {
-        Fault::Timeout { .. }
-        | Fault::Cut { .. }
-        | Fault::Garbage { .. }
-        | Fault::TooLarge { .. }
-        | Fault::HeadersTooLarge { .. } => {
-            Metered { usage: Usage { input, cached: 0, output: 0 }, is_certain: false }
-        }
-        _ => Metered { usage: Usage::default(), is_certain: true },
+    if fault.may_have_been_served() {
+        Metered { usage: Usage { input, cached: 0, output: 0 }, is_certain: false }
+    } else {
+        Metered { usage: Usage::default(), is_certain: true }
     }
 }
 

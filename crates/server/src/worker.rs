@@ -218,7 +218,8 @@ fn failure(failed: &wire::Failed, report: &str) -> Result<Outcome, Refused> {
     let class = &class[..class.floor_char_boundary(CLASS_BYTES_MAX)];
     let failure = Failure::cut(class, &failed.message);
     let wire::Failed { retryable, provider_down: is_provider_down, .. } = *failed;
-    Ok(Outcome::Failed { failure, retryable, cost, retry_after, is_provider_down })
+    let is_uncertain = false;
+    Ok(Outcome::Failed { failure, retryable, cost, is_uncertain, retry_after, is_provider_down })
 }
 
 /// How long the worker says that the provider is to be left alone.

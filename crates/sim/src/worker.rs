@@ -281,7 +281,14 @@ impl Worker {
             unreachable!("a failure fails")
         };
         let is_provider_down = retry_after.is_none();
-        Outcome::Failed { failure, retryable, cost, retry_after, is_provider_down }
+        Outcome::Failed {
+            failure,
+            retryable,
+            cost,
+            is_uncertain: false,
+            retry_after,
+            is_provider_down,
+        }
     }
 
     fn finish(&mut self, now: Time) {

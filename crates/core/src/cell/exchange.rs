@@ -85,7 +85,7 @@ impl Cell {
             self.close_calls_of(lease.fence, turn);
             self.release(at, turn);
             if revoked {
-                self.give_back(at, Spent::Lost, turn);
+                self.give_back(at, Spent::Lost(Answer::Unknown), turn);
                 self.end(at, State::Cancelled, None, turn);
                 continue;
             }
@@ -132,15 +132,25 @@ impl Cell {
                 }
                 Receipt::Recorded
             }
-            Outcome::Failed { failure, retryable, cost, retry_after, is_provider_down } => {
+            Outcome::Failed {
+                failure,
+                retryable,
+                cost,
+                is_uncertain,
+                retry_after,
+                is_provider_down,
+            } => {
                 let answer = self.answer_of_failure(retry_after, is_provider_down, revoked);
-                self.give_back(at, Spent::Said(cost, answer), turn);
+                let is_unknown = is_uncertain && cost.is_none();
+                let spent =
+                    if is_unknown { Spent::Lost(answer) } else { Spent::Said(cost, answer) };
+                self.give_back(at, spent, turn);
                 self.failed(at, revoked, (failure, retryable), turn);
                 Receipt::Recorded
             }
             Outcome::NotSent(failure) => {
                 self.release(at, turn);
-                self.give_back(at, Spent::Lost, turn);
+                self.give_back(at, Spent::Lost(Answer::Unknown), turn);
                 self.failed(at, revoked, (failure, false), turn);
                 Receipt::Recorded
             }
@@ -234,7 +244,7 @@ impl Cell {
     pub(crate) fn lease_overdue(&mut self, at: At, turn: &mut Turn) {
         let State::Leased(lease) = &self.runs.get(at.run).node(at.node).state else { return };
         let (deadline, started, revoked) = (lease.deadline, lease.started, lease.revoked);
-        self.give_back(at, Spent::Lost, turn);
+        self.give_back(at, Spent::Lost(Answer::Unknown), turn);
         if revoked {
             self.end(at, State::Cancelled, None, turn);
         } else if self.now >= deadline {

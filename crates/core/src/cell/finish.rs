@@ -1,6 +1,7 @@
 //! How runs end: completed, or abandoned (failed, cancelled, overdue), with slots awaited and compensation run
 //! in between.
 
+use crate::limiter::Answer;
 use crate::money::Nano;
 use crate::row::{Failure, Part, RunKey, RunStatus};
 use crate::time::Time;
@@ -154,7 +155,7 @@ impl Cell {
         if matches!(self.runs.get(at.run).node(at.node).state, State::Ready { queued: true }) {
             self.withdraw(at);
         }
-        self.give_back(at, Spent::Lost, turn);
+        self.give_back(at, Spent::Lost(Answer::Unknown), turn);
         self.end(at, State::Failed(Box::new(failure)), None, turn);
     }
 

@@ -220,9 +220,8 @@ impl Cell {
         let Some((tenant, passed)) = self.passed(at) else { return };
         if let Some(taken) = &passed.taken {
             let ended = match cost {
-                Spent::Said(_, answer) => (answer, None),
+                Spent::Said(_, answer) | Spent::Lost(answer) => (answer, None),
                 Spent::Metered(metered, answer) => (answer, Some(metered.usage.total())),
-                Spent::Lost => (Answer::Unknown, None),
             };
             self.end_call(taken, ended, turn);
         }
@@ -231,7 +230,7 @@ impl Cell {
             let written = match cost {
                 Spent::Metered(metered, _) => (metered, route.cost(metered.usage)),
                 Spent::Said(cost, _) => (Metered::default(), cost.unwrap_or(held)),
-                Spent::Lost => (Metered::default(), held),
+                Spent::Lost(_) => (Metered::default(), held),
             };
             self.record_call(at, route, written, turn);
         }
@@ -248,7 +247,7 @@ impl Cell {
         let cost = match cost {
             Spent::Said(Some(cost), _) => Cost::Known(cost),
             Spent::Said(None, _) => Cost::Known(held.amount),
-            Spent::Lost => Cost::Uncertain(held.amount),
+            Spent::Lost(_) => Cost::Uncertain(held.amount),
             Spent::Metered(Metered { usage, is_certain }, _) => {
                 let cost = passed.route.map_or(held.amount, |route| route.cost(usage));
                 if is_certain { Cost::Known(cost) } else { Cost::Uncertain(cost) }
@@ -375,8 +374,8 @@ pub(crate) enum Spent {
     Said(Option<Nano>, Answer),
     /// A model's call used that much, and was answered so.
     Metered(Metered, Answer),
-    /// Nobody knows.
-    Lost,
+    /// Nobody knows what it cost.
+    Lost(Answer),
 }
 
 fn terms(directory: &Directory, context: &Context, org: OrgIx) -> TenantTerms {

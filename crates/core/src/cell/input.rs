@@ -215,6 +215,8 @@ pub enum Outcome {
         failure: Failure,
         retryable: bool,
         cost: Option<Nano>,
+        /// Nobody knows whether what was asked for was done: without a `cost` what was held is posted unconfirmed.
+        is_uncertain: bool,
         /// The provider of the step's tool asked to be left alone for so long: by everybody, at most a day.
         retry_after: Option<Span>,
         /// The provider did not answer, or answered with an error of its own.
@@ -227,7 +229,14 @@ pub enum Outcome {
 impl Outcome {
     /// A failure that says nothing of a provider.
     pub const fn failed(failure: Failure, retryable: bool, cost: Option<Nano>) -> Self {
-        Self::Failed { failure, retryable, cost, retry_after: None, is_provider_down: false }
+        Self::Failed {
+            failure,
+            retryable,
+            cost,
+            is_uncertain: false,
+            retry_after: None,
+            is_provider_down: false,
+        }
     }
 }
 

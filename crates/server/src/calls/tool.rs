@@ -144,19 +144,13 @@ fn output(body: &[u8]) -> Payload {
 }
 
 fn failed(fault: &Fault) -> Outcome {
-    // What never reached the other side was not done; of anything else nobody knows.
-    let cost = match fault {
-        Fault::Malformed { .. }
-        | Fault::Unresolved { .. }
-        | Fault::Address { .. }
-        | Fault::Connect { .. }
-        | Fault::Tls { .. } => Some(Nano::ZERO),
-        _ => None,
-    };
+    let is_uncertain = fault.may_have_been_served();
     Outcome::Failed {
         failure: Failure::cut(fault.class(), &said(fault)),
         retryable: fault.is_retryable(),
-        cost,
+        // What was turned away costs nothing.
+        cost: (!is_uncertain).then_some(Nano::ZERO),
+        is_uncertain,
         retry_after: retry_after(fault),
         is_provider_down: fault.is_provider_down(),
     }

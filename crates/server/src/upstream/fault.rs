@@ -88,6 +88,25 @@ impl Fault {
         }
     }
 
+    /// Whether the other side may have done what it was asked, which its answer does not say. It was not reached, or turned the
+    /// request away, otherwise.
+    pub(crate) const fn may_have_been_served(&self) -> bool {
+        match self {
+            Self::Timeout { .. }
+            | Self::Cut { .. }
+            | Self::Garbage { .. }
+            | Self::TooLarge { .. }
+            | Self::HeadersTooLarge { .. } => true,
+            Self::Malformed { .. }
+            | Self::Unresolved { .. }
+            | Self::Address { .. }
+            | Self::Connect { .. }
+            | Self::Tls { .. }
+            | Self::Redirect { .. }
+            | Self::Status { .. } => false,
+        }
+    }
+
     /// How long the other side asks to be left alone, by everybody.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -170,6 +170,33 @@ async fn a_tool_is_one_request_that_is_filled_from_the_step() {
 }
 
 #[tokio::test]
+async fn a_tool_that_turns_a_request_away_costs_nothing_and_one_that_may_have_served_it_its_cost() {
+    let elsewhere = Provider::start().await.unwrap();
+    let to = elsewhere.url("/people/1");
+    let none = || "0.00".to_owned();
+    let all = || "0.05".to_owned();
+    for (says, posted, uncertain) in [
+        (Said::status(400), none(), none()),
+        (Said::status(500), none(), none()),
+        (Said::throttled("1"), none(), none()),
+        (Said::Redirect { status: 307, to }, none(), none()),
+        (Said::Close, all(), all()),
+        (Said::BigHeaders { bytes: 10_000_000 }, all(), all()),
+    ] {
+        let (harness, provider) = start(StoreKind::Memory).await;
+        tool(&harness, &provider).await;
+        let once = LOOK.replace("retry: { attempts: 2, backoff: 1ms..1ms }", "");
+        let once = once.replace("version: 1", "version: 2");
+        harness.operator.put_yaml("/v1/workflows/look", &once).await.ok();
+        provider.always(says);
+        let run = ended(&harness, "look", json!({ "id": "1", "note": "hi" })).await;
+        assert_eq!(run["status"], "failed", "{run}");
+        let account = month(&harness).await;
+        assert_eq!(account, (json!(posted), json!(uncertain), json!("0.00")), "{run}");
+    }
+}
+
+#[tokio::test]
 async fn a_provider_that_turns_calls_away_is_left_alone_and_then_asked_again() {
     let (harness, provider) = start(StoreKind::Memory).await;
     tool(&harness, &provider).await;

@@ -27,12 +27,26 @@ fn boom() -> Failure {
 fn told_to_wait(secs: u64) -> Outcome {
     let retry_after = Some(Span::from_secs(secs));
     let (retryable, cost, is_provider_down) = (false, None, false);
-    Outcome::Failed { failure: boom(), retryable, cost, retry_after, is_provider_down }
+    Outcome::Failed {
+        failure: boom(),
+        retryable,
+        cost,
+        is_uncertain: false,
+        retry_after,
+        is_provider_down,
+    }
 }
 
 fn broken() -> Outcome {
     let (retryable, cost, retry_after, is_provider_down) = (false, None, None, true);
-    Outcome::Failed { failure: boom(), retryable, cost, retry_after, is_provider_down }
+    Outcome::Failed {
+        failure: boom(),
+        retryable,
+        cost,
+        is_uncertain: false,
+        retry_after,
+        is_provider_down,
+    }
 }
 
 fn submit(desk: &mut Desk, tenant: &str, count: usize) -> Vec<RunKey> {
