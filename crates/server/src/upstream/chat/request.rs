@@ -96,9 +96,10 @@ impl Request {
         }
     }
 
-    /// Asks for an answer that is JSON by this schema.
+    /// Asks for an answer that is JSON by this schema: strictly, if it is one that providers take strictly.
     pub(crate) fn set_schema(&mut self, name: &str, schema: &RawValue) {
-        let schema = json!({ "name": name, "strict": true, "schema": schema });
+        let is_strict = serde_json::from_str(schema.get()).is_ok_and(|schema| is_strict(&schema));
+        let schema = json!({ "name": name, "strict": is_strict, "schema": schema });
         self.0.set("response_format", &json!({ "type": "json_schema", "json_schema": schema }));
     }
 
@@ -164,6 +165,37 @@ fn read_tokens(value: &Value) -> u32 {
     }
 }
 
+/// Whether every object that the schema describes is closed and has all of its properties: providers refuse a request
+/// for strict output by another one.
+fn is_strict(schema: &Value) -> bool {
+    match schema {
+        Value::Object(fields) => {
+            let names = fields.get("properties").and_then(Value::as_object);
+            let is_object = names.is_some() || fields.get("type").is_some_and(is_object_type);
+            let required: Vec<&str> = fields
+                .get("required")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect();
+            let is_closed = fields.get("additionalProperties") == Some(&Value::Bool(false));
+            let has_all =
+                names.into_iter().flatten().all(|(name, _)| required.contains(&name.as_str()));
+            (!is_object || (is_closed && has_all)) && fields.values().all(is_strict)
+        }
+        Value::Array(items) => items.iter().all(is_strict),
+        _ => true,
+    }
+}
+
+fn is_object_type(kind: &Value) -> bool {
+    match kind {
+        Value::Array(kinds) => kinds.iter().any(is_object_type),
+        kind => kind == "object",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,6 +218,26 @@ mod tests {
         assert_eq!(text(&request.whole_body()), json);
         request.set_model("n");
         assert_eq!(text(&request.whole_body()), json.replace(r#""m""#, r#""n""#));
+    }
+
+    #[test]
+    fn an_answer_is_asked_for_strictly_by_a_schema_that_allows_it() {
+        let strict = |schema: &str| {
+            let mut request = parse(r#"{"model":"m","messages":[{}]}"#).unwrap();
+            request.set_schema("ask", serde_json::from_str(schema).unwrap());
+            let body: Value = serde_json::from_slice(&request.whole_body()).unwrap();
+            body["response_format"]["json_schema"]["strict"] == true
+        };
+        let closed = |inner: &str| {
+            format!(
+                r#"{{"type":"object","properties":{{"a":{inner}}},"required":["a"],"additionalProperties":false}}"#
+            )
+        };
+        assert!(strict(&closed(r#"{"type":"string"}"#)));
+        assert!(strict(&closed(&closed(r#"{"type":"array","items":{"type":"number"}}"#))));
+        assert!(!strict(r#"{"type":"object","required":["a"],"properties":{"a":{}}}"#), "open");
+        assert!(!strict(&closed("{}").replace(r#"["a"]"#, "[]")), "not required");
+        assert!(!strict(&closed(r#"{"type":["object","null"]}"#)), "open within");
     }
 
     #[test]
