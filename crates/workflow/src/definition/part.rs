@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fairlane_core::money::Nano;
 use fairlane_core::plan::{Compensation, MAP_ITEMS_MAX, Map, Retry, Timeouts};
 use fairlane_core::time::Span;
 
@@ -129,8 +130,8 @@ pub(super) fn compensation(
 }
 
 pub(super) fn cost(reader: &mut Reader<'_>, node: &Node) -> Option<u64> {
-    let expected = "an amount from 0 to 18446744073 with at most 9 decimals";
-    reader.decimal(node, COST_PLACES, u64::MAX, expected)
+    let expected = "an amount from 0 to 1000000000 with at most 9 decimals";
+    reader.decimal(node, COST_PLACES, Nano::MAX.0, expected)
 }
 
 /// Where in the input the person stands whom the run is about: a path such as `applicant.id`.

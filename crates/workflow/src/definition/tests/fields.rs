@@ -135,7 +135,7 @@ fn wrong_values_say_what_would_be_right() {
             w.yaml:11:35: "1x" is not a duration; expected a duration such as 30s, 1h30m, 250ms or 5d, at most 3660d [bad-duration]
             w.yaml:11:39: the timeout of this step has no field "total"; expected one of queue, attempt, step [unknown-field]
             w.yaml:12:13: "fast" is not a duration; expected a duration such as 30s, 1h30m, 250ms or 5d, at most 3660d [bad-duration]
-            w.yaml:13:11: -1 is out of range; expected an amount from 0 to 18446744073 with at most 9 decimals [out-of-range]
+            w.yaml:13:11: -1 is out of range; expected an amount from 0 to 1000000000 with at most 9 decimals [out-of-range]
             w.yaml:14:11: "" is no name of a tool: it must not be empty; expected a name of 1 to 64 of the allowed characters [bad-name]
             w.yaml:15:15: this is the text "yes"; expected true or false [wrong-type]
             w.yaml:16:10: the field over is missing; expected an expression for a list, such as input.items [missing-field]
@@ -148,15 +148,15 @@ fn wrong_values_say_what_would_be_right() {
     check_steps(
         "  a: { task: t, cost: 0.0000000001, timeout: 4000d, retry: { backoff: 5, attempts: 101, jitter: 0.0001 } }\n  b: { task: t, cost: 99999999999, retry: { attempts: 1.5, backoff: 1s.. } }\n  c: { task: t, cost: '1', after: [a, a, [b]] }\n",
         &expect![[r#"
-            w.yaml:4:23: 0.0000000001 is out of range; expected an amount from 0 to 18446744073 with at most 9 decimals [out-of-range]
+            w.yaml:4:23: 0.0000000001 is out of range; expected an amount from 0 to 1000000000 with at most 9 decimals [out-of-range]
             w.yaml:4:46: "4000d" is not a duration; expected a duration such as 30s, 1h30m, 250ms or 5d, at most 3660d [bad-duration]
             w.yaml:4:71: this is the number 5; expected a duration such as 1s, or a range such as 1s..30s [wrong-type]
             w.yaml:4:84: 101 is out of range; expected a whole number from 1 to 100 [out-of-range]
             w.yaml:4:97: 0.0001 is out of range; expected a number from 0 to 1 with at most 3 decimals [out-of-range]
-            w.yaml:5:23: 99999999999 is out of range; expected an amount from 0 to 18446744073 with at most 9 decimals [out-of-range]
+            w.yaml:5:23: 99999999999 is out of range; expected an amount from 0 to 1000000000 with at most 9 decimals [out-of-range]
             w.yaml:5:55: 1.5 is out of range; expected a whole number from 1 to 100 [out-of-range]
             w.yaml:5:69: "1s.." is not a range of durations; expected a duration such as 1s, or a range such as 1s..30s [bad-duration]
-            w.yaml:6:23: this is the text "1"; expected an amount from 0 to 18446744073 with at most 9 decimals [wrong-type]
+            w.yaml:6:23: this is the text "1"; expected an amount from 0 to 1000000000 with at most 9 decimals [wrong-type]
             w.yaml:6:39: "a" is named twice; expected each step once [duplicate]
             w.yaml:6:42: this is a list; expected the name of a step, or a list of names [wrong-type]
         "#]],

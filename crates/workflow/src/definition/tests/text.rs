@@ -197,10 +197,10 @@ fn plain_values_of_yaml_are_those_of_json() {
     check(
         "workflow: ~\nversion: 1_000\nsteps: { a: { task: t, cost: .inf } }\n",
         &expect![[r#"
-        w.yaml:1:11: there is no value; expected the name of a workflow, a text [wrong-type]
-        w.yaml:2:10: this is the text "1_000"; expected a whole number from 1 to 1000000 [wrong-type]
-        w.yaml:3:30: this is the text ".inf"; expected an amount from 0 to 18446744073 with at most 9 decimals [wrong-type]
-    "#]],
+            w.yaml:1:11: there is no value; expected the name of a workflow, a text [wrong-type]
+            w.yaml:2:10: this is the text "1_000"; expected a whole number from 1 to 1000000 [wrong-type]
+            w.yaml:3:30: this is the text ".inf"; expected an amount from 0 to 1000000000 with at most 9 decimals [wrong-type]
+        "#]],
     );
 }
 
