@@ -5,6 +5,8 @@ use fairlane_api::quota::{
     Account, AccountSpec, Amount, Circuit, CircuitState, Every, LimitUse, RunBudget, Why,
 };
 
+use fairlane_client::Client;
+
 use crate::exit::Usage;
 use crate::table::Table;
 use crate::target::{OneRun, Target};
@@ -28,12 +30,12 @@ enum Verb {
         /// The account: organisations have one for the month
         #[arg(long, default_value = "month")]
         every: Period,
-        /// On top of the budget, in all
-        #[arg(long, value_name = "AMOUNT", default_value = "0")]
-        topped_up: String,
+        /// On top of the budget, in all; what is not given stays as it is
+        #[arg(long, value_name = "AMOUNT", required_unless_present = "forgiven")]
+        topped_up: Option<String>,
         /// Debt that is let off, in all
-        #[arg(long, value_name = "AMOUNT", default_value = "0")]
-        forgiven: String,
+        #[arg(long, value_name = "AMOUNT")]
+        forgiven: Option<String>,
     },
     /// Set what a run may spend in all; it goes on if that is what it waits for
     Run {
@@ -78,20 +80,26 @@ impl Budget {
         let (client, printer) = (target.client()?, target.printer());
         match self.verb {
             Verb::Get(whose) => {
-                let accounts = match &whose.org {
-                    Some(org) => client.org_accounts(org).await?,
-                    None => client.tenant_accounts(whose.tenant()).await?,
-                };
+                let accounts = whose.accounts(&client).await?;
                 printer.data(&accounts, |accounts| list(accounts))
             }
             Verb::Set { whose: Whose { org: Some(_), .. }, every: Period::Day, .. } => {
                 Err(Usage("organisations have a budget for the month only".to_owned()).into())
             }
             Verb::Set { whose, every, topped_up, forgiven } => {
-                let spec = AccountSpec { topped_up: Amount(topped_up), forgiven: Amount(forgiven) };
+                let every = Every::from(every);
+                let accounts = whose.accounts(&client).await?;
+                let known = accounts.into_iter().find(|account| account.every == every);
+                let known = known.map(|account| (account.topped_up, account.forgiven));
+                let (was_topped_up, was_forgiven) =
+                    known.unwrap_or_else(|| (Amount("0".to_owned()), Amount("0".to_owned())));
+                let spec = AccountSpec {
+                    topped_up: topped_up.map_or(was_topped_up, Amount),
+                    forgiven: forgiven.map_or(was_forgiven, Amount),
+                };
                 let applied = match &whose.org {
                     Some(org) => client.put_org_account(org, &spec).await?,
-                    None => client.put_tenant_account(whose.tenant(), every.into(), &spec).await?,
+                    None => client.put_tenant_account(whose.tenant(), every, &spec).await?,
                 };
                 printer.data(&applied, |applied| {
                     let word = if applied.changed { "changed" } else { "unchanged" };
@@ -125,6 +133,13 @@ impl Limits {
 }
 
 impl Whose {
+    async fn accounts(&self, client: &Client) -> Result<Vec<Account>, fairlane_client::Error> {
+        match &self.org {
+            Some(org) => client.org_accounts(org).await,
+            None => client.tenant_accounts(self.tenant()).await,
+        }
+    }
+
     fn tenant(&self) -> &str {
         self.tenant.as_deref().unwrap_or_default()
     }
@@ -143,6 +158,7 @@ fn list(accounts: &[Account]) -> String {
     let mut table = Table::new(&[
         "ACCOUNT",
         ">BUDGET",
+        ">TOPPED UP",
         ">POSTED",
         ">UNCERTAIN",
         ">HELD",
@@ -155,6 +171,7 @@ fn list(accounts: &[Account]) -> String {
         table.row([
             text::word(&account.every),
             text::or_dash(account.budget.as_ref()),
+            account.topped_up.to_string(),
             account.posted.to_string(),
             account.uncertain.to_string(),
             account.held.to_string(),

@@ -28,6 +28,10 @@ pub(crate) struct Definition {
     pub(super) schedules: Vec<(String, String)>,
     /// The steps that call other workflows, and which.
     pub(super) calls: Vec<(String, String)>,
+    /// The steps that call tools, and which.
+    pub(super) tools: Vec<(String, String)>,
+    /// The steps that ask models, and which.
+    pub(super) models: Vec<(String, String)>,
 }
 
 impl Definition {
@@ -56,6 +60,13 @@ impl Definition {
             StepKind::Call { workflow, .. } => Some((step.name.to_string(), workflow.to_string())),
             _ => None,
         });
+        let tools = workflow.steps.iter().filter_map(|step| {
+            step.tool.as_ref().map(|tool| (step.name.to_string(), tool.to_string()))
+        });
+        let models = workflow.steps.iter().filter_map(|step| match &step.kind {
+            StepKind::Model(call) => Some((step.name.to_string(), call.model.to_string())),
+            _ => None,
+        });
         let source = Source { text, format: Format::Auto, file: &file };
         let sent = inline(&source, &files).map_err(from_reader)?;
         let is_json = Path::new(&file).extension().is_some_and(|ending| ending == "json")
@@ -66,6 +77,8 @@ impl Definition {
             steps: workflow.steps.len(),
             schedules: schedules.collect(),
             calls: calls.collect(),
+            tools: tools.collect(),
+            models: models.collect(),
             file,
             text: sent,
             format: if is_json { Format::Json } else { Format::Yaml },

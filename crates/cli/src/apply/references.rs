@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fairlane_api::catalog::{Candidate, Endpoint, Protocol};
 use fairlane_client::Client;
 
-use super::resource::{Declaration, Kind, Origin, Spec};
+use super::resource::{Declaration, Kind, Origin, Spec, escape};
 use super::set::Set;
 use crate::mistake::Mistake;
 
@@ -15,6 +15,7 @@ pub(super) struct Names {
     classes: BTreeSet<String>,
     /// Whether it is an endpoint for chat completions.
     tools: BTreeMap<String, bool>,
+    models: BTreeSet<String>,
     prices: BTreeSet<String>,
     orgs: BTreeSet<String>,
     tiers: BTreeSet<String>,
@@ -55,6 +56,14 @@ impl Names {
             let workflows = client.workflows().await?.into_iter();
             names.workflows = workflows.map(|workflow| workflow.name).collect();
         }
+        if set.definitions().any(|definition| !definition.models.is_empty()) {
+            names.models = client.models().await?.into_iter().map(|model| model.name).collect();
+        }
+        let has_tools = set.definitions().any(|definition| !definition.tools.is_empty());
+        if names.tools.is_empty() && (has_tools || set.has_any(Kind::Class)) {
+            let tools = client.tools().await?.into_iter();
+            names.tools = tools.map(|tool| (tool.name, is_chat(tool.endpoint.as_ref()))).collect();
+        }
         names.add(set);
         Ok(names)
     }
@@ -72,7 +81,8 @@ impl Names {
                 Kind::Pool => drop(self.pools.insert(name)),
                 Kind::Tenant => drop(self.tenants.insert(name)),
                 Kind::Workflow => drop(self.workflows.insert(name)),
-                Kind::Model | Kind::Valve => {}
+                Kind::Model => drop(self.models.insert(name)),
+                Kind::Valve => {}
             }
         }
         for declaration in set.all() {
@@ -162,19 +172,47 @@ impl Names {
 
     /// What a declaration refers to and may still come to be.
     pub(super) fn doubts(&self, declaration: &Declaration) -> Vec<String> {
-        let Spec::Workflow(definition) = &declaration.spec else { return Vec::new() };
-        let unknown =
-            definition.calls.iter().filter(|(_, called)| !self.workflows.contains(called));
-        let doubt = |(step, called): &(String, String)| {
-            let origin = &declaration.origin;
-            let (line, column) = origin.place(&format!("/steps/{step}/call/workflow"));
+        let doubt = |pointer: &str, what: &str, name: &str, until: &str| {
+            let (line, column) = declaration.origin.place(pointer);
+            let file = &declaration.origin.file;
             format!(
-                "{}:{line}:{column}: no workflow is named `{called}` yet; \
-                 a run that comes to this step fails until there is one",
-                origin.file
+                "{file}:{line}:{column}: no {what} is named `{name}` yet; {until} until there is one"
             )
         };
-        unknown.map(doubt).collect()
+        match &declaration.spec {
+            Spec::Class(class) => class
+                .quotas
+                .keys()
+                .filter(|tool| !self.tools.contains_key(*tool))
+                .map(|tool| {
+                    let pointer = format!("/quotas/{}", escape(tool));
+                    doubt(&pointer, "tool", tool, "the quota bounds nothing")
+                })
+                .collect(),
+            Spec::Workflow(definition) => {
+                let of = |steps: &[(String, String)], known: &dyn Fn(&String) -> bool| {
+                    let unknown = steps.iter().filter(|(_, name)| !known(name)).cloned();
+                    unknown.collect::<Vec<_>>()
+                };
+                let calls = of(&definition.calls, &|name| self.workflows.contains(name));
+                let tools = of(&definition.tools, &|name| self.tools.contains_key(name));
+                let models = of(&definition.models, &|name| self.models.contains(name));
+                let calls = calls.iter().map(|(step, name)| {
+                    let pointer = format!("/steps/{step}/call/workflow");
+                    doubt(&pointer, "workflow", name, "a run that comes to this step fails")
+                });
+                let tools = tools.iter().map(|(step, name)| {
+                    let pointer = format!("/steps/{step}/tool");
+                    doubt(&pointer, "tool", name, "nothing limits these calls")
+                });
+                let models = models.iter().map(|(step, name)| {
+                    let pointer = format!("/steps/{step}/model");
+                    doubt(&pointer, "model", name, "runs are refused")
+                });
+                calls.chain(tools).chain(models).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 }
 

@@ -112,3 +112,42 @@ async fn all_that_is_wrong_is_said_at_its_place() {
         error: 9 mistakes
     "#]].assert_eq(&said.show(&[]));
 }
+
+#[tokio::test]
+async fn an_account_is_changed_in_what_is_given_and_no_more() {
+    let harness = Harness::start().await;
+    let binary = Binary::of(&harness);
+    let with_budget = "budget_classes: { c: { budget: { month: 2 } } }\n\
+                       tenants: { acme: { org: org, tier: standard, budget_class: c } }\n";
+    binary.write("a.yaml", with_budget);
+    binary.ok(&["apply", "-f", "a.yaml"]).await;
+    let account = async || {
+        let accounts = binary.json(&["budget", "get"]).await;
+        let month = accounts.as_array().unwrap().iter().find(|of| of["every"] == "month").unwrap();
+        (month["topped_up"].clone(), month["forgiven"].clone())
+    };
+    binary.ok(&["budget", "set", "--topped-up", "0.7"]).await;
+    binary.ok(&["budget", "set", "--forgiven", "0.1"]).await;
+    assert_eq!(account().await, ("0.70".into(), "0.10".into()));
+    let said = binary.run(&["budget", "set"]).await;
+    assert_eq!(said.code, 2, "{}", said.stderr);
+    assert_eq!(account().await, ("0.70".into(), "0.10".into()));
+    assert!(binary.ok(&["budget", "get"]).await.contains("TOPPED UP"));
+}
+
+#[tokio::test]
+async fn names_that_are_nowhere_are_said_and_not_refused() {
+    let harness = Harness::start().await;
+    let binary = Binary::of(&harness);
+    let rule = "[{ concurrent: { calls: 1 } }]";
+    binary.write("a.yaml", &format!("budget_classes:\n  c:\n    quotas: {{ bureauu: {rule} }}\n"));
+    binary.write("w.yaml", "workflow: w\nversion: 1\nsteps:\n  a: { task: x, tool: bureauu }\n");
+    let said = binary.run(&["apply", "-f", "a.yaml", "-f", "w.yaml"]).await;
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    for line in [
+        "a.yaml:3:24: no tool is named `bureauu` yet; the quota bounds nothing until",
+        "w.yaml:4:23: no tool is named `bureauu` yet; nothing limits these calls until",
+    ] {
+        assert!(said.stderr.contains(line), "{}", said.stderr);
+    }
+}
