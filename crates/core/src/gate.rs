@@ -60,6 +60,8 @@ pub enum Refusal {
         used: u64,
         of: u64,
         opens: Option<Time>,
+        /// More is asked for than the rule ever allows at once.
+        is_never: bool,
     },
     /// No worker of the pool is asking for work.
     NoWorker { pool: PoolName },

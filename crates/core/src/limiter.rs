@@ -153,11 +153,12 @@ pub struct Blocked {
     /// [`Rule::label`] of the rule that is in the way longest.
     pub rule: Arc<str>,
     pub used: u64,
-    /// If a rule's is less than the units asked for, the take will not pass until the rule changes. Of a circuit that
-    /// failures opened: how many open it.
+    /// Of a circuit that failures opened: how many open it.
     pub of: u64,
     /// `None`: nobody knows, or others come first.
     pub opens: Option<Time>,
+    /// More is asked for than the rule ever allows at once.
+    pub is_never: bool,
     pub wake: u64,
 }
 
@@ -654,7 +655,7 @@ impl Limiter {
 }
 
 fn blocked(holder: LimitHolder, caller: &Caller<'_>, short: Short) -> Blocked {
-    let Short { rule, used, of, opens, .. } = short;
+    let Short { rule, used, of, opens, is_never } = short;
     let wake = wake_key((caller.tenant, caller.tool));
-    Blocked { holder, rule, used, of, opens, wake }
+    Blocked { holder, rule, used, of, opens, is_never, wake }
 }

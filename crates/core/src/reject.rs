@@ -90,6 +90,8 @@ pub enum Rejection {
         used: u64,
         of: u64,
         opens: Option<Time>,
+        /// More is asked for than the rule ever allows at once.
+        is_never: bool,
         retry_after: Span,
     },
     /// The lease that a call was to be made under is over, or not wanted any more.

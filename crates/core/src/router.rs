@@ -23,6 +23,8 @@ pub struct Demand {
     pub input: u32,
     pub max_output: u32,
     pub min_output: u32,
+    /// Answers, of which each has the model's bounds; `max_output` and `min_output` are those of all together.
+    pub answers: u32,
 }
 
 /// What the catalog knows of a model's candidates.
@@ -110,8 +112,11 @@ fn way(
     let price = catalog.price(&candidate.price).and_then(|price| price.at(now));
     let price = *price.ok_or(NoWay::Price)?;
     let room = price.context.map_or(u32::MAX, |context| context.saturating_sub(demand.input));
-    let output = demand.max_output.min(price.output_max.unwrap_or(u32::MAX)).min(room);
-    if output < demand.min_output.min(price.output_max.unwrap_or(u32::MAX)) {
+    // Each answer may be as long as that.
+    let output_max = price.output_max.map_or(u32::MAX, |max| max.saturating_mul(demand.answers));
+    let output = demand.max_output.min(output_max).min(room.saturating_mul(demand.answers));
+    let is_too_long = price.context.is_some_and(|context| demand.input > context);
+    if is_too_long || output < demand.min_output.min(output_max) {
         return Err(NoWay::Context);
     }
     Ok(Way {

@@ -2,6 +2,7 @@
 
 use fairlane_core::catalog::{Endpoint, Metered, Usage};
 use fairlane_core::limiter::Answer;
+use fairlane_core::row::Route;
 use fairlane_core::time::Span;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 
@@ -31,13 +32,15 @@ pub(crate) fn target(endpoint: &Endpoint, path: &str) -> Result<(Target, HeaderM
     Ok((target, headers))
 }
 
-pub(crate) const fn metered(counted: &Counted) -> Metered {
+/// What a call used by its provider's word. More than the bound that it was sent is what cannot be: it is posted, since it
+/// may be billed, and not certain.
+pub(crate) const fn metered(counted: &Counted, route: &Route) -> Metered {
     let usage = Usage {
         input: counted.usage.input_tokens,
         cached: counted.usage.cached_tokens,
         output: counted.usage.output_tokens,
     };
-    Metered { usage, is_certain: counted.is_certain }
+    Metered { usage, is_certain: counted.is_certain && usage.output <= route.output }
 }
 
 /// What a fault says of the provider.

@@ -286,7 +286,8 @@ fn gate(refusal: &Refusal) -> api::view::Waiting {
             waits.opens_at = opens.map(timestamp);
             budget_words(*account, *need, *left)
         }
-        Refusal::Limit { tool, holder, rule, used, of, opens } => {
+        Refusal::Limit { tool, rule, of, is_never: true, .. } => never_words(tool, rule, *of),
+        Refusal::Limit { tool, holder, rule, used, of, opens, is_never: false } => {
             waits.opens_at = opens.map(timestamp);
             limit_words(tool, *holder, (rule, *used, *of), *opens)
         }
@@ -327,6 +328,12 @@ pub(crate) fn limit_words(
             format!("its turn at the limit of tool `{tool}` that all tenants share")
         }
     }
+}
+
+/// What a call needs that asks for more than a rule ever has.
+pub(crate) fn never_words(tool: &ToolName, rule: &str, of: u64) -> String {
+    let unit = if rule.starts_with("tokens:") { "tokens" } else { "units" };
+    format!("a limit of tool `{tool}` that has more than {of} {unit} at once, or to ask for fewer")
 }
 
 /// What a step needs whose tool is left alone.
@@ -472,7 +479,15 @@ mod tests {
     fn a_wait_for_a_limit_says_whose_it_is_and_how_much_is_used() {
         let limit = |holder, rule: &str, used, of| {
             let (tool, rule) = ("bureau".parse().unwrap(), Arc::from(rule));
-            let refusal = Refusal::Limit { tool, holder, rule, used, of, opens: Some(Time(5)) };
+            let refusal = Refusal::Limit {
+                tool,
+                holder,
+                rule,
+                used,
+                of,
+                opens: Some(Time(5)),
+                is_never: false,
+            };
             let (needs, gate, opens) = needs(refusal);
             assert_eq!((gate, opens), (Some(api::view::Gate::Limit), Some(Timestamp(5))));
             needs

@@ -55,6 +55,7 @@ impl Gateway {
             input: prng.small(1, 4_000),
             max_output: call.max_tokens,
             min_output: call.min_tokens,
+            answers: 1,
         };
         let avoid = if prng.chance(100) { vec![catalog::endpoint_name(0)] } else { Vec::new() };
         let wait_max = if prng.chance(600) { millis(prng, 1, 4_000) } else { Span::ZERO };

@@ -133,6 +133,7 @@ pub(crate) fn limited(directory: &Directory, caller: &Caller<'_>, blocked: &Bloc
         used: blocked.used,
         of: blocked.of,
         opens: blocked.opens,
+        is_never: blocked.is_never,
     }
 }
 

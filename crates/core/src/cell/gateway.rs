@@ -260,7 +260,7 @@ impl Cell {
         options: &Options,
         waits: Waits,
     ) -> Result<(Route, Taken, Nano), NotIn> {
-        let mut soonest: Option<(Option<Time>, Rejection)> = None;
+        let mut soonest: Option<Rejection> = None;
         for choice in &options.choices {
             let way = &options.ways[choice.way];
             let caller = way_caller(&self.directory, tenant, way);
@@ -268,8 +268,8 @@ impl Cell {
             let key = caller.wake();
             // Calls of the tenant that came before come first.
             let before = self.calls.waiting.before(key, waits.again);
-            let (opens, refusal) = if let Some(first) = before {
-                (opens_of(&first.refusal), first.refusal.clone())
+            let refusal = if let Some(first) = before {
+                first.refusal.clone()
             } else {
                 let blocked = match self.limiter.would_block(self.now, &caller, units) {
                     Some(blocked) => blocked,
@@ -284,15 +284,16 @@ impl Cell {
                         }
                     },
                 };
-                (blocked.opens, limit_reached(way, &blocked, self.now))
+                limit_reached(way, &blocked, self.now)
             };
-            if soonest.as_ref().is_none_or(|(first, _)| opens < *first) {
-                soonest = Some((opens, refusal));
+            if soonest.as_ref().is_none_or(|first| opens_of(&refusal) < opens_of(first)) {
+                soonest = Some(refusal);
             }
         }
-        let (opens, refusal) = soonest.expect("there is at least one choice");
+        let refusal = soonest.expect("there is at least one choice");
+        let (is_never, opens) = opens_of(&refusal);
         match waits.until {
-            Some(until) if opens.is_none_or(|opens| opens <= until) => {
+            Some(until) if !is_never && opens.is_none_or(|opens| opens <= until) => {
                 self.stand_in_lines(tenant, (wanted, options), waits)
             }
             _ => Err(NotIn::Refused(refusal)),
@@ -312,19 +313,19 @@ impl Cell {
             let caller = way_caller(&self.directory, tenant, way);
             let key = caller.wake();
             if let Some(first) = self.calls.waiting.before(key, waits.again) {
-                lines.push((opens_of(&first.refusal), key, first.refusal.clone()));
+                lines.push((key, first.refusal.clone()));
                 continue;
             }
             match self.limiter.take(self.now, &caller, units(wanted.demand, choice)) {
                 Ok(taken) => return Ok(self.let_call_go((wanted, way, choice), taken)),
                 Err(blocked) => {
-                    lines.push((blocked.opens, key, limit_reached(way, &blocked, self.now)));
+                    lines.push((key, limit_reached(way, &blocked, self.now)));
                 }
             }
         }
-        let keys = lines.iter().map(|(_, key, _)| *key).collect();
-        let soonest = lines.into_iter().min_by_key(|(opens, ..)| *opens);
-        let (_, _, refusal) = soonest.expect("there is at least one choice");
+        let keys = lines.iter().map(|(key, _)| *key).collect();
+        let soonest = lines.into_iter().min_by_key(|(_, refusal)| opens_of(refusal));
+        let (_, refusal) = soonest.expect("there is at least one choice");
         Err(NotIn::Blocked(Lines { refusal, keys }))
     }
 
@@ -465,14 +466,16 @@ fn limit_reached(way: &Way, blocked: &Blocked, now: Time) -> Rejection {
         used: blocked.used,
         of: blocked.of,
         opens: blocked.opens,
+        is_never: blocked.is_never,
         retry_after: come_again(blocked.opens, now),
     }
 }
 
-const fn opens_of(refusal: &Rejection) -> Option<Time> {
+/// Whether it never opens, and when it does; what nobody knows may be soon.
+const fn opens_of(refusal: &Rejection) -> (bool, Option<Time>) {
     match refusal {
-        Rejection::LimitReached { opens, .. } => *opens,
-        _ => None,
+        Rejection::LimitReached { is_never, opens, .. } => (*is_never, *opens),
+        _ => (false, None),
     }
 }
 

@@ -48,7 +48,7 @@ impl Wanted {
     fn of(run: &Run, node: u32, call: &ModelCall) -> Self {
         let ModelCall { max_tokens, min_tokens, .. } = *call;
         let input = run.node(node).tokens;
-        let demand = Demand { input, max_output: max_tokens, min_output: min_tokens };
+        let demand = Demand { input, max_output: max_tokens, min_output: min_tokens, answers: 1 };
         Wanted {
             model: call.model.clone(),
             demand,
@@ -111,7 +111,7 @@ impl Gates<'_> {
                 Err(blocked) => waits.push((blocked, caller)),
             }
         }
-        waits.sort_by_key(|(blocked, _)| blocked.opens);
+        waits.sort_by_key(|(blocked, _)| (blocked.is_never, blocked.opens));
         let (first, caller) = waits.first().expect("there is at least one choice");
         for (other, _) in &waits[1..] {
             if other.wake != first.wake {
@@ -227,8 +227,12 @@ impl Cell {
             let mut rungs = router::model_rungs(ladder, false);
             let is_shortened = rungs.any(|rung| rung == Rung::ShorterOutput);
             let least = if is_shortened { call.min_tokens } else { call.max_tokens };
-            let demand =
-                Demand { input: 1, max_output: least, min_output: least.min(call.min_tokens) };
+            let demand = Demand {
+                input: 1,
+                max_output: least,
+                min_output: least.min(call.min_tokens),
+                answers: 1,
+            };
             let found =
                 router::ways(&self.directory, self.now, (&call.model, &context.tier), demand);
             let ways = found.map_err(|because| Rejection::ModelUnavailable {

@@ -81,7 +81,7 @@ fn known() -> Known {
     known
 }
 
-const DEMAND: Demand = Demand { input: 1_000, max_output: 1_000, min_output: 250 };
+const DEMAND: Demand = Demand { input: 1_000, max_output: 1_000, min_output: 250, answers: 1 };
 
 fn enterprise_ways() -> Vec<Way> {
     ways(&known(), Time(100), (&model(), &tier("enterprise")), DEMAND).unwrap()
@@ -133,10 +133,31 @@ fn without_a_way_the_reason_is_told() {
 #[test]
 fn the_output_is_bounded_by_what_the_model_gives() {
     let most = |input: u32, max_output: u32| {
-        let demand = Demand { input, max_output, min_output: 1 };
+        let demand = Demand { input, max_output, min_output: 1, answers: 1 };
         ways(&known(), Time(100), (&model(), &tier("free")), demand).unwrap()[0].output
     };
     assert_eq!([most(1_000, 900), most(1_000, 9_000), most(7_000, 9_000)], [900, 4_000, 1_000]);
+}
+
+#[test]
+fn each_of_several_answers_has_the_bounds_of_the_model() {
+    let most = |input: u32, max_output: u32| {
+        let demand = Demand { input, max_output, min_output: 5, answers: 5 };
+        ways(&known(), Time(100), (&model(), &tier("free")), demand).unwrap()[0].output
+    };
+    assert_eq!(
+        [most(1_000, 5_000), most(1_000, 50_000), most(7_000, 50_000)],
+        [5_000, 20_000, 5_000]
+    );
+}
+
+#[test]
+fn what_goes_in_is_bounded_where_nothing_comes_out() {
+    let of = |input: u32| {
+        let demand = Demand { input, max_output: 0, min_output: 0, answers: 1 };
+        ways(&known(), Time(100), (&model(), &tier("free")), demand).map(|ways| ways.len())
+    };
+    assert_eq!([of(8_000), of(8_001)], [Ok(1), Err(NoWay::Context)]);
 }
 
 #[test]

@@ -52,7 +52,7 @@ async fn served(
     let mut request = prompt::request(step, &route.upstream, input).map_err(Unserved::unsent)?;
     request.bound_output(route.output, OutputField::MaxCompletionTokens);
     let answer = asked(shared, grant, route, &request).await?;
-    let metered = metered(&answer.counted);
+    let metered = metered(&answer.counted, route);
     let wrong =
         |failure, retryable| Unserved { failure, retryable, metered, answer: Answer::Served };
     match answer.finish_reason.as_deref() {

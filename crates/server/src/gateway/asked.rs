@@ -66,6 +66,7 @@ impl Asked {
             input: request.input_tokens(),
             max_output: output.saturating_mul(choices),
             min_output: choices,
+            answers: choices,
         };
         Ok(Self { model, demand, what: What::Chat { request, choices } })
     }
@@ -73,7 +74,8 @@ impl Asked {
     pub(super) fn vectors(body: &[u8]) -> Result<Self, Error> {
         let request = embed::Request::parse(body).map_err(Error::malformed)?;
         let model = named(&request.model())?;
-        let demand = Demand { input: request.input_tokens(), max_output: 0, min_output: 0 };
+        let demand =
+            Demand { input: request.input_tokens(), max_output: 0, min_output: 0, answers: 1 };
         Ok(Self { model, demand, what: What::Vectors(request) })
     }
 
@@ -134,7 +136,8 @@ impl Asked {
                 request.set_model(&call.route.upstream);
                 call.sent();
                 let answer = embed::embed(upstream, &target, headers, &request).await?;
-                call.served(metered(&answer.counted));
+                let metered = metered(&answer.counted, &call.route);
+                call.served(metered);
                 Ok(Served::Whole(answer.raw))
             }
             What::Chat { request, choices } => {
@@ -145,7 +148,8 @@ impl Asked {
                 call.sent();
                 if !request.is_streamed() {
                     let answer = chat::complete(upstream, &target, headers, &request).await?;
-                    call.served(metered(&answer.counted));
+                    let metered = metered(&answer.counted, &call.route);
+                    call.served(metered);
                     return Ok(Served::Whole(answer.raw));
                 }
                 let mut events = chat::stream(upstream, &target, headers, &request).await?;

@@ -125,8 +125,8 @@ impl From<Rejection> for Error {
                 },
                 NoWay::Endpoint | NoWay::Price => Refused::from(rejection).into(),
             },
-            // Clients try conflicts again.
-            Rejection::StaleLease { .. } => {
+            // Clients try conflicts again, and limits.
+            Rejection::LimitReached { is_never: true, .. } | Rejection::StaleLease { .. } => {
                 Self { is_final: true, ..Refused::from(rejection).into() }
             }
             _ => Refused::from(rejection).into(),
@@ -188,6 +188,7 @@ mod tests {
             used: 5,
             of: 5,
             opens: None,
+            is_never: false,
             retry_after,
         }
     }
@@ -210,6 +211,22 @@ mod tests {
         let again = Some("false".to_owned());
         let late = answer(limit(Span::from_secs(61)));
         assert_eq!(late, (429, "tenant-limit".into(), Some("61".into()), again.clone()));
+        let Rejection::LimitReached { tool, holder, rule, used, of, opens, retry_after, .. } =
+            limit(Span::from_secs(1))
+        else {
+            unreachable!("it is one")
+        };
+        let never = Rejection::LimitReached {
+            tool,
+            holder,
+            rule,
+            used,
+            of,
+            opens,
+            is_never: true,
+            retry_after,
+        };
+        assert_eq!(answer(never), (429, "tenant-limit".into(), None, again.clone()));
         let stale = Rejection::StaleLease { run: RunId(7) };
         assert_eq!(answer(stale), (409, "stale-lease".into(), None, again));
     }

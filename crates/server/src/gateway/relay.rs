@@ -123,9 +123,9 @@ impl Relay {
         let Some(events) = self.events.take() else { return };
         let end = events.end();
         if end.is_done || end.finish_reason.is_some() {
-            self.call.served(metered(&end.counted));
+            self.call.served(metered(&end.counted, &self.call.route));
         } else {
-            self.call.used(metered(&end.counted));
+            self.call.used(metered(&end.counted, &self.call.route));
         }
     }
 }

@@ -10,7 +10,7 @@ use fairlane_core::row::{Owner, RunStatus};
 use fairlane_core::time::Time;
 
 use super::Refused;
-use crate::wire::{budget_words, limit_words, no_way, timestamp};
+use crate::wire::{budget_words, limit_words, never_words, no_way, timestamp};
 
 impl From<Rejection> for Refused {
     #[expect(clippy::too_many_lines, reason = "a flat match, one case per rejection")]
@@ -66,9 +66,12 @@ impl From<Rejection> for Refused {
                     .at(pointer)
                     .expected("a candidate with an endpoint, and a price, for the tenant's tier")
             }
-            Rejection::LimitReached { tool, holder, rule, used, of, opens, retry_after } => {
-                limit_reached(tool, *holder, (rule, *used, *of), *opens).retry_after(*retry_after)
+            Rejection::LimitReached { tool, holder, rule, of, is_never: true, .. } => {
+                never(tool, *holder, rule, *of)
             }
+            Rejection::LimitReached {
+                tool, holder, rule, used, of, opens, retry_after, ..
+            } => limit_reached(tool, *holder, (rule, *used, *of), *opens).retry_after(*retry_after),
             Rejection::StaleLease { run } => refused(
                 Code::StaleLease,
                 format!("the lease is over, or run `{run}` does not want its work any more"),
@@ -233,16 +236,29 @@ fn no_account(owner: &Owner, every: Calendar) -> Refused {
 }
 
 /// A call that does not wait: of a limit that all share it gives no numbers.
+/// It asks for more than the limit ever has: to come again is of no use.
+fn never(tool: &ToolName, holder: LimitHolder, rule: &str, of: u64) -> Refused {
+    let (code, holder) = limit_code(holder);
+    let facts = serde_json::json!({ "tool": tool.as_str(), "holder": holder, "never": true });
+    Refused::new(code)
+        .detail(format!("the call needs {}", never_words(tool, rule, of)))
+        .facts(&facts)
+}
+
+const fn limit_code(holder: LimitHolder) -> (Code, &'static str) {
+    match holder {
+        LimitHolder::Tenant => (Code::TenantLimit, "tenant"),
+        LimitHolder::Provider => (Code::ProviderLimit, "provider"),
+    }
+}
+
 fn limit_reached(
     tool: &ToolName,
     holder: LimitHolder,
     counted: (&str, u64, u64),
     opens: Option<Time>,
 ) -> Refused {
-    let (code, holder_name) = match holder {
-        LimitHolder::Tenant => (Code::TenantLimit, "tenant"),
-        LimitHolder::Provider => (Code::ProviderLimit, "provider"),
-    };
+    let (code, holder_name) = limit_code(holder);
     let words = limit_words(tool, holder, counted, opens);
     let opens = opens.map(timestamp);
     Refused::new(code)

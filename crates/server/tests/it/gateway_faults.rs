@@ -110,6 +110,15 @@ async fn wrong_usage_and_none_are_counted_here_and_uncertain() {
 }
 
 #[tokio::test]
+async fn more_than_the_bound_that_was_sent_is_posted_and_not_certain() {
+    let usage = json!({ "prompt_tokens": 10, "completion_tokens": 1_000 });
+    let says = Says::Answer(Answer::new("a word").with_usage(Usage::Json(usage)));
+    let gateway = gateway(says).await;
+    gateway.chat(json!({ "max_tokens": 10 })).await.ok();
+    assert_eq!(gateway.spent().await, ("0.0501".into(), "0.0501".into()));
+}
+
+#[tokio::test]
 async fn half_a_stream_ends_with_an_error_and_costs_what_was_written() {
     let gateway = gateway(half(3)).await;
     let reply = gateway.chat(json!({ "stream": true })).await;

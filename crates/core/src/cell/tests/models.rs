@@ -326,7 +326,7 @@ fn a_run_comes_in_only_with_money_for_its_calls() {
     );
 }
 
-const DEMAND: Demand = Demand { input: 1_000, max_output: 1_000, min_output: 1 };
+const DEMAND: Demand = Demand { input: 1_000, max_output: 1_000, min_output: 1, answers: 1 };
 
 fn open(desk: &mut Desk, lease: Option<&LeaseId>) -> Result<(u64, Route), Rejection> {
     open_but(desk, lease, &[])
@@ -619,7 +619,7 @@ fn a_step_stays_in_the_line_of_a_provider_when_a_smaller_call_passes_it() {
     counted(&mut desk, 1_000);
     let grants = leases(&mut desk);
     assert_eq!(grants.len(), 1, "2,024 of 3,000 are taken, and the other one stands in the line");
-    let small = Demand { input: 100, max_output: 100, min_output: 1 };
+    let small = Demand { input: 100, max_output: 100, min_output: 1, answers: 1 };
     let passed = open_of(&mut desk, small, None, &[]);
     assert!(passed.is_ok(), "{passed:?}");
     desk.declare(tokens(30_000));

@@ -17,7 +17,7 @@ use super::desk::{Desk, name, tenant};
 use super::models::{call, counted, desk_with, endpoint, leases, model, used};
 use super::quota::window;
 
-const DEMAND: Demand = Demand { input: 100, max_output: 100, min_output: 1 };
+const DEMAND: Demand = Demand { input: 100, max_output: 100, min_output: 1, answers: 1 };
 const MINUTE: Span = Span::from_secs(60);
 
 fn bucket(units: u64, per: Span, burst: u64) -> Rule {
@@ -109,6 +109,15 @@ fn a_call_that_would_wait_in_vain_is_refused_at_once_and_one_that_did_when_its_t
     assert_eq!(answers(&mut desk), (vec![], vec![]), "it is answered once");
     open(&mut desk, "b", Span::ZERO);
     assert_eq!(opened(&mut desk).len(), 1, "nothing is kept for it");
+}
+
+#[test]
+fn a_call_that_asks_for_more_than_its_limit_ever_has_does_not_wait() {
+    let (every, time_zone, of) = (Calendar::Minute, Zone::UTC, Unit::Tokens);
+    let mut desk = desk(vec![Rule::Window { units: 199, every, time_zone, of }], Budget::default());
+    open(&mut desk, "b", MINUTE);
+    let (_, refused) = answers(&mut desk);
+    assert!(matches!(&refused[0].1, Rejection::LimitReached { is_never: true, .. }), "{refused:?}");
 }
 
 #[test]
