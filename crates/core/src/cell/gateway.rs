@@ -261,6 +261,8 @@ impl Cell {
         waits: Waits,
     ) -> Result<(Route, Taken, Nano), NotIn> {
         let mut soonest: Option<Rejection> = None;
+        // Lines in which a take that was refused stands.
+        let mut stood = Vec::new();
         for choice in &options.choices {
             let way = &options.ways[choice.way];
             let caller = way_caller(&self.directory, tenant, way);
@@ -274,12 +276,12 @@ impl Cell {
                 let blocked = match self.limiter.would_block(self.now, &caller, units) {
                     Some(blocked) => blocked,
                     None => match self.limiter.take(self.now, &caller, units) {
-                        Ok(taken) => return Ok(self.let_call_go((wanted, way, choice), taken)),
+                        Ok(taken) => {
+                            self.leave_lines(&stood);
+                            return Ok(self.let_call_go((wanted, way, choice), taken));
+                        }
                         Err(blocked) => {
-                            // It stands in the line now.
-                            if waits.until.is_none() {
-                                self.leave_lines(&[key]);
-                            }
+                            stood.push(key);
                             blocked
                         }
                     },
@@ -296,11 +298,14 @@ impl Cell {
             Some(until) if !is_never && opens.is_none_or(|opens| opens <= until) => {
                 self.stand_in_lines(tenant, (wanted, options), waits)
             }
-            _ => Err(NotIn::Refused(refusal)),
+            _ => {
+                self.leave_lines(&stood);
+                Err(NotIn::Refused(refusal))
+            }
         }
     }
 
-    /// None of the ways has room. A take that is refused stands in its line.
+    /// None of the ways has room. A take that is refused stands in its line, unless that never has as much.
     fn stand_in_lines(
         &mut self,
         tenant: TenantIx,
@@ -316,8 +321,17 @@ impl Cell {
                 lines.push((key, first.refusal.clone()));
                 continue;
             }
-            match self.limiter.take(self.now, &caller, units(wanted.demand, choice)) {
-                Ok(taken) => return Ok(self.let_call_go((wanted, way, choice), taken)),
+            let units = units(wanted.demand, choice);
+            let blocked = self.limiter.would_block(self.now, &caller, units);
+            if blocked.is_some_and(|blocked| blocked.is_never) {
+                continue;
+            }
+            match self.limiter.take(self.now, &caller, units) {
+                Ok(taken) => {
+                    let stood: Vec<u64> = lines.iter().map(|(key, _)| *key).collect();
+                    self.leave_lines(&stood);
+                    return Ok(self.let_call_go((wanted, way, choice), taken));
+                }
                 Err(blocked) => {
                     lines.push((key, limit_reached(way, &blocked, self.now)));
                 }
@@ -325,7 +339,7 @@ impl Cell {
         }
         let keys = lines.iter().map(|(key, _)| *key).collect();
         let soonest = lines.into_iter().min_by_key(|(_, refusal)| opens_of(refusal));
-        let (_, refusal) = soonest.expect("there is at least one choice");
+        let (_, refusal) = soonest.expect("one that may open was just found");
         Err(NotIn::Blocked(Lines { refusal, keys }))
     }
 

@@ -121,6 +121,30 @@ fn a_call_that_asks_for_more_than_its_limit_ever_has_does_not_wait() {
 }
 
 #[test]
+fn a_call_does_not_hold_up_others_at_an_endpoint_that_never_serves_it() {
+    let (every, time_zone, of) = (Calendar::Minute, Zone::UTC, Unit::Tokens);
+    let mut desk = desk(vec![Rule::Concurrent { calls: 1 }], Budget::default());
+    let small = Rule::Window { units: 100, every, time_zone, of };
+    desk.declare(endpoint("us", vec![small, Rule::Concurrent { calls: 1 }]));
+    desk.declare(model(&[("eu", "large"), ("us", "small")]));
+    let calls = [0, 1].map(|_| open(&mut desk, "b", MINUTE));
+    let (first, _) = answers(&mut desk);
+    assert_eq!(first[0].0, calls[0], "200 tokens are never let through at the other one");
+    let tiny = OpenCall {
+        tenant: name("b"),
+        lease: None,
+        model: name("reasoner"),
+        demand: Demand { input: 10, max_output: 10, ..DEMAND },
+        avoid: vec![name("eu")],
+        wait_max: MINUTE,
+    };
+    let tiny = desk.begin(|reply| Input::OpenCall(reply, Box::new(tiny)));
+    assert_eq!(opened(&mut desk), [tiny]);
+    close(&mut desk, "b", first[0].1);
+    assert_eq!(opened(&mut desk), calls[1..]);
+}
+
+#[test]
 fn a_call_that_is_given_up_makes_room_for_the_next() {
     let mut desk = desk(vec![Rule::Concurrent { calls: 1 }], Budget::default());
     let calls = [0, 1, 2].map(|_| open(&mut desk, "b", MINUTE));
