@@ -1,8 +1,9 @@
 //! Answers about the live state, read from the same values that decide.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::gate::Refusal;
+use crate::id::WorkerName;
 use crate::plan::{StepKind, Wait};
 use crate::reject::Rejection;
 use crate::row::{Part, RunStatus};
@@ -11,6 +12,7 @@ use crate::time::Span;
 
 use super::Cell;
 use super::Turn;
+use super::dispatch::Worker;
 use super::effect::{MoneyView, PoolView, Response, RunView, StepView, TenantView, Waiting};
 use super::input::{Query, ReplyId};
 use super::live::{At, Node, Run, State};
@@ -206,6 +208,17 @@ impl Cell {
     fn pool_view(&self, at: usize) -> PoolView {
         let (declared, state) = (&self.directory.pools.list[at], &self.pools[at]);
         let reading = state.scheduler.reading();
+        // One that asks for nothing, holds nothing and has been silent for a lease has gone; it is forgotten later.
+        let asking: BTreeSet<&WorkerName> = state.asks.iter().map(|ask| &ask.worker).collect();
+        let workers: Vec<&Worker> = state
+            .workers
+            .iter()
+            .filter(|(name, worker)| {
+                let is_heard = self.now.since(worker.seen) < declared.lease;
+                worker.held > 0 || is_heard || asking.contains(name)
+            })
+            .map(|(_, worker)| worker)
+            .collect();
         PoolView {
             pool: declared.name.clone(),
             policy: declared.policy,
@@ -213,8 +226,8 @@ impl Cell {
             dispatchable: reading.dispatchable,
             in_flight: reading.in_flight,
             waiting: reading.waiting,
-            workers: u32::try_from(state.workers.len()).unwrap_or(u32::MAX),
-            offered: state.workers.values().map(|worker| worker.slots).fold(0, u32::saturating_add),
+            workers: u32::try_from(workers.len()).unwrap_or(u32::MAX),
+            offered: workers.iter().map(|worker| worker.slots).fold(0, u32::saturating_add),
         }
     }
 }

@@ -15,6 +15,22 @@ fn one_step(retry: u32) -> Desk {
 }
 
 #[test]
+fn a_worker_that_has_been_silent_for_a_lease_is_not_counted() {
+    let mut desk = Desk::new(workflow("flow", vec![step("only", &[])]));
+    desk.lease("gone");
+    let counted = |desk: &mut Desk| match desk.ask(|reply| Input::Query(reply, Query::Pools)) {
+        Response::Pools(pools) => (pools[0].workers, pools[0].offered),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(counted(&mut desk), (1, 10));
+    desk.pass(Span::from_secs(9));
+    desk.lease("here");
+    assert_eq!(counted(&mut desk), (2, 20));
+    desk.pass(Span::from_secs(1));
+    assert_eq!(counted(&mut desk), (1, 10));
+}
+
+#[test]
 fn an_outcome_is_recorded_once_and_a_second_report_says_why_not() {
     let mut desk = Desk::new(workflow("two", vec![step("first", &[]), step("second", &[0])]));
     desk.submit("a", "two");
