@@ -88,14 +88,17 @@ impl Budget {
             }
             Verb::Set { whose, every, topped_up, forgiven } => {
                 let every = Every::from(every);
-                let accounts = whose.accounts(&client).await?;
-                let known = accounts.into_iter().find(|account| account.every == every);
-                let known = known.map(|account| (account.topped_up, account.forgiven));
-                let (was_topped_up, was_forgiven) =
-                    known.unwrap_or_else(|| (Amount("0".to_owned()), Amount("0".to_owned())));
-                let spec = AccountSpec {
-                    topped_up: topped_up.map_or(was_topped_up, Amount),
-                    forgiven: forgiven.map_or(was_forgiven, Amount),
+                let spec = match (topped_up, forgiven) {
+                    (Some(topped_up), Some(forgiven)) => {
+                        AccountSpec { topped_up: Amount(topped_up), forgiven: Amount(forgiven) }
+                    }
+                    (topped_up, forgiven) => {
+                        let known = whose.account(&client, every).await?;
+                        AccountSpec {
+                            topped_up: topped_up.map_or(known.topped_up, Amount),
+                            forgiven: forgiven.map_or(known.forgiven, Amount),
+                        }
+                    }
                 };
                 let applied = match &whose.org {
                     Some(org) => client.put_org_account(org, &spec).await?,
@@ -138,6 +141,21 @@ impl Whose {
             Some(org) => client.org_accounts(org).await,
             None => client.tenant_accounts(self.tenant()).await,
         }
+    }
+
+    /// What the account has beside its budget: nothing if there is no such account, which the server says.
+    async fn account(
+        &self,
+        client: &Client,
+        every: Every,
+    ) -> Result<AccountSpec, fairlane_client::Error> {
+        let accounts = self.accounts(client).await?;
+        let known = accounts.into_iter().find(|account| account.every == every);
+        let nothing = || Amount("0".to_owned());
+        Ok(known.map_or_else(
+            || AccountSpec { topped_up: nothing(), forgiven: nothing() },
+            |Account { topped_up, forgiven, .. }| AccountSpec { topped_up, forgiven },
+        ))
     }
 
     fn tenant(&self) -> &str {

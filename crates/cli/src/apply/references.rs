@@ -33,11 +33,7 @@ impl Names {
             names.classes = classes.map(|class| class.name).collect();
         }
         if set.has_any(Kind::Model) {
-            let (tools, prices, tiers) =
-                tokio::try_join!(client.tools(), client.prices(), client.tiers())?;
-            let is_chat = |endpoint: &Option<Endpoint>| is_chat(endpoint.as_ref());
-            names.tools =
-                tools.into_iter().map(|tool| (tool.name, is_chat(&tool.endpoint))).collect();
+            let (prices, tiers) = tokio::try_join!(client.prices(), client.tiers())?;
             names.prices = prices.into_iter().map(|price| price.name).collect();
             names.tiers = tiers.into_iter().map(|tier| tier.name).collect();
         }
@@ -59,8 +55,8 @@ impl Names {
         if set.definitions().any(|definition| !definition.models.is_empty()) {
             names.models = client.models().await?.into_iter().map(|model| model.name).collect();
         }
-        let has_tools = set.definitions().any(|definition| !definition.tools.is_empty());
-        if names.tools.is_empty() && (has_tools || set.has_any(Kind::Class)) {
+        let are_called = set.definitions().any(|definition| !definition.tools.is_empty());
+        if are_called || set.has_any(Kind::Class) || set.has_any(Kind::Model) {
             let tools = client.tools().await?.into_iter();
             names.tools = tools.map(|tool| (tool.name, is_chat(tool.endpoint.as_ref()))).collect();
         }

@@ -104,16 +104,20 @@ impl Report {
         plays: &[(String, Story)],
         took: std::time::Duration,
     ) -> Self {
-        let differences = match plays {
-            [first, others @ ..] => others.iter().map(|other| difference(first, other)).collect(),
+        let column_us = plays.first().map_or(0, |(_, story)| story.width().0);
+        let stories = plays.iter().map(|(_, story)| story);
+        let plays: Vec<Play> = plays.iter().map(|(name, story)| Play::new(name, story)).collect();
+        let both: Vec<(&Play, &Story)> = plays.iter().zip(stories).collect();
+        let differences = match &both[..] {
+            [first, others @ ..] => others.iter().map(|other| difference(*first, *other)).collect(),
             [] => Vec::new(),
         };
         Self {
             scenario: file.to_owned(),
             start: scenario.start,
             lasts_us: scenario.lasts.0,
-            column_us: plays.first().map_or(0, |(_, story)| story.width().0),
-            plays: plays.iter().map(|(name, story)| Play::new(name, story)).collect(),
+            column_us,
+            plays,
             differences,
             took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         }
@@ -269,9 +273,13 @@ impl Difference {
     }
 }
 
-fn difference((name, first): &(String, Story), (other, story): &(String, Story)) -> Difference {
-    let mut difference =
-        Difference { play: other.clone(), to: name.clone(), same: Vec::new(), changed: Vec::new() };
+fn difference((to, first): (&Play, &Story), (play, story): (&Play, &Story)) -> Difference {
+    let mut difference = Difference {
+        play: play.name.clone(),
+        to: to.name.clone(),
+        same: Vec::new(),
+        changed: Vec::new(),
+    };
     for (id, before) in first.tenants.iter().filter(|(_, told)| !told.runs.is_empty()) {
         let Some(after) = story.tenants.get(id).filter(|told| !told.runs.is_empty()) else {
             continue;
@@ -284,13 +292,13 @@ fn difference((name, first): &(String, Story), (other, story): &(String, Story))
             difference.same.push(id.to_string());
             continue;
         }
-        let [before, after] =
-            [(before, first), (after, story)].map(|(told, of)| Tenant::new(told, of));
+        let tenant = id.to_string();
+        let [before, after] = [to, play].map(|play| &play.tenants[&tenant]);
         difference.changed.push(Changed {
-            tenant: id.to_string(),
             latency_p95_us: [before.latency.p95_us, after.latency.p95_us],
             latency_max_us: [before.latency.max_us, after.latency.max_us],
             completed: [before.completed, after.completed],
+            tenant,
         });
     }
     difference.changed.sort_by_key(|changed| {
