@@ -656,6 +656,5 @@ impl Limiter {
 
 fn blocked(holder: LimitHolder, caller: &Caller<'_>, short: Short) -> Blocked {
     let Short { rule, used, of, opens, is_never } = short;
-    let wake = wake_key((caller.tenant, caller.tool));
-    Blocked { holder, rule, used, of, opens, is_never, wake }
+    Blocked { holder, rule, used, of, opens, is_never, wake: caller.wake() }
 }

@@ -17,7 +17,7 @@ use fairlane_core::cell::input::Value;
 use fairlane_core::plan::{Expr, StepIndex, StepKind, Workflow};
 use fairlane_core::row::{Failure, Instance, LeaseId, Part, Payload, RunKey};
 use fairlane_core::tenant::Context;
-use fairlane_workflow::{EvalError, Evaluator, Refs, Violation};
+use fairlane_workflow::{EvalError, Evaluator, Refs, Violation, tenant_json};
 
 use crate::cache::Cache;
 use crate::calls::prompt;
@@ -321,7 +321,7 @@ impl Inner {
         task: &Task,
         gathered: &Gathered,
     ) -> Result<Value, Unassembled> {
-        let tenant = gather::tenant(&subject.context);
+        let tenant = tenant_json(&subject.context);
         let steps = gathered.steps();
         let scope = gathered.scope(&steps, &tenant, subject.key.run);
         let result = match task {
@@ -346,7 +346,7 @@ impl Inner {
         over: &Expr,
         gathered: &Gathered,
     ) -> Result<Vec<Payload>, EvalError> {
-        let tenant = gather::tenant(&subject.context);
+        let tenant = tenant_json(&subject.context);
         let steps = gathered.steps();
         let scope = gathered.scope(&steps, &tenant, subject.key.run);
         let items = self.evaluator.list(over, &scope)?;

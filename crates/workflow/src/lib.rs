@@ -24,8 +24,11 @@ pub use expr::{Fault, Refs};
 pub use mistake::{Code, MISTAKES_MAX, Mistake, Position};
 pub use schedule::next_fire;
 pub use schema::{SCHEMA_BYTES_MAX, VIOLATIONS_MAX, Violation};
-pub use scope::{Item, STATUSES, Scope, StepResult};
-pub use span::{EXAMPLE as SPAN_EXAMPLE, SPAN_MAX, parse as parse_span, show as show_span};
+pub use scope::{Item, STATUSES, Scope, StepResult, tenant_json};
+pub use span::{
+    EXAMPLE as SPAN_EXAMPLE, SPAN_MAX, parse as parse_span, parse_range as parse_span_range,
+    show as show_span,
+};
 pub use template::{Mode, Template, TemplateError, TemplateMistake};
 pub use tree::{DEPTH_MAX, Format, SOURCE_BYTES_MAX};
 

@@ -6,6 +6,7 @@
 use std::cell::{Cell, OnceCell};
 
 use fairlane_core::id::{RunId, StepName};
+use fairlane_core::tenant::Context;
 use serde_json::Value as Json;
 
 use crate::expr::{DATA_BYTES_MAX, Fault, Root, Value};
@@ -22,6 +23,12 @@ pub struct Scope<'a> {
     pub run: RunId,
     /// Inside a `map`.
     pub item: Option<Item<'a>>,
+}
+
+/// The tenant as expressions see it: what [`Scope::tenant`] is.
+pub fn tenant_json(context: &Context) -> Vec<u8> {
+    let Context { tenant, tier, attributes, .. } = context;
+    format!(r#"{{"id":"{tenant}","tier":"{tier}","attributes":{attributes}}}"#).into_bytes()
 }
 
 /// A step as expressions see it.

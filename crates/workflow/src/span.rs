@@ -52,7 +52,7 @@ pub fn show(span: Span) -> String {
 }
 
 /// `1s..30s`, or one span for both ends.
-pub(crate) fn parse_range(text: &str) -> Option<(Span, Span)> {
+pub fn parse_range(text: &str) -> Option<(Span, Span)> {
     match text.split_once("..") {
         Some((from, to)) => Some((parse(from)?, parse(to)?)),
         None => parse(text).map(|span| (span, span)),

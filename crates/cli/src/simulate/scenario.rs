@@ -11,11 +11,11 @@ use fairlane_core::cell::change::Snapshot;
 use fairlane_core::id::ToolName;
 use fairlane_core::plan::{StepKind, Wait, Workflow};
 use fairlane_core::time::Span;
-use fairlane_workflow::{SPAN_EXAMPLE, parse_span};
+use fairlane_workflow::{SPAN_EXAMPLE, parse_span, parse_span_range};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::apply::located;
-use crate::apply::resource::{Origin, read_as};
+use crate::apply::resource::{Origin, escape, read_as};
 use crate::mistake::Mistake;
 
 /// Runs of one scenario: a million of them take some 2 GiB.
@@ -248,7 +248,7 @@ impl Read {
         let works = works(declared);
         for name in self.scenario.work.keys().filter(|name| !works.contains(name.as_str())) {
             let message = format!("no workflow has a task, a tool or a model {name}");
-            let at = self.origin.key_place(&format!("/work/{}", escaped(name)));
+            let at = self.origin.key_place(&format!("/work/{}", escape(name)));
             let expected = Some("the name of one".to_owned());
             mistakes.push(self.origin.mistake(at, "unknown-work", message, expected));
         }
@@ -274,10 +274,6 @@ fn works(declared: &Snapshot) -> BTreeSet<&str> {
         work.into_iter().chain(step.compensate.as_ref().map(|undo| undo.task.as_str()))
     });
     names.collect()
-}
-
-fn escaped(key: &str) -> String {
-    crate::apply::resource::escape(key)
 }
 
 const fn monday() -> Timestamp {
@@ -318,9 +314,8 @@ fn some_span<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Span>, D::Erro
 impl<'de> Deserialize<'de> for Range {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        let (from, to) = text.split_once("..").unwrap_or((&text, &text));
-        match (parse_span(from), parse_span(to)) {
-            (Some(from), Some(to)) if from <= to => Ok(Self { from, to }),
+        match parse_span_range(&text) {
+            Some((from, to)) if from <= to => Ok(Self { from, to }),
             _ => {
                 let expected = "a duration such as 45s, or the shortest and the longest: 30s..1m";
                 Err(de::Error::invalid_value(de::Unexpected::Str(&text), &expected))

@@ -22,7 +22,7 @@ use fairlane_core::row::{
 };
 use fairlane_core::tenant::Context;
 use fairlane_core::time::{Span, Time};
-use fairlane_workflow::{Evaluator, Scope, StepResult};
+use fairlane_workflow::{Evaluator, Scope, StepResult, tenant_json};
 
 use super::scenario::{Effort, Scenario};
 use super::story::Story;
@@ -395,12 +395,11 @@ impl<'a> World<'a> {
                 StepResult { name: &step.name, status, output }
             })
             .collect();
-        let Context { tenant, tier, attributes, .. } = &**context;
-        let tenant = format!(r#"{{"id":"{tenant}","tier":"{tier}","attributes":{attributes}}}"#);
+        let tenant = tenant_json(context);
         let scope = Scope {
             input: self.input_of(run.arrival),
             steps: &steps,
-            tenant: tenant.as_bytes(),
+            tenant: &tenant,
             run: key.run,
             item: None,
         };

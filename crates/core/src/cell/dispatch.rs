@@ -3,7 +3,7 @@
 //! Dispatch happens when a turn closes, so that all inputs of the turn compete. A step that is next passes the gates
 //! first; see the module of that name.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::gate::{Refusal, Verdict};
 use crate::id::{PoolName, WorkerName};
@@ -31,6 +31,20 @@ pub(crate) struct PoolState {
     /// Open asks in order of arrival: the worker that has waited longest is served first.
     pub(crate) asks: VecDeque<Ask>,
     pub(crate) swept: Time,
+}
+
+impl PoolState {
+    /// Workers that hold something, ask for something, or were heard of within the span.
+    pub(crate) fn there(
+        &self,
+        now: Time,
+        silence: Span,
+    ) -> impl Iterator<Item = (&WorkerName, &Worker)> {
+        let asking: BTreeSet<&WorkerName> = self.asks.iter().map(|ask| &ask.worker).collect();
+        self.workers.iter().filter(move |(name, worker)| {
+            worker.held > 0 || now.since(worker.seen) < silence || asking.contains(name)
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -308,11 +322,9 @@ impl Cell {
             return;
         }
         state.swept = self.now;
-        let asking: Vec<WorkerName> = state.asks.iter().map(|ask| ask.worker.clone()).collect();
-        let now = self.now;
-        state.workers.retain(|name, worker| {
-            worker.held > 0 || now.since(worker.seen) < silence || asking.contains(name)
-        });
+        let there: BTreeSet<WorkerName> =
+            state.there(self.now, silence).map(|(name, _)| name.clone()).collect();
+        state.workers.retain(|name, _| there.contains(name));
     }
 }
 

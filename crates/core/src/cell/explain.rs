@@ -1,9 +1,8 @@
 //! Answers about the live state, read from the same values that decide.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::gate::Refusal;
-use crate::id::WorkerName;
 use crate::plan::{StepKind, Wait};
 use crate::reject::Rejection;
 use crate::row::{Part, RunStatus};
@@ -12,7 +11,6 @@ use crate::time::Span;
 
 use super::Cell;
 use super::Turn;
-use super::dispatch::Worker;
 use super::effect::{MoneyView, PoolView, Response, RunView, StepView, TenantView, Waiting};
 use super::input::{Query, ReplyId};
 use super::live::{At, Node, Run, State};
@@ -208,17 +206,11 @@ impl Cell {
     fn pool_view(&self, at: usize) -> PoolView {
         let (declared, state) = (&self.directory.pools.list[at], &self.pools[at]);
         let reading = state.scheduler.reading();
-        // One that asks for nothing, holds nothing and has been silent for a lease has gone; it is forgotten later.
-        let asking: BTreeSet<&WorkerName> = state.asks.iter().map(|ask| &ask.worker).collect();
-        let workers: Vec<&Worker> = state
-            .workers
-            .iter()
-            .filter(|(name, worker)| {
-                let is_heard = self.now.since(worker.seen) < declared.lease;
-                worker.held > 0 || is_heard || asking.contains(name)
-            })
-            .map(|(_, worker)| worker)
-            .collect();
+        // One that has been silent for a lease is forgotten later.
+        let there = state.there(self.now, declared.lease);
+        let (workers, offered) = there.fold((0_u32, 0_u32), |(workers, offered), (_, worker)| {
+            (workers.saturating_add(1), offered.saturating_add(worker.slots))
+        });
         PoolView {
             pool: declared.name.clone(),
             policy: declared.policy,
@@ -226,8 +218,8 @@ impl Cell {
             dispatchable: reading.dispatchable,
             in_flight: reading.in_flight,
             waiting: reading.waiting,
-            workers: u32::try_from(workers.len()).unwrap_or(u32::MAX),
-            offered: workers.iter().map(|worker| worker.slots).fold(0, u32::saturating_add),
+            workers,
+            offered,
         }
     }
 }

@@ -175,8 +175,8 @@ impl Cell {
         !keys.is_empty()
     }
 
-    /// Lets all classes in each pool, and all calls, try again that wait under the key. Not the first of them alone: it may have no money any
-    /// more, or be called off before it tries, and would wake no other.
+    /// Lets all classes in each pool, and all calls, try again that wait under the key. Not the first of them alone: it may
+    /// have no money any more, or be called off before it tries, and would wake no other.
     pub(crate) fn wake_parked(&mut self, key: u64) {
         let others = self.others.remove(&key).unwrap_or_default();
         for key in std::iter::once(key).chain(others) {

@@ -4,7 +4,7 @@
 use fairlane_core::id::{RunId, StepName};
 use fairlane_core::plan::{StepIndex, StepKind, Workflow};
 use fairlane_core::row::{Failure, Instance, Part, Payload, RunKey, StepRow, StepState};
-use fairlane_core::tenant::{Context, TenantScope};
+use fairlane_core::tenant::TenantScope;
 use fairlane_store::{Error, Payloads, Read};
 use fairlane_workflow::{Item, Refs, Scope, StepResult};
 
@@ -85,12 +85,6 @@ impl Gathered {
             item: self.item.as_ref().map(|(value, index)| Item { value, index: *index }),
         }
     }
-}
-
-/// The tenant as expressions see it.
-pub(super) fn tenant(context: &Context) -> Vec<u8> {
-    let Context { tenant, tier, attributes, .. } = context;
-    format!(r#"{{"id":"{tenant}","tier":"{tier}","attributes":{attributes}}}"#).into_bytes()
 }
 
 /// The output of a completed run, as a JSON object.
