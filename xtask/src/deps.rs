@@ -74,6 +74,7 @@ const CORE_COMPOSERS: &[(&str, &[&str])] = &[
     ("driver", &["driver.rs"]),
     ("limiter", &["limiter.rs", "limiter/", "cell.rs", "cell/"]),
     ("ledger", &["ledger.rs", "ledger/", "cell.rs", "cell/"]),
+    ("reviews", &["reviews.rs", "reviews/", "cell.rs", "cell/"]),
 ];
 
 /// A crate of the workspace as its manifest declares it.

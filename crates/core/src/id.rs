@@ -117,6 +117,14 @@ names! {
     SignalName: "a-z A-Z 0-9 - _ . : /", is_free;
     /// A worker process, as it names itself.
     WorkerName: "a-z A-Z 0-9 - _ . : /", is_free;
+    /// A person who reviews, as the operator names them.
+    PersonId: "a-z A-Z 0-9 - _ . : /", is_free;
+    /// A pool of human reviewers.
+    ReviewerPoolName: "a-z 0-9 - _", is_id;
+    /// A skill or a certification of a reviewer.
+    SkillName: "a-z 0-9 - _", is_id;
+    /// What a review can come to.
+    OutcomeName: "a-z 0-9 - _", is_id;
     /// An API key's public id (its secret is never part of it).
     KeyId: "a-z 0-9 - _", is_id;
 }
@@ -171,6 +179,32 @@ pub const fn mix(seed: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+/// A review, in the form of a run's id: a fixed function of the run, the step and the try, so that it names nothing else and
+/// tells nobody how many there are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ReviewId(pub RunId);
+
+impl fmt::Display for ReviewId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for ReviewId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for ReviewId {
+    type Err = RunIdError;
+
+    fn from_str(text: &str) -> Result<Self, RunIdError> {
+        text.parse().map(Self)
+    }
 }
 
 impl fmt::Display for RunId {

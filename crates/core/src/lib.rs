@@ -20,6 +20,8 @@ pub mod plan;
 pub mod pool;
 pub mod quota;
 pub mod reject;
+pub mod review;
+pub mod reviews;
 pub mod router;
 pub mod row;
 pub mod scheduler;
