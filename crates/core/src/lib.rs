@@ -20,6 +20,7 @@ pub mod plan;
 pub mod pool;
 pub mod quota;
 pub mod reject;
+pub mod residency;
 pub mod review;
 pub mod reviews;
 pub mod router;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::calendar::{Calendar, Zone};
+use crate::calendar::{Calendar, TimeZone};
 use crate::catalog::Endpoint;
 use crate::id::{ClassName, ToolName};
 use crate::money::Nano;
@@ -80,7 +80,7 @@ pub enum Rule {
     Window {
         units: u64,
         every: Calendar,
-        time_zone: Zone,
+        time_zone: TimeZone,
         #[serde(default)]
         of: Unit,
     },
@@ -137,7 +137,7 @@ pub struct Budget {
     pub day: Option<Nano>,
     pub month: Option<Nano>,
     /// Where its days and months begin.
-    pub time_zone: Zone,
+    pub time_zone: TimeZone,
     /// What is done, in this order, with a step that its run's budget has no money for.
     pub short: Vec<Rung>,
 }
@@ -164,5 +164,5 @@ pub enum Rung {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrgBudget {
     pub month: Nano,
-    pub time_zone: Zone,
+    pub time_zone: TimeZone,
 }

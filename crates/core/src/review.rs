@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{OutcomeName, PersonId, ReviewerPoolName, SkillName, TenantId};
+use crate::id::{
+    CertificateName, OutcomeName, PersonId, RegionName, ReviewerPoolName, SkillName, TenantId,
+};
 use crate::time::Span;
 
 /// Priority classes: 0 is served first.
@@ -63,10 +65,10 @@ pub struct Member {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub skills: BTreeSet<SkillName>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub certifications: BTreeSet<SkillName>,
+    pub certifications: BTreeSet<CertificateName>,
     /// Where the person works now. Without one the person counts as outside of every zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub region: Option<Arc<str>>,
+    pub region: Option<RegionName>,
     /// The tenants that the person may serve; `None`: all of the pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenants: Option<BTreeSet<TenantId>>,
@@ -136,7 +138,7 @@ pub struct Terms {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub skills: BTreeSet<SkillName>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub certifications: BTreeSet<SkillName>,
+    pub certifications: BTreeSet<CertificateName>,
     /// Persons who may not decide, besides whoever submitted the run.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub exclude: BTreeSet<PersonId>,

@@ -47,7 +47,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::id::{OutcomeName, PersonId, ReviewId, ReviewerPoolName, SkillName, TenantId};
+use serde::{Deserialize, Serialize};
+
+use crate::id::{
+    CertificateName, OutcomeName, PersonId, ReviewId, ReviewerPoolName, SkillName, TenantId,
+};
 use crate::review::{CLASSES, Kind, Member, ReviewerPool, Terms};
 use crate::time::Time;
 
@@ -81,7 +85,7 @@ pub struct Reviews {
 pub struct Need {
     pub kind: Kind,
     pub skills: BTreeSet<SkillName>,
-    pub certifications: BTreeSet<SkillName>,
+    pub certifications: BTreeSet<CertificateName>,
     /// Stands for what only the caller knows, such as the tenant's zone.
     pub facts: u32,
 }
@@ -128,7 +132,7 @@ pub struct Item {
 }
 
 /// Somebody has a review, until then.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     pub person: PersonId,
     pub fence: u64,
@@ -136,7 +140,7 @@ pub struct Claim {
 }
 
 /// What those who have decided agree on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proposal {
     pub outcome: OutcomeName,
     /// Of what was decided on, with the outcome and what was edited.
@@ -144,7 +148,8 @@ pub struct Proposal {
 }
 
 /// How a claim ended without a decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Over {
     Expired,
     Released,
@@ -156,14 +161,15 @@ pub enum Over {
 }
 
 /// Why a person may not decide a review.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Barrier {
     NotMember,
     /// May not serve the tenant.
     Tenant,
     /// Works outside the tenant's zone, or nobody knows where.
     Zone,
-    Certification(SkillName),
+    Certification(CertificateName),
     Skill(SkillName),
     Policy,
     /// Is the requester, or named as excluded.
@@ -173,7 +179,8 @@ pub enum Barrier {
 }
 
 /// Why nothing was done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Refused {
     /// There is no such review, or it has ended.
     Unknown,
@@ -594,14 +601,11 @@ impl Desk {
 impl Seat {
     fn barrier(&self, need: &Need, facts: Facts<'_>) -> Option<Barrier> {
         let Self { member, .. } = self;
-        let lacks = |needs: &BTreeSet<SkillName>, has: &BTreeSet<SkillName>| {
-            needs.difference(has).next().cloned()
-        };
+        let lacks = need.certifications.difference(&member.certifications).next().cloned();
+        let unskilled = || need.skills.difference(&member.skills).next().cloned();
         facts(member, need)
-            .or_else(|| {
-                lacks(&need.certifications, &member.certifications).map(Barrier::Certification)
-            })
-            .or_else(|| lacks(&need.skills, &member.skills).map(Barrier::Skill))
+            .or_else(|| lacks.map(Barrier::Certification))
+            .or_else(|| unskilled().map(Barrier::Skill))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use fairlane_core::calendar::{Calendar, Zone};
+use fairlane_core::calendar::{Calendar, TimeZone};
 use fairlane_core::catalog::{Model, Price};
 use fairlane_core::cell::input::Configure;
 use fairlane_core::id::{ClassName, OrgId, PoolName, TenantId, TierName};
@@ -62,7 +62,7 @@ impl Landscape {
         for org in &mut self.orgs {
             org.budget = prng.chance(400).then(|| OrgBudget {
                 month: Nano::from_cents(prng.between(0, 400)),
-                time_zone: Zone::UTC,
+                time_zone: TimeZone::UTC,
             });
         }
         for tier in &mut self.tiers {
@@ -157,7 +157,7 @@ pub(crate) fn class(prng: &mut Prng, at: u64) -> BudgetClass {
     BudgetClass {
         name: ClassName::parse(&format!("class-{at}")).expect("a valid name"),
         quotas,
-        budget: Budget { run, reserve, day, month, time_zone: Zone::UTC, short },
+        budget: Budget { run, reserve, day, month, time_zone: TimeZone::UTC, short },
     }
 }
 
@@ -166,7 +166,7 @@ pub(crate) fn rule(prng: &mut Prng, most: u64) -> Rule {
         0 => Rule::Window {
             units: prng.between(1, most),
             every: *prng.pick(&[Calendar::Minute, Calendar::Hour]),
-            time_zone: Zone::UTC,
+            time_zone: TimeZone::UTC,
             of: Unit::Calls,
         },
         1 => Rule::Bucket {

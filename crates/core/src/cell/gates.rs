@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::calendar::Zone;
+use crate::calendar::TimeZone;
 use crate::catalog::Metered;
 use crate::gate::{Account, Refusal, Verdict, WakeKey};
 use crate::id::{TenantId, ToolName};
@@ -361,7 +361,7 @@ impl Cell {
         let org = self.directory.orgs.get(at);
         let (month, zone) = match &org.budget {
             Some(budget) => (Some(budget.month), budget.time_zone.clone()),
-            None => (None, Zone::UTC),
+            None => (None, TimeZone::UTC),
         };
         self.limiter.set_org(at.0, org.weight);
         self.ledger.set_org(at.0, OrgTerms { month, zone });
@@ -385,6 +385,6 @@ fn terms(directory: &Directory, context: &Context, org: OrgIx) -> TenantTerms {
         org: org.0,
         day: budget.and_then(|budget| budget.day),
         month: budget.and_then(|budget| budget.month),
-        zone: budget.map_or(Zone::UTC, |budget| budget.time_zone.clone()),
+        zone: budget.map_or(TimeZone::UTC, |budget| budget.time_zone.clone()),
     }
 }

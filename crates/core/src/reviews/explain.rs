@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::id::{ReviewId, ReviewerPoolName};
 use crate::time::Time;
 
 use super::{Barrier, Claim, Facts, Item, Reviews};
 
 /// Where a review stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Standing {
     pub pool: ReviewerPoolName,
     pub class: u8,

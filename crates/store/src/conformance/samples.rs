@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use fairlane_core::calendar::{Calendar, Zone};
+use fairlane_core::calendar::{Calendar, TimeZone};
 use fairlane_core::catalog::{
     Candidate, Endpoint, Header, Metered, Method, Model, Price, PriceVersion, Protocol, Rates,
     Request, Usage,
@@ -408,8 +408,8 @@ fn org_budget() -> OrgBudget {
     OrgBudget { month: Nano::from_cents(1_000), time_zone: berlin() }
 }
 
-fn berlin() -> Zone {
-    Zone::parse("Europe/Berlin").expect("there is such a zone")
+fn berlin() -> TimeZone {
+    TimeZone::parse("Europe/Berlin").expect("there is such a zone")
 }
 
 pub fn uses(tenant: Option<&str>, rule: &str, used: Used) -> UseRow {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::calendar::{Calendar, Zone};
+use crate::calendar::{Calendar, TimeZone};
 use crate::catalog::{
     Candidate, Endpoint, Metered, Model, Price, PriceVersion, Protocol, Rates, Usage,
 };
@@ -205,7 +205,7 @@ fn the_next_candidate_stands_in_for_one_whose_endpoint_has_no_room() {
     let tokens = Rule::Window {
         units: 3_000,
         every: Calendar::Hour,
-        time_zone: Zone::UTC,
+        time_zone: TimeZone::UTC,
         of: Unit::Tokens,
     };
     desk.declare(endpoint("eu", vec![tokens]));
@@ -434,7 +434,7 @@ fn a_call_under_a_lease_is_paid_by_its_run_and_ends_with_the_lease() {
 fn a_full_endpoint_refuses_a_call_and_says_when_to_come_again() {
     let mut desk = desk_with(vec![call("ask", &[])], Budget::default());
     let hourly =
-        Rule::Window { units: 1, every: Calendar::Hour, time_zone: Zone::UTC, of: Unit::Calls };
+        Rule::Window { units: 1, every: Calendar::Hour, time_zone: TimeZone::UTC, of: Unit::Calls };
     desk.declare(endpoint("eu", vec![hourly]));
     desk.declare(endpoint("us", vec![Rule::Concurrent { calls: 1 }]));
     let served: Vec<_> = (0..2).map(|_| open(&mut desk, None).unwrap().1.upstream).collect();
@@ -608,7 +608,7 @@ fn calls_under_a_lease_that_never_reached_its_worker_end_with_it() {
 fn a_step_stays_in_the_line_of_a_provider_when_a_smaller_call_passes_it() {
     let mut desk = desk_with(vec![call("ask", &[])], Budget::default());
     let tokens = |units| {
-        let (every, time_zone, of) = (Calendar::Hour, Zone::UTC, Unit::Tokens);
+        let (every, time_zone, of) = (Calendar::Hour, TimeZone::UTC, Unit::Tokens);
         endpoint("eu", vec![Rule::Window { units, every, time_zone, of }])
     };
     desk.declare(tokens(3_000));
@@ -640,7 +640,7 @@ fn a_step_in_line_is_woken_although_the_one_before_it_cannot_pay_any_more() {
     flow_of(&mut desk, "middle", 500);
     flow_of(&mut desk, "small", 100);
     let tokens = |units| {
-        let (every, time_zone, of) = (Calendar::Hour, Zone::UTC, Unit::Tokens);
+        let (every, time_zone, of) = (Calendar::Hour, TimeZone::UTC, Unit::Tokens);
         endpoint("eu", vec![Rule::Window { units, every, time_zone, of }])
     };
     desk.declare(tokens(3_300));
