@@ -36,6 +36,7 @@ mod quotas;
 mod reading;
 mod recent;
 mod retry;
+mod review;
 mod schedule;
 mod submit;
 mod timer;
@@ -63,6 +64,7 @@ use input::Input;
 use live::{Run, Runs};
 use recent::Recent;
 use retry::Reopened;
+use review::Desk;
 use schedule::Schedules;
 use timer::{Kind, Timer, Timers};
 use valve::Queue;
@@ -83,6 +85,7 @@ pub struct Cell {
     ledger: Ledger,
     others: OtherWaits,
     lines: Lines,
+    desk: Desk,
     recent: Recent,
     reopened: Reopened,
     /// The next fencing token.
@@ -122,6 +125,7 @@ impl Cell {
             Input::Configure(reply, configure) => self.configure(reply, configure, turn),
             Input::Submit(submit) => self.submit(*submit, turn),
             Input::Command(reply, key, command) => self.command(reply, &key, command, turn),
+            Input::Review(reply, command) => self.review(reply, command, turn),
             Input::Retry(retry) => self.retry(*retry, turn),
             Input::Exchange(exchange) => self.exchange(exchange, turn),
             Input::Hurry(ask) => self.hurry(ask, turn),
@@ -148,7 +152,8 @@ impl Cell {
     pub fn next_wake(&self) -> Option<Time> {
         let pools = self.pools.iter().filter_map(|pool| pool.scheduler.next_tick());
         let waits = self.next_gate_wake().into_iter().chain(self.next_call_wait());
-        self.timers.next().into_iter().chain(pools).chain(waits).min()
+        let reviews = self.desk.queue.next_due();
+        self.timers.next().into_iter().chain(pools).chain(waits).chain(reviews).min()
     }
 
     pub(crate) fn catch_up(&mut self, turn: &mut Turn) {
@@ -167,6 +172,7 @@ impl Cell {
         }
         self.wake_gates();
         self.end_call_waits(turn);
+        self.pass_reviews(turn);
         while let Some(Timer { due, kind, at }) = self.timers.pop(self.now) {
             match kind {
                 Kind::Run => self.run_overdue(at.run, turn),

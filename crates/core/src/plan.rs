@@ -12,6 +12,7 @@ use std::sync::{Arc, LazyLock};
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ModelName, PoolName, SignalName, StepName, TaskName, ToolName, WorkflowName};
+use crate::review::Terms;
 use crate::time::Span;
 
 /// Most steps in one workflow.
@@ -80,6 +81,8 @@ pub enum StepKind {
     Tool,
     /// Runs a child workflow for the same tenant. No version: the newest one at that moment.
     Call { workflow: WorkflowName, version: Option<u32> },
+    /// People decide; holds nothing.
+    Review(Arc<Terms>),
 }
 
 /// A call of a model, made by the server.
@@ -210,7 +213,7 @@ impl StepKind {
         match self {
             Self::Task { pool, .. } => Some(pool),
             Self::Model(_) | Self::Tool => Some(&SERVER_POOL),
-            Self::Wait(_) | Self::Call { .. } => None,
+            Self::Wait(_) | Self::Call { .. } | Self::Review(_) => None,
         }
     }
 }

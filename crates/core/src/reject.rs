@@ -7,10 +7,11 @@ use serde::Serialize;
 use crate::calendar::Calendar;
 use crate::gate::{Account, LimitHolder};
 use crate::id::{
-    ClassName, ModelName, OrgId, PoolName, PriceName, RunId, StepName, TenantId, TierName,
-    ToolName, WorkflowName,
+    ClassName, ModelName, OrgId, PersonId, PoolName, PriceName, ReviewId, ReviewerPoolName, RunId,
+    StepName, TenantId, TierName, ToolName, WorkflowName,
 };
 use crate::money::Nano;
+use crate::review::Refused;
 use crate::router::NoWay;
 use crate::row::{Owner, RunStatus};
 use crate::time::{Span, Time};
@@ -49,6 +50,30 @@ pub enum Rejection {
         class: ClassName,
     },
     UnknownKey,
+    UnknownReviewerPool {
+        pool: ReviewerPoolName,
+    },
+    /// Missing, ended, or not for whoever asks: the answers are the same.
+    UnknownReview {
+        review: ReviewId,
+    },
+    /// Nothing was done to the review.
+    Review {
+        review: ReviewId,
+        refused: Refused,
+    },
+    /// The step's review would let through by itself what it is to decide on.
+    ApprovesItself {
+        step: StepName,
+    },
+    /// The pool works for another tenant.
+    PoolOfAnother {
+        pool: ReviewerPoolName,
+    },
+    /// A member stands in the pool twice.
+    MemberTwice {
+        person: PersonId,
+    },
     /// A candidate of a model, by its place, cannot be called or paid for.
     BadCandidate {
         at: u32,

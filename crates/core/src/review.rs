@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{
     CertificateName, OutcomeName, PersonId, RegionName, ReviewerPoolName, SkillName, TenantId,
 };
-use crate::time::Span;
+use crate::time::{Span, Time};
 
 /// Priority classes: 0 is served first.
 pub const CLASSES: u8 = 8;
@@ -152,6 +152,25 @@ pub struct Terms {
     pub form: Option<Arc<str>>,
 }
 
+/// One person, who approves or rejects within a day.
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            kind: Kind::Review,
+            pool: None,
+            due: Self::DUE_DEFAULT,
+            persons: 1,
+            skills: BTreeSet::new(),
+            certifications: BTreeSet::new(),
+            exclude: BTreeSet::new(),
+            escalate: Vec::new(),
+            outcomes: Self::outcomes_default(),
+            on_overdue: Overdue::Fail,
+            form: None,
+        }
+    }
+}
+
 impl Terms {
     /// A day: a review that nobody gave a time is no emergency, and has an end.
     pub const DUE_DEFAULT: Span = Span::from_secs(24 * 3_600);
@@ -176,4 +195,78 @@ impl Terms {
             Overdue::Outcome(name) => self.outcome(name).is_none_or(|outcome| outcome.approving),
         }
     }
+}
+
+/// SHA-256 of what is decided on.
+pub type Digest = [u8; 32];
+
+/// Somebody has a review, until then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    pub person: PersonId,
+    pub fence: u64,
+    pub until: Time,
+}
+
+/// What those who have decided agree on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    pub outcome: OutcomeName,
+    /// Of what was decided on, with the outcome and what was edited.
+    pub digest: Digest,
+}
+
+/// How a claim ended without a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Over {
+    Expired,
+    Released,
+    Reassigned,
+    /// The review went on to another pool.
+    Escalated,
+    /// More persons are needed, and this one has decided.
+    Voted,
+}
+
+/// Why a person may not decide a review.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Barrier {
+    NotMember,
+    /// May not serve the tenant.
+    Tenant,
+    /// Works outside the tenant's zone, or nobody knows where.
+    Zone,
+    Certification(CertificateName),
+    Skill(SkillName),
+    Policy,
+    /// Is the requester, or named as excluded.
+    Excluded,
+    /// Has decided already: the others are to be somebody else.
+    Voted,
+}
+
+/// Why nothing was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refused {
+    /// There is no such review, or it has ended.
+    Unknown,
+    /// Not for this person.
+    Barred(Barrier),
+    /// Another review is this person's next, and the pool's members do not pick.
+    NotNext,
+    /// Another person has it. To the holder of the claim before that one: see [`Refused::ClaimOver`].
+    Claimed,
+    NotClaimed,
+    /// The claim that the decision names is over.
+    ClaimOver(Over),
+    /// The fence is not that of the claim.
+    StaleFence,
+    /// Something else was decided on.
+    WrongDigest,
+    UnknownOutcome,
+    /// Its ladder has no rung left.
+    NoRung,
 }

@@ -47,12 +47,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use crate::id::{
-    CertificateName, OutcomeName, PersonId, ReviewId, ReviewerPoolName, SkillName, TenantId,
+use crate::id::{CertificateName, PersonId, ReviewId, ReviewerPoolName, SkillName, TenantId};
+use crate::review::{
+    Barrier, CLASSES, Claim, Digest, Kind, Member, Over, Proposal, Refused, ReviewerPool, Terms,
 };
-use crate::review::{CLASSES, Kind, Member, ReviewerPool, Terms};
 use crate::time::Time;
 
 use queue::{Place, Queue, View};
@@ -60,9 +58,6 @@ use queue::{Place, Queue, View};
 pub use decide::{Decided, Decision};
 pub use due::Event;
 pub use explain::Standing;
-
-/// SHA-256 of what is decided on.
-pub type Digest = [u8; 32];
 
 /// What the caller knows of a person and of what a review asks for: that the person works outside its zone, or that a policy
 /// forbids it. Asked at each claim and at each decision.
@@ -131,75 +126,6 @@ pub struct Item {
     over: Option<(u64, Over)>,
 }
 
-/// Somebody has a review, until then.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claim {
-    pub person: PersonId,
-    pub fence: u64,
-    pub until: Time,
-}
-
-/// What those who have decided agree on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proposal {
-    pub outcome: OutcomeName,
-    /// Of what was decided on, with the outcome and what was edited.
-    pub digest: Digest,
-}
-
-/// How a claim ended without a decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Over {
-    Expired,
-    Released,
-    Reassigned,
-    /// The review went on to another pool.
-    Escalated,
-    /// More persons are needed, and this one has decided.
-    Voted,
-}
-
-/// Why a person may not decide a review.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Barrier {
-    NotMember,
-    /// May not serve the tenant.
-    Tenant,
-    /// Works outside the tenant's zone, or nobody knows where.
-    Zone,
-    Certification(CertificateName),
-    Skill(SkillName),
-    Policy,
-    /// Is the requester, or named as excluded.
-    Excluded,
-    /// Has decided already: the others are to be somebody else.
-    Voted,
-}
-
-/// Why nothing was done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Refused {
-    /// There is no such review, or it has ended.
-    Unknown,
-    /// Not for this person.
-    Barred(Barrier),
-    /// Another review is this person's next, and the pool's members do not pick.
-    NotNext,
-    /// Another person has it. To the holder of the claim before that one: see [`Refused::ClaimOver`].
-    Claimed,
-    NotClaimed,
-    /// The claim that the decision names is over.
-    ClaimOver(Over),
-    /// The fence is not that of the claim.
-    StaleFence,
-    /// Something else was decided on.
-    WrongDigest,
-    UnknownOutcome,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Lease,
@@ -261,6 +187,11 @@ impl Reviews {
 
     pub fn pool(&self, name: &ReviewerPoolName) -> Option<&Arc<ReviewerPool>> {
         self.names.get(name).map(|at| &self.desks[*at].declared)
+    }
+
+    /// All that are declared, by name.
+    pub fn pools(&self) -> impl Iterator<Item = &Arc<ReviewerPool>> {
+        self.names.values().map(|at| &self.desks[*at].declared)
     }
 
     pub fn item(&self, id: ReviewId) -> Option<&Item> {
@@ -624,12 +555,18 @@ impl Item {
         self.place.tenant
     }
 
+    /// Who may not decide it: those who have decided already apart.
+    pub const fn excluded(&self) -> &BTreeSet<PersonId> {
+        &self.excluded
+    }
+
     /// Whoever may not decide, those who have included.
     fn shut_out(&self) -> BTreeSet<PersonId> {
         self.excluded.iter().chain(&self.votes).cloned().collect()
     }
 
-    fn held_by(&self, person: &PersonId, fence: u64) -> Result<(), Refused> {
+    /// Whether the person has it, under that fence.
+    pub fn held_by(&self, person: &PersonId, fence: u64) -> Result<(), Refused> {
         match &self.claim {
             Some(claim) if claim.fence == fence && claim.person == *person => Ok(()),
             _ if self.over.is_some_and(|(before, _)| before == fence) => {

@@ -5,6 +5,7 @@
 //! kept by the cell.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -12,12 +13,13 @@ use serde::{Deserialize, Serialize};
 use crate::calendar::Calendar;
 use crate::catalog::{Metered, PriceVersion, Usage};
 use crate::id::{
-    KeyId, ModelName, OrgId, PoolName, RunId, SignalName, StepName, TenantId, ToolName, WorkerName,
-    WorkflowName,
+    KeyId, ModelName, OrgId, OutcomeName, PersonId, PoolName, ReviewId, ReviewerPoolName, RunId,
+    SignalName, StepName, TenantId, ToolName, WorkerName, WorkflowName,
 };
 use crate::money::Nano;
 use crate::plan::StepIndex;
 use crate::quota::Rung;
+use crate::review::{Claim, Digest, Proposal, Terms};
 use crate::time::Time;
 
 /// Bytes of a JSON value: an input, an output or a signal's payload. Moved, not parsed.
@@ -150,6 +152,8 @@ pub struct RunRow {
     pub parent: Option<Parent>,
     /// The schedule that started it.
     pub schedule: Option<StepName>,
+    /// The person who submitted it, and who decides none of its reviews.
+    pub requester: Option<PersonId>,
     /// Raised by each change of the run or of one of its steps that a client can see.
     pub revision: u64,
     /// Size of the input, which is what the valve counts.
@@ -186,6 +190,9 @@ pub struct Halt {
     pub need: Nano,
     pub left: Nano,
     pub since: Time,
+    /// The review that it was escalated to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<ReviewId>,
     /// Only what other steps of the run hold is in the way: nothing is to be decided until they have ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_for_holds: bool,
@@ -363,6 +370,10 @@ pub enum StepState {
     Calling {
         child: RunId,
     },
+    /// People decide.
+    Reviewing {
+        review: ReviewId,
+    },
     /// `map`: this many items are under way or done.
     Mapping {
         items: u32,
@@ -439,9 +450,147 @@ pub enum Role {
     /// Everything.
     Operator,
     /// One tenant's runs and readings.
-    Tenant { tenant: TenantId },
+    Tenant {
+        tenant: TenantId,
+        /// Who uses it, if that is one person: what they submit they do not decide.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        person: Option<PersonId>,
+    },
+    /// The reviews that this person may decide.
+    Reviewer { person: PersonId },
     /// Exchange for these pools; empty means all.
     Worker { pools: Vec<PoolName> },
+}
+
+/// A review, from when it is opened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewRow {
+    pub tenant: TenantId,
+    pub id: ReviewId,
+    pub state: ReviewState,
+    pub ended: Option<Time>,
+    pub run: RunId,
+    pub instance: Instance,
+    pub cause: ReviewCause,
+    pub pool: ReviewerPoolName,
+    /// 0 is served first.
+    pub class: u8,
+    pub opened: Time,
+    pub due: Time,
+    /// Rungs of its ladder that it has gone up.
+    pub rung: u32,
+    /// Of what is decided on.
+    pub digest: Digest,
+    /// Who may not decide it.
+    pub excluded: BTreeSet<PersonId>,
+    pub terms: Arc<Terms>,
+    pub claim: Option<Claim>,
+    /// Who has decided: those who agree while more are needed, and at the end all of them.
+    pub votes: Vec<PersonId>,
+    pub proposal: Option<Proposal>,
+    /// Entries of its record so far.
+    pub events: u32,
+}
+
+/// What has become of a review.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewState {
+    Open,
+    Claimed,
+    Decided {
+        outcome: OutcomeName,
+    },
+    /// Nobody decided in time.
+    Overdue,
+    /// Its step was called off.
+    Cancelled,
+    /// What it was for was settled in another way, or is done again.
+    Superseded,
+}
+
+/// Why there is a review.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewCause {
+    /// The workflow has a step for it.
+    Step,
+    /// The step could not be paid for.
+    Money { need: Nano, left: Nano },
+}
+
+/// An entry of a review's record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReviewEventRow {
+    pub tenant: TenantId,
+    pub review: ReviewId,
+    /// 1 for the first.
+    pub sequence: u32,
+    pub at: Time,
+    pub event: ReviewEvent,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewEvent {
+    Opened {
+        pool: ReviewerPoolName,
+        class: u8,
+        due: Time,
+    },
+    Claimed {
+        by: PersonId,
+        fence: u64,
+    },
+    Released {
+        by: PersonId,
+    },
+    /// A claim ended with its lease.
+    Expired {
+        by: PersonId,
+    },
+    Reassigned {
+        to: PersonId,
+        fence: u64,
+        by: Actor,
+    },
+    Commented {
+        by: Actor,
+        text: Arc<str>,
+    },
+    /// One decision; `more` persons have to say the same. `data`: JSON text.
+    Voted {
+        by: PersonId,
+        outcome: OutcomeName,
+        data: Arc<str>,
+        more: u32,
+    },
+    /// The due time passed, or somebody did not wait for it. `by`: `None` for time.
+    Escalated {
+        pool: ReviewerPoolName,
+        class: u8,
+        due: Time,
+        notify: bool,
+        by: Option<Actor>,
+    },
+    Overdue,
+    Cancelled,
+    Superseded,
+    BrokenGlass {
+        by: KeyId,
+        person: PersonId,
+        reason: Arc<str>,
+        outcome: OutcomeName,
+        data: Arc<str>,
+    },
+}
+
+/// Who did something to a review: a person, or whoever has a key that is no person's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    Person(PersonId),
+    Key(KeyId),
 }
 
 /// An entry of the decision log: caps reached, bursts granted and paid back, valve changes, configuration.

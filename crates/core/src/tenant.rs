@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ClassName, OrgId, TenantId, TierName};
+use crate::id::{ClassName, OrgId, ReviewerPoolName, TenantId, TierName};
 use crate::quota::OrgBudget;
+use crate::review::CLASS_DEFAULT;
 use crate::time::Span;
 
 /// Largest weight: with `u32` weights and spans of years, normalised service stays far inside `u128`.
@@ -43,6 +44,12 @@ pub struct Tier {
     /// Quotas and budgets of its tenants; `None`: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_class: Option<ClassName>,
+    /// Who decides what no step names a pool for, and what the platform cannot; `None`: nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewer_pool: Option<ReviewerPoolName>,
+    /// The priority class of its tenants' reviews: 0 is served first.
+    #[serde(default = "class_default", skip_serializing_if = "is_class_default")]
+    pub review_class: u8,
 }
 
 /// Permission to exceed the cap, paid back by waiting.
@@ -73,6 +80,9 @@ pub struct Tenant {
     pub sla: Option<Sla>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_class: Option<ClassName>,
+    /// Who decides what no step names a pool for, and what the platform cannot; `None`: nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewer_pool: Option<ReviewerPoolName>,
     /// A suspended tenant's steps are not dispatched and its new runs are refused.
     pub suspended: bool,
     /// A JSON object, readable by expressions as `tenant.attributes`.
@@ -95,8 +105,22 @@ pub struct Context {
     pub sla: Option<Sla>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_class: Option<ClassName>,
+    /// Who decides what no step names a pool for, and what the platform cannot; `None`: nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewer_pool: Option<ReviewerPoolName>,
+    #[serde(default = "class_default", skip_serializing_if = "is_class_default")]
+    pub review_class: u8,
     pub suspended: bool,
     pub attributes: Arc<str>,
+}
+
+const fn class_default() -> u8 {
+    CLASS_DEFAULT
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+const fn is_class_default(class: &u8) -> bool {
+    *class == CLASS_DEFAULT
 }
 
 impl Context {
@@ -114,6 +138,8 @@ impl Context {
             runs_max: tier.runs_max,
             sla: tenant.sla.or(tier.sla),
             budget_class: tenant.budget_class.clone().or_else(|| tier.budget_class.clone()),
+            reviewer_pool: tenant.reviewer_pool.clone().or_else(|| tier.reviewer_pool.clone()),
+            review_class: tier.review_class,
             suspended: tenant.suspended,
             attributes: tenant.attributes.clone(),
         }

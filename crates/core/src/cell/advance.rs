@@ -25,6 +25,9 @@ pub(crate) mod class {
     pub(crate) const CHILD_REFUSED: &str = "child-refused";
     pub(crate) const BUDGET_EXHAUSTED: &str = "budget-exhausted";
     pub(crate) const PROMPT_TOO_LONG: &str = "prompt-too-long";
+    pub(crate) const NO_REVIEWERS: &str = "no-reviewers";
+    pub(crate) const REVIEW_OVERDUE: &str = "review-overdue";
+    pub(crate) const REVIEW_FAILED: &str = "review-failed";
     pub(crate) const POOL_UNKNOWN: &str = "pool-unknown";
 }
 
@@ -69,6 +72,7 @@ impl Cell {
             }
             StepKind::Wait(Wait::Signal(_)) => self.listen(at, turn),
             StepKind::Call { .. } => self.begin_call(at, turn),
+            StepKind::Review(_) => self.ask(at, Asked::Subject, Question::Subject, turn),
         }
     }
 

@@ -193,6 +193,7 @@ impl Cell {
             input,
             parent: Some(Parent { run: run.key.run, instance: node.instance, depth }),
             schedule: None,
+            requester: run.requester.clone(),
         };
         let child = self.new_id(origin, salt);
         admission.key.run = child;

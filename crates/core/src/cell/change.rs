@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use crate::catalog::{Model, Price};
-use crate::id::{KeyId, TenantId};
+use crate::id::{KeyId, ReviewId, TenantId};
 use crate::plan::{StepIndex, Workflow};
 use crate::pool::{Pool, Valve};
 use crate::quota::{BudgetClass, Tool};
+use crate::review::ReviewerPool;
 use crate::row::{
-    AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, KeyRow, RunKey, RunRow,
-    ScheduleRow, SignalRow, StepRow, UseRow,
+    AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, KeyRow, ReviewEventRow, ReviewRow,
+    RunKey, RunRow, ScheduleRow, SignalRow, StepRow, UseRow,
 };
 use crate::tenant::{Context, Org, Tenant, Tier};
 
@@ -32,6 +33,7 @@ pub enum Change {
     Account(AccountRow),
     /// A call of a model has begun, or is over.
     Call(Box<CallRow>),
+    ReviewerPool(ReviewerPool),
     Key(KeyRow),
     DropKey(KeyId),
 
@@ -50,6 +52,10 @@ pub enum Change {
     },
     Schedule(ScheduleRow),
     DropSchedule(TenantId, crate::id::WorkflowName, crate::id::StepName),
+    Review(Box<ReviewRow>),
+    ReviewEvent(Box<ReviewEventRow>),
+    /// A review that has ended is done again, with its step.
+    SupersedeReview(TenantId, ReviewId),
     Decision(DecisionRow),
 }
 
@@ -73,6 +79,7 @@ pub struct Snapshot {
     pub accounts: Vec<AccountRow>,
     /// Calls that are under way, by tenant and id.
     pub calls: Vec<CallRow>,
+    pub reviewer_pools: Vec<ReviewerPool>,
     pub keys: Vec<KeyRow>,
     pub schedules: Vec<ScheduleRow>,
     /// Runs that have not ended, oldest first (by `created`, then id), `input` left out.
@@ -81,6 +88,8 @@ pub struct Snapshot {
     pub steps: Vec<StepRow>,
     /// Signals in their inboxes, payload left empty, in order of key and sequence.
     pub signals: Vec<SignalRow>,
+    /// Reviews that have not ended, by tenant and id.
+    pub reviews: Vec<ReviewRow>,
     /// The newest decision's sequence, 0 if there is none.
     pub decisions: u64,
 }

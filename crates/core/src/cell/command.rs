@@ -2,7 +2,7 @@
 
 use crate::id::SignalName;
 use crate::reject::Rejection;
-use crate::row::{Payload, RunKey, RunStatus, SignalRow};
+use crate::row::{Payload, ReviewEvent, RunKey, RunStatus, SignalRow};
 
 use super::change::Change;
 use super::effect::Response;
@@ -63,8 +63,10 @@ impl Cell {
         match live.status {
             RunStatus::Paused => {
                 // More money alone does not resume what its tenant has paused.
-                if live.halt.take().is_some() {
+                let halt = live.halt.take();
+                if halt.is_some() {
                     self.write_run(run, turn);
+                    self.end_halt_review(halt, ReviewEvent::Superseded, turn);
                 }
                 return Ok(RunStatus::Paused);
             }
@@ -95,7 +97,8 @@ impl Cell {
             }
         }
         live.status = RunStatus::Running;
-        live.halt = None;
+        let halt = live.halt.take();
+        self.end_halt_review(halt, ReviewEvent::Superseded, turn);
         self.write_run(run, turn);
         for at in self.ready_nodes(run, false) {
             self.make_ready(at, turn);

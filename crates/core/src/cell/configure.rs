@@ -7,6 +7,7 @@ use crate::money::Nano;
 use crate::plan::Workflow;
 use crate::pool::{Pool, SLOTS_MAX, Valve};
 use crate::reject::Rejection;
+use crate::review::CLASSES;
 use crate::row::{DecisionRow, KeyRow, Role};
 use crate::scheduler::{self, OrgConfig, OrgIx, TenantConfig};
 use crate::tenant::{ATTRIBUTES_BYTES_MAX, CAP_MAX, Context, Org, Tenant, Tier, WEIGHT_MAX};
@@ -54,6 +55,7 @@ impl Cell {
             Configure::Model(model) => self.declare_model(model, turn),
             Configure::Price(price) => self.declare_price(price, turn),
             Configure::Account(account) => self.set_account(&account),
+            Configure::ReviewerPool(pool) => self.declare_reviewer_pool(pool, turn),
             Configure::Key(key) => self.declare_key(key, turn),
             Configure::DropKey(key) => {
                 self.directory.keys.remove(&key).ok_or(Rejection::UnknownKey)?;
@@ -99,6 +101,8 @@ impl Cell {
         range("/runs_max", tier.runs_max, 1, u32::MAX)?;
         range("/burst/extra_slots", tier.burst.map_or(1, |burst| burst.extra_slots), 1, CAP_MAX)?;
         self.known_class(tier.budget_class.as_ref())?;
+        self.known_reviewers(tier.reviewer_pool.as_ref(), None)?;
+        range("/review_class", tier.review_class.into(), 0, u32::from(CLASSES) - 1)?;
         if self.directory.tiers.get(&tier.name) == Some(&tier) {
             return Ok(false);
         }
@@ -139,6 +143,7 @@ impl Cell {
             return Err(Rejection::UnknownTier { tier: tenant.tier });
         }
         self.known_class(tenant.budget_class.as_ref())?;
+        self.known_reviewers(tenant.reviewer_pool.as_ref(), Some(&tenant.id))?;
         let known =
             self.directory.tenants.find(&tenant.id).map(|at| self.directory.tenants.get(at));
         if known.is_some_and(|entry| entry.declared == tenant) {
@@ -176,6 +181,7 @@ impl Cell {
         let weight = context.weight;
         let at = self.directory.tenants.put(tenant, org, context);
         self.queue.reweigh(at, weight);
+        self.desk.queue.set_weight(at.0, weight);
         for pool in &mut self.pools {
             pool.scheduler.set_tenant(self.now, at, config);
         }
@@ -253,6 +259,7 @@ impl Cell {
                 });
             }
         }
+        self.known_review_steps(workflow)?;
         for schedule in &workflow.schedules {
             if self.directory.tenants.find(&schedule.tenant).is_none() {
                 return Err(Rejection::UnknownTenant { tenant: schedule.tenant.clone() });
@@ -269,7 +276,7 @@ impl Cell {
     }
 
     fn declare_key(&mut self, key: KeyRow, turn: &mut Turn) -> Result<bool, Rejection> {
-        if let Role::Tenant { tenant } = &key.role
+        if let Role::Tenant { tenant, .. } = &key.role
             && self.directory.tenants.find(tenant).is_none()
         {
             return Err(Rejection::UnknownTenant { tenant: tenant.clone() });
@@ -348,7 +355,7 @@ fn tenant_config(context: &Context, org: OrgIx) -> TenantConfig {
     }
 }
 
-fn range(field: &'static str, value: u32, min: u32, max: u32) -> Result<(), Rejection> {
+pub(crate) fn range(field: &'static str, value: u32, min: u32, max: u32) -> Result<(), Rejection> {
     wide(field, u64::from(value), u64::from(min), u64::from(max))
 }
 

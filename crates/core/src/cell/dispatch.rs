@@ -349,8 +349,11 @@ fn work(run: &Run, node: u32, passed: &Passed) -> Work {
         (StepKind::Task { task, .. }, _) => Work::Task(task.clone()),
         (StepKind::Model(_), Some(route)) => Work::Model(route.clone()),
         (StepKind::Tool, _) => Work::Tool,
-        (StepKind::Model(_) | StepKind::Wait(_) | StepKind::Call { .. }, _) => {
-            unreachable!("waits and calls take no slot, and a model's call has its way")
+        (
+            StepKind::Model(_) | StepKind::Wait(_) | StepKind::Call { .. } | StepKind::Review(_),
+            _,
+        ) => {
+            unreachable!("what waits takes no slot, and a model's call has its way")
         }
     }
 }

@@ -7,15 +7,17 @@ use serde::Serialize;
 use crate::cell::input::{AskId, Configure, ReplyId, ScheduleKey};
 use crate::gate::{Account, Refusal};
 use crate::id::{
-    OrgId, PoolName, RunId, SignalName, StepName, TaskName, TenantId, TierName, ToolName,
-    WorkerName,
+    OrgId, PersonId, PoolName, ReviewId, RunId, SignalName, StepName, TaskName, TenantId, TierName,
+    ToolName, WorkerName,
 };
 use crate::limiter::Circuit;
 use crate::money::Nano;
 use crate::plan::{Expr, Workflow};
 use crate::pool::Policy;
 use crate::reject::Rejection;
-use crate::row::{Failure, Halt, Instance, LeaseId, Route, RunKey, RunStatus};
+use crate::review::{Digest, Proposal, Terms};
+use crate::reviews::Standing;
+use crate::row::{Failure, Halt, Instance, LeaseId, ReviewCause, Route, RunKey, RunStatus};
 use crate::tenant::Context;
 use crate::time::{Span, Time};
 
@@ -120,6 +122,8 @@ pub enum Question {
     ChildInput,
     /// How many tokens the prompt of a model's call has.
     Prompt,
+    /// The digest of the step's `with`, which people are to decide on.
+    Subject,
 }
 
 /// A question for the first time of a schedule after a moment.
@@ -182,7 +186,37 @@ pub enum Response {
     Limits(Vec<LimitView>),
     /// The limits of a tool that all tenants share, and whether its provider is called.
     Provider(Vec<LimitView>, Circuit),
+    /// The person has the review.
+    Claimed(Box<ReviewView>),
+    /// There is none for the person.
+    NothingToReview,
+    /// The command is done.
+    Reviewed,
+    /// One answer for each decision, in their order: how many more persons are needed, 0 if it has ended.
+    Decided(Vec<Result<u32, Rejection>>),
+    Review(Box<ReviewView>),
+    Reviews(Vec<ReviewView>),
     Rejected(Rejection),
+}
+
+/// A review that nobody has decided.
+#[derive(Clone, Debug)]
+pub struct ReviewView {
+    pub id: ReviewId,
+    pub key: RunKey,
+    pub workflow: Arc<Workflow>,
+    pub context: Arc<Context>,
+    pub instance: Instance,
+    pub cause: ReviewCause,
+    pub opened: Time,
+    pub terms: Arc<Terms>,
+    /// Of what it is about.
+    pub subject: Digest,
+    /// Of what the next decision is on: with what was decided before it, where more persons are needed.
+    pub digest: Digest,
+    pub votes: Vec<PersonId>,
+    pub proposal: Option<Proposal>,
+    pub standing: Standing,
 }
 
 /// How much of a rule is used.
@@ -268,6 +302,8 @@ pub enum Phase {
     Sleeping,
     Listening,
     Calling,
+    /// People decide.
+    Reviewing,
     Mapping,
     Done,
     Skipped,
@@ -312,6 +348,11 @@ pub enum Waiting {
     Resume,
     /// The run is paused, since a step of it could not be paid for.
     Money(Halt),
+    /// People decide.
+    Review {
+        review: ReviewId,
+        standing: Box<Standing>,
+    },
 }
 
 /// One tenant's numbers over all pools.

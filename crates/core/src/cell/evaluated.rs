@@ -36,6 +36,7 @@ impl Cell {
                 node.tokens = rounded_up(tokens.clamp(1, TOKENS_MAX));
                 self.make_ready(at, turn);
             }
+            (Asked::Subject, Value::Digest(digest)) => self.begin_review(at, digest, turn),
             (asked, value) => {
                 let message = format!("the evaluator answered {asked:?} with {value:?}");
                 let failure =

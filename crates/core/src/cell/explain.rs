@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::gate::Refusal;
 use crate::plan::{StepKind, Wait};
 use crate::reject::Rejection;
-use crate::row::{Part, RunStatus};
+use crate::row::{Halt, Part, RunStatus};
 use crate::scheduler::TenantIx;
 use crate::time::Span;
 
@@ -19,6 +19,9 @@ use super::live::{At, Node, Run, State};
 const STEPS_SHOWN_MAX: usize = 2_000;
 /// Tenants of one page at most.
 const TENANTS_SHOWN_MAX: u32 = 10_000;
+
+/// Reviews of one page at most.
+const REVIEWS_SHOWN_MAX: u32 = 1_000;
 
 /// What all steps of a run in one pool have in common, so that a large run costs no more than its pools.
 #[derive(Debug, Default)]
@@ -59,6 +62,11 @@ impl Cell {
             Query::Accounts(owner) => self.accounts(owner),
             Query::Quotas(tenant) => self.quotas(tenant),
             Query::Provider(tool) => self.provider(tool),
+            Query::Review { review, person } => self.review_answer(*review, person.as_ref()),
+            Query::Reviews { of, after, limit } => {
+                let limit = (*limit).min(REVIEWS_SHOWN_MAX) as usize;
+                Response::Reviews(self.list_reviews(of, *after, limit))
+            }
             Query::Valve => Response::Valve(self.queue.view(&self.directory.valve)),
         };
         turn.reply(reply, response);
@@ -120,6 +128,9 @@ impl Cell {
             State::Evaluating(_) => Waiting::Evaluation,
             State::InLine(bytes) => return Some(self.in_line(at, *bytes)),
             State::Ready { queued: false } => match run.halt {
+                Some(Halt { review: Some(review), .. }) => {
+                    return self.waits_for_review(review);
+                }
                 Some(halt) => Waiting::Money(halt),
                 None => Waiting::Resume,
             },
@@ -141,6 +152,7 @@ impl Cell {
                 Waiting::Signal { name: name.clone(), until }
             }
             State::Calling(child) => Waiting::Child { run: **child },
+            State::Reviewing(review) => return self.waits_for_review(**review),
             State::Mapping(mapping) => Waiting::Items { done: mapping.done, of: mapping.items },
             State::Done | State::Skipped | State::Failed(_) | State::Cancelled => return None,
         })

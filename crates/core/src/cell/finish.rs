@@ -3,7 +3,7 @@
 
 use crate::limiter::Answer;
 use crate::money::Nano;
-use crate::row::{Failure, Part, RunKey, RunStatus};
+use crate::row::{Failure, Part, ReviewEvent, RunKey, RunStatus};
 use crate::time::Time;
 
 use super::advance::{class, fail};
@@ -27,12 +27,13 @@ impl Cell {
         assert!(live.outcome.is_none(), "run {} is abandoned already", live.key.run);
         live.outcome = Some(outcome);
         live.status = RunStatus::Stopping;
-        live.halt = None;
+        let halt = live.halt.take();
         live.failure = failure.map(Box::new);
         if let Some(deadline) = live.deadline {
             self.timers.clear(deadline, Kind::Run, At { run, node: 0 });
         }
         let nodes = u32::try_from(live.nodes.len()).expect("maps and steps are bounded");
+        self.end_halt_review(halt, ReviewEvent::Cancelled, turn);
         for node in 0..nodes {
             self.call_off(At { run, node }, turn);
         }
@@ -64,6 +65,11 @@ impl Cell {
             // The prompt of a call is counted again after a restart, and the row is of what was before.
             State::Evaluating(_) => node.fence > 0,
             State::Pending | State::InLine(_) => false,
+            State::Reviewing(review) => {
+                let review = **review;
+                self.drop_review(review, ReviewEvent::Cancelled, turn);
+                true
+            }
             State::Mapping(_) | State::Backoff(_) | State::Sleeping(_) | State::Listening => true,
         };
         self.clear_timers(at);
@@ -154,6 +160,10 @@ impl Cell {
         }
         if matches!(self.runs.get(at.run).node(at.node).state, State::Ready { queued: true }) {
             self.withdraw(at);
+        }
+        if let State::Reviewing(review) = &self.runs.get(at.run).node(at.node).state {
+            let review = **review;
+            self.drop_review(review, ReviewEvent::Cancelled, turn);
         }
         self.give_back(at, Spent::Lost(Answer::Unknown), turn);
         self.end(at, State::Failed(Box::new(failure)), None, turn);

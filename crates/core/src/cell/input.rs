@@ -5,14 +5,15 @@ use std::sync::Arc;
 use crate::calendar::Calendar;
 use crate::catalog::{Metered, Model, Price};
 use crate::id::{
-    KeyId, ModelName, PoolName, RunId, SignalName, StepName, TenantId, ToolName, WorkerName,
-    WorkflowName,
+    KeyId, ModelName, OutcomeName, PersonId, PoolName, ReviewId, ReviewerPoolName, RunId,
+    SignalName, StepName, TenantId, ToolName, WorkerName, WorkflowName,
 };
 use crate::limiter::Answer;
 use crate::money::Nano;
 use crate::plan::Workflow;
 use crate::pool::{Pool, Valve};
 use crate::quota::{BudgetClass, Tool};
+use crate::review::{Digest, ReviewerPool};
 use crate::router::Demand;
 use crate::row::{Failure, Instance, KeyRow, Lane, LeaseId, Owner, Payload, RunKey};
 use crate::tenant::{Org, Tenant, Tier};
@@ -32,6 +33,8 @@ pub enum Input {
     Configure(ReplyId, Configure),
     Submit(Box<Submit>),
     Command(ReplyId, RunKey, Command),
+    /// What people do to reviews.
+    Review(ReplyId, ReviewCommand),
     /// Retry an ended run from a step. The surroundings read its rows, since the cell keeps live runs only.
     Retry(Box<Retry>),
     Exchange(Exchange),
@@ -70,6 +73,7 @@ pub enum Configure {
     Model(Model),
     Price(Price),
     Account(SetAccount),
+    ReviewerPool(ReviewerPool),
     Key(KeyRow),
     DropKey(KeyId),
 }
@@ -92,6 +96,8 @@ pub struct Submit {
     /// `None`: the newest version at that moment.
     pub version: Option<u32>,
     pub lane: Lane,
+    /// The person who submits it, if the key is one person's.
+    pub requester: Option<PersonId>,
     pub input: Payload,
     pub idempotency: Option<Idempotency>,
 }
@@ -136,6 +142,76 @@ pub struct ByHand {
     pub output: Payload,
     /// Whose key it was.
     pub by: KeyId,
+}
+
+/// What people do to reviews. Who may speak for that person, and with which rights, was checked.
+#[derive(Clone, Debug)]
+pub enum ReviewCommand {
+    /// Give the person the review whose turn it is.
+    Next {
+        person: PersonId,
+        pool: Option<ReviewerPoolName>,
+    },
+    /// Give the person this one, or leave it with the person for longer.
+    Claim {
+        review: ReviewId,
+        person: PersonId,
+    },
+    Release {
+        review: ReviewId,
+        person: PersonId,
+        fence: u64,
+    },
+    Reassign {
+        review: ReviewId,
+        to: PersonId,
+        by: Handler,
+    },
+    /// Take the next rung of its ladder now.
+    Escalate {
+        review: ReviewId,
+        by: Handler,
+    },
+    Comment {
+        review: ReviewId,
+        by: Handler,
+        text: Arc<str>,
+    },
+    /// Each is done or refused by itself.
+    Decide(Vec<Decide>),
+    BreakGlass(Box<BreakGlass>),
+}
+
+/// Who does something to a review.
+#[derive(Clone, Debug)]
+pub enum Handler {
+    /// A person who may decide it. With a fence: who has it.
+    Person { person: PersonId, fence: Option<u64> },
+    /// Whoever may do what they like with the tenant's reviews, or, without a tenant, with all.
+    Key { key: KeyId, tenant: Option<TenantId> },
+}
+
+/// One decision.
+#[derive(Clone, Debug)]
+pub struct Decide {
+    pub review: ReviewId,
+    pub person: PersonId,
+    pub fence: u64,
+    /// Of what it is made on, as it was shown.
+    pub digest: Digest,
+    pub outcome: OutcomeName,
+    /// The form, as JSON text.
+    pub data: Arc<str>,
+    /// Of the review's subject, with the outcome and the data.
+    pub result: Digest,
+}
+
+/// A decision of an operator, without a claim and without the others that it takes.
+#[derive(Clone, Debug)]
+pub struct BreakGlass {
+    pub decide: Decide,
+    pub by: KeyId,
+    pub reason: Arc<str>,
 }
 
 #[derive(Clone, Debug)]
@@ -270,6 +346,8 @@ pub enum Value {
     Input(Payload),
     /// Tokens of a prompt, as the server counts them.
     Tokens(u32),
+    /// SHA-256 of what a review is on: the step's `with`, as JSON text.
+    Digest(Digest),
 }
 
 /// Questions about the live state that decided.
@@ -299,6 +377,28 @@ pub enum Query {
     Quotas(TenantId),
     /// How much all tenants together have used of a provider's limits.
     Provider(ToolName),
+    /// A review that nobody has decided: for the person, or, without one, for whoever may see the tenant's.
+    Review {
+        review: ReviewId,
+        person: Option<PersonId>,
+    },
+    /// Reviews that nobody has decided: those that a person can claim or has claimed, by due time; or a tenant's, or all, by id.
+    Reviews {
+        of: ReviewsOf,
+        after: Option<(Time, ReviewId)>,
+        limit: u32,
+    },
+}
+
+/// Whose reviews to list.
+#[derive(Clone, Debug)]
+pub enum ReviewsOf {
+    /// What the person can claim.
+    Open(PersonId),
+    /// What the person has claimed.
+    Claimed(PersonId),
+    Tenant(TenantId),
+    All,
 }
 
 /// Names a schedule.

@@ -87,7 +87,10 @@ impl Cell {
         let since = self.now;
         let run = self.runs.get_mut(at.run);
         let step = run.node(at.node).instance.step;
-        run.halt = Some(Halt { rung, step, need, left, since, is_for_holds });
+        run.halt = Some(Halt { rung, step, need, left, since, is_for_holds, review: None });
+        if rung == Rung::Escalate && !is_for_holds {
+            self.escalate_shortage(at, (need, left), turn);
+        }
         self.pause_now(at.run, turn);
     }
 

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::id::{RunId, SignalName, StepName, ToolName, WorkerName};
+use crate::id::{PersonId, ReviewId, RunId, SignalName, StepName, ToolName, WorkerName};
 use crate::ledger::{Held, RunAccount};
 use crate::limiter::Taken;
 use crate::money::Nano;
@@ -99,6 +99,8 @@ pub(crate) struct Run {
     pub(crate) failure: Option<Box<Failure>>,
     pub(crate) parent: Option<Box<Parent>>,
     pub(crate) schedule: Option<StepName>,
+    /// Who submitted it, and decides none of its reviews.
+    pub(crate) requester: Option<PersonId>,
     pub(crate) revision: u64,
     pub(crate) input_bytes: u32,
     pub(crate) money: RunAccount,
@@ -150,6 +152,8 @@ pub(crate) enum State {
     Sleeping(Time),
     Listening,
     Calling(Box<RunId>),
+    /// People decide.
+    Reviewing(Box<ReviewId>),
     Mapping(Box<Mapping>),
     Done,
     Skipped,
@@ -164,6 +168,7 @@ pub(crate) enum Asked {
     Until,
     ChildInput,
     Prompt,
+    Subject,
 }
 
 #[derive(Debug)]
@@ -233,6 +238,7 @@ impl Node {
             State::Sleeping(_) => Phase::Sleeping,
             State::Listening => Phase::Listening,
             State::Calling(_) => Phase::Calling,
+            State::Reviewing(_) => Phase::Reviewing,
             State::Mapping(_) => Phase::Mapping,
             State::Done => Phase::Done,
             State::Skipped => Phase::Skipped,
@@ -313,6 +319,7 @@ impl Run {
             failure: self.failure.as_deref().cloned(),
             parent: self.parent.as_deref().cloned(),
             schedule: self.schedule.clone(),
+            requester: self.requester.clone(),
             revision: self.revision,
             input_bytes: self.input_bytes,
             money: RunMoney {
@@ -349,6 +356,7 @@ impl Run {
                 _ => return None,
             },
             State::Calling(child) => StepState::Calling { child: **child },
+            State::Reviewing(review) => StepState::Reviewing { review: **review },
             State::Mapping(mapping) => StepState::Mapping { items: mapping.items },
             State::Done => StepState::Done,
             State::Skipped => StepState::Skipped,

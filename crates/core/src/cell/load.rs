@@ -45,6 +45,7 @@ impl Cell {
             decisions: snapshot.decisions,
             evaluations: first_evaluation(epoch),
             lines: super::call::Lines::default(),
+            desk: super::review::Desk::default(),
             calls: super::gateway::Calls::default(),
             limiter: Limiter::default(),
             ledger: Ledger::default(),
@@ -68,6 +69,9 @@ impl Cell {
             cell.put_org(org);
         }
         cell.load_tenants(snapshot.tenants, &snapshot.contexts);
+        for pool in snapshot.reviewer_pools {
+            cell.put_reviewer_pool(pool);
+        }
         for row in snapshot.uses {
             cell.restore_use(&row);
         }
@@ -84,6 +88,7 @@ impl Cell {
             contexts: snapshot.contexts,
         };
         cell.load_runs(epoch, live, turn);
+        cell.load_reviews(snapshot.reviews, turn);
         cell.settle_left_calls(snapshot.calls, turn);
         cell.load_schedules(snapshot.schedules, turn);
         let places: Vec<u32> = cell.runs.places().collect();
@@ -176,6 +181,7 @@ impl Cell {
             failure: row.failure.map(Box::new),
             parent: row.parent.map(Box::new),
             schedule: row.schedule,
+            requester: row.requester,
             revision: row.revision.max(revision),
             input_bytes: row.input_bytes,
             money: RunAccount {
@@ -255,6 +261,7 @@ impl Cell {
             StepState::Sleeping { until } => State::Sleeping(until),
             StepState::Listening { .. } => State::Listening,
             StepState::Calling { child } => State::Calling(Box::new(child)),
+            StepState::Reviewing { review } => State::Reviewing(Box::new(review)),
             StepState::Mapping { items } => {
                 let now = self.now;
                 let run = self.runs.get_mut(at.run);
@@ -342,6 +349,7 @@ impl Cell {
             State::Backoff(wait) => self.timers.set(wait.0, Kind::Backoff, at),
             State::Sleeping(until) => self.timers.set(*until, Kind::Sleep, at),
             State::Mapping(_) => self.revive_map(at, turn),
+            State::Reviewing(review) if !self.desk.is_open(**review) => self.start(at, turn),
             State::Listening => drop(self.take_signal(at, turn)),
             _ => {}
         }

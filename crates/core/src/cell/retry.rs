@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::plan::StepIndex;
+use crate::plan::{StepIndex, StepKind};
 use crate::reject::Rejection;
 use crate::row::{Part, RunKey, RunRow, RunStatus, StepRow, StepState};
 use crate::time::Time;
@@ -15,6 +15,7 @@ use super::input::Retry;
 use super::live::{Shape, level};
 use super::load::Restored;
 use super::recent::KEPT;
+use super::review::review_id;
 use super::submit::Entrant;
 use super::{Cell, Turn};
 
@@ -92,7 +93,7 @@ impl Cell {
         self.let_in(tenant, &entrant)?;
         let again = downstream(&shape.workflow, &from);
         self.can_begin_again(tenant, &shape, &again)?;
-        let kept = forget_steps(steps, &again, turn);
+        let kept = forget_steps(&shape, steps, &again, turn);
         reopen(&mut row, self.now, shape.workflow.timeout);
         self.reopened.add(self.now, &row);
         turn.write(Change::Run(Box::new(row.clone())));
@@ -104,15 +105,27 @@ impl Cell {
     }
 }
 
-/// Drops the rows of the steps that are done again, and returns the others.
-fn forget_steps(steps: Vec<StepRow>, again: &[bool], turn: &mut Turn) -> Vec<StepRow> {
+/// Drops the rows of the steps that are done again, and returns the others. Reviews that were decided for them are
+/// superseded.
+fn forget_steps(
+    shape: &Shape,
+    steps: Vec<StepRow>,
+    again: &[bool],
+    turn: &mut Turn,
+) -> Vec<StepRow> {
     let mut dropped = None;
     let mut kept = Vec::new();
     for step in steps {
         let index = step.instance.step;
         if !again.get(usize::from(index.0)).copied().unwrap_or(false) {
             kept.push(step);
-        } else if dropped != Some(index) {
+            continue;
+        }
+        if step.fence > 0 && matches!(shape.workflow.step(index).kind, StepKind::Review(_)) {
+            let review = review_id(step.key.run, step.ready, step.fence);
+            turn.write(Change::SupersedeReview(step.key.tenant.clone(), review));
+        }
+        if dropped != Some(index) {
             dropped = Some(index);
             turn.write(Change::DropStep(step.key, index));
         }

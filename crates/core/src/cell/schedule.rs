@@ -219,6 +219,7 @@ impl Cell {
             input,
             parent: None,
             schedule: Some(key.name),
+            requester: None,
         };
         self.admit(admission, turn);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::id::{RunId, StepName};
+use crate::id::{PersonId, RunId, StepName};
 use crate::reject::Rejection;
 use crate::row::{IdempotencyRow, Instance, Lane, Parent, Part, Payload, RunKey, RunStatus};
 use crate::scheduler::TenantIx;
@@ -26,6 +26,8 @@ pub(crate) struct Admission {
     pub(crate) input: Payload,
     pub(crate) parent: Option<Parent>,
     pub(crate) schedule: Option<StepName>,
+    /// The person who submitted it, or the run that called it.
+    pub(crate) requester: Option<PersonId>,
 }
 
 /// A run that wants to come in, apart from whose it is.
@@ -68,6 +70,7 @@ impl Cell {
                         input: submit.input,
                         parent: None,
                         schedule: None,
+                        requester: submit.requester,
                     },
                     turn,
                 );
@@ -149,7 +152,7 @@ impl Cell {
     /// Creates the run and begins the steps that wait for nothing.
     pub(crate) fn admit(&mut self, admission: Admission, turn: &mut Turn) {
         let now = self.now;
-        let Admission { key, tenant, shape, lane, input, parent, schedule } = admission;
+        let Admission { key, tenant, shape, lane, input, parent, schedule, requester } = admission;
         let context = self.directory.tenants.get_mut(tenant).pin(None);
         let input_bytes = u32::try_from(input.len()).unwrap_or(u32::MAX);
         let level = super::live::level(parent.as_ref());
@@ -172,6 +175,7 @@ impl Cell {
             failure: None,
             parent: parent.map(Box::new),
             schedule,
+            requester,
             revision: 1,
             input_bytes,
             money,

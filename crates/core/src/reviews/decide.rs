@@ -9,7 +9,9 @@ use std::sync::Arc;
 use crate::id::{OutcomeName, PersonId, ReviewId};
 use crate::time::Time;
 
-use super::{Barrier, Digest, Facts, Item, Over, Proposal, Refused, Reviews};
+use crate::review::{Barrier, Digest, Over, Proposal, Refused};
+
+use super::{Facts, Item, Reviews};
 
 /// What somebody says of a review.
 #[derive(Clone, Debug)]

@@ -1,10 +1,10 @@
 //! Time: claims that are over, and reviews whose due time has passed.
 
 use crate::id::{PersonId, ReviewId, ReviewerPoolName};
-use crate::review::Escalation;
+use crate::review::{Escalation, Over, Refused};
 use crate::time::Time;
 
-use super::{Item, Over, Reviews, Timer};
+use super::{Item, Reviews, Timer};
 
 /// What time alone has done.
 #[derive(Clone, Debug)]
@@ -44,6 +44,15 @@ impl Reviews {
                 Some(Event::Overdue { id, item })
             }
         }
+    }
+
+    /// Somebody does not wait for the due time: the next rung is taken now.
+    pub fn escalate_now(&mut self, now: Time, id: ReviewId) -> Result<Event, Refused> {
+        let item = self.items.get(&id).ok_or(Refused::Unknown)?;
+        let rung = item.terms.escalate.get(item.rung).cloned().ok_or(Refused::NoRung)?;
+        self.timers.remove(&(item.due, Timer::Due, id));
+        let lost = self.escalate(now, id, &rung);
+        Ok(Event::Escalated { id, rung, lost })
     }
 
     /// Takes one rung. A claim ends if the review goes to another pool, and stays otherwise.

@@ -7,7 +7,9 @@ use serde::Serialize;
 use crate::id::{ReviewId, ReviewerPoolName};
 use crate::time::Time;
 
-use super::{Barrier, Claim, Facts, Item, Reviews};
+use crate::review::{Barrier, Claim};
+
+use super::{Facts, Item, Reviews};
 
 /// Where a review stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -6,7 +6,7 @@ mod ladder;
 mod random;
 
 use super::*;
-use crate::id::{RegionName, RunId};
+use crate::id::{OutcomeName, RegionName, RunId};
 use crate::review::{Escalation, Outcome, Overdue};
 use crate::time::Span;
 
@@ -22,8 +22,8 @@ fn skills(names: &[&str]) -> BTreeSet<SkillName> {
     names.iter().map(|name| SkillName::parse(name).unwrap()).collect()
 }
 
-fn region(name: &str) -> Option<RegionName> {
-    Some(RegionName::parse(name).unwrap())
+fn region(name: &str) -> RegionName {
+    RegionName::parse(name).unwrap()
 }
 
 fn id(number: u128) -> ReviewId {
@@ -36,7 +36,7 @@ fn member(name: &str) -> Member {
         person: person(name),
         skills: skills(&["credit", "law"]),
         certifications: BTreeSet::new(),
-        region: region("eu"),
+        region: Some(region("eu")),
         tenants: None,
     }
 }
@@ -98,7 +98,7 @@ fn number(tenant: &TenantId) -> Option<u32> {
 
 /// A review with facts 1 is for people in `eu` only.
 fn zone(member: &Member, need: &Need) -> Option<Barrier> {
-    let is_outside = need.facts == 1 && member.region != region("eu");
+    let is_outside = need.facts == 1 && member.region != Some(region("eu"));
     is_outside.then_some(Barrier::Zone)
 }
 

@@ -83,6 +83,8 @@ impl Desk {
         desk.declare(Configure::Org(Org { id: name("org"), weight: 1, cap: None, budget: None }));
         for (tier, cap) in [("small", 2), ("large", 10)] {
             desk.declare(Configure::Tier(Tier {
+                review_class: 4,
+                reviewer_pool: None,
                 name: name::<TierName>(tier),
                 weight: 1,
                 cap,
@@ -166,6 +168,7 @@ impl Desk {
     pub(crate) fn try_submit(&mut self, key: &RunKey, workflow: &str) -> Response {
         self.ask(|reply| {
             Input::Submit(Box::new(Submit {
+                requester: None,
                 reply,
                 key: key.clone(),
                 workflow: name::<WorkflowName>(workflow),
@@ -415,6 +418,7 @@ pub(crate) fn pool(id: &str) -> Pool {
 
 pub(crate) fn tenant(id: &str, tier: &str) -> Tenant {
     Tenant {
+        reviewer_pool: None,
         id: name::<TenantId>(id),
         org: name::<OrgId>("org"),
         tier: name::<TierName>(tier),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::cell::change::{Change, EndedRun, Snapshot};
 use crate::id::{StepName, TenantId, WorkflowName};
 use crate::row::{
-    CallRow, DecisionRow, Instance, Payload, RunKey, RunRow, ScheduleRow, SignalRow, StepRow,
+    CallRow, DecisionRow, Instance, Payload, ReviewRow, RunKey, RunRow, ScheduleRow, SignalRow,
+    StepRow,
 };
 use crate::tenant::Context;
 
@@ -78,8 +79,16 @@ impl Disk {
                 let step = steps.get_mut(&(key.clone(), *instance)).expect("its row comes first");
                 step.output = Some(taken.payload);
             }
+            Change::ReviewerPool(pool) => {
+                replace(&mut declared.reviewer_pools, pool, |pool| pool.name.clone());
+            }
+            Change::Review(row) => replace(&mut declared.reviews, row, |row| row.id),
+            Change::SupersedeReview(_, id) => {
+                let row = declared.reviews.iter_mut().find(|row| row.id == *id);
+                row.expect("it was decided").state = crate::row::ReviewState::Superseded;
+            }
             Change::Decision(row) => declared.decisions = row.sequence,
-            Change::Idempotency(_) => {}
+            Change::Idempotency(_) | Change::ReviewEvent(_) => {}
             Change::Valve(valve) => declared.valve = Some(valve.clone()),
             Change::Schedule(row) => {
                 let key = (row.tenant.clone(), row.workflow.clone(), row.name.clone());
@@ -114,6 +123,7 @@ impl Disk {
             steps: self.steps.values().filter(|row| live(&row.key)).cloned().collect(),
             schedules: self.schedules.values().cloned().collect(),
             signals: self.signals.values().filter(|row| live(&row.key)).cloned().collect(),
+            reviews: self.reviews().filter(|row| row.ended.is_none()).cloned().collect(),
             ..self.declared.clone()
         }
     }
@@ -121,6 +131,11 @@ impl Disk {
     /// Calls of models, in the order in which they began.
     pub(crate) fn calls(&self) -> &[CallRow] {
         &self.declared.calls
+    }
+
+    /// Reviews, in the order in which they were opened.
+    pub(crate) fn reviews(&self) -> impl Iterator<Item = &ReviewRow> {
+        self.declared.reviews.iter()
     }
 
     pub(crate) fn steps_of(&self, key: &RunKey) -> Vec<StepRow> {

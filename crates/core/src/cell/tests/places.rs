@@ -29,6 +29,8 @@ fn desk_of(runs_max: u32) -> Desk {
 fn bound(desk: &mut Desk, runs_max: u32) {
     for (tier, cap) in [("small", 2), ("large", 10)] {
         desk.declare(Configure::Tier(Tier {
+            review_class: 4,
+            reviewer_pool: None,
             name: name(tier),
             weight: 1,
             cap,

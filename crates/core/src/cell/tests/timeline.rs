@@ -63,6 +63,8 @@ impl Town {
             let budget = Budget { run: Some(Nano::from_cents(cents)), ..Budget::default() };
             desk.declare(Configure::Class(BudgetClass { name: name(tier), quotas, budget }));
             desk.declare(Configure::Tier(Tier {
+                review_class: 4,
+                reviewer_pool: None,
                 name: name(tier),
                 weight,
                 cap,

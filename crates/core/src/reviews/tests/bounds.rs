@@ -119,7 +119,7 @@ fn a_lower_class_is_served_after_the_bound_and_takes_no_more_than_its_part() {
 fn a_tenant_that_nobody_could_serve_catches_up_on_one_review_only() {
     let mut reviews = Reviews::default();
     let mut far = member("far");
-    far.region = region("us");
+    far.region = Some(region("us"));
     reviews.put_pool(Arc::new(pool("shared", vec![member("near"), far])), &number);
     for number in 0..100 {
         reviews.open(Ask { facts: 1, ..ask(number) });

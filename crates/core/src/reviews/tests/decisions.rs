@@ -77,7 +77,7 @@ fn eligibility_is_checked_at_the_claim_and_again_at_the_decision() {
         Arc::new(pool("shared", vec![ada]))
     };
     let cases: [(Arc<ReviewerPool>, Barrier); 4] = [
-        (lacks(&|ada| ada.region = region("us")), Barrier::Zone),
+        (lacks(&|ada| ada.region = Some(region("us"))), Barrier::Zone),
         (lacks(&|ada| ada.region = None), Barrier::Zone),
         (lacks(&|ada| ada.skills.clear()), Barrier::Skill(SkillName::parse("credit").unwrap())),
         (lacks(&|ada| ada.tenants = Some([TenantId::parse("2").unwrap()].into())), Barrier::Tenant),
@@ -135,7 +135,7 @@ fn one_who_rejects_is_enough() {
 fn a_broken_glass_lets_no_one_from_outside_in() {
     let mut reviews = Reviews::default();
     let mut far = member("far");
-    far.region = region("us");
+    far.region = Some(region("us"));
     reviews.put_pool(Arc::new(pool("shared", vec![member("ada"), far])), &number);
     let terms = Arc::new(Terms { persons: 2, ..terms() });
     reviews.open(Ask { facts: 1, terms, excluded: [person("ada")].into(), ..ask(1) });
@@ -151,7 +151,7 @@ fn a_broken_glass_lets_no_one_from_outside_in() {
 fn a_review_is_reassigned_to_those_who_may_decide_it_only() {
     let mut reviews = Reviews::default();
     let mut far = member("far");
-    far.region = region("us");
+    far.region = Some(region("us"));
     reviews.put_pool(Arc::new(pool("shared", vec![member("ada"), member("bob"), far])), &number);
     reviews.open(Ask { facts: 1, ..ask(1) });
     claimed(&mut reviews, "ada", 5);

@@ -183,7 +183,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 fn declared(near: [bool; 5]) -> Arc<ReviewerPool> {
     let members = PEOPLE.iter().zip(near).enumerate().map(|(at, (name, near))| {
         let mut member = member(name);
-        member.region = if near { region("eu") } else { region("us").filter(|_| at != 4) };
+        member.region = if near { Some(region("eu")) } else { (at != 4).then(|| region("us")) };
         if at == 2 {
             member.skills.clear();
         }

@@ -1,0 +1,121 @@
+//! Reviewer pools, and what is checked where something names one.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::id::{ReviewerPoolName, TenantId};
+use crate::plan::{StepKind, Workflow};
+use crate::reject::Rejection;
+use crate::review::{
+    Barrier, CLASS_BOUND_MAX, LEASE_MAX, LEASE_MIN, MEMBERS_MAX, Member, NAMES_MAX, ReviewerPool,
+};
+use crate::reviews::Need;
+use crate::scheduler::TenantIx;
+use crate::time::Time;
+
+use super::super::change::Change;
+use super::super::configure::{full, range, span};
+use super::super::directory::Directory;
+use super::super::{Cell, Turn};
+
+/// Most reviewer pools of one cell.
+pub(crate) const REVIEWER_POOLS_MAX: usize = 10_000;
+
+impl Cell {
+    pub(crate) fn declare_reviewer_pool(
+        &mut self,
+        pool: ReviewerPool,
+        turn: &mut Turn,
+    ) -> Result<bool, Rejection> {
+        span("/lease", pool.lease, LEASE_MIN, LEASE_MAX)?;
+        range("/class_bound", pool.class_bound, 1, CLASS_BOUND_MAX)?;
+        full("members of a pool", true, pool.members.len(), MEMBERS_MAX + 1)?;
+        let mut persons = BTreeSet::new();
+        for member in &pool.members {
+            if !persons.insert(&member.person) {
+                return Err(Rejection::MemberTwice { person: member.person.clone() });
+            }
+            let names = [
+                member.skills.len(),
+                member.certifications.len(),
+                member.tenants.as_ref().map_or(0, BTreeSet::len),
+            ];
+            for count in names {
+                full("names of one member", true, count, NAMES_MAX + 1)?;
+            }
+        }
+        let own = pool.members.iter().filter_map(|member| member.tenants.as_ref()).flatten();
+        for tenant in pool.tenant.iter().chain(own) {
+            if self.directory.tenants.find(tenant).is_none() {
+                return Err(Rejection::UnknownTenant { tenant: tenant.clone() });
+            }
+        }
+        let known = self.desk.queue.pool(&pool.name);
+        if known.is_some_and(|known| **known == pool) {
+            return Ok(false);
+        }
+        full(
+            "reviewer pools",
+            known.is_none(),
+            self.desk.queue.pools().count(),
+            REVIEWER_POOLS_MAX,
+        )?;
+        turn.write(Change::ReviewerPool(pool.clone()));
+        self.put_reviewer_pool(pool);
+        Ok(true)
+    }
+
+    pub(crate) fn put_reviewer_pool(&mut self, pool: ReviewerPool) {
+        let tenants = &self.directory.tenants;
+        let number = |tenant: &TenantId| tenants.find(tenant).map(|at| at.0);
+        self.desk.queue.put_pool(Arc::new(pool), &number);
+    }
+
+    /// Refuses a pool that is not declared, or works for another tenant. `tenant`: `None` for a tier, which may name a pool
+    /// for all only.
+    pub(crate) fn known_reviewers(
+        &self,
+        pool: Option<&ReviewerPoolName>,
+        tenant: Option<&TenantId>,
+    ) -> Result<(), Rejection> {
+        let Some(name) = pool else { return Ok(()) };
+        let Some(declared) = self.desk.queue.pool(name) else {
+            return Err(Rejection::UnknownReviewerPool { pool: name.clone() });
+        };
+        if declared.tenant.is_some() && declared.tenant.as_ref() != tenant {
+            return Err(Rejection::PoolOfAnother { pool: name.clone() });
+        }
+        Ok(())
+    }
+
+    /// Reviews of a workflow name pools that are declared, and approve nothing by themselves.
+    pub(crate) fn known_review_steps(&self, workflow: &Workflow) -> Result<(), Rejection> {
+        for step in &workflow.steps {
+            let StepKind::Review(terms) = &step.kind else { continue };
+            if terms.approves_itself() {
+                return Err(Rejection::ApprovesItself { step: step.name.clone() });
+            }
+            let rungs = terms.escalate.iter().filter_map(|rung| rung.pool.as_ref());
+            for name in terms.pool.iter().chain(rungs) {
+                if self.desk.queue.pool(name).is_none() {
+                    return Err(Rejection::UnknownReviewerPool { pool: name.clone() });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The number that stands for where a tenant's data may be: reviews of tenants with the same number are for the same people.
+pub(super) const fn facts_of(_directory: &Directory, _tenant: TenantIx) -> u32 {
+    0
+}
+
+/// Whether a person works outside of where the data of a tenant may be.
+pub(super) fn outside(
+    directory: &Directory,
+    now: Time,
+) -> impl Fn(&Member, &Need) -> Option<Barrier> + '_ {
+    let _ = (directory, now);
+    move |_, _| None
+}
