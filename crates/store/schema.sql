@@ -60,7 +60,7 @@ CREATE TABLE runs (
   schedule TEXT,
   revision INTEGER NOT NULL,
   input_bytes INTEGER NOT NULL,
-  input BLOB, money TEXT,
+  input BLOB, money TEXT, requester TEXT,
   PRIMARY KEY (tenant, run)
 ) STRICT, WITHOUT ROWID;
 
@@ -176,6 +176,26 @@ CREATE TABLE calls (
   PRIMARY KEY (tenant, id)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE reviewer_pools (pool TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE reviews (
+  tenant TEXT NOT NULL,
+  review BLOB NOT NULL,
+  state TEXT NOT NULL,
+  ended INTEGER,
+  body TEXT NOT NULL,
+  PRIMARY KEY (tenant, review)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE review_events (
+  tenant TEXT NOT NULL,
+  review BLOB NOT NULL,
+  sequence INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  event TEXT NOT NULL,
+  PRIMARY KEY (tenant, review, sequence)
+) STRICT, WITHOUT ROWID;
+
 CREATE INDEX idempotency_by_age ON idempotency (created);
 
 CREATE INDEX runs_live ON runs (tenant, run) WHERE ended IS NULL;
@@ -188,3 +208,5 @@ CREATE INDEX calls_by_time ON calls (tenant, began);
 CREATE INDEX calls_by_run ON calls (tenant, run, id) WHERE run IS NOT NULL;
 
 CREATE INDEX calls_open ON calls (tenant, id) WHERE ended IS NULL;
+
+CREATE INDEX reviews_open ON reviews (tenant, review) WHERE ended IS NULL;

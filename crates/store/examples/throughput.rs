@@ -117,6 +117,7 @@ fn change(tenants: &[TenantId], number: u64, stage: u64) -> Change {
     if stage == 0 || stage == STAGES - 1 {
         let ended = stage != 0;
         return Change::Run(Box::new(RunRow {
+            requester: None,
             key,
             workflow: "loan".parse().expect("a valid name"),
             version: 1,

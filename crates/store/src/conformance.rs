@@ -19,6 +19,7 @@
 mod pages;
 mod payloads;
 mod reads;
+mod reviews;
 pub mod samples;
 mod scopes;
 mod turns;
@@ -41,7 +42,7 @@ type Check = fn(&dyn Place) -> Result<(), Error>;
 /// If the store does not do what it must; the message says what, and the backtrace which check.
 pub fn run<P: Place>(make: impl Fn() -> P) {
     let rows = turns::CHECKS.iter().chain(payloads::CHECKS).chain(reads::CHECKS);
-    for (name, check) in rows.chain(pages::CHECKS).chain(scopes::CHECKS) {
+    for (name, check) in rows.chain(pages::CHECKS).chain(scopes::CHECKS).chain(reviews::CHECKS) {
         if let Err(error) = check(&make()) {
             panic!("{name}: {error}: {error:?}");
         }

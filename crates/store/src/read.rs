@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use fairlane_core::calendar::Calendar;
 use fairlane_core::cell::change::EndedRun;
-use fairlane_core::id::{ModelName, RunId, TenantId, ToolName, WorkflowName};
+use fairlane_core::id::{ModelName, ReviewId, RunId, TenantId, ToolName, WorkflowName};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::row::{
-    AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, Lane, Payload, RunRow, RunStatus,
-    StepRow,
+    AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, Lane, Payload, ReviewEventRow,
+    ReviewRow, RunRow, RunStatus, StepRow,
 };
 use fairlane_core::tenant::{Tenant, TenantScope};
 use fairlane_core::time::Time;
@@ -115,6 +115,24 @@ pub trait Read: Send + fmt::Debug {
     /// The tenant's calls of models, newest first, those under way included.
     fn calls(&mut self, scope: &TenantScope, query: CallQuery)
     -> Result<Page<CallRow, u64>, Error>;
+
+    /// One review, ended or not.
+    fn review(&mut self, scope: &TenantScope, review: ReviewId)
+    -> Result<Option<ReviewRow>, Error>;
+
+    /// The tenant's reviews, newest first.
+    fn reviews(
+        &mut self,
+        scope: &TenantScope,
+        query: ReviewQuery,
+    ) -> Result<Page<ReviewRow, ReviewId>, Error>;
+
+    /// The record of a review, oldest entry first. One that is not there has none.
+    fn review_events(
+        &mut self,
+        scope: &TenantScope,
+        review: ReviewId,
+    ) -> Result<Vec<ReviewEventRow>, Error>;
 
     /// What the tenant's calls have used that began at `from` or later and before `until`, by model and who served it, in
     /// that order. Takes time in their number.
@@ -218,6 +236,15 @@ pub struct CallQuery {
     pub limit: u32,
     /// Only calls that were made for steps of this run.
     pub run: Option<RunId>,
+}
+
+/// Which reviews to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReviewQuery {
+    /// Only reviews with a smaller id: the last page's `next`.
+    pub before: Option<ReviewId>,
+    /// At most [`PAGE_MAX`].
+    pub limit: u32,
 }
 
 /// What calls of a model have used that the same endpoint served.

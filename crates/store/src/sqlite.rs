@@ -17,6 +17,7 @@ mod open;
 mod payloads;
 mod reader;
 mod resources;
+mod reviews;
 mod runs;
 mod schedules;
 mod schema;
@@ -174,11 +175,13 @@ fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
         uses: uses::all(connection)?,
         accounts: accounts::recent(connection)?,
         calls: calls::open(connection)?,
+        reviewer_pools: resources::reviewer_pools(connection)?,
         keys: resources::keys(connection)?,
         schedules: schedules::all(connection)?,
         runs,
         steps: steps::live(connection)?,
         signals: signals::live(connection)?,
+        reviews: reviews::open(connection)?,
         decisions: cells::decisions(connection)?,
     })
 }
@@ -198,6 +201,7 @@ fn apply(tx: &Connection, change: &Change) -> Result<(), Fault> {
         Change::Use(row) => uses::put(tx, row),
         Change::Account(row) => accounts::put(tx, row),
         Change::Call(row) => calls::put(tx, row),
+        Change::ReviewerPool(pool) => resources::put_reviewer_pool(tx, pool),
         Change::Key(key) => resources::put_key(tx, key),
         Change::DropKey(key) => resources::delete_key(tx, key),
         Change::Run(row) => runs::put(tx, row),
@@ -212,6 +216,9 @@ fn apply(tx: &Connection, change: &Change) -> Result<(), Fault> {
         Change::DropSchedule(tenant, workflow, name) => {
             schedules::delete(tx, tenant, workflow, name)
         }
+        Change::Review(row) => reviews::put(tx, row),
+        Change::ReviewEvent(row) => reviews::put_event(tx, row),
+        Change::SupersedeReview(tenant, review) => reviews::supersede(tx, tenant, *review),
         Change::Decision(row) => decisions::put(tx, row),
     }
 }

@@ -9,7 +9,7 @@ use fairlane_core::catalog::{
     Candidate, Endpoint, Header, Metered, Method, Model, Price, PriceVersion, Protocol, Rates,
     Request, Usage,
 };
-use fairlane_core::id::{RunId, TenantId};
+use fairlane_core::id::{ReviewId, RunId, TenantId};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{
     Compensation, Expr, Map, ModelCall, Overlap, Retry, Schedule, Step, StepIndex, StepKind,
@@ -17,10 +17,12 @@ use fairlane_core::plan::{
 };
 use fairlane_core::pool::{LongSteps, Policy, Pool, Valve};
 use fairlane_core::quota::{Breaker, Budget, BudgetClass, OrgBudget, Rule, Rung, Tool, Unit};
+use fairlane_core::review::{Claim, Escalation, Member, Overdue, Proposal, ReviewerPool, Terms};
 use fairlane_core::row::{
     AccountRow, CallAttempt, CallRow, DecisionRow, Failure, Halt, Hold, IdempotencyRow, Instance,
-    KeyRow, Lane, Owner, Parent, Part, Payload, Role, Route, RunKey, RunMoney, RunRow, RunStatus,
-    ScheduleRow, SignalRow, StepRow, StepState, UseRow, Used,
+    KeyRow, Lane, Owner, Parent, Part, Payload, ReviewCause, ReviewEvent, ReviewEventRow,
+    ReviewRow, ReviewState, Role, Route, RunKey, RunMoney, RunRow, RunStatus, ScheduleRow,
+    SignalRow, StepRow, StepState, UseRow, Used,
 };
 use fairlane_core::tenant::{Burst, Context, Org, Sla, Tenant, TenantScope, Tier};
 use fairlane_core::time::{Span, Time};
@@ -54,6 +56,7 @@ pub fn payload(bytes: usize) -> Payload {
 /// A run that waits, without anything optional; created at its id, in microseconds.
 pub fn run(key: &RunKey) -> RunRow {
     RunRow {
+        requester: None,
         key: key.clone(),
         workflow: name("loan"),
         version: 1,
@@ -92,6 +95,7 @@ pub fn full_run(key: &RunKey) -> RunRow {
         failure: Some(failure()),
         parent: Some(Parent { run: RunId(u128::MAX - 1), instance: item(3, 4), depth: 5 }),
         schedule: Some(name("Nightly")),
+        requester: Some(name("ada/1")),
         revision: u64::MAX,
         input_bytes: 5,
         money: RunMoney {
@@ -105,6 +109,7 @@ pub fn full_run(key: &RunKey) -> RunRow {
                 need: Nano(5),
                 left: Nano(6),
                 since: Time(7),
+                review: Some(ReviewId(RunId(9))),
                 is_for_holds: true,
             }),
             allows_cheaper: true,
@@ -182,6 +187,7 @@ pub fn states() -> Vec<StepState> {
         StepState::Sleeping { until: Time(40) },
         StepState::Listening { signal: name("Approved") },
         StepState::Calling { child: RunId(u128::MAX / 3) },
+        StepState::Reviewing { review: ReviewId(RunId(u128::MAX / 5)) },
         StepState::Mapping { items: u32::MAX },
         StepState::Done,
         StepState::Skipped,
@@ -270,6 +276,8 @@ pub fn org(org: &str) -> Org {
 
 pub fn tier(tier: &str) -> Tier {
     Tier {
+        review_class: 4,
+        reviewer_pool: None,
         name: name(tier),
         weight: 3,
         cap: 20,
@@ -283,6 +291,7 @@ pub fn tier(tier: &str) -> Tier {
 
 pub fn tenant(tenant: &str) -> Tenant {
     Tenant {
+        reviewer_pool: None,
         id: name(tenant),
         org: name("banks"),
         tier: name("standard"),
@@ -320,6 +329,70 @@ pub fn valve() -> Valve {
 
 pub fn api_key(id: &str, role: Role) -> KeyRow {
     KeyRow { id: name(id), digest: [0xa5; 32], role, created: Time(11), label: "CI of Acme".into() }
+}
+
+pub fn reviewer_pool(pool: &str) -> ReviewerPool {
+    let member = |person: &str| Member {
+        person: name(person),
+        skills: [name("credit"), name("law")].into(),
+        certifications: [].into(),
+        region: Some(name("eu-west-1")),
+        tenants: Some([name("acme")].into()),
+    };
+    ReviewerPool {
+        name: name(pool),
+        tenant: Some(name("acme")),
+        lease: Span::from_secs(60),
+        class_bound: 9,
+        pick: true,
+        members: vec![member("ada"), member("bob")],
+    }
+}
+
+/// An open review with all that a review can have.
+pub fn review(tenant: &str, id: u128) -> ReviewRow {
+    let rung = Escalation {
+        pool: Some(name("seniors")),
+        class: Some(0),
+        notify: true,
+        within: Span::from_secs(9),
+    };
+    let terms = Terms {
+        pool: Some(name("underwriters")),
+        persons: 2,
+        skills: [name("credit")].into(),
+        exclude: [name("eve")].into(),
+        escalate: vec![rung],
+        on_overdue: Overdue::Outcome(name("rejected")),
+        form: Some("{}".into()),
+        ..Terms::default()
+    };
+    ReviewRow {
+        tenant: name(tenant),
+        id: ReviewId(RunId(id)),
+        state: ReviewState::Claimed,
+        ended: None,
+        run: RunId(1),
+        instance: item(3, 4),
+        cause: ReviewCause::Money { need: Nano(5), left: Nano(6) },
+        pool: name("underwriters"),
+        class: 7,
+        opened: Time(8),
+        due: Time::MAX,
+        rung: 1,
+        digest: [7; 32],
+        excluded: [name("eve"), name("ada")].into(),
+        terms: Arc::new(terms),
+        claim: Some(Claim { person: name("bob"), fence: u64::MAX, until: Time(9) }),
+        votes: vec![name("cleo")],
+        proposal: Some(Proposal { outcome: name("approved"), digest: [8; 32] }),
+        events: 3,
+    }
+}
+
+pub fn review_event(tenant: &str, id: u128, sequence: u32, event: ReviewEvent) -> ReviewEventRow {
+    let (tenant, review) = (name(tenant), ReviewId(RunId(id)));
+    ReviewEventRow { tenant, review, sequence, at: Time(sequence.into()), event }
 }
 
 pub fn tool(tool: &str) -> Tool {

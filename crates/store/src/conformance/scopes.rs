@@ -1,22 +1,24 @@
 //! A scope sees its own tenant's rows; another tenant's answer as if they were not there.
 
 use fairlane_core::cell::change::{Change, EndedRun};
-use fairlane_core::id::RunId;
+use fairlane_core::id::{ReviewId, RunId};
 use fairlane_core::plan::StepIndex;
 use fairlane_core::row::{
-    CallRow, DecisionRow, IdempotencyRow, Parent, Payload, RunKey, RunRow, RunStatus, StepRow,
-    StepState,
+    CallRow, DecisionRow, IdempotencyRow, Parent, Payload, ReviewEvent, ReviewEventRow, ReviewRow,
+    RunKey, RunRow, RunStatus, StepRow, StepState,
 };
 use fairlane_core::tenant::TenantScope;
 use fairlane_core::time::Time;
 
 use super::samples::{
-    decision, done, ended, ended_call, full_run, idempotency, item, key, name, payload, run, scope,
-    signal, step, whole,
+    decision, done, ended, ended_call, full_run, idempotency, item, key, name, payload, review,
+    review_event, run, scope, signal, step, whole,
 };
 use super::{Place, checks, claimed};
 use crate::error::Error;
-use crate::read::{CallQuery, DecisionQuery, Page, Payloads, Read, RunFilter, RunQuery, UsageRow};
+use crate::read::{
+    CallQuery, DecisionQuery, Page, Payloads, Read, ReviewQuery, RunFilter, RunQuery, UsageRow,
+};
 
 checks! {
     a_foreign_id_answers_as_a_missing_one
@@ -41,6 +43,9 @@ struct Answers {
     calls: Page<CallRow, u64>,
     calls_of_run: Page<CallRow, u64>,
     usage: Vec<UsageRow>,
+    review: Option<ReviewRow>,
+    reviews: Page<ReviewRow, ReviewId>,
+    review_events: Vec<ReviewEventRow>,
 }
 
 fn ask(
@@ -67,11 +72,14 @@ fn ask(
         calls: reader.calls(scope, CallQuery { limit: 10, ..CallQuery::default() })?,
         calls_of_run: reader.calls(scope, CallQuery { run: Some(run), limit: 10, before: None })?,
         usage: reader.usage(scope, Time(0), Time::MAX)?,
+        review: reader.review(scope, ReviewId(run))?,
+        reviews: reader.reviews(scope, ReviewQuery { before: None, limit: 10 })?,
+        review_events: reader.review_events(scope, ReviewId(run))?,
     })
 }
 
 /// Everything that belongs to a run, with payloads of a size.
-fn all_of(key: &RunKey, bytes: usize) -> [Change; 8] {
+fn all_of(key: &RunKey, bytes: usize) -> [Change; 10] {
     let tenant = key.tenant.as_str();
     let child = RunKey { tenant: key.tenant.clone(), run: RunId(key.run.0 + 1) };
     let parent = Some(Parent { run: key.run, instance: whole(0), depth: 1 });
@@ -84,6 +92,8 @@ fn all_of(key: &RunKey, bytes: usize) -> [Change; 8] {
         Change::Idempotency(idempotency(tenant, "key", Time(3))),
         Change::Decision(decision(Some(tenant), 1)),
         Change::Call(Box::new(ended_call(tenant, 1, Some(key)))),
+        Change::Review(Box::new(review(tenant, key.run.0))),
+        Change::ReviewEvent(Box::new(review_event(tenant, key.run.0, 1, ReviewEvent::Overdue))),
     ]
 }
 

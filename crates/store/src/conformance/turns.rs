@@ -13,8 +13,8 @@ use fairlane_core::time::{Span, Time};
 
 use super::samples::{
     account, api_key, call, class, context, decision, done, ended, full_run, idempotency, item,
-    key, model, name, org, payload, pool, price, run, schedule, scope, signal, states, step,
-    tenant, tier, tool, uses, valve, whole, workflow,
+    key, model, name, org, payload, pool, price, review, reviewer_pool, run, schedule, scope,
+    signal, states, step, tenant, tier, tool, uses, valve, whole, workflow,
 };
 use super::{Place, checks, claimed};
 use crate::error::Error;
@@ -67,7 +67,7 @@ fn assert_loaded(store: &mut dyn Store, expected: &Snapshot) -> Result<(), Error
         };
     }
     equal!(orgs tiers tenants contexts pools valve workflows tools classes models prices uses
-        accounts calls keys schedules runs steps signals decisions);
+        accounts calls reviewer_pools keys schedules runs steps signals reviews decisions);
     assert_eq!(loaded, *expected);
     Ok(())
 }
@@ -106,13 +106,16 @@ fn everything() -> (Vec<Change>, Snapshot) {
         calls: vec![call("acme", 3, None), call("acme", 4, Some(&acme)), call("bolt", 1, None)],
         keys: vec![
             api_key("key-1", Role::Operator),
-            api_key("key-2", Role::Tenant { tenant: name("acme") }),
+            api_key("key-2", Role::Tenant { tenant: name("acme"), person: Some(name("ada")) }),
+            api_key("key-2b", Role::Reviewer { person: name("bob") }),
             api_key("key-3", Role::Worker { pools: vec![name("default"), name("gpu")] }),
         ],
         schedules: vec![schedule("acme", "Hourly"), schedule("bolt", "Nightly")],
         runs: vec![full_run(&acme), run(&key("bolt", 2))],
         steps: steps.into_iter().chain(parts).collect(),
         signals: vec![signal(&acme, 1, &payload(3)), signal(&acme, u64::MAX / 2, &payload(0))],
+        reviewer_pools: vec![reviewer_pool("seniors"), reviewer_pool("underwriters")],
+        reviews: vec![review("acme", 3), review("bolt", 1)],
         decisions: 12,
     };
     let contexts = snapshot.tenants.iter().zip(&snapshot.contexts);
@@ -131,6 +134,8 @@ fn everything() -> (Vec<Change>, Snapshot) {
         .chain(snapshot.uses.iter().cloned().map(Change::Use))
         .chain(snapshot.accounts.iter().cloned().map(Change::Account))
         .chain(snapshot.calls.iter().cloned().map(Box::new).map(Change::Call))
+        .chain(snapshot.reviewer_pools.iter().cloned().map(Change::ReviewerPool))
+        .chain(snapshot.reviews.iter().cloned().map(Box::new).map(Change::Review))
         .chain(snapshot.keys.iter().cloned().map(Change::Key))
         .chain(snapshot.runs.iter().cloned().map(Box::new).map(Change::Run))
         .chain(snapshot.steps.iter().cloned().map(Box::new).map(Change::Step))

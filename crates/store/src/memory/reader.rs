@@ -7,12 +7,12 @@ use std::sync::Arc;
 use fairlane_core::calendar::Calendar;
 use fairlane_core::catalog::Metered;
 use fairlane_core::cell::change::EndedRun;
-use fairlane_core::id::{RunId, TenantId, WorkflowName};
+use fairlane_core::id::{ReviewId, RunId, TenantId, WorkflowName};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::row::{
-    AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, Owner, Part, Payload, RunKey,
-    RunRow, StepRow,
+    AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, Owner, Part, Payload,
+    ReviewEventRow, ReviewRow, RunKey, RunRow, StepRow,
 };
 use fairlane_core::tenant::{Tenant, TenantScope};
 use fairlane_core::time::Time;
@@ -21,8 +21,8 @@ use super::rows::{Rows, instances};
 use super::{Disk, Held};
 use crate::error::Error;
 use crate::read::{
-    CallQuery, DecisionQuery, Facets, Page, Payloads, Read, RunQuery, SCAN_MAX, UsageRow,
-    page_limit,
+    CallQuery, DecisionQuery, Facets, Page, Payloads, Read, ReviewQuery, RunQuery, SCAN_MAX,
+    UsageRow, page_limit,
 };
 
 /// Sees the newest commit at each call.
@@ -242,6 +242,40 @@ impl Read for MemoryReader {
         let rows = self.rows();
         let found = rows.calls.range(own).rev().map(|(_, call)| call).filter(is_of_run);
         Ok(Page::cut(found.take(limit + 1).cloned().collect(), limit, |call| call.id))
+    }
+
+    fn review(
+        &mut self,
+        scope: &TenantScope,
+        review: ReviewId,
+    ) -> Result<Option<ReviewRow>, Error> {
+        Ok(self.rows().reviews.get(&(scope.tenant().clone(), review)).cloned())
+    }
+
+    fn reviews(
+        &mut self,
+        scope: &TenantScope,
+        query: ReviewQuery,
+    ) -> Result<Page<ReviewRow, ReviewId>, Error> {
+        let limit = page_limit(query.limit);
+        let last = ReviewId(RunId(u128::MAX));
+        let before = query.before.map_or(Bound::Included(last), Bound::Excluded);
+        let from = Bound::Included(ReviewId(RunId(0)));
+        let own = keys(from, before, |review| (scope.tenant().clone(), review));
+        let rows = self.rows();
+        let found = rows.reviews.range(own).rev().map(|(_, row)| row.clone()).take(limit + 1);
+        Ok(Page::cut(found.collect(), limit, |row| row.id))
+    }
+
+    fn review_events(
+        &mut self,
+        scope: &TenantScope,
+        review: ReviewId,
+    ) -> Result<Vec<ReviewEventRow>, Error> {
+        let key = |sequence| (scope.tenant().clone(), review, sequence);
+        let rows = self.rows();
+        let found = rows.review_events.range(key(0)..=key(u32::MAX));
+        Ok(found.map(|(_, row)| row.clone()).collect())
     }
 
     fn usage(

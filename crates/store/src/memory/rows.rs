@@ -7,15 +7,17 @@ use fairlane_core::calendar::Calendar;
 use fairlane_core::catalog::{Model, Price};
 use fairlane_core::cell::change::{Change, Snapshot};
 use fairlane_core::id::{
-    ClassName, KeyId, ModelName, OrgId, PoolName, PriceName, RunId, StepName, TenantId, TierName,
-    ToolName, WorkflowName,
+    ClassName, KeyId, ModelName, OrgId, PoolName, PriceName, ReviewId, ReviewerPoolName, RunId,
+    StepName, TenantId, TierName, ToolName, WorkflowName,
 };
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
+use fairlane_core::review::ReviewerPool;
 use fairlane_core::row::{
-    AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, KeyRow, Owner, Part, RunKey,
-    RunRow, ScheduleRow, SignalRow, StepRow, UseRow,
+    AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, KeyRow, Owner, Part,
+    ReviewEventRow, ReviewRow, ReviewState, RunKey, RunRow, ScheduleRow, SignalRow, StepRow,
+    UseRow,
 };
 use fairlane_core::tenant::{Context, Org, Tenant, Tier};
 use fairlane_core::time::Time;
@@ -43,6 +45,9 @@ pub(super) struct Rows {
     uses: Table<(Option<TenantId>, ToolName, Arc<str>), UseRow>,
     pub(super) accounts: Table<(Owner, Calendar, Time), AccountRow>,
     pub(super) calls: Table<(TenantId, u64), CallRow>,
+    reviewer_pools: Table<ReviewerPoolName, ReviewerPool>,
+    pub(super) reviews: Table<(TenantId, ReviewId), ReviewRow>,
+    pub(super) review_events: Table<(TenantId, ReviewId, u32), ReviewEventRow>,
     keys: Table<KeyId, KeyRow>,
     pub(super) runs: Table<RunKey, RunRow>,
     pub(super) steps: Table<(RunKey, Instance), StepRow>,
@@ -59,7 +64,7 @@ pub(super) struct Rows {
 macro_rules! each_table {
     ($rows:ident.$method:ident()) => {
         each_table!($rows.$method(): orgs tiers tenants contexts pools valves workflows tools
-            classes models prices uses accounts calls keys runs steps children idempotency signals schedules decisions)
+            classes models prices uses accounts calls reviewer_pools reviews review_events keys runs steps children idempotency signals schedules decisions)
     };
     ($rows:ident.$method:ident(): $($table:ident)*) => {
         $($rows.$table.$method();)*
@@ -104,6 +109,7 @@ impl Rows {
                 self.accounts.put((row.owner.clone(), row.every, row.start), row.clone());
             }
             Change::Call(row) => self.put_call(row),
+            Change::ReviewerPool(pool) => self.reviewer_pools.put(pool.name.clone(), pool.clone()),
             Change::Key(key) => self.keys.put(key.id.clone(), key.clone()),
             Change::DropKey(key) => drop(self.keys.remove(key)),
             Change::Run(row) => self.put_run(row),
@@ -122,6 +128,20 @@ impl Rows {
             }
             Change::DropSchedule(tenant, workflow, name) => {
                 drop(self.schedules.remove(&(tenant.clone(), workflow.clone(), name.clone())));
+            }
+            Change::Review(row) => {
+                self.reviews.put((row.tenant.clone(), row.id), (**row).clone());
+            }
+            Change::ReviewEvent(row) => {
+                let key = (row.tenant.clone(), row.review, row.sequence);
+                self.review_events.put(key, (**row).clone());
+            }
+            Change::SupersedeReview(tenant, review) => {
+                let key = (tenant.clone(), *review);
+                if let Some(mut row) = self.reviews.get(&key).cloned() {
+                    row.state = ReviewState::Superseded;
+                    self.reviews.put(key, row);
+                }
             }
             Change::Decision(row) => {
                 self.decisions.put((row.tenant.clone(), row.sequence), row.clone());
@@ -233,6 +253,8 @@ impl Rows {
             uses: self.uses.values().cloned().collect(),
             accounts: self.recent_accounts(),
             calls: self.calls.values().filter(|call| call.ended.is_none()).cloned().collect(),
+            reviewer_pools: self.reviewer_pools.values().cloned().collect(),
+            reviews: self.reviews.values().filter(|row| row.ended.is_none()).cloned().collect(),
             keys: self.keys.values().cloned().collect(),
             schedules: self.schedules.values().cloned().collect(),
             steps: steps.map(|(_, row)| StepRow { output: None, ..row.clone() }).collect(),

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use fairlane_core::id::{PoolName, RunId, SignalName, WorkerName};
+use fairlane_core::id::{PoolName, ReviewId, RunId, SignalName, WorkerName};
 use fairlane_core::row::{Failure, Hold, Lane, Route, RunStatus, StepState};
 use fairlane_core::time::Time;
 use rusqlite::types::{FromSql, ValueRef};
@@ -216,6 +216,8 @@ struct Detail {
     #[serde(skip_serializing_if = "Option::is_none")]
     child: Option<RunId>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    review: Option<ReviewId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     items: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hold: Option<Box<Hold>>,
@@ -252,6 +254,9 @@ pub(super) fn state_columns(state: &StepState) -> (&'static str, Option<String>)
         StepState::Calling { child } => {
             ("calling", Detail { child: Some(child), ..Detail::default() })
         }
+        StepState::Reviewing { review } => {
+            ("reviewing", Detail { review: Some(review), ..Detail::default() })
+        }
         StepState::Mapping { items } => {
             ("mapping", Detail { items: Some(items), ..Detail::default() })
         }
@@ -284,6 +289,7 @@ pub(super) fn state(code: &str, detail: Option<&str>) -> Result<StepState, Fault
         "sleeping" => StepState::Sleeping { until: detail.until.ok_or_else(incomplete)? },
         "listening" => StepState::Listening { signal: detail.signal.ok_or_else(incomplete)? },
         "calling" => StepState::Calling { child: detail.child.ok_or_else(incomplete)? },
+        "reviewing" => StepState::Reviewing { review: detail.review.ok_or_else(incomplete)? },
         "mapping" => StepState::Mapping { items: detail.items.ok_or_else(incomplete)? },
         "failed" => StepState::Failed { failure: detail.failure.ok_or_else(incomplete)? },
         other => return Err(strange("state of a step", other)),

@@ -5,19 +5,24 @@ use std::sync::Arc;
 
 use fairlane_core::calendar::Calendar;
 use fairlane_core::cell::change::EndedRun;
-use fairlane_core::id::{RunId, TenantId, WorkflowName};
+use fairlane_core::id::{ReviewId, RunId, TenantId, WorkflowName};
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::row::{
-    AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, Payload, RunRow, StepRow,
+    AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, Payload, ReviewEventRow, ReviewRow,
+    RunRow, StepRow,
 };
 use fairlane_core::tenant::{Tenant, TenantScope};
 use fairlane_core::time::Time;
 use rusqlite::Connection;
 
 use super::codec::Fault;
-use super::{accounts, calls, decisions, idempotency, report, resources, runs, signals, steps};
+use super::{
+    accounts, calls, decisions, idempotency, report, resources, reviews, runs, signals, steps,
+};
 use crate::error::Error;
-use crate::read::{CallQuery, DecisionQuery, Page, Payloads, Read, RunQuery, UsageRow};
+use crate::read::{
+    CallQuery, DecisionQuery, Page, Payloads, Read, ReviewQuery, RunQuery, UsageRow,
+};
 
 /// Reads a region's file; each call sees the newest commit.
 #[derive(Debug)]
@@ -160,6 +165,30 @@ impl Read for SqliteReader {
         query: CallQuery,
     ) -> Result<Page<CallRow, u64>, Error> {
         self.named("list calls", calls::page(&self.connection, scope, query))
+    }
+
+    fn review(
+        &mut self,
+        scope: &TenantScope,
+        review: ReviewId,
+    ) -> Result<Option<ReviewRow>, Error> {
+        self.named("read a review", reviews::one(&self.connection, scope, review))
+    }
+
+    fn reviews(
+        &mut self,
+        scope: &TenantScope,
+        query: ReviewQuery,
+    ) -> Result<Page<ReviewRow, ReviewId>, Error> {
+        self.named("list reviews", reviews::page(&self.connection, scope, query))
+    }
+
+    fn review_events(
+        &mut self,
+        scope: &TenantScope,
+        review: ReviewId,
+    ) -> Result<Vec<ReviewEventRow>, Error> {
+        self.named("read the record of a review", reviews::events(&self.connection, scope, review))
     }
 
     fn usage(

@@ -1,5 +1,5 @@
 //! What the operator declares: tables `orgs`, `tiers`, `tenants`, `contexts`, `pools`, `valves`, `workflows`,
-//! `tools`, `budget_classes`, `models`, `prices`, `keys`.
+//! `tools`, `budget_classes`, `models`, `prices`, `reviewer_pools`, `keys`.
 //! Few rows, seldom written; each is one JSON document under its name.
 
 use std::collections::BTreeSet;
@@ -10,6 +10,7 @@ use fairlane_core::id::{KeyId, TenantId, WorkflowName};
 use fairlane_core::plan::Workflow;
 use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
+use fairlane_core::review::ReviewerPool;
 use fairlane_core::row::KeyRow;
 use fairlane_core::tenant::{Context, Org, Tenant, TenantScope, Tier};
 use rusqlite::{Connection, Params, params};
@@ -111,6 +112,15 @@ pub(super) fn put_price(connection: &Connection, price: &Price) -> Result<(), Fa
     )
 }
 
+pub(super) fn put_reviewer_pool(connection: &Connection, pool: &ReviewerPool) -> Result<(), Fault> {
+    write(
+        connection,
+        "INSERT INTO reviewer_pools (pool, body) VALUES (?1, ?2)
+         ON CONFLICT DO UPDATE SET body = excluded.body",
+        params![pool.name.as_str(), to_json(pool)],
+    )
+}
+
 pub(super) fn put_key(connection: &Connection, key: &KeyRow) -> Result<(), Fault> {
     write(
         connection,
@@ -175,6 +185,10 @@ pub(super) fn models(connection: &Connection) -> Result<Vec<Model>, Fault> {
 
 pub(super) fn prices(connection: &Connection) -> Result<Vec<Price>, Fault> {
     bodies(connection, "SELECT body FROM prices ORDER BY price", [])
+}
+
+pub(super) fn reviewer_pools(connection: &Connection) -> Result<Vec<ReviewerPool>, Fault> {
+    bodies(connection, "SELECT body FROM reviewer_pools ORDER BY pool", [])
 }
 
 pub(super) fn keys(connection: &Connection) -> Result<Vec<KeyRow>, Fault> {

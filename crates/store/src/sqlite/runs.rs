@@ -1,6 +1,6 @@
 //! Table `runs`.
 
-use fairlane_core::id::{RunId, StepName, TenantId, WorkflowName};
+use fairlane_core::id::{PersonId, RunId, StepName, TenantId, WorkflowName};
 use fairlane_core::row::{Instance, Payload, RunKey, RunMoney, RunRow, RunStatus};
 use fairlane_core::tenant::TenantScope;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -15,12 +15,12 @@ use crate::read::{Facets, Page, Payloads, RunQuery, SCAN_MAX, page_limit};
 macro_rules! columns {
     () => {
         "tenant, run, workflow, version, context, lane, status, outcome, created, ended, deadline, failure, parent, \
-         schedule, revision, input_bytes, money"
+         schedule, revision, input_bytes, money, requester"
     };
 }
 
 /// Position of the input where a statement reads it.
-const INPUT: usize = 17;
+const INPUT: usize = 18;
 
 macro_rules! input {
     () => {
@@ -35,13 +35,14 @@ pub(super) fn put(connection: &Connection, row: &RunRow) -> Result<(), Fault> {
         .prepare_cached(concat!(
             "INSERT INTO runs (",
             columns!(),
-            ", input) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+            ", input) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
              ON CONFLICT DO UPDATE SET workflow = excluded.workflow, version = excluded.version,
              context = excluded.context, lane = excluded.lane, status = excluded.status,
              outcome = excluded.outcome, created = excluded.created, ended = excluded.ended,
              deadline = excluded.deadline, failure = excluded.failure, parent = excluded.parent,
              schedule = excluded.schedule, revision = excluded.revision,
-             input_bytes = excluded.input_bytes, money = excluded.money, input = iif(?19, excluded.input, input)",
+             input_bytes = excluded.input_bytes, money = excluded.money,
+             requester = excluded.requester, input = iif(?20, excluded.input, input)",
         ))?
         .execute(params![
             row.key.tenant.as_str(),
@@ -61,6 +62,7 @@ pub(super) fn put(connection: &Connection, row: &RunRow) -> Result<(), Fault> {
             signed(row.revision),
             row.input_bytes,
             (row.money != RunMoney::default()).then(|| to_json(&row.money)),
+            row.requester.as_ref().map(PersonId::as_str),
             input.bytes,
             input.replace,
         ])?;
@@ -226,6 +228,7 @@ impl Reading {
             revision: row.unsigned(14)?,
             input_bytes: row.number(15)?,
             money: row.optional_json(16)?.unwrap_or_default(),
+            requester: row.optional_name(17)?,
             input,
         })
     }

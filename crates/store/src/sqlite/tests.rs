@@ -106,7 +106,15 @@ fn loads_and_pages_walk_an_index_and_sort_nothing() {
     store
         .commit(epoch, &[Change::Run(Box::new(run(&acme))), Change::Step(Box::new(ready))])
         .unwrap();
-    for sql in [runs::LIVE, runs::PAGE, runs::LIVE_PAGE, runs::CHILD, steps::LIVE, signals::LIVE] {
+    for sql in [
+        runs::LIVE,
+        runs::PAGE,
+        runs::LIVE_PAGE,
+        runs::CHILD,
+        steps::LIVE,
+        signals::LIVE,
+        reviews::OPEN,
+    ] {
         let mut statement = store.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let values = vec!["x"; statement.parameter_count()];
         let plan: Vec<String> = statement

@@ -1,0 +1,1 @@
+CREATE INDEX reviews_open ON reviews (tenant, review) WHERE ended IS NULL;
