@@ -11,6 +11,7 @@ mod kind;
 mod model;
 mod part;
 mod reader;
+mod review;
 mod schedules;
 mod step;
 

@@ -95,6 +95,8 @@ codes! {
     BadSchema = "bad-schema",
     /// A template that cannot be read.
     BadTemplate = "bad-template",
+    /// A review that would approve by itself, or outcomes that do not fit together.
+    WrongOutcome = "wrong-outcome",
     /// A file that the definition names cannot be read.
     BadFile = "bad-file",
     /// A schedule's input does not fit the schema of the input.

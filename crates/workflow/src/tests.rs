@@ -93,6 +93,16 @@ fn complete() -> Value {
             "pause": {"after": ["first", "second"], "wait": {"for": "5m"}},
             "due": {"after": "first", "wait": {"until": "steps.first.output.due"}},
             "signal": {"after": [], "wait": {"signal": "approved"}, "timeout": {"step": "1d"}},
+            "manual": {
+                "with": {"x": "input.x"}, "timeout": "3d",
+                "review": {
+                    "form": {"type": "object"}, "due": "4h", "persons": 2, "pool": "underwriters",
+                    "kind": "approval", "skills": ["credit"], "certifications": ["gdpr"],
+                    "exclude": ["requester", "eve"], "on_overdue": "rejected",
+                    "outcomes": [{"name": "ok", "approves": true}, {"name": "rejected", "approves": false}],
+                    "escalate": [{"pool": "seniors", "class": 0, "notify": true, "within": "2h"}]
+                }
+            },
             "child": {"call": {"workflow": "w", "version": 2}, "with": {"x": "input"}, "timeout": "1h"}
         },
         "schedules": {
@@ -106,6 +116,7 @@ fn places(value: &Value, pointer: &str, found: &mut Vec<String>) {
     found.push(pointer.to_owned());
     if pointer.ends_with("/schema")
         || pointer.ends_with("/with")
+        || pointer.ends_with("/form")
         || pointer.contains("/nightly/input")
     {
         return;
@@ -162,7 +173,7 @@ fn variants() -> Vec<(String, Value)> {
         if let Some(Value::Object(object)) = larger.pointer_mut(&place) {
             for key in [
                 "unknown", "model", "1a", "in", "wait", "call", "task", "cost", "with", "map",
-                "queue", "prompt", "tool",
+                "queue", "prompt", "tool", "review",
             ] {
                 let mut variant = good.clone();
                 let Some(Value::Object(with_key)) = variant.pointer_mut(&place) else {
@@ -255,6 +266,8 @@ fn the_reference_names_every_field_code_and_bound() {
         "/$defs/map",
         "/$defs/wait",
         "/$defs/call",
+        "/$defs/review",
+        "/$defs/rung",
         "/$defs/compensation",
         "/$defs/timeouts",
     ] {

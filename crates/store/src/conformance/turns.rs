@@ -118,8 +118,13 @@ fn everything() -> (Vec<Change>, Snapshot) {
         reviews: vec![review("acme", 3), review("bolt", 1)],
         decisions: 12,
     };
+    let changes = changes_of(&snapshot);
+    (changes, without_payloads(snapshot))
+}
+
+fn changes_of(snapshot: &Snapshot) -> Vec<Change> {
     let contexts = snapshot.tenants.iter().zip(&snapshot.contexts);
-    let changes = (snapshot.orgs.iter().cloned().map(Change::Org))
+    (snapshot.orgs.iter().cloned().map(Change::Org))
         .chain(snapshot.tiers.iter().cloned().map(Change::Tier))
         .chain(
             contexts.map(|(tenant, context)| Change::Tenant(tenant.clone(), Arc::clone(context))),
@@ -145,9 +150,8 @@ fn everything() -> (Vec<Change>, Snapshot) {
             Change::Idempotency(idempotency("acme", "key", Time(5))),
             Change::Decision(decision(Some("acme"), 11)),
             Change::Decision(decision(None, 12)),
-        ]);
-    let changes = changes.collect();
-    (changes, without_payloads(snapshot))
+        ])
+        .collect()
 }
 
 fn without_payloads(mut snapshot: Snapshot) -> Snapshot {

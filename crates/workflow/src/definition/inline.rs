@@ -21,6 +21,8 @@ pub fn inline(source: &Source<'_>, files: &Files<'_>) -> Result<String, Vec<Mist
     if let Some(Node { value: Value::Object(steps), .. }) = member(&root, "steps") {
         let outputs = steps.iter().filter_map(|step| member(&step.node, "output"));
         schemas.extend(outputs.filter_map(|output| member(output, "schema")));
+        let reviews = steps.iter().filter_map(|step| member(&step.node, "review"));
+        schemas.extend(reviews.filter_map(|review| member(review, "form")));
     }
     let mut replaced = Vec::new();
     if let Some(Node { value: Value::Object(steps), .. }) = member(&root, "steps") {

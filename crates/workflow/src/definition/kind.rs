@@ -7,6 +7,7 @@ use fairlane_core::plan::{StepKind, VERSIONS_MAX, Wait};
 use super::expression::{self, Use};
 use super::model;
 use super::reader::{Fields, Reader};
+use super::review;
 use super::step::Which;
 use crate::mistake::{Code, nearest};
 use crate::tree::{Node, Value};
@@ -20,29 +21,35 @@ pub(super) enum Kind {
     Tool,
     Wait,
     Call,
+    Review,
 }
 
-const EXPECTED: &str = "exactly one of task, model, wait, call; or a tool alone";
+const EXPECTED: &str = "exactly one of task, model, wait, call, review; or a tool alone";
+
+/// The fields that say what a step does.
+const KINDS: &[(&str, Kind)] = &[
+    ("task", Kind::Task),
+    ("model", Kind::Model),
+    ("wait", Kind::Wait),
+    ("call", Kind::Call),
+    ("review", Kind::Review),
+];
 
 /// The pool of a task that names none.
 const POOL_DEFAULT: &str = "default";
 
-/// The kind, as far as it is clear, and the step's work. `later`: a field of a later release has already
-/// been refused, and stands for the kind.
+/// The kind, as far as it is clear, and the step's work.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     node: &Node,
     fields: &Fields<'_>,
-    later: bool,
     uses: &mut Vec<Use>,
 ) -> (Which, Option<StepKind>) {
-    let named: Vec<(&str, Kind, &Node)> =
-        [("task", Kind::Task), ("model", Kind::Model), ("wait", Kind::Wait), ("call", Kind::Call)]
-            .into_iter()
-            .filter_map(|(name, kind)| fields.get(name).map(|node| (name, kind, *node)))
-            .collect();
+    let named: Vec<(&str, Kind, &Node)> = KINDS
+        .iter()
+        .filter_map(|(name, kind)| fields.get(name).map(|node| (*name, *kind, *node)))
+        .collect();
     match named.as_slice() {
-        [] if later => (None, None),
         [] if fields.contains_key("tool") => (Some(Kind::Tool), Some(StepKind::Tool)),
         [] => {
             reader.at(node, Code::MissingField, "the step does not say what it does", EXPECTED);
@@ -56,6 +63,7 @@ pub(super) fn read(
                 Kind::Tool => Some(StepKind::Tool),
                 Kind::Wait => wait(reader, node, uses).map(StepKind::Wait),
                 Kind::Call => call(reader, node),
+                Kind::Review => review::read(reader, node),
             };
             (Some(*kind), work)
         }
@@ -80,6 +88,12 @@ pub(super) fn refuse_fields(reader: &mut Reader<'_>, which: Which, fields: &mut 
         Some(Kind::Wait) => (
             "wait",
             &["pool", "with", "map", "retry", "expect", "cost", "tool", "output", "compensate"],
+            OF_MODELS,
+        ),
+        // What people decide has a form, and its own bound.
+        Some(Kind::Review) => (
+            "review",
+            &["pool", "retry", "expect", "cost", "tool", "output", "compensate"],
             OF_MODELS,
         ),
         // A child run retries its own steps and checks its own outputs; its end is the step's.

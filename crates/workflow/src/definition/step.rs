@@ -25,6 +25,7 @@ pub(super) const FIELDS: &[&str] = &[
     "task",
     "wait",
     "call",
+    "review",
     "model",
     "prompt",
     "system",
@@ -44,8 +45,6 @@ pub(super) const FIELDS: &[&str] = &[
     "output",
     "compensate",
 ];
-/// Fields of kinds of steps that this release does not run.
-const LATER: &[&str] = &["review"];
 
 /// A step whose `after` is still a list of names.
 #[derive(Debug)]
@@ -75,10 +74,10 @@ pub(super) fn read<'n>(reader: &mut Reader<'_>, entry: &'n Entry) -> Option<Draf
     let name = name(reader, entry);
     let node = &entry.node;
     // A step without readable fields still is a step that others may name.
-    let fields = reader.object(node, "a step", FIELDS, LATER);
+    let fields = reader.object(node, "a step", FIELDS, &[]);
     let mut uses = Vec::new();
     let (which, kind) = match &fields {
-        Some(fields) => kind::read(reader, node, fields, has_later(node), &mut uses),
+        Some(fields) => kind::read(reader, node, fields, &mut uses),
         None => (None, None),
     };
     let mut fields = fields.unwrap_or_default();
@@ -125,11 +124,6 @@ pub(super) fn read<'n>(reader: &mut Reader<'_>, entry: &'n Entry) -> Option<Draf
             .and_then(|node| part::compensation(reader, node, &mut uses)),
         uses,
     })
-}
-
-fn has_later(node: &Node) -> bool {
-    matches!(&node.value, Value::Object(entries)
-        if entries.iter().any(|entry| LATER.contains(&entry.key.as_str())))
 }
 
 fn name(reader: &mut Reader<'_>, entry: &Entry) -> Option<StepName> {

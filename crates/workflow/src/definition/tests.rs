@@ -55,7 +55,7 @@ fn all_mistakes_of_a_file_are_reported_at_once() {
             w.yaml:2:10: 0 is out of range; expected a whole number from 1 to 1000000 [out-of-range]
             w.yaml:3:1: a workflow has no field "stps"; expected steps (did you mean that?) [unknown-field]
             w.yaml:6:5: a step has no field "tsk"; expected task (did you mean that?) [unknown-field]
-            w.yaml:6:5: the step does not say what it does; expected exactly one of task, model, wait, call; or a tool alone [missing-field]
+            w.yaml:6:5: the step does not say what it does; expected exactly one of task, model, wait, call, review; or a tool alone [missing-field]
             w.yaml:7:14: this is the number 30; expected a duration such as 30s, 1h30m, 250ms or 5d [wrong-type]
             w.yaml:10:13: there is no step "c"; expected a (did you mean that?) [unknown-step]
             w.yaml:11:20: the expression ends too early; expected an expression of CEL such as input.amount > 1000; a text is written '"in quotes"' [expression]

@@ -78,15 +78,15 @@ fn a_step_does_exactly_one_thing() {
     check_steps(
         "  a: {}\n  b: { task: t, wait: { for: 1s } }\n  c: { task: t, call: { workflow: x }, wait: { for: 1s } }\n  d: { wait: { for: 1s, until: input.x } }\n  e: { wait: {} }\n  f: { wait: { fr: 1s } }\n  g: { call: {} }\n  h: 1\n  i:\n",
         &expect![[r#"
-            w.yaml:4:6: the step does not say what it does; expected exactly one of task, model, wait, call; or a tool alone [missing-field]
-            w.yaml:5:23: the step has task and wait; wait is one too many; expected exactly one of task, model, wait, call; or a tool alone [wrong-field]
-            w.yaml:6:46: the step has task and wait and call; wait is one too many; expected exactly one of task, model, wait, call; or a tool alone [wrong-field]
+            w.yaml:4:6: the step does not say what it does; expected exactly one of task, model, wait, call, review; or a tool alone [missing-field]
+            w.yaml:5:23: the step has task and wait; wait is one too many; expected exactly one of task, model, wait, call, review; or a tool alone [wrong-field]
+            w.yaml:6:46: the step has task and wait and call; wait is one too many; expected exactly one of task, model, wait, call, review; or a tool alone [wrong-field]
             w.yaml:7:14: the wait has 2 conditions; expected exactly one of for, until, signal [wrong-field]
             w.yaml:8:14: the wait has 0 conditions; expected exactly one of for, until, signal [wrong-field]
             w.yaml:9:16: a wait has no field "fr"; expected for (did you mean that?) [unknown-field]
             w.yaml:10:14: the field workflow is missing; expected the name of the child workflow [missing-field]
-            w.yaml:11:6: this is the number 1; expected an object with the fields task, wait, call, model, prompt, system, max_tokens, min_tokens, pool, after, when, with, map, retry, timeout, expect, cost, tool, optional, output, compensate [wrong-type]
-            w.yaml:12:4: there is no value; expected an object with the fields task, wait, call, model, prompt, system, max_tokens, min_tokens, pool, after, when, with, map, retry, timeout, expect, cost, tool, optional, output, compensate [wrong-type]
+            w.yaml:11:6: this is the number 1; expected an object with the fields task, wait, call, review, model, prompt, system, max_tokens, min_tokens, pool, after, when, with, map, retry, timeout, expect, cost, tool, optional, output, compensate [wrong-type]
+            w.yaml:12:4: there is no value; expected an object with the fields task, wait, call, review, model, prompt, system, max_tokens, min_tokens, pool, after, when, with, map, retry, timeout, expect, cost, tool, optional, output, compensate [wrong-type]
         "#]],
     );
 }
@@ -112,7 +112,7 @@ fn what_this_release_does_not_run_is_refused_by_name() {
         &expect![[r#"
             w.yaml:3:1: replan is part of the format, but this release does not run it; expected a workflow without it [not-available]
             w.yaml:5:26: "p.md" is the name of a file, and files cannot be read here; expected a text in place, or a file such as prompts/check.md [bad-file]
-            w.yaml:6:18: review is part of the format, but this release does not run it; expected a workflow without it [not-available]
+            w.yaml:6:34: "f.json" is the name of a file, and files cannot be read here; expected a schema in place, or a file that can be read [bad-file]
         "#]],
     );
 }

@@ -150,7 +150,7 @@ fn what_json_cannot_say_is_refused_in_yaml() {
         &expect![[r#"
             w.yaml:2:16: a tag cannot be used here; expected a plain value without a tag [yaml-feature]
             w.yaml:5:6: an alias cannot be used here; expected the value itself [yaml-feature]
-            w.yaml:5:6: there is no value; expected an object with the fields task, wait, call, model, prompt, system, max_tokens, min_tokens, pool, after, when, with, map, retry, timeout, expect, cost, tool, optional, output, compensate [wrong-type]
+            w.yaml:5:6: there is no value; expected an object with the fields task, wait, call, review, model, prompt, system, max_tokens, min_tokens, pool, after, when, with, map, retry, timeout, expect, cost, tool, optional, output, compensate [wrong-type]
             w.yaml:6:5: a key that is not a text cannot be used here; expected a text as key [yaml-feature]
         "#]],
     );
