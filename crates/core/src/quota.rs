@@ -8,6 +8,7 @@ use crate::calendar::{Calendar, TimeZone};
 use crate::catalog::Endpoint;
 use crate::id::{ClassName, ToolName};
 use crate::money::Nano;
+use crate::residency::Location;
 use crate::time::Span;
 
 /// Most rules of one tool, or of one tool in one class.
@@ -35,6 +36,9 @@ pub struct Tool {
     /// When it is left alone because its calls fail; `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<Breaker>,
+    /// Where it works on what it is sent.
+    #[serde(default, skip_serializing_if = "Location::is_unknown")]
+    pub location: Location,
 }
 
 /// When a provider is left alone because its calls fail, and for how long.
@@ -49,7 +53,12 @@ pub struct Breaker {
 impl Tool {
     /// One that workers call.
     pub const fn new(name: ToolName, limits: Vec<Rule>) -> Self {
-        Self { name, limits, endpoint: None, breaker: None }
+        let location = Location {
+            region: None,
+            storage: None,
+            certificates: std::collections::BTreeSet::new(),
+        };
+        Self { name, limits, endpoint: None, breaker: None, location }
     }
 }
 
