@@ -35,6 +35,7 @@ mod model;
 mod quotas;
 mod reading;
 mod recent;
+pub mod residency_view;
 mod retry;
 mod rules;
 mod schedule;

@@ -36,6 +36,7 @@ mod readings;
 mod reads;
 mod registry;
 mod reports;
+mod rules;
 mod runs;
 mod serve;
 mod tenants;

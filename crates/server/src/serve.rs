@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fairlane_core::cell::change::Snapshot;
 use fairlane_core::cell::input::{Configure, Input};
-use fairlane_core::id::TenantId;
+use fairlane_core::id::{RegionName, TenantId};
 use fairlane_core::row::{IdempotencyRow, Role};
 use fairlane_core::tenant::TenantScope;
 use fairlane_core::time::Time;
@@ -247,7 +247,8 @@ fn open(
 ) -> Result<(Shared, JoinHandle<()>), Error> {
     let reads = Reads::new(&*store)?;
     let journal = Arc::new(Mutex::new(store));
-    let (epoch, snapshot) = own(&journal)?;
+    let region: RegionName = config.region.parse().expect("the configuration was checked");
+    let (epoch, snapshot) = own(&journal, &region)?;
     let registry = Arc::new(Registry::new(&snapshot));
     let tenants: Vec<TenantId> = snapshot.tenants.iter().map(|tenant| tenant.id.clone()).collect();
     let cache = Arc::new(Cache::new(config.payload_cache_bytes));
@@ -262,6 +263,7 @@ fn open(
         cache,
         effects: Effects::new(assembly.clone(), engine.inbox.clone(), runtime),
         clock: Clock::new(newest(&snapshot)),
+        region,
         reload_wait: RELOAD_MIN,
     };
     let thread = std::thread::Builder::new()

@@ -22,6 +22,7 @@ use fairlane_core::cell::change::{Change, Snapshot};
 use fairlane_core::cell::effect::Effect;
 use fairlane_core::cell::input::Input;
 use fairlane_core::driver::Driver;
+use fairlane_core::id::RegionName;
 use fairlane_core::time::{Span, Time};
 use fairlane_store::{Epoch, Error as StoreError, SWEEP_MAX, Store};
 
@@ -57,6 +58,8 @@ pub(crate) struct Owner {
     pub(crate) cache: Arc<Cache>,
     pub(crate) effects: Effects,
     pub(crate) clock: Clock,
+    /// Where its store is.
+    pub(crate) region: RegionName,
     /// How long the next attempt to load the cell again waits; grows until a commit succeeds.
     pub(crate) reload_wait: Duration,
 }
@@ -153,7 +156,7 @@ impl Owner {
                 return None;
             }
             self.reload_wait = (self.reload_wait * 2).min(RELOAD_MAX);
-            match catch_unwind(AssertUnwindSafe(|| own(&self.journal))) {
+            match catch_unwind(AssertUnwindSafe(|| own(&self.journal, &self.region))) {
                 Ok(Ok((epoch, snapshot))) => {
                     tracing::info!(%epoch, "the store answers again: the cell is loaded");
                     self.registry.reset(&snapshot);
@@ -356,10 +359,12 @@ impl Session<'_> {
 }
 
 /// Takes the store under a new epoch, so that leases of what memory was lost are told apart, and reads it.
-pub(crate) fn own(journal: &Journal) -> Result<(Epoch, Snapshot), StoreError> {
+pub(crate) fn own(journal: &Journal, region: &RegionName) -> Result<(Epoch, Snapshot), StoreError> {
     let mut store = journal.lock().unwrap_or_else(PoisonError::into_inner);
     let epoch = store.claim()?;
-    Ok((epoch, store.load()?))
+    let mut snapshot = store.load()?;
+    snapshot.region = Some(region.clone());
+    Ok((epoch, snapshot))
 }
 
 fn commit_batches(
