@@ -36,6 +36,7 @@ mod outage;
 mod quotas;
 mod reading;
 mod recent;
+pub mod residency_view;
 mod retry;
 mod rules;
 mod schedule;

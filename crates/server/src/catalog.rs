@@ -1,10 +1,11 @@
-//! `/v1/catalog`: models and prices, and the endpoints of tools, which `quotas` declares.
+//! `/v1/catalog`: models, prices and places, and the endpoints of tools, which `quotas` declares.
 //!
 //! - `endpoint`: how the server calls a tool, from the wire and back.
-//! - `models`, `prices`: declare, read, list.
+//! - `models`, `prices`, `places`: declare, read, list.
 
 pub(crate) mod endpoint;
 mod models;
+pub(crate) mod places;
 mod prices;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -12,5 +13,5 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::cells::App;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().merge(models::routes()).merge(prices::routes())
+    OpenApiRouter::new().merge(models::routes()).merge(prices::routes()).merge(places::routes())
 }

@@ -59,6 +59,7 @@ impl Cell {
             Query::Accounts(owner) => self.accounts(owner),
             Query::Quotas(tenant) => self.quotas(tenant),
             Query::Provider(tool) => self.provider(tool),
+            Query::Residency => Response::Residency(Box::new(self.residency_view())),
             Query::Valve => Response::Valve(self.queue.view(&self.directory.valve)),
         };
         turn.reply(reply, response);

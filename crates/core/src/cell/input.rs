@@ -301,6 +301,8 @@ pub enum Query {
     Quotas(TenantId),
     /// How much all tenants together have used of a provider's limits.
     Provider(ToolName),
+    /// What live work rests on the adequacy of a country, and what is where it may not be any more.
+    Residency,
 }
 
 /// Names a schedule.

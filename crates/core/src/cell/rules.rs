@@ -279,22 +279,12 @@ impl Cell {
 
     /// The tool that a leased node uses and may not use any more.
     fn misplaced(&self, at: At) -> Option<(ToolName, Because)> {
-        let run = self.runs.get(at.run);
-        let State::Leased(lease) = &run.node(at.node).state else { return None };
+        let State::Leased(lease) = &self.runs.get(at.run).node(at.node).state else { return None };
         if lease.revoked != Revoked::No {
             return None;
         }
-        if let Some(route) = &lease.passed.route {
-            let tool = self.directory.tools.get(&route.endpoint)?;
-            let because =
-                self.directory.all_may_use(&self.directory.binding(run), tool, self.now).err()?;
-            return Some((tool.name.clone(), because));
-        }
-        match self.directory.forbids(run, at.node, self.now)? {
-            Refusal::Outside { tool, outside } => Some((tool, Because::Outside(outside))),
-            Refusal::Denied { tool } => Some((tool, Because::Denied)),
-            other => unreachable!("{other:?} is no answer of the rules"),
-        }
+        let (tool, may) = self.tool_in_use(at)?;
+        Some((tool.clone(), may.err()?))
     }
 
     fn log_withdrawn(&mut self, at: At, tool: &ToolName, because: &Because, turn: &mut Turn) {
