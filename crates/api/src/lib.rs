@@ -16,6 +16,7 @@ pub mod platform;
 pub mod problem;
 pub mod quota;
 pub mod report;
+pub mod residency;
 pub mod resource;
 pub mod run;
 pub mod time;

@@ -32,11 +32,14 @@ mod ladder;
 mod live;
 mod load;
 mod model;
+mod outage;
 mod quotas;
 mod reading;
 mod recent;
+pub mod residency_view;
 mod retry;
 mod review;
+mod rules;
 mod schedule;
 mod submit;
 mod timer;
@@ -84,6 +87,8 @@ pub struct Cell {
     limiter: Limiter,
     ledger: Ledger,
     others: OtherWaits,
+    /// When a decision on a country begins or ends.
+    rules_next: Option<Time>,
     lines: Lines,
     desk: Desk,
     recent: Recent,
@@ -152,8 +157,8 @@ impl Cell {
     pub fn next_wake(&self) -> Option<Time> {
         let pools = self.pools.iter().filter_map(|pool| pool.scheduler.next_tick());
         let waits = self.next_gate_wake().into_iter().chain(self.next_call_wait());
-        let reviews = self.desk.queue.next_due();
-        self.timers.next().into_iter().chain(pools).chain(waits).chain(reviews).min()
+        let waits = waits.chain(self.rules_next).chain(self.desk.queue.next_due());
+        self.timers.next().into_iter().chain(pools).chain(waits).min()
     }
 
     pub(crate) fn catch_up(&mut self, turn: &mut Turn) {
@@ -173,10 +178,12 @@ impl Cell {
         self.wake_gates();
         self.end_call_waits(turn);
         self.pass_reviews(turn);
+        self.follow_decisions(turn);
         while let Some(Timer { due, kind, at }) = self.timers.pop(self.now) {
             match kind {
                 Kind::Run => self.run_overdue(at.run, turn),
                 Kind::Queue => self.queue_overdue(at, turn),
+                Kind::Outage => self.outage_overdue(at, turn),
                 Kind::Step => self.step_overdue(at, turn),
                 Kind::Lease => self.lease_overdue(at, turn),
                 Kind::Backoff => self.backoff_over(at, turn),

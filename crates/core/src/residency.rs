@@ -6,7 +6,7 @@
 //!
 //! Pure, on what was declared. What follows from an answer (another endpoint, a wait, a refusal) is decided elsewhere.
 
-mod zones;
+mod known;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -41,6 +41,17 @@ pub enum Declaration {
     Region(Region),
     Zone(Zone),
     Adequacy(Adequacy),
+}
+
+impl Declaration {
+    /// What it declares, and under which name.
+    pub fn key(&self) -> (&'static str, &str) {
+        match self {
+            Self::Region(region) => ("region", region.name.as_str()),
+            Self::Zone(zone) => ("zone", zone.name.as_str()),
+            Self::Adequacy(adequacy) => ("adequacy", adequacy.country.as_str()),
+        }
+    }
 }
 
 /// A place where data rests or is worked on.
@@ -183,10 +194,13 @@ pub struct Atlas {
 }
 
 impl Default for Atlas {
-    /// The zones that everybody knows, and nothing else.
+    /// The regions and zones that everybody knows, and no decisions: those are the operator's to rely on.
     fn default() -> Self {
-        let zones = zones::known().map(|zone| (zone.name.clone(), zone));
-        Self { regions: BTreeMap::new(), zones: zones.collect(), adequacies: BTreeMap::new() }
+        Self {
+            regions: known::regions().map(|region| (region.name.clone(), region)).collect(),
+            zones: known::zones().map(|zone| (zone.name.clone(), zone)).collect(),
+            adequacies: BTreeMap::new(),
+        }
     }
 }
 

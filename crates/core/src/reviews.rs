@@ -347,6 +347,21 @@ impl Reviews {
         self.end(id).is_some()
     }
 
+    /// What only the caller knows of a review is another thing now: see [`Need::facts`].
+    pub fn set_facts(&mut self, id: ReviewId, facts: u32) {
+        let Some(mut item) = self.items.remove(&id) else { return };
+        if item.place.need.facts != facts {
+            if item.claim.is_none() {
+                self.leave(&item);
+            }
+            item.place.need = Arc::new(Need { facts, ..(*item.place.need).clone() });
+            if item.claim.is_none() {
+                self.enter(&item);
+            }
+        }
+        self.items.insert(id, item);
+    }
+
     /// The tenant has another weight: what waits follows.
     pub fn set_weight(&mut self, tenant: u32, weight: u32) {
         for queue in self.desks.iter_mut().flat_map(|desk| &mut desk.queues) {

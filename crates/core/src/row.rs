@@ -13,13 +13,15 @@ use serde::{Deserialize, Serialize};
 use crate::calendar::Calendar;
 use crate::catalog::{Metered, PriceVersion, Usage};
 use crate::id::{
-    KeyId, ModelName, OrgId, OutcomeName, PersonId, PoolName, ReviewId, ReviewerPoolName, RunId,
-    SignalName, StepName, TenantId, ToolName, WorkerName, WorkflowName,
+    KeyId, ModelName, OrgId, OutcomeName, PersonId, PoolName, RegionName, ReviewId,
+    ReviewerPoolName, RunId, SignalName, StepName, TenantId, ToolName, WorkerName, WorkflowName,
 };
 use crate::money::Nano;
 use crate::plan::StepIndex;
 use crate::quota::Rung;
+use crate::residency::Country;
 use crate::review::{Claim, Digest, Proposal, Terms};
+use crate::router::Passed;
 use crate::time::Time;
 
 /// Bytes of a JSON value: an input, an output or a signal's payload. Moved, not parsed.
@@ -225,6 +227,29 @@ pub struct Route {
     /// What was done because the money was short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rung: Option<Rung>,
+    #[serde(default, skip_serializing_if = "Considered::is_nothing")]
+    pub considered: Considered,
+}
+
+/// Why a call goes where it goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Considered {
+    /// Where the endpoint works on what it is sent, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<RegionName>,
+    /// The country whose adequacy lets the tenant's data go there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adequate: Option<Country>,
+    /// Candidates that the call did not go to, in the order in which they were found wanting.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed: Vec<Passed>,
+}
+
+impl Considered {
+    /// There was one candidate, and nobody asked where it is.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Route {
@@ -248,6 +273,7 @@ pub struct CallRow {
     pub upstream: Arc<str>,
     /// What was done because the money was short.
     pub rung: Option<Rung>,
+    pub considered: Considered,
     pub began: Time,
     /// `None`: it is under way, or the server that made it was killed.
     pub ended: Option<Time>,
@@ -459,7 +485,12 @@ pub enum Role {
     /// The reviews that this person may decide.
     Reviewer { person: PersonId },
     /// Exchange for these pools; empty means all.
-    Worker { pools: Vec<PoolName> },
+    Worker {
+        pools: Vec<PoolName>,
+        /// Where the worker is, as the operator says; `None`: nobody knows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        region: Option<RegionName>,
+    },
 }
 
 /// A review, from when it is opened.

@@ -1,16 +1,17 @@
-//! `/v1/catalog`: models and prices, and the endpoints of tools, which `quotas` declares.
+//! `/v1/catalog`: models, prices and places, and the endpoints of tools, which `quotas` declares.
 //!
 //! - `endpoint`: how the server calls a tool, from the wire and back.
-//! - `models`, `prices`: declare, read, list.
+//! - `models`, `prices`, `places`: declare, read, list.
 
 pub(crate) mod endpoint;
 mod models;
+pub(crate) mod places;
 mod prices;
 
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::serve::Shared;
+use crate::cells::App;
 
-pub(crate) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().merge(models::routes()).merge(prices::routes())
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().merge(models::routes()).merge(prices::routes()).merge(places::routes())
 }

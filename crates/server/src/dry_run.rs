@@ -5,20 +5,24 @@ use fairlane_core::cell::change::Snapshot;
 use fairlane_core::cell::effect::{Effect, Response};
 use fairlane_core::cell::input::{Configure, Input, ReplyId};
 use fairlane_core::driver::Driver;
-use fairlane_core::id::ClassName;
+use fairlane_core::id::{ClassName, TierName};
 use fairlane_core::row::Role;
-use fairlane_core::tenant::{Context, Tenant};
-use fairlane_core::time::Time;
+use fairlane_core::tenant::{Context, Rules, Tenant, Tier};
 
 use crate::problem::Refused;
 use crate::registry::Registry;
+use crate::serve::Surroundings;
 
-pub(crate) fn check(registry: &Registry, resource: &Configure) -> Result<(), Refused> {
-    let mut driver = Driver::load(Time(0), 1, surroundings(registry, resource));
+pub(crate) fn check(cell: &Surroundings, resource: &Configure) -> Result<(), Refused> {
+    let mut snapshot = surroundings(&cell.registry, resource);
+    snapshot.region = Some(cell.region.clone());
+    snapshot.share = cell.share;
+    let now = cell.now();
+    let mut driver = Driver::load(now, 1, snapshot);
     drop(driver.take());
     let pending = if driver.is_committing() { driver.committed() } else { Vec::new() };
     drop(pending);
-    driver.step(Time(0), Input::Configure(ReplyId(0), resource.clone()));
+    driver.step(now, Input::Configure(ReplyId(0), resource.clone()));
     drop(driver.take());
     for effect in driver.committed() {
         if let Effect::Reply(_, Response::Rejected(rejection)) = effect {
@@ -30,7 +34,7 @@ pub(crate) fn check(registry: &Registry, resource: &Configure) -> Result<(), Ref
 
 /// What the declaration refers to, as far as it exists.
 fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
-    let mut snapshot = Snapshot::default();
+    let mut snapshot = Snapshot { residency: registry.residency(), ..Snapshot::default() };
     match resource {
         Configure::Tier(tier) => add_class(registry, tier.budget_class.as_ref(), &mut snapshot),
         Configure::Org(_)
@@ -38,6 +42,7 @@ fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
         | Configure::Valve(_)
         | Configure::Class(_)
         | Configure::Price(_)
+        | Configure::Residency(_)
         | Configure::Account(_)
         | Configure::DropKey(_) => {}
         Configure::Tool(tool) => {
@@ -55,7 +60,9 @@ fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
                 }
                 for tier in &candidate.tiers {
                     if snapshot.tiers.iter().all(|known| known.name != *tier) {
-                        snapshot.tiers.extend(registry.tier(tier));
+                        snapshot
+                            .tiers
+                            .extend(registry.tier(tier).or_else(|| model_tier(registry, tier)));
                     }
                 }
             }
@@ -88,6 +95,21 @@ fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
     snapshot
 }
 
+/// Any tier whose tenants are served by candidates of that name.
+fn model_tier(registry: &Registry, name: &TierName) -> Option<Tier> {
+    registry.is_model_tier(name).then(|| Tier {
+        name: name.clone(),
+        weight: 1,
+        cap: 1,
+        burst: None,
+        urgent_share_permille: 0,
+        runs_max: 1,
+        sla: None,
+        budget_class: None,
+        rules: Rules::default(),
+    })
+}
+
 fn add_class(registry: &Registry, class: Option<&ClassName>, snapshot: &mut Snapshot) {
     snapshot.classes.extend(class.and_then(|class| registry.class(class)));
 }
@@ -117,6 +139,7 @@ fn declared(context: &Context) -> Tenant {
         burst: context.burst,
         sla: context.sla,
         budget_class: context.budget_class.clone(),
+        rules: context.rules.clone(),
         suspended: context.suspended,
         attributes: context.attributes.clone(),
     }

@@ -25,14 +25,16 @@ pub(crate) use self::read::account_views;
 use crate::auth::{Operator, Scoped};
 use crate::body::{Json, Params};
 use crate::catalog::endpoint;
+use crate::cells::App;
+use crate::declare::{DryRun, configure};
 use crate::page::{Paging, page};
 use crate::problem::Refused;
 use crate::problem::rejection::unknown_tenant;
-use crate::serve::Shared;
-use crate::tenants::{DryRun, configure, missing};
+use crate::rules;
+use crate::tenants::missing;
 use crate::wire::path_name;
 
-pub(crate) fn routes() -> OpenApiRouter<Shared> {
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list_tools))
         .routes(routes!(get_tool, put_tool))
@@ -43,14 +45,14 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .merge(read::routes())
 }
 
-/// Declares a tool: what all tenants together may call of it, and how the server calls it
+/// Declares a tool: what all tenants together may call of it, where it is, and how the server calls it
 #[utoipa::path(
     put, path = "/v1/catalog/tools/{tool}", tag = "catalog", params(("tool" = String, Path), DryRun),
     request_body = ToolSpec,
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_tool(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(tool): Path<String>,
     Params(dry_run): Params<DryRun>,
@@ -61,7 +63,8 @@ async fn put_tool(
     let limits = check.rules("/limits", &spec.limits);
     let breaker = spec.breaker.as_ref().and_then(|breaker| check.breaker(breaker));
     let endpoint = spec.endpoint.as_ref().and_then(|given| endpoint::read(&mut check, given));
-    let tool = check.finish(Tool { endpoint, breaker, ..Tool::new(name, limits) })?;
+    let location = rules::location(&mut check, &spec);
+    let tool = check.finish(Tool { endpoint, breaker, location, ..Tool::new(name, limits) })?;
     configure(&shared, Configure::Tool(tool), dry_run).await.map(Answer)
 }
 
@@ -71,7 +74,7 @@ async fn put_tool(
     responses((status = 200, body = wire::Tool), (status = "4XX", body = Problem))
 )]
 async fn get_tool(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(tool): Path<String>,
 ) -> Result<Answer<wire::Tool>, Refused> {
@@ -86,7 +89,7 @@ async fn get_tool(
     responses((status = 200, body = Page<wire::Tool>), (status = "4XX", body = Problem))
 )]
 async fn list_tools(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Params(paging): Params<Paging>,
 ) -> Result<Answer<Page<wire::Tool>>, Refused> {
@@ -105,7 +108,7 @@ async fn list_tools(
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_class(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(class): Path<String>,
     Params(dry_run): Params<DryRun>,
@@ -125,7 +128,7 @@ async fn put_class(
     responses((status = 200, body = wire::BudgetClass), (status = "4XX", body = Problem))
 )]
 async fn get_class(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(class): Path<String>,
 ) -> Result<Answer<wire::BudgetClass>, Refused> {
@@ -140,7 +143,7 @@ async fn get_class(
     responses((status = 200, body = Page<wire::BudgetClass>), (status = "4XX", body = Problem))
 )]
 async fn list_classes(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Params(paging): Params<Paging>,
 ) -> Result<Answer<Page<wire::BudgetClass>>, Refused> {
@@ -159,7 +162,7 @@ async fn list_classes(
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_tenant_account(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Scoped(scope): Scoped,
     Path((_, every)): Path<(String, String)>,
@@ -185,7 +188,7 @@ async fn put_tenant_account(
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_org_account(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(org): Path<String>,
     Json(spec): Json<AccountSpec>,
@@ -209,7 +212,16 @@ fn tool_out(tool: &Tool) -> wire::Tool {
         failures: breaker.failures,
         open_for: fairlane_workflow::show_span(breaker.open_for),
     });
-    wire::Tool { name: tool.name.to_string(), limits: rules_out(&tool.limits), endpoint, breaker }
+    let (region, storage_region, certificates) = rules::location_out(&tool.location);
+    wire::Tool {
+        name: tool.name.to_string(),
+        limits: rules_out(&tool.limits),
+        endpoint,
+        breaker,
+        region,
+        storage_region,
+        certificates,
+    }
 }
 
 fn class_out(class: &BudgetClass) -> wire::BudgetClass {

@@ -18,8 +18,9 @@ use fairlane_core::id::{
 use fairlane_core::plan::Workflow;
 use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
+use fairlane_core::residency::{Atlas, Declaration};
 use fairlane_core::row::KeyRow;
-use fairlane_core::tenant::{Context, Org, Tier};
+use fairlane_core::tenant::{Context, Org, Rules, Tier};
 
 #[derive(Debug)]
 pub(crate) struct Registry(RwLock<Declarations>);
@@ -37,6 +38,8 @@ struct Declarations {
     classes: BTreeMap<ClassName, BudgetClass>,
     models: BTreeMap<ModelName, Model>,
     prices: BTreeMap<PriceName, Price>,
+    residency: BTreeMap<(&'static str, String), Declaration>,
+    atlas: Atlas,
     keys: BTreeMap<KeyId, Arc<KeyRow>>,
 }
 
@@ -66,6 +69,7 @@ impl Registry {
                 Configure::Class(class) => drop(all.classes.insert(class.name.clone(), class)),
                 Configure::Model(model) => drop(all.models.insert(model.name.clone(), model)),
                 Configure::Price(price) => drop(all.prices.insert(price.name.clone(), price)),
+                Configure::Residency(declaration) => all.place(declaration),
                 Configure::Key(key) => drop(all.keys.insert(key.id.clone(), Arc::new(key))),
                 Configure::DropKey(id) => drop(all.keys.remove(&id)),
             },
@@ -134,8 +138,53 @@ impl Registry {
         self.read().prices.get(name).cloned()
     }
 
+    /// All that is declared and belongs to no tenant, in an order in which it can be declared.
+    pub(crate) fn declared(&self) -> Vec<Configure> {
+        let all = self.read();
+        let mut declared: Vec<Configure> =
+            all.residency.values().cloned().map(Configure::Residency).collect();
+        declared.push(Configure::Valve(all.valve.clone()));
+        declared.extend(all.classes.values().cloned().map(Configure::Class));
+        declared.extend(all.orgs.values().cloned().map(Configure::Org));
+        declared.extend(all.pools.values().cloned().map(Configure::Pool));
+        declared.extend(all.tools.values().cloned().map(Configure::Tool));
+        declared.extend(all.prices.values().cloned().map(Configure::Price));
+        declared.extend(all.tiers.values().cloned().map(Configure::Tier));
+        declared.extend(all.models.values().cloned().map(Configure::Model));
+        let workflows = all.workflows.values().flat_map(BTreeMap::values);
+        declared.extend(workflows.cloned().map(Configure::Workflow));
+        declared
+    }
+
+    /// All that was declared of places.
+    pub(crate) fn residency(&self) -> Vec<Declaration> {
+        self.read().residency.values().cloned().collect()
+    }
+
+    /// Whether a place was declared; those that were not are known anyway.
+    pub(crate) fn is_place_declared(&self, kind: &'static str, name: &str) -> bool {
+        self.read().residency.contains_key(&(kind, name.to_owned()))
+    }
+
+    /// Whether a tier or a tenant says that candidates of this name are meant for it.
+    pub(crate) fn is_model_tier(&self, name: &TierName) -> bool {
+        let all = self.read();
+        let names_it = |rules: &Rules| rules.model_tier.as_ref() == Some(name);
+        all.tiers.values().any(|tier| names_it(&tier.rules))
+            || all.contexts.values().any(|context| names_it(&context.rules))
+    }
+
+    /// Looks something up in what is known of places.
+    pub(crate) fn places<T>(&self, look: impl FnOnce(&Atlas) -> T) -> T {
+        look(&self.read().atlas)
+    }
+
     pub(crate) fn context(&self, tenant: &TenantId) -> Option<Arc<Context>> {
         self.read().contexts.get(tenant).cloned()
+    }
+
+    pub(crate) fn has_tenant_of(&self, org: &OrgId) -> bool {
+        self.read().contexts.values().any(|context| context.org == *org)
     }
 
     pub(crate) fn contexts(&self, after: Option<&TenantId>, limit: usize) -> Vec<Arc<Context>> {
@@ -199,9 +248,16 @@ impl Declarations {
         all.models.extend(snapshot.models.iter().map(|model| (model.name.clone(), model.clone())));
         all.prices.extend(snapshot.prices.iter().map(|price| (price.name.clone(), price.clone())));
         all.keys.extend(snapshot.keys.iter().map(|key| (key.id.clone(), Arc::new(key.clone()))));
+        snapshot.residency.iter().cloned().for_each(|declaration| all.place(declaration));
         snapshot.contexts.iter().cloned().for_each(|context| all.newer(context));
         snapshot.workflows.iter().cloned().for_each(|workflow| all.version(workflow));
         all
+    }
+
+    fn place(&mut self, declaration: Declaration) {
+        let (kind, name) = declaration.key();
+        self.residency.insert((kind, name.to_owned()), declaration.clone());
+        self.atlas.declare(declaration);
     }
 
     fn newer(&mut self, context: Arc<Context>) {

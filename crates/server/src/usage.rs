@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use axum::Json as Answer;
-use axum::extract::State;
 use fairlane_api::page::Page;
 use fairlane_api::usage::{self as wire, CallStatus, Tokens, Used};
 use fairlane_api::{Code, Problem, Timestamp};
@@ -21,7 +20,9 @@ use utoipa_axum::routes;
 
 use crate::auth::Scoped;
 use crate::body::Params;
+use crate::cells::{App, Here};
 use crate::page::{after, limit};
+use crate::places::passed_out;
 use crate::problem::Refused;
 use crate::quotas::{account_views, amount_out, rung_out};
 use crate::reads::Planned;
@@ -53,7 +54,7 @@ struct Period {
     until: Option<Timestamp>,
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Shared> {
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_calls)).routes(routes!(get_usage))
 }
 
@@ -63,7 +64,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
     responses((status = 200, body = Page<wire::Call>), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn list_calls(
-    State(shared): State<Shared>,
+    Here(shared): Here,
     Scoped(scope): Scoped,
     Params(listing): Params<Listing>,
 ) -> Result<Answer<Page<wire::Call>>, Refused> {
@@ -84,7 +85,7 @@ async fn list_calls(
     responses((status = 200, body = wire::Usage), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn get_usage(
-    State(shared): State<Shared>,
+    Here(shared): Here,
     Scoped(scope): Scoped,
     Params(period): Params<Period>,
 ) -> Result<Answer<wire::Usage>, Refused> {
@@ -151,6 +152,9 @@ pub(crate) fn call_out(row: &CallRow, step: Option<String>) -> wire::Call {
         certain: row.metered.is_certain,
         cost: amount_out(row.cost),
         held: row.hold.as_ref().map(|hold| amount_out(hold.amount)),
+        region: row.considered.region.as_ref().map(ToString::to_string),
+        adequate: row.considered.adequate.map(|country| country.to_string()),
+        passed: passed_out(&row.considered.passed),
     }
 }
 
@@ -159,6 +163,7 @@ fn model_out(row: &UsageRow) -> wire::ModelUsage {
         model: row.model.to_string(),
         endpoint: row.endpoint.to_string(),
         served_by: row.upstream.to_string(),
+        region: row.region.as_ref().map(ToString::to_string),
         used: total(std::slice::from_ref(row)),
     }
 }

@@ -208,6 +208,7 @@ fn tier(prng: &mut Prng, at: u64) -> Tier {
         runs_max: *prng.pick(&[2, 8, 1_000]),
         sla: None,
         budget_class: None,
+        rules: fairlane_core::tenant::Rules::default(),
     }
 }
 
@@ -221,6 +222,7 @@ fn tenant(prng: &mut Prng, at: u64, orgs: &[Org], tiers: &[Tier]) -> Tenant {
         burst: None,
         sla: None,
         budget_class: None,
+        rules: fairlane_core::tenant::Rules::default(),
         suspended: false,
         attributes: "{}".into(),
     }

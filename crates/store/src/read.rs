@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use fairlane_core::calendar::Calendar;
 use fairlane_core::cell::change::EndedRun;
-use fairlane_core::id::{ModelName, ReviewId, RunId, TenantId, ToolName, WorkflowName};
+use fairlane_core::id::{ModelName, RegionName, ReviewId, RunId, TenantId, ToolName, WorkflowName};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::row::{
@@ -247,12 +247,14 @@ pub struct ReviewQuery {
     pub limit: u32,
 }
 
-/// What calls of a model have used that the same endpoint served.
+/// What calls of a model have used that the same endpoint served in the same region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageRow {
     pub model: ModelName,
     pub endpoint: ToolName,
     pub upstream: Arc<str>,
+    /// Where the endpoint worked, if that was known.
+    pub region: Option<RegionName>,
     pub calls: u64,
     pub input: u64,
     pub cached: u64,

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::catalog::{Model, Price};
-use crate::id::{KeyId, ReviewId, TenantId};
+use crate::id::{KeyId, RegionName, ReviewId, TenantId};
 use crate::plan::{StepIndex, Workflow};
 use crate::pool::{Pool, Valve};
-use crate::quota::{BudgetClass, Tool};
+use crate::quota::{BudgetClass, Share, Tool};
+use crate::residency::Declaration;
 use crate::review::ReviewerPool;
 use crate::row::{
     AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, KeyRow, ReviewEventRow, ReviewRow,
@@ -28,6 +29,7 @@ pub enum Change {
     Class(BudgetClass),
     Model(Model),
     Price(Price),
+    Residency(Declaration),
     /// How much of a tool's rule is used.
     Use(UseRow),
     Account(AccountRow),
@@ -74,6 +76,12 @@ pub struct Snapshot {
     pub classes: Vec<BudgetClass>,
     pub models: Vec<Model>,
     pub prices: Vec<Price>,
+    /// What the operator declared of places.
+    pub residency: Vec<Declaration>,
+    /// Where the cell keeps its rows. The surroundings say it, no row does; `None`: nobody knows.
+    pub region: Option<RegionName>,
+    /// The cell's part of the limits of providers, which the surroundings say too.
+    pub share: Share,
     pub uses: Vec<UseRow>,
     /// Of periods of the last 62 days.
     pub accounts: Vec<AccountRow>,

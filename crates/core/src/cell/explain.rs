@@ -67,6 +67,7 @@ impl Cell {
                 let limit = (*limit).min(REVIEWS_SHOWN_MAX) as usize;
                 Response::Reviews(self.list_reviews(of, *after, limit))
             }
+            Query::Residency => Response::Residency(Box::new(self.residency_view())),
             Query::Valve => Response::Valve(self.queue.view(&self.directory.valve)),
         };
         turn.reply(reply, response);

@@ -13,6 +13,7 @@ use crate::money::Nano;
 use crate::plan::Workflow;
 use crate::pool::{Pool, Valve};
 use crate::quota::{BudgetClass, Tool};
+use crate::residency::Declaration;
 use crate::review::{Digest, ReviewerPool};
 use crate::router::Demand;
 use crate::row::{Failure, Instance, KeyRow, Lane, LeaseId, Owner, Payload, RunKey};
@@ -72,6 +73,7 @@ pub enum Configure {
     Class(BudgetClass),
     Model(Model),
     Price(Price),
+    Residency(Declaration),
     Account(SetAccount),
     ReviewerPool(ReviewerPool),
     Key(KeyRow),
@@ -388,6 +390,8 @@ pub enum Query {
         after: Option<(Time, ReviewId)>,
         limit: u32,
     },
+    /// What live work rests on the adequacy of a country, and what is where it may not be any more.
+    Residency,
 }
 
 /// Whose reviews to list.

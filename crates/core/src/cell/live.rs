@@ -179,9 +179,19 @@ pub(crate) struct Lease {
     /// Without a heartbeat until then the lease is lost. Never after the deadline.
     pub(crate) until: Time,
     pub(crate) deadline: Time,
-    pub(crate) revoked: bool,
+    pub(crate) revoked: Revoked,
     /// What the gates took for it.
     pub(crate) passed: Passed,
+}
+
+/// Whether a worker is to stop, and what becomes of the step then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Revoked {
+    No,
+    /// The step may not go where it was sent any more: it tries again to pass the gates.
+    Withdrawn,
+    /// Nobody wants it any more.
+    CalledOff,
 }
 
 /// What a step was given at the gates: money held for it, units of its tool's limits, and the way of its model's call.
@@ -425,6 +435,12 @@ impl Runs {
 
     pub(crate) fn get_mut(&mut self, place: u32) -> &mut Run {
         self.places[place as usize].as_deref_mut().expect("a live run has a place")
+    }
+
+    /// The run that has that node, if there is one.
+    pub(crate) fn at(&self, at: At) -> Option<&Run> {
+        let run = self.places.get(at.run as usize)?.as_deref()?;
+        (at.node as usize).lt(&run.nodes.len()).then_some(run)
     }
 
     /// The run at a place if it is still the one of that age.

@@ -33,7 +33,9 @@ const FORECAST_PARTS: u64 = 30;
 impl Cell {
     pub(crate) fn declare_tool(&mut self, tool: Tool, turn: &mut Turn) -> Result<bool, Rejection> {
         rules(&tool.limits)?;
+        self.can_share(&tool.limits)?;
         self.check_endpoint(&tool)?;
+        self.check_location(&tool.location)?;
         if let Some(breaker) = tool.breaker {
             wide("/breaker/failures", breaker.failures.into(), 1, FAILURES_MAX.into())?;
             span("/breaker/open_for", breaker.open_for, PERIOD_MIN, OPEN_FOR_MAX)?;
@@ -44,14 +46,24 @@ impl Cell {
         }
         full("tools", known.is_none(), self.directory.tools.len(), TOOLS_MAX)?;
         let is_called_anew = known.is_some_and(|known| known.endpoint != tool.endpoint);
+        let is_elsewhere = known.is_none_or(|known| known.location != tool.location);
         turn.write(Change::Tool(tool.clone()));
         let before = self.circuit(&tool.name);
         let number = self.put_tool(tool);
         if is_called_anew {
             self.models_changed();
         }
+        if is_elsewhere {
+            self.rules_changed(None, turn);
+        }
         self.log_circuit(number, before, turn);
         Ok(true)
+    }
+
+    /// What all tenants share is divided among the cells: each gives out one at least.
+    fn can_share(&self, limits: &[Rule]) -> Result<(), Rejection> {
+        let cells = u64::from(self.directory.share.of);
+        limits.iter().try_for_each(|rule| wide("/limits", rule.units(), cells, UNITS_MAX))
     }
 
     pub(crate) fn declare_class(
@@ -180,7 +192,9 @@ impl Cell {
     /// The number that stands for it is the answer.
     pub(crate) fn put_tool(&mut self, tool: Tool) -> u32 {
         let number = self.directory.number_tool(&tool.name);
-        self.limiter.set_tool(self.now, number, &tool.limits, tool.breaker);
+        let share = self.directory.share;
+        let parts: Vec<Rule> = tool.limits.iter().map(|rule| rule.part(share)).collect();
+        self.limiter.set_tool(self.now, number, &parts, tool.breaker);
         self.directory.tools.insert(tool.name.clone(), tool);
         number
     }

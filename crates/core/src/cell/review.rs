@@ -28,7 +28,6 @@ use super::advance::{class, fail};
 use super::change::Change;
 use super::live::{At, State};
 use super::{Cell, Turn};
-use pools::facts_of;
 
 /// The queue of reviews, and what each is for.
 #[derive(Debug, Default)]
@@ -105,6 +104,7 @@ impl Cell {
     /// that works for the tenant: nothing has happened then.
     pub(crate) fn open_review(&mut self, at: At, opening: Opening, turn: &mut Turn) -> bool {
         let Opening { id, cause, terms, digest } = opening;
+        let facts = self.directory.review_facts(self.runs.get(at.run));
         let run = self.runs.get(at.run);
         let context = self.directory.tenants.get(run.tenant).context();
         let Some(name) = terms.pool.as_ref().or(context.reviewer_pool.as_ref()) else {
@@ -121,7 +121,7 @@ impl Cell {
             weight: context.weight,
             class: context.review_class,
             pool: name.clone(),
-            facts: facts_of(&self.directory, run.tenant),
+            facts,
             excluded: run.requester.iter().chain(&terms.exclude).cloned().collect(),
             digest,
             due: self.now + terms.due,
@@ -418,6 +418,7 @@ impl Cell {
             is_reviewing || run.halt.is_some_and(|halt| halt.review == Some(row.id))
         });
         let is_back = waits.is_some_and(|at| {
+            let facts = self.directory.review_facts(self.runs.get(at.run));
             let run = self.runs.get(at.run);
             let weight = self.directory.tenants.get(run.tenant).context().weight;
             self.desk.queue.open(Ask {
@@ -427,7 +428,7 @@ impl Cell {
                 class: row.class,
                 pool: row.pool.clone(),
                 terms: row.terms.clone(),
-                facts: facts_of(&self.directory, run.tenant),
+                facts,
                 excluded: row.excluded.clone(),
                 digest: row.digest,
                 due: row.due,

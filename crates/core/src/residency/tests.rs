@@ -168,3 +168,15 @@ fn a_country_is_two_capital_letters() {
         assert_eq!(Country::parse(wrong), Err(UnknownCountry), "{wrong}");
     }
 }
+
+#[test]
+fn the_regions_of_large_providers_are_known_without_being_declared() {
+    let atlas = Atlas::default();
+    let country = |name: &str| atlas.region(&region(name)).map(|region| region.country);
+    assert_eq!(country("eu-west-1"), Country::parse("IE").ok());
+    assert_eq!(country("us-east-1"), Country::parse("US").ok());
+    assert_eq!(country("westeurope"), Country::parse("NL").ok());
+    assert_eq!(country("europe-west3"), Country::parse("DE").ok());
+    assert_eq!(country("mars-1"), None);
+    assert!(atlas.adequacies().is_empty(), "what to rely on is the operator's to say");
+}

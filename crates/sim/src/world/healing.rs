@@ -203,8 +203,12 @@ impl World {
         if driver.is_committing() || is_due {
             return Ok(());
         }
-        let mut queries =
-            vec![Query::Pools, Query::Valve, Query::Tenants { after: None, limit: 100 }];
+        let mut queries = vec![
+            Query::Pools,
+            Query::Valve,
+            Query::Residency,
+            Query::Tenants { after: None, limit: 100 },
+        ];
         queries.extend(self.rows.live_runs().map(|run| Query::Explain(run.key.clone())));
         for query in queries {
             let reply =

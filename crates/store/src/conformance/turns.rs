@@ -12,9 +12,10 @@ use fairlane_core::row::{
 use fairlane_core::time::{Span, Time};
 
 use super::samples::{
-    account, api_key, call, class, context, decision, done, ended, full_run, idempotency, item,
-    key, model, name, org, payload, pool, price, review, reviewer_pool, run, schedule, scope,
-    signal, states, step, tenant, tier, tool, uses, valve, whole, workflow,
+    account, adequacy, api_key, call, class, context, decision, done, empty_zone, ended, full_run,
+    idempotency, item, key, model, name, org, payload, pool, price, region, review, reviewer_pool,
+    run, schedule, scope, signal, states, step, tenant, tier, tool, uses, valve, whole, workflow,
+    zone,
 };
 use super::{Place, checks, claimed};
 use crate::error::Error;
@@ -66,7 +67,7 @@ fn assert_loaded(store: &mut dyn Store, expected: &Snapshot) -> Result<(), Error
             $(assert_eq!(loaded.$table, expected.$table, stringify!($table));)*
         };
     }
-    equal!(orgs tiers tenants contexts pools valve workflows tools classes models prices uses
+    equal!(orgs tiers tenants contexts pools valve workflows tools classes models prices residency uses
         accounts calls reviewer_pools keys schedules runs steps signals reviews decisions);
     assert_eq!(loaded, *expected);
     Ok(())
@@ -74,50 +75,7 @@ fn assert_loaded(store: &mut dyn Store, expected: &Snapshot) -> Result<(), Error
 
 /// A turn with every kind of change that adds something, and what `load` must make of it.
 fn everything() -> (Vec<Change>, Snapshot) {
-    let acme = key("acme", 1);
-    let steps: Vec<StepRow> =
-        states().into_iter().zip(0..).map(|(state, at)| step(&acme, whole(at), state)).collect();
-    let parts = [Part::Compensation, Part::Whole, Part::Item(0), Part::Item(u32::MAX)]
-        .map(|part| Instance { step: StepIndex(499), part })
-        .map(|instance| step(&acme, instance, StepState::Skipped));
-    let snapshot = Snapshot {
-        orgs: vec![org("banks"), org("shops")],
-        tiers: vec![tier("free"), tier("standard")],
-        tenants: vec![tenant("acme"), tenant("bolt")],
-        contexts: vec![context(&name("acme"), 2), context(&name("bolt"), 1)],
-        pools: vec![pool("default"), pool("gpu")],
-        valve: Some(valve()),
-        workflows: vec![workflow("loan", 1), workflow("loan", 2), workflow("zoo", 1)],
-        tools: vec![tool("credit/bureau"), tool("model")],
-        classes: vec![class("basic"), class("high-volume")],
-        models: vec![model("gpt/5.5"), model("reasoner")],
-        prices: vec![price("gpt-5.5"), price("vertex_ai/gemini:2")],
-        uses: vec![
-            uses(None, "bucket@1000000", Used::Bucket { full: Time::MAX }),
-            uses(None, "concurrent", Used::Window { start: Time(8), units: u64::MAX }),
-            uses(Some("acme"), "bucket@1000000", Used::Bucket { full: Time(9) }),
-        ],
-        accounts: vec![
-            account(Owner::Org(name("zoo")), Calendar::Month, Time(70)),
-            account(Owner::Tenant(name("acme")), Calendar::Day, Time(60)),
-            account(Owner::Tenant(name("acme")), Calendar::Day, Time(61)),
-            account(Owner::Tenant(name("acme")), Calendar::Month, Time(60)),
-        ],
-        calls: vec![call("acme", 3, None), call("acme", 4, Some(&acme)), call("bolt", 1, None)],
-        keys: vec![
-            api_key("key-1", Role::Operator),
-            api_key("key-2", Role::Tenant { tenant: name("acme"), person: Some(name("ada")) }),
-            api_key("key-2b", Role::Reviewer { person: name("bob") }),
-            api_key("key-3", Role::Worker { pools: vec![name("default"), name("gpu")] }),
-        ],
-        schedules: vec![schedule("acme", "Hourly"), schedule("bolt", "Nightly")],
-        runs: vec![full_run(&acme), run(&key("bolt", 2))],
-        steps: steps.into_iter().chain(parts).collect(),
-        signals: vec![signal(&acme, 1, &payload(3)), signal(&acme, u64::MAX / 2, &payload(0))],
-        reviewer_pools: vec![reviewer_pool("seniors"), reviewer_pool("underwriters")],
-        reviews: vec![review("acme", 3), review("bolt", 1)],
-        decisions: 12,
-    };
+    let snapshot = one_of_each();
     let changes = changes_of(&snapshot);
     (changes, without_payloads(snapshot))
 }
@@ -136,6 +94,7 @@ fn changes_of(snapshot: &Snapshot) -> Vec<Change> {
         .chain(snapshot.classes.iter().cloned().map(Change::Class))
         .chain(snapshot.models.iter().cloned().map(Change::Model))
         .chain(snapshot.prices.iter().cloned().map(Change::Price))
+        .chain(snapshot.residency.iter().cloned().map(Change::Residency))
         .chain(snapshot.uses.iter().cloned().map(Change::Use))
         .chain(snapshot.accounts.iter().cloned().map(Change::Account))
         .chain(snapshot.calls.iter().cloned().map(Box::new).map(Change::Call))
@@ -152,6 +111,63 @@ fn changes_of(snapshot: &Snapshot) -> Vec<Change> {
             Change::Decision(decision(None, 12)),
         ])
         .collect()
+}
+
+/// Rows of every kind.
+fn one_of_each() -> Snapshot {
+    let acme = key("acme", 1);
+    let steps: Vec<StepRow> =
+        states().into_iter().zip(0..).map(|(state, at)| step(&acme, whole(at), state)).collect();
+    let parts = [Part::Compensation, Part::Whole, Part::Item(0), Part::Item(u32::MAX)]
+        .map(|part| Instance { step: StepIndex(499), part })
+        .map(|instance| step(&acme, instance, StepState::Skipped));
+    Snapshot {
+        orgs: vec![org("banks"), org("shops")],
+        tiers: vec![tier("free"), tier("standard")],
+        tenants: vec![tenant("acme"), tenant("bolt")],
+        contexts: vec![context(&name("acme"), 2), context(&name("bolt"), 1)],
+        pools: vec![pool("default"), pool("gpu")],
+        valve: Some(valve()),
+        workflows: vec![workflow("loan", 1), workflow("loan", 2), workflow("zoo", 1)],
+        tools: vec![tool("credit/bureau"), tool("model")],
+        classes: vec![class("basic"), class("high-volume")],
+        models: vec![model("gpt/5.5"), model("reasoner")],
+        prices: vec![price("gpt-5.5"), price("vertex_ai/gemini:2")],
+        residency: vec![adequacy("JP"), region("eu-1"), region("us-1"), zone("mine")],
+        region: None,
+        share: fairlane_core::quota::Share::default(),
+        uses: vec![
+            uses(None, "bucket@1000000", Used::Bucket { full: Time::MAX }),
+            uses(None, "concurrent", Used::Window { start: Time(8), units: u64::MAX }),
+            uses(Some("acme"), "bucket@1000000", Used::Bucket { full: Time(9) }),
+        ],
+        accounts: vec![
+            account(Owner::Org(name("zoo")), Calendar::Month, Time(70)),
+            account(Owner::Tenant(name("acme")), Calendar::Day, Time(60)),
+            account(Owner::Tenant(name("acme")), Calendar::Day, Time(61)),
+            account(Owner::Tenant(name("acme")), Calendar::Month, Time(60)),
+        ],
+        calls: vec![call("acme", 3, None), call("acme", 4, Some(&acme)), call("bolt", 1, None)],
+        keys: vec![
+            api_key("key-1", Role::Operator),
+            api_key("key-2", Role::Tenant { tenant: name("acme"), person: Some(name("ada")) }),
+            api_key("key-2b", Role::Reviewer { person: name("bob") }),
+            api_key(
+                "key-3",
+                Role::Worker {
+                    pools: vec![name("default"), name("gpu")],
+                    region: Some(name("eu-1")),
+                },
+            ),
+        ],
+        schedules: vec![schedule("acme", "Hourly"), schedule("bolt", "Nightly")],
+        runs: vec![full_run(&acme), run(&key("bolt", 2))],
+        steps: steps.into_iter().chain(parts).collect(),
+        signals: vec![signal(&acme, 1, &payload(3)), signal(&acme, u64::MAX / 2, &payload(0))],
+        reviewer_pools: vec![reviewer_pool("seniors"), reviewer_pool("underwriters")],
+        reviews: vec![review("acme", 3), review("bolt", 1)],
+        decisions: 12,
+    }
 }
 
 fn without_payloads(mut snapshot: Snapshot) -> Snapshot {
@@ -201,6 +217,7 @@ fn declarations_are_replaced_by_name(place: &dyn Place) -> Result<(), Error> {
     expected.tools[1].endpoint = None;
     expected.models[0].candidates.truncate(1);
     expected.prices[0].versions.truncate(1);
+    expected.residency[3] = fairlane_core::residency::Declaration::Zone(empty_zone("mine"));
     expected.uses[0].used = Used::Window { start: Time(5), units: 6 };
     expected.accounts[1].posted = Nano(7);
     expected.accounts[1].uncertain = Nano::ZERO;
@@ -221,6 +238,7 @@ fn declarations_are_replaced_by_name(place: &dyn Place) -> Result<(), Error> {
         Change::Tool(expected.tools[1].clone()),
         Change::Model(expected.models[0].clone()),
         Change::Price(expected.prices[0].clone()),
+        Change::Residency(expected.residency[3].clone()),
         Change::Use(expected.uses[0].clone()),
         Change::Account(expected.accounts[1].clone()),
         Change::Key(expected.keys[0].clone()),

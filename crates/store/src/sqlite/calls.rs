@@ -17,7 +17,7 @@ use crate::read::{CallQuery, Page, UsageRow, one_more, page_limit};
 macro_rules! columns {
     () => {
         "tenant, id, run, step, part, attempt, model, endpoint, upstream, rung, began, ended, hold, \
-         input, cached, output, is_certain, cost"
+         input, cached, output, is_certain, cost, considered"
     };
 }
 
@@ -28,7 +28,7 @@ pub(super) fn put(connection: &Connection, row: &CallRow) -> Result<(), Fault> {
         .prepare_cached(concat!(
             "INSERT INTO calls (",
             columns!(),
-            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
              ON CONFLICT DO UPDATE SET ended = excluded.ended, hold = excluded.hold,
              input = excluded.input, cached = excluded.cached, output = excluded.output,
              is_certain = excluded.is_certain, cost = excluded.cost",
@@ -52,6 +52,7 @@ pub(super) fn put(connection: &Connection, row: &CallRow) -> Result<(), Fault> {
             usage.output,
             is_certain,
             signed(row.cost.0),
+            (!row.considered.is_nothing()).then(|| to_json(&row.considered)),
         ])?;
     Ok(())
 }
@@ -100,10 +101,10 @@ pub(super) fn usage(
     until: Time,
 ) -> Result<Vec<UsageRow>, Fault> {
     let mut statement = connection.prepare_cached(
-        "SELECT model, endpoint, upstream, count(*), sum(input), sum(cached), sum(output),
+        "SELECT model, endpoint, upstream, considered ->> 'region' AS region, count(*), sum(input), sum(cached), sum(output),
          sum(cost), sum(iif(is_certain, 0, cost))
          FROM calls WHERE tenant = ?1 AND began >= ?2 AND began < ?3 AND ended IS NOT NULL
-         GROUP BY model, endpoint, upstream ORDER BY model, endpoint, upstream",
+         GROUP BY model, endpoint, upstream, region ORDER BY model, endpoint, upstream, region",
     )?;
     let mut rows =
         statement.query(params![scope.tenant().as_str(), signed(from.0), signed(until.0)])?;
@@ -113,12 +114,13 @@ pub(super) fn usage(
             model: row.name(0)?,
             endpoint: row.name(1)?,
             upstream: row.text(2)?.into(),
-            calls: row.unsigned(3)?,
-            input: row.unsigned(4)?,
-            cached: row.unsigned(5)?,
-            output: row.unsigned(6)?,
-            cost: Nano(row.unsigned(7)?),
-            uncertain: Nano(row.unsigned(8)?),
+            region: row.optional_name(3)?,
+            calls: row.unsigned(4)?,
+            input: row.unsigned(5)?,
+            cached: row.unsigned(6)?,
+            output: row.unsigned(7)?,
+            cost: Nano(row.unsigned(8)?),
+            uncertain: Nano(row.unsigned(9)?),
         });
     }
     Ok(found)
@@ -149,6 +151,7 @@ fn row(tenants: &mut Names<TenantId>, row: Columns<'_, '_>) -> Result<CallRow, F
         endpoint: row.name(7)?,
         upstream: row.text(8)?.into(),
         rung: row.optional_json(9)?,
+        considered: row.optional_json(18)?.unwrap_or_default(),
         began: row.time(10)?,
         ended: row.optional_time(11)?,
         hold: row.optional_json(12)?,

@@ -46,11 +46,13 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0028_calls_by_time.sql"),
     include_str!("../../migrations/0029_calls_by_run.sql"),
     include_str!("../../migrations/0030_calls_open.sql"),
-    include_str!("../../migrations/0031_runs_requester.sql"),
-    include_str!("../../migrations/0032_reviewer_pools.sql"),
-    include_str!("../../migrations/0033_reviews.sql"),
-    include_str!("../../migrations/0034_review_events.sql"),
-    include_str!("../../migrations/0035_reviews_open.sql"),
+    include_str!("../../migrations/0031_residency.sql"),
+    include_str!("../../migrations/0032_calls_considered.sql"),
+    include_str!("../../migrations/0033_runs_requester.sql"),
+    include_str!("../../migrations/0034_reviewer_pools.sql"),
+    include_str!("../../migrations/0035_reviews.sql"),
+    include_str!("../../migrations/0036_review_events.sql"),
+    include_str!("../../migrations/0037_reviews_open.sql"),
 ];
 
 /// The version that this program writes.

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::id::{ReviewerPoolName, TenantId};
+use crate::id::{ReviewId, ReviewerPoolName, TenantId};
 use crate::plan::{StepKind, Workflow};
 use crate::reject::Rejection;
+use crate::residency::{Location, Residency, Storage};
 use crate::review::{
     Barrier, CLASS_BOUND_MAX, LEASE_MAX, LEASE_MIN, MEMBERS_MAX, Member, NAMES_MAX, ReviewerPool,
 };
@@ -16,6 +17,7 @@ use crate::time::Time;
 use super::super::change::Change;
 use super::super::configure::{full, range, span};
 use super::super::directory::Directory;
+use super::super::live::Run;
 use super::super::{Cell, Turn};
 
 /// Most reviewer pools of one cell.
@@ -106,16 +108,57 @@ impl Cell {
     }
 }
 
-/// The number that stands for where a tenant's data may be: reviews of tenants with the same number are for the same people.
-pub(super) const fn facts_of(_directory: &Directory, _tenant: TenantIx) -> u32 {
-    0
+impl Directory {
+    /// The number that stands for where the data of a run may be: reviews of runs with the same number are for people in the
+    /// same places.
+    pub(crate) fn review_facts(&mut self, run: &Run) -> u32 {
+        let mut bounds: Vec<Residency> = self
+            .binding(run)
+            .into_iter()
+            .filter_map(|context| context.rules.data_residency.clone())
+            .collect();
+        bounds.dedup();
+        let found = self.review_bounds.iter().position(|known| *known == bounds);
+        let at = found.unwrap_or_else(|| {
+            self.review_bounds.push(bounds);
+            self.review_bounds.len() - 1
+        });
+        u32::try_from(at).expect("constraints are bounded by tenants")
+    }
 }
 
-/// Whether a person works outside of where the data of a tenant may be.
+/// Whether a person works outside of where the data of a run may be: to read it there is to bring it there. A person of whom
+/// nobody knows where they work is outside of every zone.
 pub(super) fn outside(
     directory: &Directory,
     now: Time,
 ) -> impl Fn(&Member, &Need) -> Option<Barrier> + '_ {
-    let _ = (directory, now);
-    move |_, _| None
+    move |member, need| {
+        let location = Location {
+            region: member.region.clone(),
+            storage: Some(Storage::Nothing),
+            certificates: member.certifications.clone(),
+        };
+        let bounds = &directory.review_bounds[need.facts as usize];
+        let is_outside =
+            |bound: &Residency| directory.atlas.admits(Some(bound), &location, now).is_err();
+        bounds.iter().any(is_outside).then_some(Barrier::Zone)
+    }
+}
+
+impl Cell {
+    /// Where a tenant's data may be is another place now: who may decide its reviews is, too.
+    pub(crate) fn refit_reviews(&mut self, tenant: TenantIx) {
+        let open: Vec<(ReviewId, u32)> = self
+            .desk
+            .open
+            .iter()
+            .filter_map(|(id, opened)| Some((*id, self.runs.find(&opened.key)?)))
+            .filter(|(_, run)| self.runs.get(*run).tenant == tenant)
+            .collect();
+        for (id, run) in open {
+            let facts = self.directory.review_facts(self.runs.get(run));
+            self.desk.queue.set_facts(id, facts);
+        }
+    }
 }

@@ -15,7 +15,7 @@ use crate::money::Nano;
 use crate::plan::{ModelCall, Retry, SERVER_POOL, Step, StepKind};
 use crate::quota::{Budget, BudgetClass, Rule, Rung, Tool, Unit};
 use crate::reject::Rejection;
-use crate::router::{Demand, NoWay};
+use crate::router::{Because, Demand, NoWay, Passed};
 use crate::row::{Failure, LeaseId, Route, RunKey, RunStatus, StepState};
 use crate::tenant::Tenant;
 use crate::time::{Span, Time};
@@ -96,6 +96,10 @@ pub(super) fn counted(desk: &mut Desk, tokens: u32) {
 
 pub(super) fn leases(desk: &mut Desk) -> Vec<Grant> {
     desk.exchange_in("server", "s", 10, Vec::new()).grants
+}
+
+fn passed(endpoint: &str, upstream: &str, because: Because) -> Passed {
+    Passed { endpoint: name(endpoint), upstream: upstream.into(), because }
 }
 
 fn route(grant: &Grant) -> &Route {
@@ -292,13 +296,14 @@ fn without_a_way_a_run_is_refused_and_a_step_waits_for_the_catalog() {
     counted(&mut desk, 1_000);
     assert_eq!(leases(&mut desk).len(), 0);
     let waits = desk.explain(&run);
-    assert!(waits.contains("Route { model: \"reasoner\", because: Tier }"), "{waits}");
+    assert!(waits.contains("Route { model: \"reasoner\", because: Tier, passed"), "{waits}");
     let key = RunKey { tenant: name("b"), run: RunId(9_999) };
     let refused = desk.try_submit(&key, "flow");
     let expected = Rejection::ModelUnavailable {
         step: Some(name("ask")),
         model: name("reasoner"),
         because: NoWay::Tier,
+        passed: vec![passed("eu", "large", Because::Tier)],
     };
     assert!(matches!(&refused, Response::Rejected(because) if *because == expected), "{refused:?}");
     desk.declare(only("large"));
@@ -456,8 +461,10 @@ fn endpoints_that_failed_a_call_are_left_out() {
     assert_eq!((&*way.upstream, way.rung), ("small", None), "it is the first of those left");
     let refused = open_but(&mut desk, None, &["us", "eu"]).unwrap_err();
     let because = NoWay::Endpoint;
+    let passed =
+        vec![passed("eu", "large", Because::Broken), passed("us", "small", Because::Broken)];
     let model = name("reasoner");
-    assert_eq!(refused, Rejection::ModelUnavailable { step: None, model, because });
+    assert_eq!(refused, Rejection::ModelUnavailable { step: None, model, because, passed });
 }
 
 #[test]

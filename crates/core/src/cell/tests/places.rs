@@ -39,6 +39,7 @@ fn bound(desk: &mut Desk, runs_max: u32) {
             runs_max,
             sla: None,
             budget_class: None,
+            rules: crate::tenant::Rules::default(),
         }));
     }
 }

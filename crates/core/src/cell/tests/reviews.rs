@@ -13,6 +13,7 @@ use crate::money::Nano;
 use crate::plan::{Step, StepKind};
 use crate::quota::{Budget, BudgetClass, Rung};
 use crate::reject::Rejection;
+use crate::residency::{Country, Declaration, Region, Residency};
 use crate::review::{Barrier, Escalation, Member, Over, Overdue, Refused, ReviewerPool, Terms};
 use crate::row::{Lane, ReviewCause, ReviewState, RunKey, RunStatus, StepState};
 use crate::time::Span;
@@ -458,4 +459,57 @@ fn a_shortage_that_nobody_decides_leaves_the_run_as_it_was() {
     assert_eq!(desk.review_states(), [ReviewState::Overdue]);
     let (row, _) = desk.rows(&run);
     assert_eq!((row.status, row.money.halt.unwrap().review), (RunStatus::Paused, None));
+}
+
+#[test]
+fn a_person_outside_of_the_zone_decides_nothing_and_one_without_a_region_neither() {
+    let region = |name_of: &str, code: &str| {
+        let country = Country::parse(code).unwrap();
+        Configure::Residency(Declaration::Region(Region {
+            name: name(name_of),
+            country,
+            label: None,
+        }))
+    };
+    let mut desk = reviewed(terms());
+    desk.declare(region("dublin", "IE"));
+    desk.declare(region("ohio", "US"));
+    let staff = |at: [Option<&str>; 3]| {
+        let mut pool = pool("people", &["ada", "bob", "cleo"]);
+        for (member, at) in pool.members.iter_mut().zip(at) {
+            member.region = at.map(name);
+        }
+        Configure::ReviewerPool(pool)
+    };
+    desk.declare(staff([Some("dublin"), Some("ohio"), None]));
+    let run = desk.submit("b", "flow");
+    let grants = desk.lease("w");
+    desk.complete("w", &ids(&grants));
+    desk.evaluate(Ok(Value::Digest([7; 32])));
+    let (view, fence) = desk.next_review("bob").unwrap();
+    // The tenant's data may be in the EU only from now on: what is claimed and what waits follow.
+    let mut tenant = super::desk::tenant("b", "large");
+    let zone = Some(Residency { zone: Some(name("eu")), ..Residency::default() });
+    tenant.rules.data_residency = zone;
+    let declared = desk.ask(|reply| Input::Configure(reply, Configure::Tenant(tenant.clone())));
+    if matches!(declared, Response::Rejected(Rejection::StoreOutside { .. })) {
+        // A cell that is nowhere holds no such tenant: it says where it is first.
+        panic!("{declared:?}");
+    }
+    let stale = desk.decide(decide(view.id, "bob", fence, "approved"));
+    assert_eq!(refused(stale), Refused::Barred(Barrier::Zone));
+    desk.pass(Span::from_secs(61));
+    assert!(desk.next_review("bob").is_none());
+    assert!(desk.next_review("cleo").is_none());
+    desk.restart();
+    assert!(desk.next_review("bob").is_none());
+    let text = desk.explain(&run);
+    assert!(text.contains("able: 1") && text.contains("(Zone, 2)"), "{text}");
+    let (again, fence) = desk.next_review("ada").unwrap();
+    // She leaves for Ohio: what she has claimed is not hers to decide from there.
+    desk.declare(staff([Some("ohio"), None, None]));
+    let abroad = desk.decide(decide(again.id, "ada", fence, "approved"));
+    assert_eq!(refused(abroad), Refused::Barred(Barrier::Zone));
+    desk.declare(staff([Some("dublin"), None, None]));
+    assert_eq!(desk.decide(decide(again.id, "ada", fence, "approved")), Ok(0));
 }
