@@ -67,6 +67,30 @@ codes! {
     UnknownZone = "unknown-zone", 404, "There is no such zone";
     UnknownAdequacy = "unknown-adequacy", 404, "There is no adequacy of this country";
     UnknownBudgetClass = "unknown-budget-class", 404, "There is no such budget class";
+    UnknownReviewerPool = "unknown-reviewer-pool", 404, "There is no such reviewer pool";
+    /// Missing, ended, or not for whoever asks.
+    UnknownReview = "unknown-review", 404, "There is no such review";
+    /// The person may not decide it; `facts` say why.
+    NotEligible = "not-eligible", 403, "The person may not decide this review";
+    /// The person works outside of where the tenant's data may be, or nobody knows where.
+    ReviewerOutside = "reviewer-outside-zone", 451, "The person is outside of the tenant's zone";
+    /// The members of the pool take the review whose turn it is.
+    ReviewNotNext = "review-not-next", 409, "Another review comes first";
+    ReviewClaimed = "review-claimed", 409, "Another person has the review";
+    ReviewNotClaimed = "review-not-claimed", 409, "Nobody has claimed the review";
+    /// The claim expired, was released, reassigned, escalated, or has decided.
+    ClaimOver = "claim-over", 409, "The claim is over";
+    /// The fence is not that of the claim.
+    StaleFence = "stale-fence", 409, "The claim is another one";
+    /// Something else was decided on than what is there now.
+    WrongDigest = "wrong-digest", 409, "What was decided on is not what is there";
+    UnknownOutcome = "unknown-outcome", 422, "The review has no such outcome";
+    /// The data does not match the review's form.
+    InvalidForm = "invalid-form", 422, "The data does not match the form";
+    /// The ladder of the review has no rung left.
+    NoRung = "no-rung", 409, "The review cannot be escalated any more";
+    /// A review would approve because nobody decided.
+    ApprovesItself = "approves-itself", 422, "A review must not approve by itself";
     UnknownPool = "unknown-pool", 404, "There is no such pool";
     UnknownWorkflow = "unknown-workflow", 404, "There is no such workflow or version";
     /// Missing, or another tenant's: the answers are the same.

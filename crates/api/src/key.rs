@@ -15,6 +15,8 @@ pub enum Role {
     Tenant,
     /// The worker exchange.
     Worker,
+    /// The reviews that one person may decide.
+    Reviewer,
 }
 
 /// Body of `POST /v1/platform/keys`.
@@ -25,6 +27,10 @@ pub struct NewKey {
     /// For role `tenant`, and only there: the tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
+    /// For role `reviewer`, and needed there: the person. For role `tenant`: who uses the key, if that is one person, who
+    /// then decides none of the reviews of the runs that it submits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
     /// For role `worker` only: the pools that it may serve. Absent or empty: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pools: Option<Vec<String>>,
@@ -44,6 +50,8 @@ pub struct Key {
     pub role: Role,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pools: Option<Vec<String>>,
     /// For role `worker` only: the region in which the worker is. Its leases are those of that region; needed on a server of

@@ -18,6 +18,7 @@ pub mod quota;
 pub mod report;
 pub mod residency;
 pub mod resource;
+pub mod review;
 pub mod run;
 pub mod time;
 pub mod usage;

@@ -71,6 +71,13 @@ pub struct TierSpec {
     /// Names what its tenants may call and spend. Absent: no bound but those of the tools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_class: Option<String>,
+    /// Who decides what no step names a pool for, and what the platform cannot. Absent: nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewer_pool: Option<String>,
+    /// The priority class of its tenants' reviews, 0 to 7: 0 is served first.
+    #[serde(default = "default_review_class")]
+    #[schema(default = 4, maximum = 7)]
+    pub review_class: u8,
     /// Where data may be. Absent: anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_residency: Option<Residency>,
@@ -105,6 +112,13 @@ pub struct Tier {
     pub sla: Option<Sla>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_class: Option<String>,
+    /// Who decides what no step names a pool for, and what the platform cannot. Absent: nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewer_pool: Option<String>,
+    /// The priority class of its tenants' reviews, 0 to 7: 0 is served first.
+    #[serde(default = "default_review_class")]
+    #[schema(default = 4, maximum = 7)]
+    pub review_class: u8,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_residency: Option<Residency>,
     /// Absent: all.
@@ -159,6 +173,9 @@ pub struct TenantSpec {
     /// The tier's, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_class: Option<String>,
+    /// Who decides what no step names a pool for, and what the platform cannot. Absent: nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewer_pool: Option<String>,
     /// Where data may be. Absent: where the tier says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_residency: Option<Residency>,
@@ -207,6 +224,9 @@ pub struct Tenant {
     pub sla: Option<Sla>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_class: Option<String>,
+    /// Who decides what no step names a pool for, and what the platform cannot. Absent: nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewer_pool: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_residency: Option<Residency>,
     /// Absent: all.
@@ -337,6 +357,10 @@ pub struct Valve {
     pub bytes_hard: u64,
     /// Submissions refused since the start.
     pub refused: u64,
+}
+
+const fn default_review_class() -> u8 {
+    4
 }
 
 const fn default_weight() -> u32 {

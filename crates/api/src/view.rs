@@ -88,6 +88,8 @@ pub enum Phase {
     Listening,
     /// Its child runs.
     Calling,
+    /// People decide.
+    Reviewing,
     /// Its items are under way.
     Mapping,
     Done,
@@ -120,6 +122,14 @@ pub struct Waiting {
     pub pool: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<String>,
+    /// The priority class of the review; 0 is served first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<u8>,
+    /// Open reviews that come before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
     /// The child run of a `call`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub child: Option<String>,
@@ -158,6 +168,8 @@ pub enum WaitingOn {
     Resume,
     /// The run is paused, since a step of it could not be paid for.
     Money,
+    /// People decide: `review`, `pool`, `class`, `before` and `until`.
+    Review,
 }
 
 /// A check before dispatch, in the order in which they are tried.

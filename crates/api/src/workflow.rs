@@ -68,4 +68,6 @@ pub enum StepKind {
     Map,
     Wait,
     Call,
+    /// People decide.
+    Review,
 }

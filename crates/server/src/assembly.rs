@@ -12,12 +12,13 @@ mod lists;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use fairlane_core::cell::effect::{Evaluation, Grant, Question};
+use fairlane_core::cell::effect::{Evaluation, Grant, Question, ReviewView};
 use fairlane_core::cell::input::Value;
 use fairlane_core::plan::{Expr, StepIndex, StepKind, Workflow};
 use fairlane_core::row::{Failure, Instance, LeaseId, Part, Payload, RunKey};
 use fairlane_core::tenant::Context;
 use fairlane_workflow::{EvalError, Evaluator, Refs, Violation, tenant_json};
+use sha2::{Digest as _, Sha256};
 
 use crate::cache::Cache;
 use crate::calls::prompt;
@@ -90,6 +91,20 @@ impl Assembly {
         }
     }
 
+    /// What people are asked to decide on: the step's `with`.
+    pub(crate) async fn review_subject(&self, view: &ReviewView) -> Result<Payload, Unassembled> {
+        let subject = Subject {
+            key: view.key.clone(),
+            instance: view.instance,
+            workflow: view.workflow.clone(),
+            context: view.context.clone(),
+        };
+        match self.run(subject, Task::With).await? {
+            Value::Input(input) => Ok(input),
+            other => Err(failed("input-invalid", &format!("the input came out as {other:?}"))),
+        }
+    }
+
     /// The answer to a question of the cell.
     pub(crate) async fn evaluate(&self, evaluation: &Evaluation) -> Result<Value, Unassembled> {
         let subject = Subject {
@@ -104,6 +119,12 @@ impl Assembly {
             Question::Until(until) => Task::Until(until.clone()),
             Question::ChildInput => return self.child_input(subject).await,
             Question::Prompt => return self.prompt_tokens(subject).await,
+            Question::Subject => {
+                return match self.run(subject, Task::With).await? {
+                    Value::Input(input) => Ok(Value::Digest(Sha256::digest(&input).into())),
+                    other => Err(failed("internal", &format!("the input came out as {other:?}"))),
+                };
+            }
         };
         self.run(subject, task).await
     }

@@ -13,7 +13,8 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::header;
 use axum::http::request::Parts;
 use fairlane_api::Code;
-use fairlane_core::id::{KeyId, PoolName, RegionName, TenantId};
+use fairlane_core::cell::input::Handler;
+use fairlane_core::id::{KeyId, PersonId, PoolName, RegionName, TenantId};
 use fairlane_core::row::{KeyRow, Role};
 use fairlane_core::tenant::TenantScope;
 use fairlane_core::time::Time;
@@ -56,7 +57,9 @@ impl FromRequestParts<App> for Operator {
         let identity = Identity::from_request_parts(parts, shared).await?;
         match identity.0.role {
             Role::Operator => Ok(Self),
-            Role::Tenant { .. } | Role::Worker { .. } => Err(forbidden("an operator's key")),
+            Role::Tenant { .. } | Role::Worker { .. } | Role::Reviewer { .. } => {
+                Err(forbidden("an operator's key"))
+            }
         }
     }
 }
@@ -84,8 +87,10 @@ impl Identity {
         let known = TenantId::parse(tenant).ok().filter(|id| app.of(id).is_some());
         let granted = match &self.0.role {
             Role::Operator => known,
-            Role::Tenant { tenant: own } => known.filter(|id| id == own),
-            Role::Worker { .. } => return Err(forbidden("an operator's or the tenant's key")),
+            Role::Tenant { tenant: own, .. } => known.filter(|id| id == own),
+            Role::Worker { .. } | Role::Reviewer { .. } => {
+                return Err(forbidden("an operator's or the tenant's key"));
+            }
         };
         granted.map(TenantScope::granted).ok_or_else(|| unknown_tenant(tenant))
     }
@@ -94,11 +99,11 @@ impl Identity {
     pub(crate) fn caller(&self, app: &App, named: Option<&str>) -> Result<TenantScope, Refused> {
         match (&self.0.role, named) {
             (_, Some(named)) => self.scope(app, named),
-            (Role::Tenant { tenant }, None) => self.scope(app, tenant.as_str()),
+            (Role::Tenant { tenant, .. }, None) => self.scope(app, tenant.as_str()),
             (Role::Operator, None) => Err(Refused::new(Code::MalformedRequest)
                 .detail("an operator's key belongs to no tenant")
                 .expected(format!("the tenant's id in the header `{TENANT_HEADER}`"))),
-            (Role::Worker { .. }, None) => {
+            (Role::Worker { .. } | Role::Reviewer { .. }, None) => {
                 Err(forbidden("an operator's or the tenant's key, or the token of a lease"))
             }
         }
@@ -113,11 +118,45 @@ impl Identity {
         matches!(self.0.role, Role::Operator)
     }
 
+    /// The one person who uses the key, if it is one's.
+    pub(crate) fn person(&self) -> Option<&PersonId> {
+        match &self.0.role {
+            Role::Reviewer { person } => Some(person),
+            Role::Tenant { person, .. } => person.as_ref(),
+            Role::Operator | Role::Worker { .. } => None,
+        }
+    }
+
+    /// The person whose reviews the key decides.
+    pub(crate) fn reviewer(&self) -> Result<&PersonId, Refused> {
+        match &self.0.role {
+            Role::Reviewer { person } => Ok(person),
+            Role::Operator | Role::Tenant { .. } | Role::Worker { .. } => {
+                Err(forbidden("a reviewer's key: nobody decides as somebody else"))
+            }
+        }
+    }
+
+    /// On whose behalf something is done to reviews.
+    pub(crate) fn handler(&self, fence: Option<u64>) -> Result<Handler, Refused> {
+        let key = || self.0.id.clone();
+        match &self.0.role {
+            Role::Reviewer { person } => Ok(Handler::Person { person: person.clone(), fence }),
+            Role::Tenant { tenant, .. } => {
+                Ok(Handler::Key { key: key(), tenant: Some(tenant.clone()) })
+            }
+            Role::Operator => Ok(Handler::Key { key: key(), tenant: None }),
+            Role::Worker { .. } => Err(forbidden("a reviewer's, an operator's or a tenant's key")),
+        }
+    }
+
     /// Workflows are the same for all tenants, but for their schedules: whoever submits runs may read them.
     pub(crate) fn read_workflows(&self) -> Result<(), Refused> {
         match self.0.role {
             Role::Operator | Role::Tenant { .. } => Ok(()),
-            Role::Worker { .. } => Err(forbidden("an operator's or a tenant's key")),
+            Role::Worker { .. } | Role::Reviewer { .. } => {
+                Err(forbidden("an operator's or a tenant's key"))
+            }
         }
     }
 
@@ -130,7 +169,7 @@ impl Identity {
     ) -> Result<&'a Shared, Refused> {
         let own = match &self.0.role {
             Role::Worker { region, .. } => region.as_ref().map(RegionName::as_str),
-            Role::Operator | Role::Tenant { .. } => None,
+            Role::Operator | Role::Tenant { .. } | Role::Reviewer { .. } => None,
         };
         let unknown =
             |name: &str| app.region(name).ok_or_else(|| app.no_region(name).at("/region"));
@@ -155,7 +194,7 @@ impl Identity {
             Role::Operator => Ok(()),
             Role::Worker { pools, .. } if pools.is_empty() || pools.contains(pool) => Ok(()),
             Role::Worker { .. } => Err(forbidden("a worker's key for this pool")),
-            Role::Tenant { .. } => Err(forbidden("a worker's key")),
+            Role::Tenant { .. } | Role::Reviewer { .. } => Err(forbidden("a worker's key")),
         }
     }
 }

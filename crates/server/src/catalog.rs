@@ -1,17 +1,22 @@
 //! `/v1/catalog`: models, prices and places, and the endpoints of tools, which `quotas` declares.
 //!
 //! - `endpoint`: how the server calls a tool, from the wire and back.
-//! - `models`, `prices`, `places`: declare, read, list.
+//! - `models`, `prices`, `places`, `reviewers`: declare, read, list.
 
 pub(crate) mod endpoint;
 mod models;
 pub(crate) mod places;
 mod prices;
+mod reviewers;
 
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::cells::App;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().merge(models::routes()).merge(prices::routes()).merge(places::routes())
+    OpenApiRouter::new()
+        .merge(models::routes())
+        .merge(prices::routes())
+        .merge(places::routes())
+        .merge(reviewers::routes())
 }

@@ -12,6 +12,7 @@ use fairlane_core::cell::input::{Configure, Input};
 use fairlane_core::id::{OrgId, TenantId};
 use fairlane_core::plan::Workflow;
 use fairlane_core::residency::Atlas;
+use fairlane_core::review::ReviewerPool;
 use fairlane_core::row::{Owner, Role};
 use fairlane_core::tenant::{Org, Tenant};
 use serde::Deserialize;
@@ -20,6 +21,7 @@ use utoipa::IntoParams;
 
 use crate::cells::App;
 use crate::problem::Refused;
+use crate::problem::rejection::unknown_tenant;
 use crate::serve::Shared;
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
@@ -94,12 +96,14 @@ fn cells(app: &App, resource: &Configure) -> Result<Vec<Shared>, Refused> {
             Owner::Org(org) => app.account_of(org),
         }),
         Configure::Key(key) => one(match &key.role {
-            Role::Tenant { tenant } => app.of(tenant).unwrap_or(app.home()),
+            Role::Tenant { tenant, .. } => app.of(tenant).unwrap_or(app.home()),
             Role::Worker { region: Some(region), .. } => {
                 let cell = app.region(region.as_str());
                 cell.ok_or_else(|| app.no_region(region.as_str()).at("/region"))?
             }
-            Role::Operator | Role::Worker { region: None, .. } => app.home(),
+            Role::Operator | Role::Reviewer { .. } | Role::Worker { region: None, .. } => {
+                app.home()
+            }
         }),
         Configure::DropKey(id) => {
             let has_it = |cell: &&Shared| cell.registry.key(id).is_some();
@@ -113,6 +117,10 @@ fn cells(app: &App, resource: &Configure) -> Result<Vec<Shared>, Refused> {
             known_tenants(app, workflow)?;
             Ok(app.all().to_vec())
         }
+        Configure::ReviewerPool(pool) => {
+            known_to_pool(app, pool)?;
+            Ok(app.all().to_vec())
+        }
         Configure::Tier(_)
         | Configure::Pool(_)
         | Configure::Valve(_)
@@ -122,6 +130,23 @@ fn cells(app: &App, resource: &Configure) -> Result<Vec<Shared>, Refused> {
         | Configure::Price(_)
         | Configure::Residency(_) => Ok(app.all().to_vec()),
     }
+}
+
+/// The tenants that a reviewer pool names are in some cell.
+fn known_to_pool(app: &App, pool: &ReviewerPool) -> Result<(), Refused> {
+    let known = |tenant: &TenantId, pointer: String| match app.of(tenant) {
+        Some(_) => Ok(()),
+        None => Err(unknown_tenant(tenant.as_str()).at(pointer)),
+    };
+    if let Some(tenant) = &pool.tenant {
+        known(tenant, "/tenant".to_owned())?;
+    }
+    for (at, member) in pool.members.iter().enumerate() {
+        for tenant in member.tenants.iter().flatten() {
+            known(tenant, format!("/members/{at}/tenants"))?;
+        }
+    }
+    Ok(())
 }
 
 /// A resource as one cell is told of it: of a workflow's schedules those of the cell's own tenants.

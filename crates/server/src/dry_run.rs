@@ -5,7 +5,9 @@ use fairlane_core::cell::change::Snapshot;
 use fairlane_core::cell::effect::{Effect, Response};
 use fairlane_core::cell::input::{Configure, Input, ReplyId};
 use fairlane_core::driver::Driver;
-use fairlane_core::id::{ClassName, TierName};
+use fairlane_core::id::{ClassName, ReviewerPoolName, TierName};
+use fairlane_core::plan::StepKind;
+use fairlane_core::review::CLASS_DEFAULT;
 use fairlane_core::row::Role;
 use fairlane_core::tenant::{Context, Rules, Tenant, Tier};
 
@@ -36,7 +38,10 @@ pub(crate) fn check(cell: &Surroundings, resource: &Configure) -> Result<(), Ref
 fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
     let mut snapshot = Snapshot { residency: registry.residency(), ..Snapshot::default() };
     match resource {
-        Configure::Tier(tier) => add_class(registry, tier.budget_class.as_ref(), &mut snapshot),
+        Configure::Tier(tier) => {
+            add_class(registry, tier.budget_class.as_ref(), &mut snapshot);
+            add_reviewers(registry, tier.reviewer_pool.as_ref(), &mut snapshot);
+        }
         Configure::Org(_)
         | Configure::Pool(_)
         | Configure::Valve(_)
@@ -44,6 +49,7 @@ fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
         | Configure::Price(_)
         | Configure::Residency(_)
         | Configure::Account(_)
+        | Configure::ReviewerPool(_)
         | Configure::DropKey(_) => {}
         Configure::Tool(tool) => {
             let model = registry.model_at(&tool.name);
@@ -71,6 +77,7 @@ fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
             snapshot.orgs.extend(registry.org(&tenant.org));
             snapshot.tiers.extend(registry.tier(&tenant.tier));
             add_class(registry, tenant.budget_class.as_ref(), &mut snapshot);
+            add_reviewers(registry, tenant.reviewer_pool.as_ref(), &mut snapshot);
             add_tenant(registry, &tenant.id, &mut snapshot);
         }
         Configure::Workflow(workflow) => {
@@ -81,13 +88,20 @@ fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
                     snapshot.pools.extend(registry.pool(pool));
                 }
             }
+            for step in &workflow.steps {
+                let StepKind::Review(terms) = &step.kind else { continue };
+                let rungs = terms.escalate.iter().filter_map(|rung| rung.pool.as_ref());
+                for pool in terms.pool.iter().chain(rungs) {
+                    add_reviewers(registry, Some(pool), &mut snapshot);
+                }
+            }
             for schedule in &workflow.schedules {
                 add_tenant(registry, &schedule.tenant, &mut snapshot);
             }
             snapshot.workflows.extend(registry.workflow(&workflow.name, Some(workflow.version)));
         }
         Configure::Key(key) => {
-            if let Role::Tenant { tenant } = &key.role {
+            if let Role::Tenant { tenant, .. } = &key.role {
                 add_tenant(registry, tenant, &mut snapshot);
             }
         }
@@ -106,12 +120,21 @@ fn model_tier(registry: &Registry, name: &TierName) -> Option<Tier> {
         runs_max: 1,
         sla: None,
         budget_class: None,
+        reviewer_pool: None,
+        review_class: CLASS_DEFAULT,
         rules: Rules::default(),
     })
 }
 
 fn add_class(registry: &Registry, class: Option<&ClassName>, snapshot: &mut Snapshot) {
     snapshot.classes.extend(class.and_then(|class| registry.class(class)));
+}
+
+fn add_reviewers(registry: &Registry, pool: Option<&ReviewerPoolName>, snapshot: &mut Snapshot) {
+    let Some(pool) = pool else { return };
+    if snapshot.reviewer_pools.iter().all(|known| known.name != *pool) {
+        snapshot.reviewer_pools.extend(registry.reviewer_pool(pool));
+    }
 }
 
 fn add_tenant(registry: &Registry, id: &fairlane_core::id::TenantId, snapshot: &mut Snapshot) {
@@ -139,6 +162,7 @@ fn declared(context: &Context) -> Tenant {
         burst: context.burst,
         sla: context.sla,
         budget_class: context.budget_class.clone(),
+        reviewer_pool: context.reviewer_pool.clone(),
         rules: context.rules.clone(),
         suspended: context.suspended,
         attributes: context.attributes.clone(),

@@ -101,13 +101,21 @@ fn role(new: &NewKey) -> Result<Role, Refused> {
     if new.region.is_some() && new.role != wire::Role::Worker {
         return misplaced("/region", "worker");
     }
+    if new.person.is_some() && !matches!(new.role, wire::Role::Reviewer | wire::Role::Tenant) {
+        return misplaced("/person", "reviewer");
+    }
+    let person = new.person.as_deref().map(|person| name(person, "/person")).transpose()?;
     match new.role {
         wire::Role::Operator => Ok(Role::Operator),
         wire::Role::Tenant => {
             let tenant = new.tenant.as_deref().ok_or_else(|| {
                 Refused::new(Code::InvalidValue).at("/tenant").expected("the tenant's id")
             })?;
-            Ok(Role::Tenant { tenant: name(tenant, "/tenant")? })
+            Ok(Role::Tenant { tenant: name(tenant, "/tenant")?, person })
+        }
+        wire::Role::Reviewer => {
+            let needed = || Refused::new(Code::InvalidValue).at("/person").expected("the person");
+            Ok(Role::Reviewer { person: person.ok_or_else(needed)? })
         }
         wire::Role::Worker => {
             let pools = new.pools.as_deref().unwrap_or_default();
@@ -127,11 +135,17 @@ fn role(new: &NewKey) -> Result<Role, Refused> {
 fn key_out(row: &KeyRow) -> Key {
     let region = match &row.role {
         Role::Worker { region, .. } => region.as_ref().map(ToString::to_string),
-        Role::Operator | Role::Tenant { .. } => None,
+        Role::Operator | Role::Tenant { .. } | Role::Reviewer { .. } => None,
+    };
+    let person = match &row.role {
+        Role::Reviewer { person } => Some(person.to_string()),
+        Role::Tenant { person, .. } => person.as_ref().map(ToString::to_string),
+        Role::Operator | Role::Worker { .. } => None,
     };
     let (role, tenant, pools) = match &row.role {
         Role::Operator => (wire::Role::Operator, None, None),
-        Role::Tenant { tenant } => (wire::Role::Tenant, Some(tenant.to_string()), None),
+        Role::Reviewer { .. } => (wire::Role::Reviewer, None, None),
+        Role::Tenant { tenant, .. } => (wire::Role::Tenant, Some(tenant.to_string()), None),
         Role::Worker { pools, .. } => {
             let pools = pools.iter().map(ToString::to_string).collect();
             (wire::Role::Worker, None, Some(pools))
@@ -141,6 +155,7 @@ fn key_out(row: &KeyRow) -> Key {
         id: row.id.to_string(),
         role,
         tenant,
+        person,
         pools,
         region,
         label: row.label.to_string(),

@@ -13,8 +13,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::cells::App;
 use crate::problem::Refused;
 use crate::{
-    catalog, events, gateway, keys, pools, probes, quotas, readings, reports, runs, tenants, usage,
-    worker, workflows,
+    catalog, events, gateway, keys, pools, probes, quotas, readings, reports, reviews, runs,
+    tenants, usage, worker, workflows,
 };
 
 #[derive(Debug, OpenApi)]
@@ -30,6 +30,7 @@ use crate::{
         (name = "catalog", description = "What steps call"),
         (name = "workflows", description = "Workflow definitions"),
         (name = "runs", description = "Runs of one tenant"),
+        (name = "reviews", description = "What people are asked, and what they decide"),
         (name = "worker", description = "The worker protocol"),
         (name = "gateway", description = "Calls of models, as clients of OpenAI make them"),
         (name = "platform", description = "The operator's view: pools, valve, readings, keys"),
@@ -63,6 +64,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(tenants::routes())
         .merge(workflows::routes())
         .merge(runs::routes())
+        .merge(reviews::routes())
         .merge(events::routes())
         .merge(worker::routes())
         .merge(gateway::routes())

@@ -12,13 +12,14 @@ use fairlane_core::cell::change::Snapshot;
 use fairlane_core::cell::effect::Declared;
 use fairlane_core::cell::input::Configure;
 use fairlane_core::id::{
-    ClassName, KeyId, ModelName, OrgId, PoolName, PriceName, TenantId, TierName, ToolName,
-    WorkflowName,
+    ClassName, KeyId, ModelName, OrgId, PoolName, PriceName, ReviewerPoolName, TenantId, TierName,
+    ToolName, WorkflowName,
 };
 use fairlane_core::plan::Workflow;
 use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
 use fairlane_core::residency::{Atlas, Declaration};
+use fairlane_core::review::ReviewerPool;
 use fairlane_core::row::KeyRow;
 use fairlane_core::tenant::{Context, Org, Rules, Tier};
 
@@ -40,6 +41,7 @@ struct Declarations {
     prices: BTreeMap<PriceName, Price>,
     residency: BTreeMap<(&'static str, String), Declaration>,
     atlas: Atlas,
+    reviewer_pools: BTreeMap<ReviewerPoolName, ReviewerPool>,
     keys: BTreeMap<KeyId, Arc<KeyRow>>,
 }
 
@@ -70,6 +72,9 @@ impl Registry {
                 Configure::Model(model) => drop(all.models.insert(model.name.clone(), model)),
                 Configure::Price(price) => drop(all.prices.insert(price.name.clone(), price)),
                 Configure::Residency(declaration) => all.place(declaration),
+                Configure::ReviewerPool(pool) => {
+                    drop(all.reviewer_pools.insert(pool.name.clone(), pool));
+                }
                 Configure::Key(key) => drop(all.keys.insert(key.id.clone(), Arc::new(key))),
                 Configure::DropKey(id) => drop(all.keys.remove(&id)),
             },
@@ -82,6 +87,18 @@ impl Registry {
 
     pub(crate) fn keys(&self, after: Option<&KeyId>, limit: usize) -> Vec<Arc<KeyRow>> {
         page(&self.read().keys, after, limit, |_, key| key.clone())
+    }
+
+    pub(crate) fn reviewer_pool(&self, name: &ReviewerPoolName) -> Option<ReviewerPool> {
+        self.read().reviewer_pools.get(name).cloned()
+    }
+
+    pub(crate) fn reviewer_pools(
+        &self,
+        after: Option<&ReviewerPoolName>,
+        limit: usize,
+    ) -> Vec<ReviewerPool> {
+        page(&self.read().reviewer_pools, after, limit, |_, pool| pool.clone())
     }
 
     pub(crate) fn org(&self, id: &OrgId) -> Option<Org> {
@@ -149,6 +166,7 @@ impl Registry {
         declared.extend(all.pools.values().cloned().map(Configure::Pool));
         declared.extend(all.tools.values().cloned().map(Configure::Tool));
         declared.extend(all.prices.values().cloned().map(Configure::Price));
+        declared.extend(all.reviewer_pools.values().cloned().map(Configure::ReviewerPool));
         declared.extend(all.tiers.values().cloned().map(Configure::Tier));
         declared.extend(all.models.values().cloned().map(Configure::Model));
         let workflows = all.workflows.values().flat_map(BTreeMap::values);
@@ -247,6 +265,8 @@ impl Declarations {
             .extend(snapshot.classes.iter().map(|class| (class.name.clone(), class.clone())));
         all.models.extend(snapshot.models.iter().map(|model| (model.name.clone(), model.clone())));
         all.prices.extend(snapshot.prices.iter().map(|price| (price.name.clone(), price.clone())));
+        all.reviewer_pools
+            .extend(snapshot.reviewer_pools.iter().map(|pool| (pool.name.clone(), pool.clone())));
         all.keys.extend(snapshot.keys.iter().map(|key| (key.id.clone(), Arc::new(key.clone()))));
         snapshot.residency.iter().cloned().for_each(|declaration| all.place(declaration));
         snapshot.contexts.iter().cloned().for_each(|context| all.newer(context));

@@ -8,7 +8,7 @@ use fairlane_api::page::Page;
 use fairlane_api::resource::{self as wire, Applied, OrgSpec, TenantSpec, TierSpec};
 use fairlane_api::{Code, Problem};
 use fairlane_core::cell::input::Configure;
-use fairlane_core::id::{ClassName, RegionName};
+use fairlane_core::id::{ClassName, RegionName, ReviewerPoolName};
 use fairlane_core::tenant::{Context, Org, Tenant, Tier};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -115,6 +115,8 @@ async fn put_tier(
         runs_max: spec.runs_max,
         sla: spec.sla.map(sla).transpose()?,
         budget_class: budget_class(spec.budget_class.as_deref())?,
+        reviewer_pool: reviewer_pool(spec.reviewer_pool.as_deref())?,
+        review_class: spec.review_class,
         rules,
     };
     let applied = configure(&shared, Configure::Tier(tier), dry_run).await;
@@ -182,6 +184,7 @@ async fn put_tenant(
         burst: spec.burst.map(burst),
         sla: spec.sla.map(sla).transpose()?,
         budget_class: budget_class(spec.budget_class.as_deref())?,
+        reviewer_pool: reviewer_pool(spec.reviewer_pool.as_deref())?,
         rules,
         suspended: spec.suspended,
         attributes,
@@ -235,6 +238,10 @@ fn budget_class(given: Option<&str>) -> Result<Option<ClassName>, Refused> {
     given.map(|class| name(class, "/budget_class")).transpose()
 }
 
+fn reviewer_pool(given: Option<&str>) -> Result<Option<ReviewerPoolName>, Refused> {
+    given.map(|pool| name(pool, "/reviewer_pool")).transpose()
+}
+
 fn attributes(given: Option<&fairlane_api::Json>) -> Result<Arc<str>, Refused> {
     let Some(given) = given else { return Ok(Arc::from("{}")) };
     if given.get().starts_with('{') {
@@ -259,6 +266,8 @@ fn tier_out(tier: &Tier) -> wire::Tier {
         runs_max: tier.runs_max,
         sla: tier.sla.map(sla_out),
         budget_class: tier.budget_class.as_ref().map(ToString::to_string),
+        reviewer_pool: tier.reviewer_pool.as_ref().map(ToString::to_string),
+        review_class: tier.review_class,
         data_residency: rules.data_residency,
         allowed_tools: rules.allowed_tools,
         denied_tools: rules.denied_tools,
@@ -283,6 +292,7 @@ fn tenant_out(context: &Context, region: &RegionName) -> wire::Tenant {
         runs_max: context.runs_max,
         sla: context.sla.map(sla_out),
         budget_class: context.budget_class.as_ref().map(ToString::to_string),
+        reviewer_pool: context.reviewer_pool.as_ref().map(ToString::to_string),
         data_residency: rules.data_residency,
         allowed_tools: rules.allowed_tools,
         denied_tools: rules.denied_tools,

@@ -12,6 +12,8 @@ use fairlane_core::limiter::{CIRCUIT_OPEN, RETRY_AFTER};
 use fairlane_core::money::Nano;
 use fairlane_core::quota::{Rung, Unit};
 use fairlane_core::reject::Rejection;
+use fairlane_core::review::Barrier;
+use fairlane_core::reviews::Standing;
 use fairlane_core::router::{NoWay, Passed};
 use fairlane_core::row::{Failure, Halt, Lane, Part, Route, RunStatus};
 use fairlane_core::scheduler::Wait;
@@ -147,6 +149,7 @@ pub(crate) const fn phase_out(phase: Phase) -> api::view::Phase {
         Phase::Sleeping => api::view::Phase::Sleeping,
         Phase::Listening => api::view::Phase::Listening,
         Phase::Calling => api::view::Phase::Calling,
+        Phase::Reviewing => api::view::Phase::Reviewing,
         Phase::Mapping => api::view::Phase::Mapping,
         Phase::Done => api::view::Phase::Done,
         Phase::Skipped => api::view::Phase::Skipped,
@@ -256,8 +259,55 @@ fn waiting_out(waiting: &Waiting) -> api::view::Waiting {
             items: Some(*of),
             ..with(On::Items, format!("the end of its items, of which {done} of {of} are done"))
         },
+        Waiting::Review { review, standing } => api::view::Waiting {
+            review: Some(review.to_string()),
+            pool: Some(standing.pool.to_string()),
+            class: Some(standing.class),
+            before: standing.claim.is_none().then(|| standing.before + standing.higher),
+            until: Some(timestamp(standing.due)),
+            ..with(On::Review, review_words(standing))
+        },
         Waiting::Money(halt) => with(On::Money, halted(halt)),
         Waiting::Resume => with(On::Resume, "the run to be resumed".to_owned()),
+    }
+}
+
+/// What a review waits for. Of other tenants it says no more than how many reviews come first.
+fn review_words(standing: &Standing) -> String {
+    let Standing { pool, claim, before, higher, able, barred, persons, decided, .. } = standing;
+    if let Some(claim) = claim {
+        let until = timestamp(claim.until);
+        return format!("the decision of `{}`, who has claimed it until {until}", claim.person);
+    }
+    if *able == 0 {
+        let reasons: Vec<String> = barred
+            .iter()
+            .map(|(barrier, count)| format!("{count} {}", barrier_words(barrier)))
+            .collect();
+        let why =
+            if reasons.is_empty() { "it has no members".to_owned() } else { reasons.join(", ") };
+        return format!("a member of the reviewer pool `{pool}` who may decide it: {why}");
+    }
+    let left = persons.saturating_sub(*decided).max(1);
+    let first = before + higher;
+    format!(
+        "{left} of {able} who may decide it in the reviewer pool `{pool}`; {first} reviews come first"
+    )
+}
+
+/// Why members of a pool may not decide a review: a clause that follows their number.
+pub(crate) fn barrier_words(barrier: &Barrier) -> String {
+    match barrier {
+        Barrier::NotMember => "no member of the pool".to_owned(),
+        Barrier::Tenant => "may not serve the tenant".to_owned(),
+        Barrier::Zone => {
+            "outside of where the tenant's data may be, or nobody knows where".to_owned()
+        }
+        Barrier::Certification(lacks) => format!("without the certificate `{lacks}`"),
+        Barrier::Skill(lacks) => format!("without the skill `{lacks}`"),
+        Barrier::Policy => "forbidden by policy".to_owned(),
+        Barrier::Excluded => "excluded, or the requester".to_owned(),
+        Barrier::Voted => "already decided".to_owned(),
     }
 }
 
@@ -480,6 +530,9 @@ const fn blank(on: api::view::WaitingOn) -> api::view::Waiting {
         worker: None,
         pool: None,
         signal: None,
+        review: None,
+        class: None,
+        before: None,
         child: None,
         items_done: None,
         items: None,

@@ -194,6 +194,7 @@ fn step_out(workflow: &Workflow, step: &Step) -> WorkflowStep {
         StepKind::Model(_) => (wire::StepKind::Model, None, pool(&step.kind), None),
         StepKind::Tool => (wire::StepKind::Tool, None, pool(&step.kind), None),
         StepKind::Wait(_) => (wire::StepKind::Wait, None, None, None),
+        StepKind::Review(_) => (wire::StepKind::Review, None, None, None),
         StepKind::Call { workflow, .. } => {
             (wire::StepKind::Call, None, None, Some(workflow.to_string()))
         }

@@ -190,7 +190,12 @@ impl Cell {
         let Some(org) = self.directory.orgs.find(&tenant.org) else { return };
         let config = tenant_config(&context, org);
         let weight = context.weight;
+        let is_new = self.directory.tenants.find(&tenant.id).is_none();
+        let id = tenant.id.clone();
         let at = self.directory.tenants.put(tenant, org, context);
+        if is_new {
+            self.put_pools_of(&id);
+        }
         self.queue.reweigh(at, weight);
         self.desk.queue.set_weight(at.0, weight);
         for pool in &mut self.pools {

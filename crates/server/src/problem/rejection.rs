@@ -3,16 +3,17 @@
 use fairlane_api::Code;
 use fairlane_core::calendar::Calendar;
 use fairlane_core::gate::{Account, LimitHolder};
-use fairlane_core::id::ToolName;
+use fairlane_core::id::{ReviewId, ToolName};
 use fairlane_core::money::Nano;
 use fairlane_core::reject::{CandidateFault, Rejection, ValveCause};
+use fairlane_core::review::{self, Barrier, Over};
 use fairlane_core::router::NoWay;
 use fairlane_core::row::{Owner, RunStatus};
 use fairlane_core::time::Time;
 
 use super::Refused;
 use crate::places::outside_words;
-use crate::wire::{budget_words, limit_words, never_words, no_way_words, timestamp};
+use crate::wire::{barrier_words, budget_words, limit_words, never_words, no_way_words, timestamp};
 
 impl From<Rejection> for Refused {
     #[expect(clippy::too_many_lines, reason = "a flat match, one case per rejection")]
@@ -122,6 +123,29 @@ impl From<Rejection> for Refused {
                 Code::StaleLease,
                 format!("the lease is over, or run `{run}` does not want its work any more"),
             ),
+            Rejection::UnknownReviewerPool { pool } => {
+                refused(Code::UnknownReviewerPool, format!("no reviewer pool is named `{pool}`"))
+                    .at("/reviewer_pool")
+            }
+            Rejection::PoolOfAnother { pool } => refused(
+                Code::InvalidValue,
+                format!("the reviewer pool `{pool}` works for another tenant alone"),
+            )
+            .at("/reviewer_pool")
+            .expected("a shared pool, or the tenant's own"),
+            Rejection::MemberTwice { person } => {
+                refused(Code::InvalidValue, format!("`{person}` is in the pool twice"))
+                    .at("/members")
+                    .expected("each person once")
+            }
+            Rejection::ApprovesItself { step } => refused(
+                Code::ApprovesItself,
+                format!("the review `{step}` would approve because nobody decided"),
+            )
+            .at(format!("/steps/{step}/review/on_overdue"))
+            .expected("`fail`, or an outcome that does not approve"),
+            Rejection::UnknownReview { review } => unknown_review(&review.to_string()),
+            Rejection::Review { review, refused: why } => review_refused(*review, why),
             Rejection::UnknownKey => Self::new(Code::UnknownKey),
             Rejection::BadCandidate { at, fault } => bad_candidate(*at, fault),
             Rejection::EndpointInUse { model } => refused(
@@ -365,5 +389,51 @@ const fn status_name(status: RunStatus) -> &'static str {
         RunStatus::Completed => "completed",
         RunStatus::Failed => "failed",
         RunStatus::Cancelled => "cancelled",
+    }
+}
+
+pub(crate) fn unknown_review(review: &str) -> Refused {
+    Refused::new(Code::UnknownReview)
+        .detail(format!("there is no open review `{review}` that you may decide"))
+}
+
+/// Why nothing was done to a review.
+fn review_refused(review: ReviewId, why: &review::Refused) -> Refused {
+    use review::Refused as Why;
+    let refused = |code, detail: String| {
+        Refused::new(code).detail(detail).facts(&serde_json::json!({ "refused": why }))
+    };
+    match why {
+        Why::Unknown => unknown_review(&review.to_string()),
+        Why::Barred(Barrier::Zone) => refused(Code::ReviewerOutside, barrier_words(&Barrier::Zone)),
+        Why::Barred(barrier) => refused(Code::NotEligible, barrier_words(barrier)),
+        Why::NotNext => refused(Code::ReviewNotNext, "another review comes first".to_owned())
+            .expected("the next review: `POST /v1/reviews/next`"),
+        Why::Claimed => refused(Code::ReviewClaimed, "another person has claimed it".to_owned()),
+        Why::NotClaimed => refused(Code::ReviewNotClaimed, "it is not claimed".to_owned())
+            .expected("a claim before the decision"),
+        Why::ClaimOver(over) => {
+            let how = match over {
+                Over::Expired => "expired",
+                Over::Released => "was released",
+                Over::Reassigned => "was given to somebody else",
+                Over::Escalated => "ended when the review was escalated",
+                Over::Voted => "ended with its decision",
+            };
+            refused(Code::ClaimOver, format!("the claim {how}")).expected("a new claim")
+        }
+        Why::StaleFence => refused(Code::StaleFence, "the fence is not the claim's".to_owned())
+            .expected("the `fence` of the claim"),
+        Why::WrongDigest => refused(
+            Code::WrongDigest,
+            "the decision is on something else than what is there now".to_owned(),
+        )
+        .at("/digest")
+        .expected("the `digest` of the review as it is now"),
+        Why::UnknownOutcome => {
+            refused(Code::UnknownOutcome, "the review has no such outcome".to_owned())
+                .at("/outcome")
+        }
+        Why::NoRung => refused(Code::NoRung, "its ladder has no rung left".to_owned()),
     }
 }

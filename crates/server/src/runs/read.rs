@@ -233,6 +233,7 @@ fn stored_step(name: &str, row: &StepRow) -> Step {
         StepState::Sleeping { .. } => (WirePhase::Sleeping, None),
         StepState::Listening { .. } => (WirePhase::Listening, None),
         StepState::Calling { .. } => (WirePhase::Calling, None),
+        StepState::Reviewing { .. } => (WirePhase::Reviewing, None),
         StepState::Mapping { .. } => (WirePhase::Mapping, None),
         StepState::Done => (WirePhase::Done, None),
         StepState::Skipped => (WirePhase::Skipped, None),

@@ -26,7 +26,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::assembly::Unassembled;
-use crate::auth::Scoped;
+use crate::auth::{Identity, Scoped};
 use crate::body::{self, Json, Params};
 use crate::cells::{App, Here};
 use crate::engine::Engine;
@@ -75,6 +75,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 async fn submit_run(
     Here(shared): Here,
     Scoped(scope): Scoped,
+    identity: Identity,
     Params(Wait { wait_ms }): Params<Wait>,
     headers: HeaderMap,
     Json(body): Json<Submission>,
@@ -91,7 +92,7 @@ async fn submit_run(
     let mut drafts = [Ok(draft)];
     look_up(&shared, &scope, &mut drafts).await?;
     let [draft] = drafts;
-    let submit = draft?.into_submit(&shared, &scope);
+    let submit = draft?.into_submit(&shared, &scope, &identity);
     let (id, key) = (submit.reply, submit.key.clone());
     let outcome = shared.engine.submit(submit, session, wait_ms > 0)?;
     let outcome = wait(&shared, id, outcome, Duration::from_millis(wait_ms)).await?;
@@ -115,6 +116,7 @@ async fn submit_run(
 async fn submit_batch(
     Here(shared): Here,
     Scoped(scope): Scoped,
+    identity: Identity,
     Json(body): Json<UnreadBatch>,
 ) -> Result<Answer<BatchAnswer>, Refused> {
     if body.runs.count > BATCH_MAX {
@@ -130,7 +132,9 @@ async fn submit_batch(
     look_up(&shared, &scope, &mut drafts).await?;
     let sent: Vec<_> = drafts
         .into_iter()
-        .map(|draft| shared.engine.submit(draft?.into_submit(&shared, &scope), session, false))
+        .map(|draft| {
+            shared.engine.submit(draft?.into_submit(&shared, &scope, &identity), session, false)
+        })
         .collect();
     let mut results = Vec::with_capacity(sent.len());
     for (at, outcome) in sent.into_iter().enumerate() {
@@ -242,7 +246,12 @@ impl Draft {
         Ok(Self { workflow, body, input, key, digest, prior: None })
     }
 
-    fn into_submit(self, shared: &Surroundings, scope: &TenantScope) -> Box<Submit> {
+    fn into_submit(
+        self,
+        shared: &Surroundings,
+        scope: &TenantScope,
+        identity: &Identity,
+    ) -> Box<Submit> {
         let run = RunId(uuid::Uuid::now_v7().as_u128());
         let (digest, prior) = (self.digest, self.prior);
         let named = || self.body.workflow.parse().expect("the name was checked with the draft");
@@ -252,6 +261,7 @@ impl Draft {
             workflow: self.workflow.as_ref().map_or_else(named, |found| found.name.clone()),
             version: self.workflow.map_or(self.body.version, |found| Some(found.version)),
             lane: lane(self.body.lane.unwrap_or_default()),
+            requester: identity.person().cloned(),
             input: self.input,
             idempotency: self.key.map(|key| Idempotency { key, digest, prior }),
         })

@@ -46,12 +46,6 @@ impl Cell {
                 full("names of one member", true, count, NAMES_MAX + 1)?;
             }
         }
-        let own = pool.members.iter().filter_map(|member| member.tenants.as_ref()).flatten();
-        for tenant in pool.tenant.iter().chain(own) {
-            if self.directory.tenants.find(tenant).is_none() {
-                return Err(Rejection::UnknownTenant { tenant: tenant.clone() });
-            }
-        }
         let known = self.desk.queue.pool(&pool.name);
         if known.is_some_and(|known| **known == pool) {
             return Ok(false);
@@ -65,6 +59,24 @@ impl Cell {
         turn.write(Change::ReviewerPool(pool.clone()));
         self.put_reviewer_pool(pool);
         Ok(true)
+    }
+
+    /// A tenant is new here: pools that name it work for it from now on. A pool may name tenants of other cells.
+    pub(crate) fn put_pools_of(&mut self, tenant: &TenantId) {
+        let names_it = |pool: &ReviewerPool| {
+            let own = pool.members.iter().filter_map(|member| member.tenants.as_ref());
+            pool.tenant.as_ref() == Some(tenant) || own.flatten().any(|named| named == tenant)
+        };
+        let pools: Vec<ReviewerPool> = self
+            .desk
+            .queue
+            .pools()
+            .filter(|pool| names_it(pool))
+            .map(|pool| (**pool).clone())
+            .collect();
+        for pool in pools {
+            self.put_reviewer_pool(pool);
+        }
     }
 
     pub(crate) fn put_reviewer_pool(&mut self, pool: ReviewerPool) {
