@@ -225,6 +225,7 @@ fn folder(stage: &Stage) -> String {
 /// What whoever wants to look around needs.
 async fn kept(stage: &Stage) -> anyhow::Result<Kept> {
     let new = NewKey {
+        person: None,
         role: Role::Tenant,
         tenant: Some(BURST_BANK.to_owned()),
         pools: None,

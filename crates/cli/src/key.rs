@@ -44,7 +44,14 @@ enum For {
     /// A key that may do everything
     Operator,
     /// A key for the runs and readings of one tenant
-    Tenant { tenant: String },
+    Tenant {
+        tenant: String,
+        /// Who uses it, if that is one person: what they submit they do not decide
+        #[arg(long)]
+        person: Option<String>,
+    },
+    /// A key for the reviews that one person may decide
+    Reviewer { person: String },
     /// A key for the worker exchange
     Worker {
         /// A pool that it may serve; can be given several times, all pools if not at all
@@ -91,11 +98,20 @@ async fn unknown_pools(client: &Client, role: &For) -> anyhow::Result<Vec<String
 
 impl Create {
     fn into_new(self) -> NewKey {
-        let new =
-            |role| NewKey { role, tenant: None, pools: None, region: None, label: self.label };
+        let new = |role| NewKey {
+            role,
+            tenant: None,
+            person: None,
+            pools: None,
+            region: None,
+            label: self.label,
+        };
         match self.role {
             For::Operator => new(Role::Operator),
-            For::Tenant { tenant } => NewKey { tenant: Some(tenant), ..new(Role::Tenant) },
+            For::Tenant { tenant, person } => {
+                NewKey { tenant: Some(tenant), person, ..new(Role::Tenant) }
+            }
+            For::Reviewer { person } => NewKey { person: Some(person), ..new(Role::Reviewer) },
             For::Worker { pools, region } => {
                 let pools = Some(pools).filter(|pools| !pools.is_empty());
                 NewKey { pools, region, ..new(Role::Worker) }
@@ -114,7 +130,7 @@ fn list(keys: &[key::Key]) -> String {
         table.row([
             key.id.clone(),
             text::word(&key.role),
-            key.tenant.clone().unwrap_or(worker),
+            key.tenant.clone().or_else(|| key.person.clone()).unwrap_or(worker),
             text::time(key.created_at),
             key.label.clone(),
         ]);

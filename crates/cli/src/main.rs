@@ -27,6 +27,7 @@ mod price;
 mod printer;
 mod replay;
 mod report;
+mod review;
 mod run;
 mod runs;
 mod serve;
@@ -95,6 +96,7 @@ enum Command {
     Calls(usage::Calls),
     Usage(usage::Usage),
     Report(report::Report),
+    Review(review::Review),
     Key(key::Key),
     Decisions(decisions::Decisions),
     Top(top::Top),
@@ -154,6 +156,7 @@ impl Command {
             Self::Limits(command) => command.execute(target).await,
             Self::Calls(command) => command.execute(target).await,
             Self::Usage(command) => command.execute(target).await,
+            Self::Review(command) => command.execute(target).await,
             Self::Report(command) => command.execute(target).await,
             Self::Pool(command) => command.execute(target).await,
             Self::Key(command) => command.execute(target).await,

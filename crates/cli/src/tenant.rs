@@ -133,6 +133,7 @@ impl Put {
             self.attributes.map(|text| input::json("--attributes", &text)).transpose()?;
         let data = Residency { zone: self.zone, regions: self.region, adequate: self.adequate };
         let spec = TenantSpec {
+            reviewer_pool: None,
             org: self.org,
             tier: self.tier,
             weight: self.weight,
@@ -179,6 +180,7 @@ fn declared(tenant: resource::Tenant, tier: &Tier) -> TenantSpec {
         burst: own(tenant.burst, &tier.burst).flatten(),
         sla: own(tenant.sla, &tier.sla).flatten(),
         budget_class: own(tenant.budget_class, &tier.budget_class).flatten(),
+        reviewer_pool: own(tenant.reviewer_pool, &tier.reviewer_pool).flatten(),
         data_residency: own(tenant.data_residency, &tier.data_residency).flatten(),
         allowed_tools: own(tenant.allowed_tools, &tier.allowed_tools).flatten(),
         // Those of the tier are denied without being said again.

@@ -29,6 +29,7 @@ mod platform;
 mod reports;
 mod resources;
 mod retry;
+mod reviews;
 mod runs;
 mod transport;
 mod usage;

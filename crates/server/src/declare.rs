@@ -12,7 +12,6 @@ use fairlane_core::cell::input::{Configure, Input};
 use fairlane_core::id::{OrgId, TenantId};
 use fairlane_core::plan::Workflow;
 use fairlane_core::residency::Atlas;
-use fairlane_core::review::ReviewerPool;
 use fairlane_core::row::{Owner, Role};
 use fairlane_core::tenant::{Org, Tenant};
 use serde::Deserialize;
@@ -21,7 +20,6 @@ use utoipa::IntoParams;
 
 use crate::cells::App;
 use crate::problem::Refused;
-use crate::problem::rejection::unknown_tenant;
 use crate::serve::Shared;
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
@@ -117,11 +115,8 @@ fn cells(app: &App, resource: &Configure) -> Result<Vec<Shared>, Refused> {
             known_tenants(app, workflow)?;
             Ok(app.all().to_vec())
         }
-        Configure::ReviewerPool(pool) => {
-            known_to_pool(app, pool)?;
-            Ok(app.all().to_vec())
-        }
-        Configure::Tier(_)
+        Configure::ReviewerPool(_)
+        | Configure::Tier(_)
         | Configure::Pool(_)
         | Configure::Valve(_)
         | Configure::Tool(_)
@@ -130,23 +125,6 @@ fn cells(app: &App, resource: &Configure) -> Result<Vec<Shared>, Refused> {
         | Configure::Price(_)
         | Configure::Residency(_) => Ok(app.all().to_vec()),
     }
-}
-
-/// The tenants that a reviewer pool names are in some cell.
-fn known_to_pool(app: &App, pool: &ReviewerPool) -> Result<(), Refused> {
-    let known = |tenant: &TenantId, pointer: String| match app.of(tenant) {
-        Some(_) => Ok(()),
-        None => Err(unknown_tenant(tenant.as_str()).at(pointer)),
-    };
-    if let Some(tenant) = &pool.tenant {
-        known(tenant, "/tenant".to_owned())?;
-    }
-    for (at, member) in pool.members.iter().enumerate() {
-        for tenant in member.tenants.iter().flatten() {
-            known(tenant, format!("/members/{at}/tenants"))?;
-        }
-    }
-    Ok(())
 }
 
 /// A resource as one cell is told of it: of a workflow's schedules those of the cell's own tenants.

@@ -49,6 +49,7 @@ fn value(now: Time, draw: u64, what: &Question) -> Value {
         Question::Prompt => Value::Tokens(
             u32::try_from(draw % PROMPT_TOKENS_MAX).expect("less than a small constant"),
         ),
+        Question::Subject => Value::Digest([draw.to_be_bytes()[7]; 32]),
     }
 }
 
@@ -61,6 +62,7 @@ fn draw(evaluation: &Evaluation) -> u64 {
         Question::Until(_) => 3,
         Question::ChildInput => 4,
         Question::Prompt => 5,
+        Question::Subject => 6,
     };
     let run = mix(key.run.0 as u64) ^ mix((key.run.0 >> 64) as u64);
     let place = (u64::from(instance.step.0) << 40) ^ instance.part.code().cast_unsigned();

@@ -200,6 +200,8 @@ fn org(prng: &mut Prng, at: u64) -> Org {
 
 fn tier(prng: &mut Prng, at: u64) -> Tier {
     Tier {
+        review_class: 4,
+        reviewer_pool: None,
         name: TierName::parse(&format!("tier-{at}")).expect("a valid name"),
         weight: prng.small(1, 10),
         cap: prng.small(1, 5),
@@ -214,6 +216,7 @@ fn tier(prng: &mut Prng, at: u64) -> Tier {
 
 fn tenant(prng: &mut Prng, at: u64, orgs: &[Org], tiers: &[Tier]) -> Tenant {
     Tenant {
+        reviewer_pool: None,
         id: TenantId::parse(&format!("tenant-{at}")).expect("a valid name"),
         org: prng.pick(orgs).id.clone(),
         tier: prng.pick(tiers).name.clone(),

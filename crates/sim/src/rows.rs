@@ -46,7 +46,10 @@ pub struct Rows {
     pub uses: BTreeMap<(Option<TenantId>, ToolName, Arc<str>), UseRow>,
     pub accounts: BTreeMap<(Owner, Calendar, Time), AccountRow>,
     pub calls: BTreeMap<(TenantId, u64), CallRow>,
-    pub keys: BTreeMap<KeyId, KeyRow>,
+    pub reviewer_pools:
+        BTreeMap<fairlane_core::id::ReviewerPoolName, fairlane_core::review::ReviewerPool>,
+    reviews: BTreeMap<(TenantId, fairlane_core::id::ReviewId), fairlane_core::row::ReviewRow>,
+    keys: BTreeMap<KeyId, KeyRow>,
     pub runs: BTreeMap<RunKey, RunRow>,
     pub steps: BTreeMap<RunKey, BTreeMap<Instance, StepRow>>,
     pub idempotency: BTreeMap<(TenantId, Arc<str>), IdempotencyRow>,
@@ -113,6 +116,8 @@ impl Rows {
             uses: self.uses.values().cloned().collect(),
             accounts: self.accounts.values().cloned().collect(),
             calls: self.open_calls().cloned().collect(),
+            reviewer_pools: self.reviewer_pools.values().cloned().collect(),
+            reviews: self.reviews.values().filter(|row| row.ended.is_none()).cloned().collect(),
             keys: self.keys.values().cloned().collect(),
             schedules: self.schedules.values().cloned().collect(),
             runs,
@@ -220,6 +225,18 @@ impl Rows {
             }
             Change::DropSchedule(tenant, workflow, name) => {
                 self.schedules.remove(&(tenant.clone(), workflow.clone(), name.clone()));
+            }
+            Change::ReviewerPool(pool) => {
+                self.reviewer_pools.insert(pool.name.clone(), pool.clone());
+            }
+            Change::Review(row) => {
+                self.reviews.insert((row.tenant.clone(), row.id), (**row).clone());
+            }
+            Change::ReviewEvent(_) => {}
+            Change::SupersedeReview(tenant, review) => {
+                if let Some(row) = self.reviews.get_mut(&(tenant.clone(), *review)) {
+                    row.state = fairlane_core::row::ReviewState::Superseded;
+                }
             }
             Change::Decision(row) => self.decisions = self.decisions.max(row.sequence),
         }

@@ -96,7 +96,7 @@ impl Names {
                 Kind::Model => drop(self.models.insert(name)),
                 Kind::Region => drop(self.places.regions.insert(name)),
                 Kind::Zone => drop(self.places.zones.insert(name)),
-                Kind::Adequacy | Kind::Valve => {}
+                Kind::Adequacy | Kind::Reviewers | Kind::Valve => {}
             }
         }
         for declaration in set.all() {
@@ -173,6 +173,7 @@ impl Names {
             | Spec::Class(_)
             | Spec::Org(_)
             | Spec::Pool(_)
+            | Spec::Reviewers(_)
             | Spec::Valve(_) => Vec::new(),
         }
     }

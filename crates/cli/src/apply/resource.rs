@@ -6,11 +6,12 @@ use fairlane_api::catalog::{ModelSpec, PriceSpec};
 use fairlane_api::quota::{BudgetClassSpec, ToolSpec};
 use fairlane_api::residency::{AdequacySpec, RegionSpec, ZoneSpec};
 use fairlane_api::resource::{OrgSpec, PoolSpec, TenantSpec, TierSpec, ValveSpec};
+use fairlane_api::review::ReviewerPoolSpec;
 use fairlane_api::{Problem, words};
 use fairlane_client::{self as client, Client, Error, Write};
 use fairlane_core::id::{
-    ClassName, ModelName, OrgId, PoolName, PriceName, RegionName, TenantId, TierName, ToolName,
-    ZoneName,
+    ClassName, ModelName, OrgId, PoolName, PriceName, RegionName, ReviewerPoolName, TenantId,
+    TierName, ToolName, ZoneName,
 };
 use fairlane_core::residency::Country;
 use fairlane_workflow::Format;
@@ -35,6 +36,7 @@ pub(super) enum Kind {
     Tier,
     Org,
     Pool,
+    Reviewers,
     Valve,
     Model,
     Tenant,
@@ -53,6 +55,7 @@ impl Kind {
             Self::Class,
             Self::Org,
             Self::Pool,
+            Self::Reviewers,
             Self::Valve,
         ],
         &[Self::Tier],
@@ -61,7 +64,7 @@ impl Kind {
         &[Self::Workflow],
     ];
     /// Sections of a file, by the kind of what is in them.
-    pub(super) const SECTIONS: [(&str, Self); 11] = [
+    pub(super) const SECTIONS: [(&str, Self); 12] = [
         ("regions", Self::Region),
         ("zones", Self::Zone),
         ("adequacy", Self::Adequacy),
@@ -72,6 +75,7 @@ impl Kind {
         ("orgs", Self::Org),
         ("tiers", Self::Tier),
         ("pools", Self::Pool),
+        ("reviewer_pools", Self::Reviewers),
         ("tenants", Self::Tenant),
     ];
 
@@ -87,6 +91,7 @@ impl Kind {
             Self::Tier => "tier",
             Self::Org => "org",
             Self::Pool => "pool",
+            Self::Reviewers => "reviewer pool",
             Self::Valve => "valve",
             Self::Tenant => "tenant",
             Self::Workflow => "workflow",
@@ -106,6 +111,7 @@ pub(super) enum Spec {
     Org(OrgSpec),
     Tier(TierSpec),
     Pool(PoolSpec),
+    Reviewers(ReviewerPoolSpec),
     Valve(ValveSpec),
     Tenant(TenantSpec),
     Workflow(Definition),
@@ -142,6 +148,7 @@ impl Declaration {
             Spec::Org(_) => Kind::Org,
             Spec::Tier(_) => Kind::Tier,
             Spec::Pool(_) => Kind::Pool,
+            Spec::Reviewers(_) => Kind::Reviewers,
             Spec::Valve(_) => Kind::Valve,
             Spec::Tenant(_) => Kind::Tenant,
             Spec::Workflow(_) => Kind::Workflow,
@@ -161,6 +168,7 @@ impl Declaration {
             Spec::Class(spec) => client.put_budget_class(name, spec, write).await?,
             Spec::Org(spec) => client.put_org(name, spec, write).await?,
             Spec::Tier(spec) => client.put_tier(name, spec, write).await?,
+            Spec::Reviewers(spec) => client.put_reviewer_pool(name, spec, write).await?,
             Spec::Pool(spec) => client.put_pool(name, spec, write).await?,
             Spec::Valve(spec) => client.put_valve(spec, write).await?,
             Spec::Tenant(spec) => client.put_tenant(name, spec, write).await?,
@@ -263,6 +271,7 @@ pub(super) fn read(
         Kind::Org => reading.spec(origin).map(Spec::Org),
         Kind::Tier => reading.spec(origin).map(Spec::Tier),
         Kind::Pool => reading.spec(origin).map(Spec::Pool),
+        Kind::Reviewers => reading.spec(origin).map(Spec::Reviewers),
         Kind::Valve => reading.spec(origin).map(Spec::Valve),
         Kind::Tenant => reading.spec(origin).map(Spec::Tenant),
         Kind::Workflow => None,
@@ -302,6 +311,7 @@ fn wrong_name(kind: Kind, name: &str, origin: &Origin) -> Option<Mistake> {
         Kind::Org => OrgId::parse(name).err(),
         Kind::Tier => TierName::parse(name).err(),
         Kind::Pool => PoolName::parse(name).err(),
+        Kind::Reviewers => ReviewerPoolName::parse(name).err(),
         Kind::Tenant => TenantId::parse(name).err(),
         Kind::Adequacy | Kind::Valve | Kind::Workflow => None,
     }?;

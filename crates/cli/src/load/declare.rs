@@ -22,6 +22,7 @@ pub(crate) fn tier_defaults() -> TierSpec {
 /// A tenant that differs in nothing from its tier.
 pub(crate) fn tenant(org: impl Into<String>, tier: &str) -> TenantSpec {
     TenantSpec {
+        reviewer_pool: None,
         org: org.into(),
         tier: tier.to_owned(),
         weight: None,

@@ -117,6 +117,7 @@ impl Stage {
 
     async fn worker_key(&self, pool: &str) -> anyhow::Result<String> {
         let new = NewKey {
+            person: None,
             role: Role::Worker,
             tenant: None,
             pools: Some(vec![pool.to_owned()]),

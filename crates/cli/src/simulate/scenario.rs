@@ -237,6 +237,7 @@ impl Read {
                 let why = match (&step.kind, &step.map) {
                     (_, Some(_)) => "is mapped over a list",
                     (StepKind::Call { .. }, _) => "calls another workflow",
+                    (StepKind::Review(_), _) => "waits for a person",
                     (StepKind::Wait(Wait::Signal(_)), _) => "waits for a signal",
                     _ => continue,
                 };
@@ -269,7 +270,7 @@ fn works(declared: &Snapshot) -> BTreeSet<&str> {
             StepKind::Task { task, .. } => Some(task.as_str()),
             StepKind::Model(call) => Some(call.model.as_str()),
             StepKind::Tool => step.tool.as_ref().map(ToolName::as_str),
-            StepKind::Wait(_) | StepKind::Call { .. } => None,
+            StepKind::Wait(_) | StepKind::Call { .. } | StepKind::Review(_) => None,
         };
         work.into_iter().chain(step.compensate.as_ref().map(|undo| undo.task.as_str()))
     });

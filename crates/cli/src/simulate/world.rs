@@ -184,6 +184,7 @@ impl<'a> World<'a> {
             self.submitted.insert(reply, key.clone());
             self.runs.insert(key.clone(), Run { arrival, steps: BTreeMap::new() });
             self.input(Input::Submit(Box::new(Submit {
+                requester: None,
                 reply,
                 key,
                 workflow: workflow.clone(),
@@ -364,7 +365,9 @@ impl<'a> World<'a> {
                 self.evaluator.time(until, scope).map(Value::Until)
             }),
             // The scenario is refused if its workflows ask this.
-            Question::Over(Expr(_)) | Question::ChildInput => Err(failure("not-simulated")),
+            Question::Over(Expr(_)) | Question::ChildInput | Question::Subject => {
+                Err(failure("not-simulated"))
+            }
         }
     }
 

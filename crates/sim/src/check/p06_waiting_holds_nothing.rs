@@ -108,6 +108,7 @@ fn agrees_phase(
         | (Phase::Sleeping, Some(StepState::Sleeping { .. }))
         | (Phase::Listening, Some(StepState::Listening { .. }))
         | (Phase::Calling, Some(StepState::Calling { .. }))
+        | (Phase::Reviewing, Some(StepState::Reviewing { .. }))
         | (Phase::Mapping, Some(StepState::Mapping { .. }))
         | (Phase::Done, Some(StepState::Done))
         | (Phase::Skipped, Some(StepState::Skipped))

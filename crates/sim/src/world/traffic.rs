@@ -112,6 +112,7 @@ impl World {
             Idempotency { key, digest, prior: known.map(|row| (row.run, row.digest)) }
         });
         Input::Submit(Box::new(Submit {
+            requester: None,
             reply,
             key: RunKey { tenant, run },
             workflow,
