@@ -84,7 +84,7 @@ mod tests {
     }
 
     fn context() -> Arc<Context> {
-        Arc::new(Context {
+        Arc::new(Context { review_class: 4, reviewer_pool: None,
             version: 1,
             tenant: "a".parse().unwrap(),
             org: "o".parse().unwrap(),

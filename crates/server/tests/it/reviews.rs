@@ -1,0 +1,109 @@
+//! Reviews: who sees and decides them, what has no effect, and what becomes of the run.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Client, Harness};
+
+const LOAN: &str = "
+workflow: loan
+version: 1
+steps:
+  manual:
+    with: { amount: input.amount }
+    review:
+      pool: underwriters
+      form: { type: object, required: [limit], properties: { limit: { type: integer } } }
+  decide:
+    after: [manual]
+    task: decide
+    with: { outcome: steps.manual.output.outcome, limit: steps.manual.output.data.limit }
+";
+
+async fn start() -> Harness {
+    let harness = Harness::start().await;
+    let members = json!([{ "person": "ada" }, { "person": "bob" }]);
+    let pool = json!({ "pick": true, "members": members });
+    harness.operator.put("/v1/catalog/reviewer-pools/underwriters", pool).await.ok();
+    harness.workflow("loan", LOAN).await;
+    harness
+}
+
+async fn reviewer(harness: &Harness, person: &str) -> Client {
+    harness.client(json!({ "role": "reviewer", "person": person })).await
+}
+
+/// The review whose turn it is, once there is one.
+async fn next(client: &Client) -> Value {
+    loop {
+        let reply = client.post("/v1/reviews/next", json!({})).await;
+        if reply.status == 200 {
+            return reply.ok();
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_decision_of_a_person_is_the_output_of_the_step() {
+    let harness = start().await;
+    let (ada, bob) = (reviewer(&harness, "ada").await, reviewer(&harness, "bob").await);
+    let run = harness.submit("loan", json!({ "amount": 7 })).await;
+    let review = next(&ada).await;
+    let path = format!("/v1/reviews/{}", review["id"].as_str().unwrap());
+    let shown = ada.get(&path).await.ok();
+    assert_eq!((&shown["subject"], &shown["run"]), (&json!({ "amount": 7 }), &json!(run)));
+    let explained = harness.operator.get(&format!("/v1/tenants/a/runs/{run}/explain")).await.ok();
+    let waits = &explained["steps"][0]["waits"];
+    assert_eq!((&waits["on"], &waits["pool"]), (&json!("review"), &json!("underwriters")));
+
+    let fence = review["claim"]["fence"].clone();
+    let decide = |fence: &Value, digest: &Value, data: Value| {
+        json!({ "fence": fence, "digest": digest, "outcome": "approved", "data": data })
+    };
+    let url = format!("{path}/decide");
+    let right = decide(&fence, &review["digest"], json!({ "limit": 5 }));
+    let rows = [
+        (decide(&json!("1"), &review["digest"], json!({ "limit": 5 })), 409, "stale-fence"),
+        (decide(&fence, &json!("0".repeat(64)), json!({ "limit": 5 })), 409, "wrong-digest"),
+        (decide(&fence, &review["digest"], json!({ "limit": "5" })), 422, "invalid-form"),
+    ];
+    for (body, status, code) in rows {
+        let refusal = ada.post(&url, body).await.refusal();
+        assert_eq!((refusal.0, refusal.1.as_str()), (status, code));
+    }
+    assert_eq!(bob.post(&url, right.clone()).await.refusal().1, "review-claimed");
+    assert_eq!(ada.post(&url, right.clone()).await.ok()["more"], 0);
+    assert_eq!(ada.post(&url, right).await.refusal().1, "unknown-review");
+    let lease = harness.worker("w").lease().await;
+    assert_eq!(lease["input"], json!({ "outcome": "approved", "limit": 5 }));
+}
+
+#[tokio::test]
+async fn a_reviewers_key_opens_nothing_but_what_its_person_may_decide() {
+    let harness = start().await;
+    let (ada, eve) = (reviewer(&harness, "ada").await, reviewer(&harness, "eve").await);
+    harness.submit("loan", json!({ "amount": 7 })).await;
+    let review = next(&ada).await;
+    let path = format!("/v1/reviews/{}", review["id"].as_str().unwrap());
+    assert_eq!(eve.get("/v1/reviews").await.ok()["items"], json!([]));
+    let missing = eve.get("/v1/reviews/00000000-0000-0000-0000-000000000000").await.refusal();
+    assert_eq!(eve.get(&path).await.refusal(), missing);
+    assert_eq!(eve.post_empty(&format!("{path}/claim")).await.refusal(), missing);
+    let b = harness.client(json!({ "role": "tenant", "tenant": "b" })).await;
+    assert_eq!(b.get(&path).await.refusal(), missing);
+    for url in ["/v1/tenants/a/runs", "/v1/tenants", "/v1/workflows", "/v1/platform/pools"] {
+        assert_eq!(ada.get(url).await.refusal().0, 403, "{url}");
+    }
+    // An operator decides as nobody, unless the glass is broken; and says why.
+    let body = json!({ "fence": "1", "digest": review["digest"], "outcome": "rejected" });
+    assert_eq!(harness.operator.post(&format!("{path}/decide"), body).await.refusal().0, 403);
+    let glass = json!({
+        "person": "bob", "reason": "ada is ill", "digest": review["digest"],
+        "outcome": "rejected", "data": { "limit": 0 },
+    });
+    let broken = harness.operator.post(&format!("{path}/break-glass"), glass).await;
+    assert_eq!(broken.status, 204);
+    let log = harness.operator.get("/v1/tenants/a/decisions").await.ok();
+    let entries = log["items"].as_array().unwrap();
+    assert!(entries.iter().any(|entry| entry["code"] == "review-glass-broken"));
+}
