@@ -84,7 +84,9 @@ mod tests {
     }
 
     fn context() -> Arc<Context> {
-        Arc::new(Context { review_class: 4, reviewer_pool: None,
+        Arc::new(Context {
+            review_class: 4,
+            reviewer_pool: None,
             version: 1,
             tenant: "a".parse().unwrap(),
             org: "o".parse().unwrap(),

@@ -653,7 +653,15 @@ mod tests {
     fn a_run_that_is_paused_for_money_says_who_is_to_decide() {
         let [need, left] = [15, 5].map(Nano::from_cents);
         let step = fairlane_core::plan::StepIndex(0);
-        let halt = |rung| Halt { review: None, rung, step, need, left, since: Time(0), is_for_holds: false };
+        let halt = |rung| Halt {
+            review: None,
+            rung,
+            step,
+            need,
+            left,
+            since: Time(0),
+            is_for_holds: false,
+        };
         let waits = halted(&Halt { is_for_holds: true, ..halt(Rung::Pause) });
         assert!(waits.ends_with("hold: that they end, or a larger budget"), "{waits}");
         let halt = |rung| halted(&halt(rung));

@@ -22,7 +22,8 @@ async fn what_was_read_before_the_cell_was_loaded_again_is_not_acted_upon() {
     let server = server().await;
     let engine = &server.app.engine;
     let submit = || {
-        Box::new(Submit { requester: None,
+        Box::new(Submit {
+            requester: None,
             reply: engine.reply_id(),
             key: key(),
             workflow: "loan".parse().unwrap(),

@@ -57,9 +57,7 @@ async fn a_decision_of_a_person_is_the_output_of_the_step() {
     assert_eq!((&waits["on"], &waits["pool"]), (&json!("review"), &json!("underwriters")));
 
     let fence = review["claim"]["fence"].clone();
-    let decide = |fence: &Value, digest: &Value, data: Value| {
-        json!({ "fence": fence, "digest": digest, "outcome": "approved", "data": data })
-    };
+    let decide = |fence: &Value, digest: &Value, data: Value| json!({ "fence": fence, "digest": digest, "outcome": "approved", "data": data });
     let url = format!("{path}/decide");
     let right = decide(&fence, &review["digest"], json!({ "limit": 5 }));
     let rows = [

@@ -126,7 +126,8 @@ mod tests {
     use super::*;
 
     fn run(workflow: &str, id: u128, spent_cents: u64, limit_cents: Option<u64>) -> RunRow {
-        RunRow { requester: None,
+        RunRow {
+            requester: None,
             key: RunKey { tenant: TenantId::parse("a").unwrap(), run: RunId(id) },
             workflow: WorkflowName::parse(workflow).unwrap(),
             version: 1,
