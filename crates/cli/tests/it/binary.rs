@@ -7,5 +7,6 @@ mod files;
 mod kill;
 mod money;
 mod process;
+mod residency;
 mod simulate;
 mod usage;

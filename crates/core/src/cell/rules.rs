@@ -88,6 +88,11 @@ impl Directory {
         self.binding(run).into_iter().find_map(|context| self.forbids_tool(context, tool, now))
     }
 
+    /// Whether the rules that a run is pinned to deny a node's tool: they never change.
+    pub(crate) fn is_denied_for_good(&self, run: &Run, node: u32) -> bool {
+        run.step(node).tool.as_ref().is_some_and(|tool| !run.context.rules.allows(tool))
+    }
+
     /// Why work under a context may not use a tool. One that nobody has declared is nowhere.
     fn forbids_tool(&self, context: &Context, tool: &ToolName, now: Time) -> Option<Refusal> {
         let nowhere = Location::default();

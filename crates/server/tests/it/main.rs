@@ -24,5 +24,6 @@ mod quotas;
 mod reports;
 mod resources;
 mod restart;
+mod routing;
 mod runs;
 mod usage;
