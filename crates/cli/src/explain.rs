@@ -163,7 +163,7 @@ mod tests {
             ]
         }))
         .unwrap();
-        expect![[r"
+        expect![[r#"
             run       0190a
             workflow  loan-application v3
             lane      normal
@@ -174,9 +174,10 @@ mod tests {
             credit[4] waits for 6.0 s at the gate `slot`; what lets it through: a free slot of pool `default`.
             score waits for 6.0 s at the gate `limit`; what lets it through: room in the tenant's own quota of tool `bureau`, opens 2026-01-31T09:31:30Z, until 2026-01-31T09:31:04Z at the latest.
             fraud waits for 5.0 s; what lets it through: its next attempt, until 2026-01-31T09:30:12Z at the latest, after bureau-away: 503.
-            judge runs for 4.0 s; it needs the report of worker `server`. It calls `reasoner` as `small` at `eu` (cheaper_model), 120 tokens in and at most 800 out. Its last call: `reasoner` as `large` at `eu`, 120 tokens in and 30 out, for 0.01 that nobody has confirmed.
+            judge runs for 4.0 s; it needs the report of worker `server`. It calls `reasoner` as `small` at `eu` in us-east-1, by the adequacy of US (cheaper_model), 120 tokens in and at most 800 out. Its last call: `reasoner` as `large` at `eu`, 120 tokens in and 30 out, for 0.01 that nobody has confirmed.
+              not `small` at `asia`: it works in `ap-1`, where the tenant's data may not be [not-in-zone]
             Not begun: decide.
-        "]]
+        "#]]
         .assert_eq(&explain(&detail, at(10)));
     }
 }
