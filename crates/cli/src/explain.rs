@@ -163,7 +163,7 @@ mod tests {
             ]
         }))
         .unwrap();
-        expect![[r#"
+        expect![[r"
             run       0190a
             workflow  loan-application v3
             lane      normal
@@ -177,7 +177,7 @@ mod tests {
             judge runs for 4.0 s; it needs the report of worker `server`. It calls `reasoner` as `small` at `eu` in us-east-1, by the adequacy of US (cheaper_model), 120 tokens in and at most 800 out. Its last call: `reasoner` as `large` at `eu`, 120 tokens in and 30 out, for 0.01 that nobody has confirmed.
               not `small` at `asia`: it works in `ap-1`, where the tenant's data may not be [not-in-zone]
             Not begun: decide.
-        "#]]
+        "]]
         .assert_eq(&explain(&detail, at(10)));
     }
 }

@@ -146,13 +146,13 @@ mod tests {
                 "allow_private": true, "key_env": "FAIRLANE_SECRET_MAIL", "request": { "method": "PUT", "headers": { "A": "b", "C": { "env": "FAIRLANE_SECRET_C" } } } } }
         ]))
         .unwrap();
-        expect![[r#"
+        expect![[r"
             TOOL    REGION     LIMITS                                                                     ENDPOINT
             bureau  us-east-1  500 per hour (Europe/Berlin), 100 tokens per 1s, 20 at once, 10 under way  -
             mail    -          -                                                                          http http://127.0.0.1:9/{{ to }}
-        "#]]
+        "]]
         .assert_eq(&list(&tools));
-        expect![[r#"
+        expect![[r"
             tool        bureau
             limits      500 per hour (Europe/Berlin)
                         100 tokens per 1s, 20 at once
@@ -161,9 +161,9 @@ mod tests {
             region      us-east-1
             keeps in    none
             certified   eu-us-dpf
-        "#]]
+        "]]
         .assert_eq(&show(&tools[0]));
-        expect![[r#"
+        expect![[r"
             tool        mail
             limits      -
             breaker     -
@@ -176,7 +176,7 @@ mod tests {
             timeout     1m
             answer      at most 1048576 bytes
             surcharge   0
-        "#]]
+        "]]
         .assert_eq(&show(&tools[1]));
     }
 }
