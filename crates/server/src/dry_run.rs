@@ -11,12 +11,13 @@ use fairlane_core::tenant::{Context, Rules, Tenant, Tier};
 
 use crate::problem::Refused;
 use crate::registry::Registry;
-use crate::serve::Shared;
+use crate::serve::Surroundings;
 
-pub(crate) fn check(shared: &Shared, resource: &Configure) -> Result<(), Refused> {
-    let mut snapshot = surroundings(&shared.registry, resource);
-    snapshot.region = shared.config.region.parse().ok();
-    let now = shared.now();
+pub(crate) fn check(cell: &Surroundings, resource: &Configure) -> Result<(), Refused> {
+    let mut snapshot = surroundings(&cell.registry, resource);
+    snapshot.region = Some(cell.region.clone());
+    snapshot.share = cell.share;
+    let now = cell.now();
     let mut driver = Driver::load(now, 1, snapshot);
     drop(driver.take());
     let pending = if driver.is_committing() { driver.committed() } else { Vec::new() };

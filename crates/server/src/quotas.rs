@@ -25,15 +25,16 @@ pub(crate) use self::read::account_views;
 use crate::auth::{Operator, Scoped};
 use crate::body::{Json, Params};
 use crate::catalog::endpoint;
+use crate::cells::App;
+use crate::declare::{DryRun, configure};
 use crate::page::{Paging, page};
 use crate::problem::Refused;
 use crate::problem::rejection::unknown_tenant;
 use crate::rules;
-use crate::serve::Shared;
-use crate::tenants::{DryRun, configure, missing};
+use crate::tenants::missing;
 use crate::wire::path_name;
 
-pub(crate) fn routes() -> OpenApiRouter<Shared> {
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list_tools))
         .routes(routes!(get_tool, put_tool))
@@ -51,7 +52,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_tool(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(tool): Path<String>,
     Params(dry_run): Params<DryRun>,
@@ -73,7 +74,7 @@ async fn put_tool(
     responses((status = 200, body = wire::Tool), (status = "4XX", body = Problem))
 )]
 async fn get_tool(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(tool): Path<String>,
 ) -> Result<Answer<wire::Tool>, Refused> {
@@ -88,7 +89,7 @@ async fn get_tool(
     responses((status = 200, body = Page<wire::Tool>), (status = "4XX", body = Problem))
 )]
 async fn list_tools(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Params(paging): Params<Paging>,
 ) -> Result<Answer<Page<wire::Tool>>, Refused> {
@@ -107,7 +108,7 @@ async fn list_tools(
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_class(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(class): Path<String>,
     Params(dry_run): Params<DryRun>,
@@ -127,7 +128,7 @@ async fn put_class(
     responses((status = 200, body = wire::BudgetClass), (status = "4XX", body = Problem))
 )]
 async fn get_class(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(class): Path<String>,
 ) -> Result<Answer<wire::BudgetClass>, Refused> {
@@ -142,7 +143,7 @@ async fn get_class(
     responses((status = 200, body = Page<wire::BudgetClass>), (status = "4XX", body = Problem))
 )]
 async fn list_classes(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Params(paging): Params<Paging>,
 ) -> Result<Answer<Page<wire::BudgetClass>>, Refused> {
@@ -161,7 +162,7 @@ async fn list_classes(
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_tenant_account(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Scoped(scope): Scoped,
     Path((_, every)): Path<(String, String)>,
@@ -187,7 +188,7 @@ async fn put_tenant_account(
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_org_account(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(org): Path<String>,
     Json(spec): Json<AccountSpec>,

@@ -19,6 +19,7 @@ mod places;
 mod quota;
 mod recovery;
 mod residency_view;
+mod rules;
 mod timeline;
 mod waiting;
 

@@ -22,16 +22,18 @@ use utoipa_axum::routes;
 
 use crate::auth::Operator;
 use crate::body::{Json, Params};
+use crate::cells::App;
+use crate::declare::{DryRun, configure};
 use crate::page::{Paging, page};
 use crate::places::NOTHING_KEPT;
 use crate::problem::Refused;
 use crate::quotas::Check;
 use crate::rules::{at_region, countries, country, regions};
 use crate::serve::Shared;
-use crate::tenants::{DryRun, configure, missing};
+use crate::tenants::missing;
 use crate::wire::{name, path_name, timestamp};
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list_regions))
         .routes(routes!(get_region, put_region))
@@ -50,7 +52,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_region(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(region): Path<String>,
     Params(dry_run): Params<DryRun>,
@@ -77,7 +79,7 @@ async fn put_region(
     responses((status = 200, body = wire::Region), (status = "4XX", body = Problem))
 )]
 async fn get_region(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(region): Path<String>,
 ) -> Result<Answer<wire::Region>, Refused> {
@@ -95,7 +97,7 @@ async fn get_region(
     responses((status = 200, body = Page<wire::Region>), (status = "4XX", body = Problem))
 )]
 async fn list_regions(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Params(paging): Params<Paging>,
 ) -> Result<Answer<Page<wire::Region>>, Refused> {
@@ -114,7 +116,7 @@ async fn list_regions(
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_zone(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(zone): Path<String>,
     Params(dry_run): Params<DryRun>,
@@ -135,7 +137,7 @@ async fn put_zone(
     responses((status = 200, body = wire::Zone), (status = "4XX", body = Problem))
 )]
 async fn get_zone(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(zone): Path<String>,
 ) -> Result<Answer<wire::Zone>, Refused> {
@@ -153,7 +155,7 @@ async fn get_zone(
     responses((status = 200, body = Page<wire::Zone>), (status = "4XX", body = Problem))
 )]
 async fn list_zones(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Params(paging): Params<Paging>,
 ) -> Result<Answer<Page<wire::Zone>>, Refused> {
@@ -172,7 +174,7 @@ async fn list_zones(
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_adequacy(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(country): Path<String>,
     Params(dry_run): Params<DryRun>,
@@ -194,7 +196,7 @@ async fn put_adequacy(
     responses((status = 200, body = wire::Adequacy), (status = "4XX", body = Problem))
 )]
 async fn get_adequacy(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(country): Path<String>,
 ) -> Result<Answer<wire::Adequacy>, Refused> {
@@ -213,7 +215,7 @@ async fn get_adequacy(
     responses((status = 200, body = Page<wire::Adequacy>), (status = "4XX", body = Problem))
 )]
 async fn list_adequacy(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Params(paging): Params<Paging>,
 ) -> Result<Answer<Page<wire::Adequacy>>, Refused> {
@@ -223,7 +225,7 @@ async fn list_adequacy(
 }
 
 async fn declare(
-    shared: &Shared,
+    shared: &App,
     declaration: Option<Declaration>,
     dry_run: DryRun,
 ) -> Result<Answer<Applied>, Refused> {

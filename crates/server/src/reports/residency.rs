@@ -20,10 +20,11 @@ use utoipa_axum::routes;
 
 use crate::auth::Operator;
 use crate::catalog::places::decision_out;
+use crate::cells::App;
 use crate::places::{passed_code, passed_words};
 use crate::problem::Refused;
 use crate::registry::Registry;
-use crate::serve::{Shared, Surroundings};
+use crate::serve::Surroundings;
 use crate::wire::timestamp;
 
 /// Decisions that end within this are told.
@@ -33,7 +34,7 @@ const TENANTS_SHOWN_MAX: usize = 1_000;
 /// Tenants that are looked at in one go, between which others can read.
 const PAGE: usize = 10_000;
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(report_residency))
 }
 
@@ -46,11 +47,20 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     responses((status = 200, body = ResidencyReport), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn report_residency(
-    State(shared): State<Shared>,
+    State(app): State<App>,
     _: Operator,
 ) -> Result<Answer<ResidencyReport>, Refused> {
-    let view = live(&shared).await?;
-    let mut relying = relying(&shared.registry);
+    let shared = app.home();
+    let mut view = live(shared).await?;
+    let mut relying = Relying::new();
+    find_relying(&shared.registry, &mut relying);
+    for cell in &app.all()[1..] {
+        let mut other = live(cell).await?;
+        view.adequate.append(&mut other.adequate);
+        view.outside.append(&mut other.outside);
+        view.is_cut |= other.is_cut;
+        find_relying(&cell.registry, &mut relying);
+    }
     let mut live: BTreeMap<Country, Vec<LiveUse>> = BTreeMap::new();
     for (used, country) in &view.adequate {
         live.entry(*country).or_default().push(use_out(used));
@@ -88,12 +98,14 @@ async fn live(shared: &Surroundings) -> Result<ResidencyView, Refused> {
 }
 
 /// The tenants that rely on each country: how many, and the first of them.
-fn relying(registry: &Registry) -> BTreeMap<Country, (u64, Vec<String>)> {
-    let mut found: BTreeMap<Country, (u64, Vec<String>)> = BTreeMap::new();
+type Relying = BTreeMap<Country, (u64, Vec<String>)>;
+
+/// Adds the tenants of one cell.
+fn find_relying(registry: &Registry, found: &mut Relying) {
     let mut after = None;
     loop {
         let contexts = registry.contexts(after.as_ref(), PAGE);
-        let Some(last) = contexts.last() else { return found };
+        let Some(last) = contexts.last() else { return };
         after = Some(last.tenant.clone());
         registry.places(|atlas| {
             for context in &contexts {
