@@ -9,7 +9,7 @@ use fairlane_api::view::{Phase, Step, Waiting, WaitingOn};
 use crate::target::{OneRun, Target};
 use crate::{runs, text, usage};
 
-/// Explain what a run waits for: the gate, since when, and what would let it through
+/// Explain what a run waits for: the gate, since when, and what would let it through; and where its calls of models went
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     #[command(flatten)]
@@ -39,7 +39,7 @@ fn explain(detail: &RunDetail, now: Timestamp) -> String {
             pending.iter().map(|step| text::step(&step.name, step.part)).collect();
         text.push_str(&format!("Not begun: {}.\n", names.join(", ")));
     }
-    if detail.steps.is_empty() {
+    if detail.steps.iter().all(|step| step.phase.is_final()) {
         text.push_str(if detail.run.status.is_ended() {
             "The run has ended; nothing waits.\n"
         } else {
@@ -67,6 +67,7 @@ fn sentence(step: &Step, now: Timestamp) -> String {
     let since = step.since.map(|since| text::span_us(now.0.saturating_sub(since.0)));
     let since = since.map_or_else(String::new, |span| format!(" for {span}"));
     let Some(waits) = &step.waits else {
+        let since = if step.phase.is_final() { "" } else { &since };
         let mut sentence = format!("{name} is {}{since}.", text::word(&step.phase));
         add_calls(step, &mut sentence);
         return sentence;

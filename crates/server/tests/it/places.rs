@@ -87,9 +87,8 @@ async fn places_are_declared_and_listed_with_those_that_are_built_in() {
     });
     assert_eq!(zone, expected);
     let first = operator.get("/v1/catalog/zones?limit=2").await.ok();
-    let rest =
-        operator.get(&format!("/v1/catalog/zones?cursor={}", first["next"].as_str().unwrap()));
-    let rest = rest.await.ok();
+    let cursor = first["next"].as_str().unwrap();
+    let rest = operator.get(&format!("/v1/catalog/zones?cursor={cursor}")).await.ok();
     let names = |page: &Value| -> Vec<String> {
         let items = page["items"].as_array().unwrap().iter();
         items.map(|item| format!("{} {}", item["name"], item["built_in"])).collect()

@@ -80,9 +80,15 @@ async fn the_guide_s_tenants_go_where_their_data_may_be() {
     let oslo = explained("bank-oslo").await;
     assert!(oslo.contains("at `models-us` in us-east-1, by the adequacy of US"), "{oslo}");
     let report = binary.ok(&["report", "residency"]).await;
-    assert!(report.contains("US       (EU) 2023/1795  -            1     0  bank-oslo"), "{report}");
+    assert!(
+        report.contains("US       (EU) 2023/1795  -            1     0  bank-oslo"),
+        "{report}"
+    );
     let dublin = explained("bank-dublin").await;
-    assert!(dublin.contains("at `models-eu` in eu-west-1,"), "its zone takes no others in: {dublin}");
+    assert!(
+        dublin.contains("at `models-eu` in eu-west-1,"),
+        "its zone takes no others in: {dublin}"
+    );
 
     binary.ok(&["apply", "-f", &example("later/us-suspended.yaml")]).await;
     let oslo = explained("bank-oslo").await;
@@ -214,8 +220,7 @@ async fn all_mistakes_of_lists_of_places_are_said_and_nothing_is_written() {
   { "code": "AR", "decision": "b" }
 ] }"#,
     );
-    let said =
-        binary.run(&["catalog", "import-residency", "regions.json", "decisions.json"]).await;
+    let said = binary.run(&["catalog", "import-residency", "regions.json", "decisions.json"]).await;
     expect![[""]].assert_eq(&said.show(&[]));
     binary.write("other.json", "{}");
     std::fs::create_dir(binary.path("empty")).unwrap();

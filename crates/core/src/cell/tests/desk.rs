@@ -200,15 +200,6 @@ impl Desk {
         self.input(Input::Tick);
     }
 
-    /// The next server keeps its rows in that region.
-    pub(super) fn restart_in(&mut self, region: &str) {
-        self.epoch += 1;
-        self.released.clear();
-        let snapshot = Snapshot { region: Some(name(region)), ..self.disk().snapshot() };
-        self.driver = Driver::load(self.now, self.epoch, snapshot);
-        self.input(Input::Tick);
-    }
-
     /// The same at another time, which may be an earlier one, and without a look at what is due.
     pub(crate) fn restart_at(&mut self, now: Time) {
         self.now = now;

@@ -30,7 +30,6 @@ fn adequacy(desk: &Desk, secs: u64, suspended: bool) -> Configure {
 /// A tenant of the zone `eea+adequate`, and a model that only a region in the US serves.
 fn desk() -> Desk {
     let mut desk = desk_with(vec![call("ask", &[])], Budget::default());
-    desk.restart_in("eu-west-1");
     let Configure::Tool(tool) = endpoint("us", Vec::new()) else { unreachable!() };
     let location = Location::within(name("us-east-1"), name("us-east-1"));
     desk.declare(Configure::Tool(Tool { location, ..tool }));
