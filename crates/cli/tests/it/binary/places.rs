@@ -116,7 +116,20 @@ async fn places_that_are_nowhere_are_said_where_they_stand() {
          tenants:\n  bank: { org: org, tier: standard, data_residency: { zone: own+ }, denied_tools: [fax] }\n",
     );
     let said = binary.run(&["apply", "-f", "wrong.yaml"]).await;
-    expect![[""]].assert_eq(&said.show(&[]));
+    expect![[r#"
+        exit code 1
+        --- stderr
+        wrong.yaml:3:21: `Germany` is no country; expected two capital letters as in ISO 3166-1, such as `DE` [invalid-value]
+        wrong.yaml:5:27: `XX1` is no country; expected two capital letters as in ISO 3166-1, such as `DE` [invalid-value]
+        wrong.yaml:5:50: no region is named `moon-1`; expected region in the files or on the server [unknown-region]
+        wrong.yaml:7:3: "Japan" is no country; expected two capital letters as in ISO 3166-1, such as `DE` [bad-name]
+        wrong.yaml:8:67: this decision ends no later than it begins; expected an end after the beginning [invalid-value]
+        wrong.yaml:10:16: no region is named `moon-1`; expected region in the files or on the server [unknown-region]
+        wrong.yaml:11:39: no region is named `moon-2`; expected region in the files or on the server [unknown-region]
+        wrong.yaml:13:56: no zone is named `mars`; expected zone in the files or on the server [unknown-zone]
+        wrong.yaml:13:79: no region is named `moon-1`; expected region in the files or on the server [unknown-region]
+        error: 9 mistakes
+    "#]].assert_eq(&said.show(&[]));
 }
 
 #[tokio::test]
@@ -135,7 +148,21 @@ async fn zones_models_and_tenants_that_need_each_other_are_declared_from_one_fil
          tools:\n  t: { region: own-1, storage_region: none, endpoint: { protocol: chat, url: 'http://127.0.0.1:9/v1' } }\n",
     );
     let said = binary.run(&["apply", "-f", "all.yaml"]).await;
-    expect![[""]].assert_eq(&said.show(&[]));
+    expect![[r#"
+        exit code 0
+        --- stdout
+        region local changed
+        region own-1 changed
+        zone own+ changed
+        adequacy JP changed
+        tool t changed
+        price p changed
+        tier own changed
+        tenant bank changed
+        model m changed
+        --- stderr
+        all.yaml:8:76: no tool is named `fax` yet; it says nothing until there is one
+    "#]].assert_eq(&said.show(&[]));
 }
 
 fn regions() -> Value {
@@ -176,11 +203,33 @@ async fn regions_and_decisions_are_imported_with_what_cannot_be_said() {
     let command = ["catalog", "import-residency", "lists"];
     let dry = [&command[..], &["--dry-run"]].concat();
     let said = binary.run(&dry).await;
-    expect![[""]].assert_eq(&said.show(&[]));
+    expect![[r#"
+        exit code 0
+        --- stdout
+        KIND      NAME                BECAME   NOTE
+        region    eu-west-1           changed  in IE; was in IE, Amazon Web Services
+        region    own-1               new      in DE
+        adequacy  CH                  new      2000/518/EC from 2000-07-26
+        adequacy  GB                  new      (EU) 2021/1772 from 2021-06-28 until 2090-12-27
+        adequacy  US                  new      (EU) 2023/1795 from 2023-07-10, needs eu-us-dpf, contested
+        region    Own 2               skipped  the region can be no name: it has 'O' at byte 0; allowed are a-z 0-9 - _
+        region    sea-1               skipped  `INT` is no country
+        adequacy  EPO (EU) 2025/1382  skipped  `EPO` is no country
+        adequacy  XK a                skipped  it ended on 2002-01-01
+        adequacy  XZ b                skipped  it is repealed
+        adequacy  US 2000/520/EC      skipped  history: ended on 2015-10-06, by CJEU C-362/14 Schrems I
+        --- stderr
+        4 new, 1 changed, 0 the same, 6 skipped; nothing was written
+    "#]].assert_eq(&said.show(&[]));
     assert_eq!(binary.json(&["catalog", "adequacy"]).await, json!([]), "nothing was written");
 
     binary.ok(&command).await;
-    expect![[""]].assert_eq(&binary.ok(&["catalog", "adequacy"]).await);
+    expect![[r#"
+        COUNTRY  DECISION        FROM        UNTIL       STATE     NEEDS      SCOPE
+        CH       2000/518/EC     2000-07-26  -           in force  -          whole territory
+        GB       (EU) 2021/1772  2021-06-28  2090-12-27  in force  -          -
+        US       (EU) 2023/1795  2023-07-10  -           in force  eu-us-dpf  only organisations on the EU-US Data Privacy Framework list; contested
+    "#]].assert_eq(&binary.ok(&["catalog", "adequacy"]).await);
     let again = binary.run(&command).await;
     assert_eq!(again.stderr, "0 new, 0 changed, 5 the same, 6 skipped\n");
 
@@ -192,11 +241,23 @@ async fn regions_and_decisions_are_imported_with_what_cannot_be_said() {
     binary.write("own.yaml", &own(true, renamed));
     binary.ok(&["apply", "-f", "own.yaml"]).await;
     let import = ["catalog", "import-residency", "lists/eu_adequacy.json"];
-    expect![[""]].assert_eq(&binary.ok(&import).await);
+    expect![[r#"
+        KIND      NAME                BECAME   NOTE
+        adequacy  US                  changed  (EU) 2023/1795 from 2023-07-10, needs eu-us-dpf, contested; stays suspended
+        adequacy  EPO (EU) 2025/1382  skipped  `EPO` is no country
+        adequacy  XK a                skipped  it ended on 2002-01-01
+        adequacy  XZ b                skipped  it is repealed
+        adequacy  US 2000/520/EC      skipped  history: ended on 2015-10-06, by CJEU C-362/14 Schrems I
+    "#]].assert_eq(&binary.ok(&import).await);
     assert_eq!(binary.json(&["catalog", "adequacy"]).await[2]["suspended"], true);
     binary.write("own.yaml", &own(false, "{ name: own, from: 2020-01-01T00:00:00Z }"));
     binary.ok(&["apply", "-f", "own.yaml"]).await;
-    expect![[""]].assert_eq(&binary.run(&import).await.show(&[]));
+    expect![[r#"
+        exit code 1
+        --- stderr
+        lists/eu_adequacy.json:1:255: this decision begins before the one before it ends; expected decisions in the order of their beginning, each after the end of the last [invalid-value]
+        error: 1 mistake
+    "#]].assert_eq(&binary.run(&import).await.show(&[]));
 }
 
 #[tokio::test]
@@ -221,7 +282,17 @@ async fn all_mistakes_of_lists_of_places_are_said_and_nothing_is_written() {
 ] }"#,
     );
     let said = binary.run(&["catalog", "import-residency", "regions.json", "decisions.json"]).await;
-    expect![[""]].assert_eq(&said.show(&[]));
+    expect![[r#"
+        exit code 1
+        --- stderr
+        decisions.json:2:3: this has no `decision`; expected its number in `decision` [invalid-value]
+        decisions.json:3:47: `adopted` is "in 2001"; expected a day such as 2026-12-01 [invalid-value]
+        decisions.json:4:3: this does not say since when; expected a day in `adopted` [invalid-value]
+        regions.json:3:3: `own-1` is there twice, first in line 2; expected each region once [invalid-value]
+        regions.json:4:3: this has no `region`; expected the name of a region in `region` [invalid-value]
+        regions.json:5:3: this has no `country`; expected its country in `country` [invalid-value]
+        error: 6 mistakes
+    "#]].assert_eq(&said.show(&[]));
     binary.write("other.json", "{}");
     std::fs::create_dir(binary.path("empty")).unwrap();
     for (path, code) in [("other.json", 2), ("empty", 2), ("none.json", 5)] {
