@@ -134,12 +134,14 @@ fn regions(lines: &[Line<RegionSpec>], known: &BTreeMap<String, Region>) -> Vec<
             Some(was) if was == is => Became::Same,
             Some(_) => Became::Changed,
         };
-        let was = was.filter(|_| became == Became::Changed).map_or_else(String::new, |was| {
-            let label = was.1.map_or_else(String::new, |label| format!(", {label}"));
-            format!("; was in {}{label}", was.0)
-        });
+        let words = |(country, label): (&str, Option<&str>)| {
+            let label = label.map_or_else(String::new, |label| format!(", {label}"));
+            format!("in {country}{label}")
+        };
+        let was = was.filter(|_| became == Became::Changed);
+        let was = was.map_or_else(String::new, |was| format!("; was {}", words(was)));
         Plan {
-            note: format!("in {}{was}", line.spec.country),
+            note: format!("{}{was}", words(is)),
             became,
             ..Plan::of(line, Spec::Region(line.spec.clone()))
         }

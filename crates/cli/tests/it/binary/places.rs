@@ -162,7 +162,8 @@ async fn zones_models_and_tenants_that_need_each_other_are_declared_from_one_fil
         model m changed
         --- stderr
         all.yaml:8:76: no tool is named `fax` yet; it says nothing until there is one
-    "#]].assert_eq(&said.show(&[]));
+    "#]]
+    .assert_eq(&said.show(&[]));
 }
 
 fn regions() -> Value {
