@@ -321,7 +321,7 @@ mod tests {
             "id": "a", "org": "o", "tier": "standard", "version": 2, "weight": 4, "cap": 20,
             "urgent_share_permille": 500, "runs_max": 9, "suspended": true, "attributes": {"x": 1},
             "data_residency": { "zone": "eea" }, "denied_tools": ["bureau", "mail"],
-            "allowed_tools": ["crm"]
+            "allowed_tools": ["crm"], "region": "local"
         }))
         .unwrap();
         let spec = declared(tenant, &tier);

@@ -6,6 +6,7 @@ mod curl;
 mod files;
 mod kill;
 mod money;
+mod places;
 mod process;
 mod residency;
 mod simulate;
