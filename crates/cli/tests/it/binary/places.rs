@@ -18,6 +18,13 @@ async fn checked(binary: &Binary, tenant: &str) -> String {
     runs[0]["id"].as_str().unwrap().to_owned()
 }
 
+/// What of a tenant is said about where it may go.
+fn rules_of(tenant: &str) -> String {
+    let fields = ["data", "tools", "denied", "models", "outage", "audit"];
+    let is_one = |line: &&str| fields.iter().any(|field| line.split(' ').next() == Some(field));
+    tenant.lines().filter(is_one).collect::<Vec<_>>().join("\n")
+}
+
 fn example(file: &str) -> String {
     format!("{EXAMPLE}/{file}")
 }
@@ -48,11 +55,6 @@ async fn the_guide_s_tenants_go_where_their_data_may_be() {
     "]]
     .assert_eq(&tools);
     let tenant = binary.ok(&["tenant", "get", "bank-dublin"]).await;
-    let rules = tenant.lines().filter(|line| {
-        ["data", "tools", "denied", "models", "outage", "audit"]
-            .iter()
-            .any(|field| line.split(' ').next() == Some(field))
-    });
     expect![[r"
         data        in the zone eea
         tools       all
@@ -60,7 +62,7 @@ async fn the_guide_s_tenants_go_where_their_data_may_be() {
         models      -
         outage      goes elsewhere, waits 10m, then: escalate
         audit       -"]]
-    .assert_eq(&rules.collect::<Vec<_>>().join("\n"));
+    .assert_eq(&rules_of(&tenant));
 
     let explained = async |tenant: &str| {
         let run = checked(&binary, tenant).await;
@@ -303,7 +305,6 @@ async fn all_mistakes_of_lists_of_places_are_said_and_nothing_is_written() {
 
 /// Real lists, if the environment names their folder.
 #[tokio::test]
-#[expect(clippy::print_stderr, reason = "what is not tested is said")]
 async fn real_lists_are_imported_whole() {
     let Ok(folder) = std::env::var("FAIRLANE_TEST_RESIDENCY") else {
         eprintln!("FAIRLANE_TEST_RESIDENCY names no folder: no real lists are imported");
