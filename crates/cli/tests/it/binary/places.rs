@@ -210,8 +210,8 @@ async fn regions_and_decisions_are_imported_with_what_cannot_be_said() {
         exit code 0
         --- stdout
         KIND      NAME                BECAME   NOTE
-        region    eu-west-1           changed  in IE; was in IE, Amazon Web Services
-        region    own-1               new      in DE
+        region    eu-west-1           changed  in IE, Amazon Web Services: Europe (Ireland); was in IE, Amazon Web Services
+        region    own-1               new      in DE, own: the cellar
         adequacy  CH                  new      2000/518/EC from 2000-07-26
         adequacy  GB                  new      (EU) 2021/1772 from 2021-06-28 until 2090-12-27
         adequacy  US                  new      (EU) 2023/1795 from 2023-07-10, needs eu-us-dpf, contested
