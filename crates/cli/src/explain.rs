@@ -53,12 +53,11 @@ fn explain(detail: &RunDetail, now: Timestamp) -> String {
 fn passed(step: &Step) -> &[Passed] {
     let waits = step.waits.iter().map(|waits| &waits.passed);
     let route = step.route.iter().map(|route| &route.passed);
-    let call = step.call.iter().map(|call| &call.passed);
     let mut all = waits.chain(route).filter(|passed| !passed.is_empty());
     match all.next() {
         Some(passed) => passed,
         None if step.route.is_some() => &[],
-        None => call.last().map_or(&[], Vec::as_slice),
+        None => step.call.as_ref().map_or(&[], |call| &call.passed),
     }
 }
 

@@ -27,7 +27,7 @@ enum Verb {
     /// Show one tenant: what it may do, and its numbers now
     Get { tenant: String },
     /// Declare a tenant, or change what it is declared to be
-    Put(Put),
+    Put(Box<Put>),
     /// Change the cap, weight or tier of a tenant; work that waits follows at once
     Set(Set),
     /// Dispatch no more steps of a tenant, and refuse its new runs

@@ -20,7 +20,7 @@ steps:
 /// A server that keeps its rows in Ireland.
 async fn irish() -> Harness {
     let change = |config: &mut fairlane_server::Config| {
-        config.region = "eu-west-1".to_owned();
+        "eu-west-1".clone_into(&mut config.region);
         config.store = StoreKind::Memory;
     };
     let harness = Harness::start_with(change).await;
