@@ -27,6 +27,7 @@ use super::directory::Directory;
 use super::dispatch::PoolState;
 use super::live::{At, Passed, Run, Runs, Shape, State};
 use super::model::WAY;
+use super::rules::denied_for_good;
 
 /// Rounds of waking and dispatching in one turn at most. Whom the gates would still let try is woken by the clock; what
 /// rungs have made ready in the last round waits for the next turn, at the latest for the next exchange of a worker.
@@ -53,12 +54,11 @@ impl Gates<'_> {
             return self.pass_model(at);
         }
         let run = self.runs.get_mut(at.run);
+        if let Some(tool) = denied_for_good(run, at.node) {
+            return Err(Verdict::Aside(Refusal::Denied { tool: tool.clone() }));
+        }
         if let Some(refusal) = self.directory.forbids(run, at.node, self.now) {
-            // What a run was admitted without stays so.
-            return Err(match self.directory.is_denied_for_good(run, at.node) {
-                true => Verdict::Aside(refusal),
-                false => Verdict::Park { refusal, wake: WAY },
-            });
+            return Err(Verdict::Park { refusal, wake: WAY });
         }
         let (tenant, cost) = (run.tenant, cost_of(run, at.node));
         if let Err(short) = self.ledger.check(self.now, tenant.0, &run.money, cost) {

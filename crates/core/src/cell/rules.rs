@@ -88,11 +88,6 @@ impl Directory {
         self.binding(run).into_iter().find_map(|context| self.forbids_tool(context, tool, now))
     }
 
-    /// Whether the rules that a run is pinned to deny a node's tool: they never change.
-    pub(crate) fn is_denied_for_good(&self, run: &Run, node: u32) -> bool {
-        run.step(node).tool.as_ref().is_some_and(|tool| !run.context.rules.allows(tool))
-    }
-
     /// Why work under a context may not use a tool. One that nobody has declared is nowhere.
     fn forbids_tool(&self, context: &Context, tool: &ToolName, now: Time) -> Option<Refusal> {
         let nowhere = Location::default();
@@ -103,6 +98,13 @@ impl Directory {
             _ => Some(Refusal::Denied { tool }),
         }
     }
+}
+
+/// The tool of a node that the rules deny which its run is pinned to: they never change.
+pub(crate) fn denied_for_good(run: &Run, node: u32) -> Option<&ToolName> {
+    let is_undo = run.node(node).instance.part == Part::Compensation;
+    let tool = run.step(node).tool.as_ref().filter(|_| !is_undo)?;
+    (!run.context.rules.allows(tool)).then_some(tool)
 }
 
 impl Cell {

@@ -26,7 +26,8 @@ impl Bounds {
         self.is_changed = changes.iter().any(|change| {
             matches!(change, Change::Tenant(..) | Change::Tool(_) | Change::Residency(_))
         });
-        leased(changes, rows)
+        leased(changes, rows)?;
+        if self.is_changed { Ok(()) } else { called(changes, rows) }
     }
 
     /// What workers are told of their leases.
@@ -42,11 +43,17 @@ fn leased(changes: &[Change], rows: &Rows) -> Verdict {
                 let Some(tool) = tool_of(step, rows) else { continue };
                 may(&step.key.tenant, Some(&step.key), &tool, rows)?;
             }
-            Change::Call(call) if call.ended.is_none() => own_call(call, rows)?,
             _ => {}
         }
     }
     Ok(())
+}
+
+fn called(changes: &[Change], rows: &Rows) -> Verdict {
+    changes.iter().try_for_each(|change| match change {
+        Change::Call(call) if call.ended.is_none() => own_call(call, rows),
+        _ => Ok(()),
+    })
 }
 
 fn renewed(effects: &[Effect], rows: &Rows) -> Verdict {
