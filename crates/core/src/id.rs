@@ -113,6 +113,8 @@ names! {
     PriceName: "a-z A-Z 0-9 - _ . : /", is_free;
     /// A budget class: a named set of quotas and budgets.
     ClassName: "a-z 0-9 - _", is_id;
+    /// A policy.
+    PolicyName: "a-z 0-9 - _", is_id;
     /// A signal sent to a run.
     SignalName: "a-z A-Z 0-9 - _ . : /", is_free;
     /// A worker process, as it names itself.
