@@ -63,6 +63,9 @@ codes! {
     UnknownTool = "unknown-tool", 404, "There is no such tool";
     UnknownModel = "unknown-model", 404, "There is no such model";
     UnknownPrice = "unknown-price", 404, "There is no such price";
+    UnknownRegion = "unknown-region", 404, "There is no such region";
+    UnknownZone = "unknown-zone", 404, "There is no such zone";
+    UnknownAdequacy = "unknown-adequacy", 404, "There is no adequacy of this country";
     UnknownBudgetClass = "unknown-budget-class", 404, "There is no such budget class";
     UnknownPool = "unknown-pool", 404, "There is no such pool";
     UnknownWorkflow = "unknown-workflow", 404, "There is no such workflow or version";
@@ -97,6 +100,12 @@ codes! {
     NoEndpoint = "no-endpoint", 422, "The tool has no such endpoint";
     /// A price is given in another currency than the platform's; `facts` has that.
     WrongCurrency = "wrong-currency", 422, "The platform counts in another currency";
+    /// The tool, or every endpoint of the model, is outside of where the tenant's data may be.
+    OutsideZone = "outside-zone", 451, "The tenant's data may not go there";
+    /// The tenant may not use the tool.
+    ToolDenied = "tool-denied", 451, "The tenant may not use this tool";
+    /// The tenant's data rests where it may not be after this.
+    StoreOutside = "store-outside", 409, "The tenant's data is kept elsewhere";
     TenantQueueFull = "tenant-queue-full", 429, "The tenant has as many live runs as it may have";
     InboxFull = "inbox-full", 429, "The run's inbox of signals is full";
     /// No provider of the model answered as it should; `facts` have the class of what went wrong with the last one.

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::tz::{self, TimeZoneDatabase};
 use jiff::{Timestamp, ZonedDateTime};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -35,18 +35,18 @@ impl Calendar {
 
 /// A time zone that exists, by its IANA name.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Zone(TimeZone);
+pub struct TimeZone(tz::TimeZone);
 
 /// No time zone has that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is no time zone; expected an IANA name such as `Europe/Berlin` or `UTC`")]
-pub struct UnknownZone;
+pub struct UnknownTimeZone;
 
-impl Zone {
-    pub const UTC: Self = Self(TimeZone::UTC);
+impl TimeZone {
+    pub const UTC: Self = Self(tz::TimeZone::UTC);
 
-    pub fn parse(name: &str) -> Result<Self, UnknownZone> {
-        TimeZoneDatabase::bundled().get(name).map(Self).map_err(|_| UnknownZone)
+    pub fn parse(name: &str) -> Result<Self, UnknownTimeZone> {
+        TimeZoneDatabase::bundled().get(name).map(Self).map_err(|_| UnknownTimeZone)
     }
 
     pub fn name(&self) -> &str {
@@ -54,25 +54,25 @@ impl Zone {
     }
 }
 
-impl Default for Zone {
+impl Default for TimeZone {
     fn default() -> Self {
         Self::UTC
     }
 }
 
-impl fmt::Debug for Zone {
+impl fmt::Debug for TimeZone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.name().fmt(f)
     }
 }
 
-impl Serialize for Zone {
+impl Serialize for TimeZone {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
     }
 }
 
-impl<'de> Deserialize<'de> for Zone {
+impl<'de> Deserialize<'de> for TimeZone {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
         Self::parse(&name).map_err(|unknown| serde::de::Error::custom(format!("{name} {unknown}")))
@@ -88,11 +88,11 @@ pub struct Window {
 
 impl Window {
     /// The window that `now` is in. O(log n) in the changes of the zone's offset.
-    pub fn at(now: Time, every: Calendar, zone: &Zone) -> Self {
+    pub fn at(now: Time, every: Calendar, zone: &TimeZone) -> Self {
         Self::find(now, every, zone).unwrap_or(Self { start: Time(0), end: Time::MAX })
     }
 
-    fn find(now: Time, every: Calendar, zone: &Zone) -> Option<Self> {
+    fn find(now: Time, every: Calendar, zone: &TimeZone) -> Option<Self> {
         let moment = Timestamp::from_microsecond(i64::try_from(now.0).ok()?).ok()?;
         let day = || moment.to_zoned_datetime(zone.0.clone());
         let (start, end) = match every {
@@ -108,7 +108,7 @@ impl Window {
     }
 
     /// So many seconds of the local clock. Where the clock is changed a window ends and another one begins.
-    fn of_clock(moment: Timestamp, length: i64, zone: &Zone) -> Option<Self> {
+    fn of_clock(moment: Timestamp, length: i64, zone: &TimeZone) -> Option<Self> {
         let offset = i64::from(zone.0.to_offset(moment).seconds());
         let local = moment.as_second() + offset;
         let start = Timestamp::from_second(local - local.rem_euclid(length) - offset).ok()?;
@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn window(now: &str, every: Calendar, zone: &str) -> (String, String) {
-        let window = Window::at(at(now), every, &Zone::parse(zone).unwrap());
+        let window = Window::at(at(now), every, &TimeZone::parse(zone).unwrap());
         assert!(window.has(at(now)));
         let show = |time: Time| {
             let micros = i64::try_from(time.0).unwrap();
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_zone_that_does_not_exist_is_refused() {
-        assert_eq!(Zone::parse("Europe/Atlantis"), Err(UnknownZone));
-        assert_eq!(Zone::parse("Europe/Berlin").unwrap().name(), "Europe/Berlin");
+        assert_eq!(TimeZone::parse("Europe/Atlantis"), Err(UnknownTimeZone));
+        assert_eq!(TimeZone::parse("Europe/Berlin").unwrap().name(), "Europe/Berlin");
     }
 }

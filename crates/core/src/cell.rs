@@ -36,6 +36,7 @@ mod quotas;
 mod reading;
 mod recent;
 mod retry;
+mod rules;
 mod schedule;
 mod submit;
 mod timer;
@@ -82,6 +83,8 @@ pub struct Cell {
     limiter: Limiter,
     ledger: Ledger,
     others: OtherWaits,
+    /// When a decision on a country begins or ends.
+    rules_next: Option<Time>,
     lines: Lines,
     recent: Recent,
     reopened: Reopened,
@@ -148,6 +151,7 @@ impl Cell {
     pub fn next_wake(&self) -> Option<Time> {
         let pools = self.pools.iter().filter_map(|pool| pool.scheduler.next_tick());
         let waits = self.next_gate_wake().into_iter().chain(self.next_call_wait());
+        let waits = waits.chain(self.rules_next);
         self.timers.next().into_iter().chain(pools).chain(waits).min()
     }
 
@@ -167,6 +171,7 @@ impl Cell {
         }
         self.wake_gates();
         self.end_call_waits(turn);
+        self.follow_decisions(turn);
         while let Some(Timer { due, kind, at }) = self.timers.pop(self.now) {
             match kind {
                 Kind::Run => self.run_overdue(at.run, turn),

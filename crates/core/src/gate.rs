@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{ModelName, PoolName, ToolName};
 use crate::money::Nano;
-use crate::router::NoWay;
+use crate::residency::Outside;
+use crate::router::{NoWay, Passed};
 use crate::time::Time;
 
 /// A check before dispatch, in the order in which they are tried.
@@ -47,7 +48,11 @@ pub enum Verdict {
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// No candidate of the model can serve the call.
-    Route { model: ModelName, because: NoWay },
+    Route { model: ModelName, because: NoWay, passed: Vec<Passed> },
+    /// The step's tool is outside of where the tenant's data may be.
+    Outside { tool: ToolName, outside: Outside },
+    /// The tenant may not use the step's tool.
+    Denied { tool: ToolName },
     /// A policy forbids it.
     Policy { policy: Arc<str> },
     /// An account cannot hold the estimate.
@@ -73,8 +78,8 @@ impl Refusal {
     /// The gate that gave it.
     pub const fn gate(&self) -> Gate {
         match self {
-            Self::Route { .. } => Gate::Route,
-            Self::Policy { .. } => Gate::Policy,
+            Self::Route { .. } | Self::Outside { .. } => Gate::Route,
+            Self::Denied { .. } | Self::Policy { .. } => Gate::Policy,
             Self::Budget { .. } => Gate::Budget,
             Self::Limit { .. } => Gate::Limit,
             Self::NoWorker { .. } | Self::Slot(_) => Gate::Slot,

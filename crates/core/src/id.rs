@@ -82,6 +82,10 @@ const fn is_id(c: char) -> bool {
     matches!(c, 'a'..='z' | '0'..='9' | '-' | '_')
 }
 
+const fn is_zone(c: char) -> bool {
+    is_id(c) || c == '+'
+}
+
 const fn is_identifier(c: char) -> bool {
     matches!(c, 'a'..='z' | 'A'..='Z' | '0'..='9' | '_')
 }
@@ -115,6 +119,12 @@ names! {
     ClassName: "a-z 0-9 - _", is_id;
     /// A policy.
     PolicyName: "a-z 0-9 - _", is_id;
+    /// A region: a place where data rests or is worked on.
+    RegionName: "a-z 0-9 - _", is_id;
+    /// A zone: a named set of countries and regions.
+    ZoneName: "a-z 0-9 - _ +", is_zone;
+    /// What an endpoint is certified for, such as being on the list of a data privacy framework.
+    CertificateName: "a-z 0-9 - _", is_id;
     /// A signal sent to a run.
     SignalName: "a-z A-Z 0-9 - _ . : /", is_free;
     /// A worker process, as it names itself.

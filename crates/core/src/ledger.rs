@@ -36,7 +36,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::calendar::{Calendar, Window, Zone};
+use crate::calendar::{Calendar, TimeZone, Window};
 use crate::gate::Account;
 use crate::money::Nano;
 use crate::time::{Span, Time};
@@ -87,14 +87,14 @@ pub struct TenantTerms {
     pub org: u32,
     pub day: Option<Nano>,
     pub month: Option<Nano>,
-    pub zone: Zone,
+    pub zone: TimeZone,
 }
 
 /// What the tenants of an organisation may spend together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OrgTerms {
     pub month: Option<Nano>,
-    pub zone: Zone,
+    pub zone: TimeZone,
 }
 
 /// The account of a run, which lives in the run.
@@ -533,7 +533,7 @@ impl Ledger {
             }
             Key::OrgMonth(at) => self.orgs.get(&at).map(|terms| &terms.zone),
         };
-        Window::at(now, key.every(), zone.unwrap_or(&Zone::UTC))
+        Window::at(now, key.every(), zone.unwrap_or(&TimeZone::UTC))
     }
 
     fn org_of(&self, tenant: u32) -> Option<u32> {

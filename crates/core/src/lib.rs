@@ -21,6 +21,7 @@ pub mod policy;
 pub mod pool;
 pub mod quota;
 pub mod reject;
+pub mod residency;
 pub mod router;
 pub mod row;
 pub mod scheduler;

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::calendar::{Calendar, Zone};
+use crate::calendar::{Calendar, TimeZone};
 use crate::catalog::Endpoint;
 use crate::id::{ClassName, ToolName};
 use crate::money::Nano;
+use crate::residency::Location;
 use crate::time::Span;
 
 /// Most rules of one tool, or of one tool in one class.
@@ -35,6 +36,9 @@ pub struct Tool {
     /// When it is left alone because its calls fail; `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<Breaker>,
+    /// Where it works on what it is sent.
+    #[serde(default, skip_serializing_if = "Location::is_unknown")]
+    pub location: Location,
 }
 
 /// When a provider is left alone because its calls fail, and for how long.
@@ -49,7 +53,12 @@ pub struct Breaker {
 impl Tool {
     /// One that workers call.
     pub const fn new(name: ToolName, limits: Vec<Rule>) -> Self {
-        Self { name, limits, endpoint: None, breaker: None }
+        let location = Location {
+            region: None,
+            storage: None,
+            certificates: std::collections::BTreeSet::new(),
+        };
+        Self { name, limits, endpoint: None, breaker: None, location }
     }
 }
 
@@ -80,7 +89,7 @@ pub enum Rule {
     Window {
         units: u64,
         every: Calendar,
-        time_zone: Zone,
+        time_zone: TimeZone,
         #[serde(default)]
         of: Unit,
     },
@@ -137,7 +146,7 @@ pub struct Budget {
     pub day: Option<Nano>,
     pub month: Option<Nano>,
     /// Where its days and months begin.
-    pub time_zone: Zone,
+    pub time_zone: TimeZone,
     /// What is done, in this order, with a step that its run's budget has no money for.
     pub short: Vec<Rung>,
 }
@@ -164,5 +173,5 @@ pub enum Rung {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrgBudget {
     pub month: Nano,
-    pub time_zone: Zone,
+    pub time_zone: TimeZone,
 }

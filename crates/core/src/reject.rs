@@ -7,11 +7,12 @@ use serde::Serialize;
 use crate::calendar::Calendar;
 use crate::gate::{Account, LimitHolder};
 use crate::id::{
-    ClassName, ModelName, OrgId, PoolName, PriceName, RunId, StepName, TenantId, TierName,
-    ToolName, WorkflowName,
+    ClassName, ModelName, OrgId, PoolName, PriceName, RegionName, RunId, StepName, TenantId,
+    TierName, ToolName, WorkflowName, ZoneName,
 };
 use crate::money::Nano;
-use crate::router::NoWay;
+use crate::residency::Outside;
+use crate::router::{NoWay, Passed};
 use crate::row::{Owner, RunStatus};
 use crate::time::{Span, Time};
 
@@ -81,6 +82,43 @@ pub enum Rejection {
         step: Option<StepName>,
         model: ModelName,
         because: NoWay,
+        passed: Vec<Passed>,
+    },
+    /// The tenant may not use a tool that the run cannot do without.
+    ToolDenied {
+        step: StepName,
+        tool: ToolName,
+    },
+    /// A tool that the run cannot do without is outside of where the tenant's data may be.
+    ToolOutside {
+        step: StepName,
+        tool: ToolName,
+        outside: Outside,
+    },
+    /// The catalog has no such region; `field` is a JSON pointer into the request.
+    UnknownRegion {
+        field: &'static str,
+        region: RegionName,
+    },
+    UnknownZone {
+        zone: ZoneName,
+    },
+    /// The tenant's data rests in this cell's region, where it may not be.
+    StoreOutside {
+        outside: Outside,
+    },
+    /// The decision at that place begins before the one before it ends.
+    DecisionsOverlap {
+        at: u32,
+    },
+    /// The decision at that place ends no later than it begins.
+    DecisionNeverHolds {
+        at: u32,
+    },
+    /// The decision at that place, which is new, has ended already.
+    DecisionPast {
+        at: u32,
+        until: Time,
     },
     /// A tool's limit is reached, and the call is not one that waits.
     LimitReached {

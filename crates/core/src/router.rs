@@ -4,6 +4,9 @@
 //! Pure, on what the catalog says; what an account has left is asked of the caller, who also knows which endpoints have
 //! room. Nothing is kept, and nothing is taken.
 //!
+//! Zone first: a candidate that the tenant's data may not go to is out before anything else is asked of it, and so never
+//! comes back as a fallback, a retry or a cheaper stand-in. Every candidate that a call does not go to is told with its reason.
+//!
 //! The first candidate that is healthy and within its limits is used. One that cannot be paid for is passed over, or
 //! asked for less, only if the tenant's ladder says so, and in the ladder's order: the choice then carries the rung.
 
@@ -12,9 +15,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Candidate, Price, PriceVersion, Usage};
-use crate::id::{ModelName, PriceName, TierName, ToolName};
+use crate::id::{ModelName, PriceName, RegionName, TierName, ToolName};
 use crate::money::Nano;
 use crate::quota::{Rung, Tool};
+use crate::residency::{Country, Outside};
 use crate::time::Time;
 
 /// Tokens of one call before it is made: what goes in, and the bounds on what comes out.
@@ -44,6 +48,24 @@ pub struct Way {
     pub surcharge_permille: u32,
     /// Most tokens that may come out of it, at most what was asked for.
     pub output: u32,
+    pub region: Option<RegionName>,
+    /// The country whose adequacy lets the tenant's data go there.
+    pub adequate: Option<Country>,
+}
+
+/// What was found: the ways, and the candidates that are none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    pub ways: Vec<Way>,
+    pub passed: Vec<Passed>,
+}
+
+/// That no candidate is a way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoneFound {
+    /// Of the candidate that came closest.
+    pub because: NoWay,
+    pub passed: Vec<Passed>,
 }
 
 /// A way with a bound on the output that can be paid for.
@@ -57,6 +79,41 @@ pub struct Choice {
     pub rung: Option<Rung>,
 }
 
+/// A candidate that a call does not go to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passed {
+    pub endpoint: ToolName,
+    /// What the endpoint calls the model.
+    pub upstream: Arc<str>,
+    pub because: Because,
+}
+
+/// Why a call does not go to a candidate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Because {
+    /// It is not meant for the tenant's tier.
+    Tier,
+    /// The tenant may not use its endpoint.
+    Denied,
+    /// Its endpoint is outside of where the tenant's data may be.
+    Outside(Outside),
+    /// Its endpoint is not declared, or the server cannot call it.
+    Endpoint,
+    /// No price is in force for it.
+    Price,
+    /// More goes in and comes out than it takes.
+    Context,
+    /// It gave no answer to this call just now.
+    Broken,
+    /// It costs more than there is.
+    Money { need: Nano },
+    /// It has no room, or is left alone, by this rule.
+    Limit { rule: Arc<str> },
+    /// One before it was taken.
+    NotNeeded,
+}
+
 /// Why no candidate can serve a call, whatever money and limits say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -64,6 +121,10 @@ pub enum NoWay {
     UnknownModel,
     /// None is meant for the tenant's tier.
     Tier,
+    /// The tenant may not use their endpoints.
+    Denied,
+    /// Their endpoints are outside of where the tenant's data may be.
+    Outside,
     /// Their endpoints are not declared, or the server cannot call them.
     Endpoint,
     /// No price is in force for them.
@@ -79,26 +140,42 @@ impl Way {
     }
 }
 
-/// The ways of a tier, best first; at least one. Of several reasons the last one is told, which came closest.
+/// The ways of a tier, best first; at least one. `may` says whether the tenant may use an endpoint at all, and on which
+/// country's adequacy that rests: what it refuses is no way, whatever else becomes of the call.
+///
+/// # Errors
+/// Of several reasons the last one is told, which came closest.
 pub fn ways(
     catalog: &impl Catalog,
     now: Time,
     (model, tier): (&ModelName, &TierName),
     demand: Demand,
-) -> Result<Vec<Way>, NoWay> {
-    let candidates = catalog.candidates(model).ok_or(NoWay::UnknownModel)?;
-    let mut ways = Vec::new();
+    may: &impl Fn(&Tool) -> Result<Option<Country>, Because>,
+) -> Result<Found, NoneFound> {
+    let Some(candidates) = catalog.candidates(model) else {
+        return Err(NoneFound { because: NoWay::UnknownModel, passed: Vec::new() });
+    };
+    let mut found = Found::default();
     let mut closest = NoWay::Tier;
     for candidate in candidates {
-        if !candidate.is_for(tier) {
-            continue;
-        }
-        match way(catalog, now, candidate, demand) {
-            Ok(way) => ways.push(way),
-            Err(because) => closest = closest.max(because),
+        let way = if candidate.is_for(tier) {
+            way(catalog, now, candidate, demand, may)
+        } else {
+            Err(Because::Tier)
+        };
+        match way {
+            Ok(way) => found.ways.push(way),
+            Err(because) => {
+                closest = closest.max(because.of_all());
+                let (endpoint, upstream) = (candidate.endpoint.clone(), candidate.model.clone());
+                found.passed.push(Passed { endpoint, upstream, because });
+            }
         }
     }
-    if ways.is_empty() { Err(closest) } else { Ok(ways) }
+    if found.ways.is_empty() {
+        return Err(NoneFound { because: closest, passed: found.passed });
+    }
+    Ok(found)
 }
 
 fn way(
@@ -106,18 +183,21 @@ fn way(
     now: Time,
     candidate: &Candidate,
     demand: Demand,
-) -> Result<Way, NoWay> {
-    let endpoint = catalog.tool(&candidate.endpoint).and_then(|tool| tool.endpoint.as_ref());
-    let endpoint = endpoint.filter(|endpoint| endpoint.is_chat()).ok_or(NoWay::Endpoint)?;
+    may: &impl Fn(&Tool) -> Result<Option<Country>, Because>,
+) -> Result<Way, Because> {
+    let tool = catalog.tool(&candidate.endpoint).ok_or(Because::Endpoint)?;
+    let adequate = may(tool)?;
+    let endpoint = tool.endpoint.as_ref().filter(|endpoint| endpoint.is_chat());
+    let endpoint = endpoint.ok_or(Because::Endpoint)?;
     let price = catalog.price(&candidate.price).and_then(|price| price.at(now));
-    let price = *price.ok_or(NoWay::Price)?;
+    let price = *price.ok_or(Because::Price)?;
     let room = price.context.map_or(u32::MAX, |context| context.saturating_sub(demand.input));
     // Each answer may be as long as that.
     let output_max = price.output_max.map_or(u32::MAX, |max| max.saturating_mul(demand.answers));
     let output = demand.max_output.min(output_max).min(room.saturating_mul(demand.answers));
     let is_too_long = price.context.is_some_and(|context| demand.input > context);
     if is_too_long || output < demand.min_output.min(output_max) {
-        return Err(NoWay::Context);
+        return Err(Because::Context);
     }
     Ok(Way {
         endpoint: candidate.endpoint.clone(),
@@ -125,7 +205,23 @@ fn way(
         price,
         surcharge_permille: endpoint.surcharge_permille,
         output,
+        region: tool.location.region.clone(),
+        adequate,
     })
+}
+
+impl Because {
+    /// The same said of all candidates.
+    const fn of_all(&self) -> NoWay {
+        match self {
+            Self::Tier | Self::NotNeeded => NoWay::Tier,
+            Self::Denied => NoWay::Denied,
+            Self::Outside(_) => NoWay::Outside,
+            Self::Endpoint | Self::Broken | Self::Limit { .. } => NoWay::Endpoint,
+            Self::Price | Self::Money { .. } => NoWay::Price,
+            Self::Context => NoWay::Context,
+        }
+    }
 }
 
 /// The rungs of a ladder that change how a model is called, up to the first that does something else with the step.

@@ -12,12 +12,14 @@ use serde::{Deserialize, Serialize};
 use crate::calendar::Calendar;
 use crate::catalog::{Metered, PriceVersion, Usage};
 use crate::id::{
-    KeyId, ModelName, OrgId, PoolName, RunId, SignalName, StepName, TenantId, ToolName, WorkerName,
-    WorkflowName,
+    KeyId, ModelName, OrgId, PoolName, RegionName, RunId, SignalName, StepName, TenantId, ToolName,
+    WorkerName, WorkflowName,
 };
 use crate::money::Nano;
 use crate::plan::StepIndex;
 use crate::quota::Rung;
+use crate::residency::Country;
+use crate::router::Passed;
 use crate::time::Time;
 
 /// Bytes of a JSON value: an input, an output or a signal's payload. Moved, not parsed.
@@ -218,6 +220,29 @@ pub struct Route {
     /// What was done because the money was short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rung: Option<Rung>,
+    #[serde(default, skip_serializing_if = "Considered::is_nothing")]
+    pub considered: Considered,
+}
+
+/// Why a call goes where it goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Considered {
+    /// Where the endpoint works on what it is sent, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<RegionName>,
+    /// The country whose adequacy lets the tenant's data go there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adequate: Option<Country>,
+    /// Candidates that the call did not go to, in the order in which they were found wanting.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed: Vec<Passed>,
+}
+
+impl Considered {
+    /// There was one candidate, and nobody asked where it is.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Route {
@@ -241,6 +266,7 @@ pub struct CallRow {
     pub upstream: Arc<str>,
     /// What was done because the money was short.
     pub rung: Option<Rung>,
+    pub considered: Considered,
     pub began: Time,
     /// `None`: it is under way, or the server that made it was killed.
     pub ended: Option<Time>,

@@ -1,11 +1,13 @@
 //! Tenants, organisations and tiers as the operator declares them, and the context that a run is pinned to.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ClassName, OrgId, TenantId, TierName};
+use crate::id::{ClassName, OrgId, TenantId, TierName, ToolName};
 use crate::quota::OrgBudget;
+use crate::residency::Residency;
 use crate::time::Span;
 
 /// Largest weight: with `u32` weights and spans of years, normalised service stays far inside `u128`.
@@ -43,6 +45,77 @@ pub struct Tier {
     /// Quotas and budgets of its tenants; `None`: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_class: Option<ClassName>,
+    #[serde(default)]
+    pub rules: Rules,
+}
+
+/// Where a tenant's work may go and what it may use, and what is to be done where it cannot go: of a tier what its tenants
+/// are given, of a tenant what differs from that, of a context both together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rules {
+    /// Where data may be; `None`: anywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_residency: Option<Residency>,
+    /// `None`: all tools.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed_tools: Option<BTreeSet<ToolName>>,
+    /// Denied wins over allowed.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub denied_tools: BTreeSet<ToolName>,
+    /// Which candidates of models are meant for it; `None`: those of the tier's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_tier: Option<TierName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outage: Option<Outage>,
+    /// How long audit records are kept at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit_retention_days: Option<u32>,
+}
+
+/// What becomes of a step when the endpoint that it would go to is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outage {
+    /// Whether another candidate may stand in, inside of the zone.
+    pub alternative: bool,
+    /// How long it waits for one to be well again; `None`: as long as it takes.
+    pub wait: Option<Span>,
+    /// What becomes of it then.
+    pub then: AfterOutage,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterOutage {
+    #[default]
+    Fail,
+    /// A person decides.
+    Escalate,
+}
+
+impl Default for Outage {
+    fn default() -> Self {
+        Self { alternative: true, wait: None, then: AfterOutage::Fail }
+    }
+}
+
+impl Rules {
+    /// What the tenant says, and where it says nothing its tier. What either denies is denied.
+    fn over(&self, tier: &Self) -> Self {
+        Self {
+            data_residency: self.data_residency.clone().or_else(|| tier.data_residency.clone()),
+            allowed_tools: self.allowed_tools.clone().or_else(|| tier.allowed_tools.clone()),
+            denied_tools: self.denied_tools.union(&tier.denied_tools).cloned().collect(),
+            model_tier: self.model_tier.clone().or_else(|| tier.model_tier.clone()),
+            outage: self.outage.or(tier.outage),
+            audit_retention_days: self.audit_retention_days.or(tier.audit_retention_days),
+        }
+    }
+
+    pub fn allows(&self, tool: &ToolName) -> bool {
+        let is_allowed = self.allowed_tools.as_ref().is_none_or(|allowed| allowed.contains(tool));
+        is_allowed && !self.denied_tools.contains(tool)
+    }
 }
 
 /// Permission to exceed the cap, paid back by waiting.
@@ -75,6 +148,8 @@ pub struct Tenant {
     pub budget_class: Option<ClassName>,
     /// A suspended tenant's steps are not dispatched and its new runs are refused.
     pub suspended: bool,
+    #[serde(default)]
+    pub rules: Rules,
     /// A JSON object, readable by expressions as `tenant.attributes`.
     pub attributes: Arc<str>,
 }
@@ -96,10 +171,28 @@ pub struct Context {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_class: Option<ClassName>,
     pub suspended: bool,
+    #[serde(default)]
+    pub rules: Rules,
+    /// The version in which the rules became what they are.
+    #[serde(default)]
+    pub rules_since: u32,
     pub attributes: Arc<str>,
 }
 
 impl Context {
+    /// The name by which candidates of models are meant for the tenant.
+    pub fn model_tier(&self) -> &TierName {
+        self.rules.model_tier.as_ref().unwrap_or(&self.tier)
+    }
+
+    /// The same as the version after that one: it is known since when the rules are what they are.
+    pub fn after(mut self, before: &Self) -> Self {
+        if self.rules == before.rules {
+            self.rules_since = before.rules_since;
+        }
+        self
+    }
+
     /// Fills in what the tenant leaves to its tier.
     pub fn resolve(tenant: &Tenant, tier: &Tier, version: u32) -> Self {
         Self {
@@ -115,6 +208,8 @@ impl Context {
             sla: tenant.sla.or(tier.sla),
             budget_class: tenant.budget_class.clone().or_else(|| tier.budget_class.clone()),
             suspended: tenant.suspended,
+            rules: tenant.rules.over(&tier.rules),
+            rules_since: version,
             attributes: tenant.attributes.clone(),
         }
     }

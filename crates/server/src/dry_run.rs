@@ -30,7 +30,7 @@ pub(crate) fn check(registry: &Registry, resource: &Configure) -> Result<(), Ref
 
 /// What the declaration refers to, as far as it exists.
 fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
-    let mut snapshot = Snapshot::default();
+    let mut snapshot = Snapshot { residency: registry.residency(), ..Snapshot::default() };
     match resource {
         Configure::Tier(tier) => add_class(registry, tier.budget_class.as_ref(), &mut snapshot),
         Configure::Org(_)
@@ -38,6 +38,7 @@ fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
         | Configure::Valve(_)
         | Configure::Class(_)
         | Configure::Price(_)
+        | Configure::Residency(_)
         | Configure::Account(_)
         | Configure::DropKey(_) => {}
         Configure::Tool(tool) => {
@@ -117,6 +118,7 @@ fn declared(context: &Context) -> Tenant {
         burst: context.burst,
         sla: context.sla,
         budget_class: context.budget_class.clone(),
+        rules: context.rules.clone(),
         suspended: context.suspended,
         attributes: context.attributes.clone(),
     }

@@ -97,6 +97,8 @@ mod tests {
             sla: None,
             budget_class: None,
             suspended: false,
+            rules: fairlane_core::tenant::Rules::default(),
+            rules_since: 1,
             attributes: Arc::from("{}"),
         })
     }

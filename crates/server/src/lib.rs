@@ -26,6 +26,7 @@ mod keys;
 pub mod openapi;
 mod output;
 mod page;
+mod places;
 mod pools;
 mod probes;
 mod problem;

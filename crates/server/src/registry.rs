@@ -18,6 +18,7 @@ use fairlane_core::id::{
 use fairlane_core::plan::Workflow;
 use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
+use fairlane_core::residency::{Atlas, Declaration};
 use fairlane_core::row::KeyRow;
 use fairlane_core::tenant::{Context, Org, Tier};
 
@@ -37,6 +38,8 @@ struct Declarations {
     classes: BTreeMap<ClassName, BudgetClass>,
     models: BTreeMap<ModelName, Model>,
     prices: BTreeMap<PriceName, Price>,
+    residency: BTreeMap<(&'static str, String), Declaration>,
+    atlas: Atlas,
     keys: BTreeMap<KeyId, Arc<KeyRow>>,
 }
 
@@ -66,6 +69,7 @@ impl Registry {
                 Configure::Class(class) => drop(all.classes.insert(class.name.clone(), class)),
                 Configure::Model(model) => drop(all.models.insert(model.name.clone(), model)),
                 Configure::Price(price) => drop(all.prices.insert(price.name.clone(), price)),
+                Configure::Residency(declaration) => all.place(declaration),
                 Configure::Key(key) => drop(all.keys.insert(key.id.clone(), Arc::new(key))),
                 Configure::DropKey(id) => drop(all.keys.remove(&id)),
             },
@@ -134,6 +138,16 @@ impl Registry {
         self.read().prices.get(name).cloned()
     }
 
+    /// All that was declared of places.
+    pub(crate) fn residency(&self) -> Vec<Declaration> {
+        self.read().residency.values().cloned().collect()
+    }
+
+    /// Looks something up in what is known of places.
+    pub(crate) fn places<T>(&self, look: impl FnOnce(&Atlas) -> T) -> T {
+        look(&self.read().atlas)
+    }
+
     pub(crate) fn context(&self, tenant: &TenantId) -> Option<Arc<Context>> {
         self.read().contexts.get(tenant).cloned()
     }
@@ -199,9 +213,16 @@ impl Declarations {
         all.models.extend(snapshot.models.iter().map(|model| (model.name.clone(), model.clone())));
         all.prices.extend(snapshot.prices.iter().map(|price| (price.name.clone(), price.clone())));
         all.keys.extend(snapshot.keys.iter().map(|key| (key.id.clone(), Arc::new(key.clone()))));
+        snapshot.residency.iter().cloned().for_each(|declaration| all.place(declaration));
         snapshot.contexts.iter().cloned().for_each(|context| all.newer(context));
         snapshot.workflows.iter().cloned().for_each(|workflow| all.version(workflow));
         all
+    }
+
+    fn place(&mut self, declaration: Declaration) {
+        let (kind, name) = declaration.key();
+        self.residency.insert((kind, name.to_owned()), declaration.clone());
+        self.atlas.declare(declaration);
     }
 
     fn newer(&mut self, context: Arc<Context>) {

@@ -158,6 +158,7 @@ async fn put_tier(
         runs_max: spec.runs_max,
         sla: spec.sla.map(sla).transpose()?,
         budget_class: budget_class(spec.budget_class.as_deref())?,
+        rules: fairlane_core::tenant::Rules::default(),
     };
     configure(&shared, Configure::Tier(tier), dry_run).await.map(Answer)
 }
@@ -217,6 +218,7 @@ async fn put_tenant(
         burst: spec.burst.map(burst),
         sla: spec.sla.map(sla).transpose()?,
         budget_class: budget_class(spec.budget_class.as_deref())?,
+        rules: fairlane_core::tenant::Rules::default(),
         suspended: spec.suspended,
         attributes: attributes(spec.attributes)?,
     };

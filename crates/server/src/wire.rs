@@ -12,13 +12,14 @@ use fairlane_core::limiter::{CIRCUIT_OPEN, RETRY_AFTER};
 use fairlane_core::money::Nano;
 use fairlane_core::quota::{Rung, Unit};
 use fairlane_core::reject::Rejection;
-use fairlane_core::router::NoWay;
+use fairlane_core::router::{NoWay, Passed};
 use fairlane_core::row::{Failure, Halt, Lane, Part, Route, RunStatus};
 use fairlane_core::scheduler::Wait;
 use fairlane_core::tenant::{Burst, Sla};
 use fairlane_core::time::{Span, Time};
 use serde_json::value::RawValue;
 
+use crate::places::{all_passed_words, outside_words};
 use crate::problem::Refused;
 use crate::quotas::rung_out;
 
@@ -278,9 +279,16 @@ fn gate(refusal: &Refusal) -> api::view::Waiting {
         Gate::Slot => api::view::Gate::Slot,
     });
     waits.needs = match refusal {
-        Refusal::Route { model, because } => {
-            format!("a candidate of model `{model}`: {}", no_way(*because))
+        Refusal::Route { model, because, passed } => {
+            format!("a candidate of model `{model}`: {}", no_way_words(*because, passed))
         }
+        Refusal::Outside { tool, outside } => {
+            format!(
+                "tool `{tool}` to be where the tenant's data may be: it {}",
+                outside_words(outside)
+            )
+        }
+        Refusal::Denied { tool } => format!("tool `{tool}` to be allowed to the tenant"),
         Refusal::Policy { policy } => format!("a change of policy `{policy}`"),
         Refusal::Budget { account, need, left, opens } => {
             waits.opens_at = opens.map(timestamp);
@@ -300,11 +308,30 @@ fn gate(refusal: &Refusal) -> api::view::Waiting {
     waits
 }
 
+/// Why no candidate of a model can serve a call, with the reason of each.
+pub(crate) fn no_way_words(because: NoWay, passed: &[Passed]) -> String {
+    match all_passed_words(passed) {
+        each if each.is_empty() => no_way(because).to_owned(),
+        each => format!("{} ({each})", no_way(because)),
+    }
+}
+
+/// That a rule is none of numbers: the endpoint is left alone.
+pub(crate) fn down_words(rule: &str) -> Option<&'static str> {
+    match rule {
+        RETRY_AFTER => Some("it asked to be left alone"),
+        CIRCUIT_OPEN => Some("it is left alone, since its calls fail"),
+        _ => None,
+    }
+}
+
 /// Why no candidate of a model can serve a call.
 pub(crate) const fn no_way(because: NoWay) -> &'static str {
     match because {
         NoWay::UnknownModel => "no model of that name is declared",
         NoWay::Tier => "none of its candidates is for the tenant's tier",
+        NoWay::Denied => "the tenant may not use its endpoints",
+        NoWay::Outside => "none of its endpoints is where the tenant's data may be",
         NoWay::Endpoint => "its endpoints are not declared, or the server cannot call them",
         NoWay::Price => "no price is in force for them",
         NoWay::Context => "more goes in and comes out than they take",

@@ -1,7 +1,7 @@
 //! What the server itself calls in one simulation: endpoints with limits in calls and tokens, models by alias, and prices,
 //! some of them dear, some of them about to change.
 
-use fairlane_core::calendar::{Calendar, Zone};
+use fairlane_core::calendar::{Calendar, TimeZone};
 use fairlane_core::catalog::{
     Candidate, Endpoint, Model, Price, PriceVersion, Protocol, Rates, Usage,
 };
@@ -63,7 +63,7 @@ fn tokens(prng: &mut Prng, most: u64) -> Rule {
         Rule::Window {
             units: prng.between(1_000, most * 2_000),
             every: *prng.pick(&[Calendar::Minute, Calendar::Hour]),
-            time_zone: Zone::UTC,
+            time_zone: TimeZone::UTC,
             of,
         }
     } else {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use fairlane_core::calendar::{Calendar, Zone};
+use fairlane_core::calendar::{Calendar, TimeZone};
 use fairlane_core::catalog::{Model, Price};
 use fairlane_core::cell::input::Configure;
 use fairlane_core::id::{ClassName, OrgId, PoolName, TenantId, TierName};
@@ -62,7 +62,7 @@ impl Landscape {
         for org in &mut self.orgs {
             org.budget = prng.chance(400).then(|| OrgBudget {
                 month: Nano::from_cents(prng.between(0, 400)),
-                time_zone: Zone::UTC,
+                time_zone: TimeZone::UTC,
             });
         }
         for tier in &mut self.tiers {
@@ -157,7 +157,7 @@ pub(crate) fn class(prng: &mut Prng, at: u64) -> BudgetClass {
     BudgetClass {
         name: ClassName::parse(&format!("class-{at}")).expect("a valid name"),
         quotas,
-        budget: Budget { run, reserve, day, month, time_zone: Zone::UTC, short },
+        budget: Budget { run, reserve, day, month, time_zone: TimeZone::UTC, short },
     }
 }
 
@@ -166,7 +166,7 @@ pub(crate) fn rule(prng: &mut Prng, most: u64) -> Rule {
         0 => Rule::Window {
             units: prng.between(1, most),
             every: *prng.pick(&[Calendar::Minute, Calendar::Hour]),
-            time_zone: Zone::UTC,
+            time_zone: TimeZone::UTC,
             of: Unit::Calls,
         },
         1 => Rule::Bucket {
@@ -208,6 +208,7 @@ fn tier(prng: &mut Prng, at: u64) -> Tier {
         runs_max: *prng.pick(&[2, 8, 1_000]),
         sla: None,
         budget_class: None,
+        rules: fairlane_core::tenant::Rules::default(),
     }
 }
 
@@ -221,6 +222,7 @@ fn tenant(prng: &mut Prng, at: u64, orgs: &[Org], tiers: &[Tier]) -> Tenant {
         burst: None,
         sla: None,
         budget_class: None,
+        rules: fairlane_core::tenant::Rules::default(),
         suspended: false,
         attributes: "{}".into(),
     }

@@ -16,6 +16,7 @@ use fairlane_core::id::{
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
+use fairlane_core::residency::Declaration;
 use fairlane_core::row::{
     AccountRow, CallRow, IdempotencyRow, Instance, KeyRow, LeaseId, Owner, Payload, RunKey, RunRow,
     ScheduleRow, SignalRow, StepRow, StepState, UseRow,
@@ -41,6 +42,7 @@ pub struct Rows {
     pub classes: BTreeMap<ClassName, BudgetClass>,
     pub models: BTreeMap<ModelName, Model>,
     pub prices: BTreeMap<PriceName, Price>,
+    pub residency: BTreeMap<(&'static str, String), Declaration>,
     pub uses: BTreeMap<(Option<TenantId>, ToolName, Arc<str>), UseRow>,
     pub accounts: BTreeMap<(Owner, Calendar, Time), AccountRow>,
     pub calls: BTreeMap<(TenantId, u64), CallRow>,
@@ -105,6 +107,8 @@ impl Rows {
             classes: self.classes.values().cloned().collect(),
             models: self.models.values().cloned().collect(),
             prices: self.prices.values().cloned().collect(),
+            residency: self.residency.values().cloned().collect(),
+            region: None,
             uses: self.uses.values().cloned().collect(),
             accounts: self.accounts.values().cloned().collect(),
             calls: self.open_calls().cloned().collect(),
@@ -181,6 +185,10 @@ impl Rows {
             Change::Class(class) => drop(self.classes.insert(class.name.clone(), class.clone())),
             Change::Model(model) => drop(self.models.insert(model.name.clone(), model.clone())),
             Change::Price(price) => drop(self.prices.insert(price.name.clone(), price.clone())),
+            Change::Residency(declaration) => {
+                let (kind, name) = declaration.key();
+                self.residency.insert((kind, name.to_owned()), declaration.clone());
+            }
             Change::Use(row) => {
                 let key = (row.tenant.clone(), row.tool.clone(), row.rule.clone());
                 self.uses.insert(key, row.clone());

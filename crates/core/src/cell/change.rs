@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::catalog::{Model, Price};
-use crate::id::{KeyId, TenantId};
+use crate::id::{KeyId, RegionName, TenantId};
 use crate::plan::{StepIndex, Workflow};
 use crate::pool::{Pool, Valve};
 use crate::quota::{BudgetClass, Tool};
+use crate::residency::Declaration;
 use crate::row::{
     AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, KeyRow, RunKey, RunRow,
     ScheduleRow, SignalRow, StepRow, UseRow,
@@ -27,6 +28,7 @@ pub enum Change {
     Class(BudgetClass),
     Model(Model),
     Price(Price),
+    Residency(Declaration),
     /// How much of a tool's rule is used.
     Use(UseRow),
     Account(AccountRow),
@@ -68,6 +70,10 @@ pub struct Snapshot {
     pub classes: Vec<BudgetClass>,
     pub models: Vec<Model>,
     pub prices: Vec<Price>,
+    /// What the operator declared of places.
+    pub residency: Vec<Declaration>,
+    /// Where the cell keeps its rows. The surroundings say it, no row does; `None`: nobody knows.
+    pub region: Option<RegionName>,
     pub uses: Vec<UseRow>,
     /// Of periods of the last 62 days.
     pub accounts: Vec<AccountRow>,

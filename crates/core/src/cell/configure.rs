@@ -53,6 +53,7 @@ impl Cell {
             Configure::Class(class) => self.declare_class(class, turn),
             Configure::Model(model) => self.declare_model(model, turn),
             Configure::Price(price) => self.declare_price(price, turn),
+            Configure::Residency(declaration) => self.declare_residency(declaration, turn),
             Configure::Account(account) => self.set_account(&account),
             Configure::Key(key) => self.declare_key(key, turn),
             Configure::DropKey(key) => {
@@ -99,6 +100,7 @@ impl Cell {
         range("/runs_max", tier.runs_max, 1, u32::MAX)?;
         range("/burst/extra_slots", tier.burst.map_or(1, |burst| burst.extra_slots), 1, CAP_MAX)?;
         self.known_class(tier.budget_class.as_ref())?;
+        self.check_rules(&tier.rules)?;
         if self.directory.tiers.get(&tier.name) == Some(&tier) {
             return Ok(false);
         }
@@ -145,6 +147,8 @@ impl Cell {
             return Ok(false);
         }
         full("tenants", known.is_none(), self.directory.tenants.len(), TENANTS_MAX)?;
+        self.check_rules(&tenant.rules)?;
+        self.check_store(&tenant)?;
         self.renew_tenant(tenant, turn);
         Ok(true)
     }
@@ -158,16 +162,22 @@ impl Cell {
 
     /// Mints the tenant's next context version and puts it in force.
     fn renew_tenant(&mut self, tenant: Tenant, turn: &mut Turn) {
-        let version = self
-            .directory
-            .tenants
-            .find(&tenant.id)
-            .map_or(1, |at| self.directory.tenants.get(at).context().version + 1);
+        let known = self.directory.tenants.find(&tenant.id);
+        let before = known.map(|at| self.directory.tenants.get(at).context().clone());
+        let version = before.as_ref().map_or(1, |before| before.version + 1);
         let tier = self.directory.tiers.get(&tenant.tier).expect("a tenant's tier was checked");
-        let context = Arc::new(Context::resolve(&tenant, tier, version));
+        let mut context = Context::resolve(&tenant, tier, version);
+        if let Some(before) = &before {
+            context = context.after(before);
+        }
+        let context = Arc::new(context);
         turn.write(Change::Tenant(tenant.clone(), context.clone()));
         turn.cause(Effect::Declared(Declared::Context(context.clone())));
+        let are_new_rules = before.is_some() && context.rules_since == version;
         self.put_tenant(tenant, context);
+        if let Some(at) = known.filter(|_| are_new_rules) {
+            self.rules_changed(Some(at), turn);
+        }
     }
 
     pub(crate) fn put_tenant(&mut self, tenant: Tenant, context: Arc<Context>) {

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use crate::calendar::Calendar;
 use crate::catalog::{Candidate, Model, Price};
 use crate::id::{
-    ClassName, KeyId, ModelName, OrgId, PoolName, PriceName, TenantId, TierName, ToolName,
-    WorkflowName,
+    ClassName, KeyId, ModelName, OrgId, PoolName, PriceName, RegionName, TenantId, TierName,
+    ToolName, WorkflowName,
 };
 use crate::ledger::{self, Held, RunAccount};
 use crate::plan::{ModelCall, Workflow};
 use crate::pool::{Pool, Valve};
 use crate::quota::{BudgetClass, Rung, Tool};
+use crate::residency::Atlas;
 use crate::router;
 use crate::row::{Hold, KeyRow, Owner};
 use crate::scheduler::{OrgIx, TenantIx};
@@ -37,6 +38,9 @@ pub(crate) struct Directory {
     pub(crate) classes: BTreeMap<ClassName, BudgetClass>,
     pub(crate) models: BTreeMap<ModelName, Model>,
     pub(crate) prices: BTreeMap<PriceName, Price>,
+    pub(crate) atlas: Atlas,
+    /// Where this cell keeps its rows, if that is known.
+    pub(crate) region: Option<RegionName>,
     /// Tools that steps name, declared or not, by number.
     tool_names: Vec<ToolName>,
     tool_numbers: BTreeMap<ToolName, u32>,
@@ -45,12 +49,13 @@ pub(crate) struct Directory {
 }
 
 /// What decides which gates a step meets: steps of one tool and one cost, and calls of one model with as many tokens, meet the
-/// same.
+/// same, if their runs are pinned to the same rules.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Meets {
     Tool {
         tool: Option<u32>,
         cost: u64,
+        rules: u32,
     },
     Model {
         model: ModelName,
@@ -59,6 +64,7 @@ enum Meets {
         min_tokens: u32,
         optional: bool,
         cheaper: bool,
+        rules: u32,
     },
 }
 
@@ -293,13 +299,16 @@ impl Directory {
         }
     }
 
-    /// The gate class of steps that call this tool: they would meet the same gates.
-    pub(crate) fn class(&mut self, tool: Option<&ToolName>, cost_nano: u64) -> u64 {
+    /// The gate class of steps that call this tool: they would meet the same gates. `rules`: the version of the rules that
+    /// their run is pinned to.
+    pub(crate) fn class(&mut self, (tool, cost_nano): (Option<&ToolName>, u64), rules: u32) -> u64 {
         if tool.is_none() && cost_nano == 0 {
             return 0;
         }
+        // Without a tool no rule is asked.
+        let rules = if tool.is_some() { rules } else { 0 };
         let tool = tool.map(|tool| self.number_tool(tool));
-        self.class_of(Meets::Tool { tool, cost: cost_nano })
+        self.class_of(Meets::Tool { tool, cost: cost_nano, rules })
     }
 
     /// The gate class of calls of a model with so many tokens. `cheaper`: of runs that allow a cheaper one.
@@ -307,12 +316,20 @@ impl Directory {
         &mut self,
         call: &ModelCall,
         tokens: u32,
-        optional: bool,
-        cheaper: bool,
+        (optional, cheaper): (bool, bool),
+        rules: u32,
     ) -> u64 {
         let ModelCall { model, max_tokens, min_tokens, .. } = call;
         let (model, max_tokens, min_tokens) = (model.clone(), *max_tokens, *min_tokens);
-        self.class_of(Meets::Model { model, tokens, max_tokens, min_tokens, optional, cheaper })
+        self.class_of(Meets::Model {
+            model,
+            tokens,
+            max_tokens,
+            min_tokens,
+            optional,
+            cheaper,
+            rules,
+        })
     }
 
     fn class_of(&mut self, meets: Meets) -> u64 {

@@ -17,7 +17,7 @@ use super::advance::{class, fail};
 use super::effect::{Effect, Exchanged, Grant, Work};
 use super::gates::Spent;
 use super::input::AskId;
-use super::live::{At, Lease, Passed, Run, State};
+use super::live::{At, Lease, Passed, Revoked, Run, State};
 use super::timer::Kind;
 use super::{Cell, Turn};
 
@@ -168,7 +168,7 @@ impl Cell {
             started: now,
             until,
             deadline,
-            revoked: false,
+            revoked: Revoked::No,
             passed,
         };
         self.timers.set(until, Kind::Lease, at);
@@ -264,13 +264,15 @@ impl Cell {
         let run = self.runs.get(at.run);
         let step = run.step(at.node);
         let is_undo = run.node(at.node).instance.part == Part::Compensation;
+        let rules = run.context.rules_since;
         let class = match run.model_call(at.node) {
             Some(call) => {
                 let tokens = run.node(at.node).tokens;
-                self.directory.model_class(call, tokens, step.optional, run.allows_cheaper)
+                let means = (step.optional, run.allows_cheaper);
+                self.directory.model_class(call, tokens, means, rules)
             }
-            None if is_undo => self.directory.class(None, 0),
-            None => self.directory.class(step.tool.as_ref(), step.cost_nano),
+            None if is_undo => self.directory.class((None, 0), 0),
+            None => self.directory.class((step.tool.as_ref(), step.cost_nano), rules),
         };
         Entry {
             tenant: run.tenant,
@@ -300,12 +302,20 @@ impl Cell {
 
     /// Tells the worker to stop; the slot is its until it reports or the lease runs out.
     pub(crate) fn revoke(&mut self, at: At) {
+        self.revoke_as(at, Revoked::CalledOff);
+    }
+
+    /// The same; what becomes of the step then is what was said last, but what is called off stays so.
+    pub(crate) fn revoke_as(&mut self, at: At, revoked: Revoked) {
         let run = self.runs.get_mut(at.run);
         let key = run.key.clone();
         let node = run.node_mut(at.node);
         let id = LeaseId { key, instance: node.instance, fence: node.fence };
         let State::Leased(lease) = &mut node.state else { return };
-        if std::mem::replace(&mut lease.revoked, true) {
+        if lease.revoked == Revoked::CalledOff {
+            return;
+        }
+        if std::mem::replace(&mut lease.revoked, revoked) != Revoked::No {
             return;
         }
         if let Some(worker) = self.pools[lease.pool].workers.get_mut(&lease.worker) {

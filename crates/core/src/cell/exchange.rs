@@ -14,7 +14,7 @@ use super::dispatch::{Ask, Worker};
 use super::effect::{Effect, Exchanged, Receipt, Stale};
 use super::gates::Spent;
 use super::input::{AskId, Exchange, Outcome, Report};
-use super::live::{At, State};
+use super::live::{At, Revoked, State};
 use super::timer::Kind;
 use super::{Cell, Turn};
 use crate::reject::Rejection;
@@ -84,7 +84,7 @@ impl Cell {
                 (held.pool, held.worker.clone(), held.until, held.revoked);
             self.close_calls_of(lease.fence, turn);
             self.release(at, turn);
-            if revoked {
+            if revoked == Revoked::CalledOff {
                 self.give_back(at, Spent::Lost(Answer::Unknown), turn);
                 self.end(at, State::Cancelled, None, turn);
                 continue;
@@ -140,7 +140,8 @@ impl Cell {
                 retry_after,
                 is_provider_down,
             } => {
-                let answer = self.answer_of_failure(retry_after, is_provider_down, revoked);
+                let is_revoked = revoked != Revoked::No;
+                let answer = self.answer_of_failure(retry_after, is_provider_down, is_revoked);
                 let is_unknown = is_uncertain && cost.is_none();
                 let spent =
                     if is_unknown { Spent::Lost(answer) } else { Spent::Said(cost, answer) };
@@ -165,13 +166,20 @@ impl Cell {
         node.broken = endpoint.filter(|_| answer == Answer::Broken);
     }
 
-    fn failed(&mut self, at: At, revoked: bool, failed: (Failure, bool), turn: &mut Turn) {
+    fn failed(&mut self, at: At, revoked: Revoked, failed: (Failure, bool), turn: &mut Turn) {
         let (failure, retryable) = failed;
-        if revoked {
-            self.end(at, State::Cancelled, None, turn);
-        } else {
-            self.attempt_failed(at, failure, retryable, turn);
+        match revoked {
+            Revoked::No => self.attempt_failed(at, failure, retryable, turn),
+            Revoked::Withdrawn => self.withdrawn(at, turn),
+            Revoked::CalledOff => self.end(at, State::Cancelled, None, turn),
         }
+    }
+
+    /// An attempt was broken off because the step may not go where it was sent any more. That is no failure of the step, so
+    /// it costs no attempt.
+    fn withdrawn(&mut self, at: At, turn: &mut Turn) {
+        self.runs.get_mut(at.run).node_mut(at.node).attempt -= 1;
+        self.ready_again(at, turn);
     }
 
     fn complete(&mut self, at: At, output: Payload, cost: Option<Nano>, turn: &mut Turn) {
@@ -184,7 +192,7 @@ impl Cell {
         let State::Leased(lease) = &mut self.runs.get_mut(at.run).node_mut(at.node).state else {
             return Receipt::Stale(Stale::Superseded);
         };
-        if lease.revoked {
+        if lease.revoked != Revoked::No {
             return Receipt::Revoked;
         }
         self.timers.clear(lease.until, Kind::Lease, at);
@@ -245,8 +253,10 @@ impl Cell {
         let State::Leased(lease) = &self.runs.get(at.run).node(at.node).state else { return };
         let (deadline, started, revoked) = (lease.deadline, lease.started, lease.revoked);
         self.give_back(at, Spent::Lost(Answer::Unknown), turn);
-        if revoked {
+        if revoked == Revoked::CalledOff {
             self.end(at, State::Cancelled, None, turn);
+        } else if revoked == Revoked::Withdrawn {
+            self.withdrawn(at, turn);
         } else if self.now >= deadline {
             let bound = deadline.since(started);
             let failure =

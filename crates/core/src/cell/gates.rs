@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::calendar::Zone;
+use crate::calendar::TimeZone;
 use crate::catalog::Metered;
 use crate::gate::{Account, Refusal, Verdict, WakeKey};
 use crate::id::{TenantId, ToolName};
@@ -26,6 +26,7 @@ use super::change::Change;
 use super::directory::Directory;
 use super::dispatch::PoolState;
 use super::live::{At, Passed, Run, Runs, Shape, State};
+use super::model::WAY;
 
 /// Rounds of waking and dispatching in one turn at most. Whom the gates would still let try is woken by the clock; what
 /// rungs have made ready in the last round waits for the next turn, at the latest for the next exchange of a worker.
@@ -52,6 +53,9 @@ impl Gates<'_> {
             return self.pass_model(at);
         }
         let run = self.runs.get_mut(at.run);
+        if let Some(refusal) = self.directory.forbids(run, at.node, self.now) {
+            return Err(Verdict::Park { refusal, wake: WAY });
+        }
         let (tenant, cost) = (run.tenant, cost_of(run, at.node));
         if let Err(short) = self.ledger.check(self.now, tenant.0, &run.money, cost) {
             self.ledger.wait(self.now, short.wake);
@@ -312,6 +316,9 @@ impl Cell {
         if let Some(call) = run.model_call(at.node) {
             return self.model_refusal(at, call);
         }
+        if let Some(refusal) = self.directory.forbids(run, at.node, self.now) {
+            return Some(refusal);
+        }
         let cost = cost_of(run, at.node);
         if let Err(short) = self.ledger.check(self.now, run.tenant.0, &run.money, cost) {
             return Some(lacking(&short));
@@ -324,6 +331,7 @@ impl Cell {
     /// Whether a new run of the tenant can pay for the cheapest way through its plan.
     pub(crate) fn can_begin(&self, tenant: TenantIx, shape: &Shape) -> Result<(), Rejection> {
         let context = self.directory.tenants.get(tenant).context();
+        self.may_begin(context, shape.bound_steps())?;
         let need = shape.least_cost.plus(self.models_cost(tenant, shape.bound_steps())?);
         self.can_pay(tenant, &self.directory.run_account(context), need)
     }
@@ -337,6 +345,8 @@ impl Cell {
         again: &[bool],
     ) -> Result<(), Rejection> {
         let steps: Vec<&Step> = shape.bound_steps_of(again).collect();
+        let context = self.directory.tenants.get(tenant).context();
+        self.may_begin(context, steps.iter().copied())?;
         let costs = steps.iter().map(|step| Nano(step.cost_nano)).fold(Nano::ZERO, Nano::plus);
         let need = costs.plus(self.models_cost(tenant, steps.into_iter())?);
         self.can_pay(tenant, &RunAccount::default(), need)
@@ -361,7 +371,7 @@ impl Cell {
         let org = self.directory.orgs.get(at);
         let (month, zone) = match &org.budget {
             Some(budget) => (Some(budget.month), budget.time_zone.clone()),
-            None => (None, Zone::UTC),
+            None => (None, TimeZone::UTC),
         };
         self.limiter.set_org(at.0, org.weight);
         self.ledger.set_org(at.0, OrgTerms { month, zone });
@@ -385,6 +395,6 @@ fn terms(directory: &Directory, context: &Context, org: OrgIx) -> TenantTerms {
         org: org.0,
         day: budget.and_then(|budget| budget.day),
         month: budget.and_then(|budget| budget.month),
-        zone: budget.map_or(Zone::UTC, |budget| budget.time_zone.clone()),
+        zone: budget.map_or(TimeZone::UTC, |budget| budget.time_zone.clone()),
     }
 }

@@ -16,7 +16,7 @@ use crate::ledger::{Cost, Held, RunAccount};
 use crate::limiter::{Answer, Blocked, Taken};
 use crate::money::Nano;
 use crate::reject::{Rejection, ValveCause};
-use crate::router::{Choice, Way};
+use crate::router::{Choice, NoneFound, Way};
 use crate::row::{CallAttempt, CallRow, LeaseId, Route, RunKey, RunStatus};
 use crate::scheduler::TenantIx;
 use crate::time::{Span, Time};
@@ -25,8 +25,8 @@ use super::change::Change;
 use super::effect::Response;
 use super::gates::short_rejected;
 use super::input::{CloseCall, OpenCall, ReplyId};
-use super::live::{At, State};
-use super::model::{Options, Wanted, Without, options, route, units, way_caller};
+use super::live::{At, Revoked, State};
+use super::model::{Full, Options, Wanted, Without, options, route, units, way_caller};
 use super::{Cell, Turn};
 use waiting::{WaitingCall, WaitingCalls};
 
@@ -221,15 +221,22 @@ impl Cell {
         };
         let now = self.now;
         let can_pay = |need| self.ledger.check(now, tenant.0, &account, need);
-        let found = options(&self.directory, &context, &wanted, now, can_pay);
+        let contexts = match at {
+            Some(at) => self.directory.binding(self.runs.get(at.run)),
+            None => vec![&*context],
+        };
+        let found = options(&self.directory, &contexts, &wanted, now, can_pay);
         let options = found.map_err(|without| match without {
-            Without::Way(because) => {
+            Without::Way(NoneFound { because, passed }) => {
                 let model = call.model.clone();
-                Rejection::ModelUnavailable { step: None, model, because }
+                Rejection::ModelUnavailable { step: None, model, because, passed }
             }
             Without::Money(short) => short_rejected(&short),
         })?;
-        let (route, taken, need) = self.take_open_way(tenant, &wanted, &options, waits)?;
+        let (choice, taken, full) = self.take_open_way(tenant, &wanted, &options, waits)?;
+        // What of the tenant's waits for the endpoint is not in its line any more.
+        self.wake_parked(taken.wake());
+        let (route, need) = (route(&wanted, &options, &choice, &full), choice.need);
         let mut account = RunAccount::default();
         let money = match at {
             Some(at) => &mut self.runs.get_mut(at.run).money,
@@ -259,10 +266,11 @@ impl Cell {
         wanted: &Wanted,
         options: &Options,
         waits: Waits,
-    ) -> Result<(Route, Taken, Nano), NotIn> {
+    ) -> Result<(Choice, Taken, Full), NotIn> {
         let mut soonest: Option<Rejection> = None;
         // Lines in which a take that was refused stands.
         let mut stood = Vec::new();
+        let mut full = Full::new();
         for choice in &options.choices {
             let way = &options.ways[choice.way];
             let caller = way_caller(&self.directory, tenant, way);
@@ -278,7 +286,7 @@ impl Cell {
                     None => match self.limiter.take(self.now, &caller, units) {
                         Ok(taken) => {
                             self.leave_lines(&stood);
-                            return Ok(self.let_call_go((wanted, way, choice), taken));
+                            return Ok((*choice, taken, full));
                         }
                         Err(blocked) => {
                             stood.push(key);
@@ -288,6 +296,9 @@ impl Cell {
                 };
                 limit_reached(way, &blocked, self.now)
             };
+            if let Rejection::LimitReached { rule, .. } = &refusal {
+                full.push((choice.way, rule.clone()));
+            }
             if soonest.as_ref().is_none_or(|first| opens_of(&refusal) < opens_of(first)) {
                 soonest = Some(refusal);
             }
@@ -311,7 +322,7 @@ impl Cell {
         tenant: TenantIx,
         (wanted, options): (&Wanted, &Options),
         waits: Waits,
-    ) -> Result<(Route, Taken, Nano), NotIn> {
+    ) -> Result<(Choice, Taken, Full), NotIn> {
         let mut lines = Vec::with_capacity(options.choices.len());
         for choice in &options.choices {
             let way = &options.ways[choice.way];
@@ -330,7 +341,7 @@ impl Cell {
                 Ok(taken) => {
                     let stood: Vec<u64> = lines.iter().map(|(key, _)| *key).collect();
                     self.leave_lines(&stood);
-                    return Ok(self.let_call_go((wanted, way, choice), taken));
+                    return Ok((*choice, taken, Full::new()));
                 }
                 Err(blocked) => {
                     lines.push((key, limit_reached(way, &blocked, self.now)));
@@ -343,16 +354,6 @@ impl Cell {
         Err(NotIn::Blocked(Lines { refusal, keys }))
     }
 
-    fn let_call_go(
-        &mut self,
-        (wanted, way, choice): (&Wanted, &Way, &Choice),
-        taken: Taken,
-    ) -> (Route, Taken, Nano) {
-        // What of the tenant's waits for the endpoint is not in its line any more.
-        self.wake_parked(taken.wake());
-        (route(wanted, way, choice), taken, choice.need)
-    }
-
     /// The lease that a call is made under, if it still is one.
     fn lease_of_call(&self, tenant: &TenantId, lease: &LeaseId) -> Result<At, Rejection> {
         let stale = || Rejection::StaleLease { run: lease.key.run };
@@ -362,7 +363,11 @@ impl Cell {
         let at = self.find_lease(lease).map_err(|_| stale())?;
         let run = self.runs.get(at.run);
         match &run.node(at.node).state {
-            State::Leased(held) if !held.revoked && run.status != RunStatus::Stopping => Ok(at),
+            State::Leased(held)
+                if held.revoked == Revoked::No && run.status != RunStatus::Stopping =>
+            {
+                Ok(at)
+            }
             _ => Err(stale()),
         }
     }
@@ -463,6 +468,7 @@ impl Cell {
             endpoint: open.route.endpoint.clone(),
             upstream: open.route.upstream.clone(),
             rung: open.route.rung,
+            considered: open.route.considered.clone(),
             began: open.began,
             ended: None,
             hold: Some(Box::new(self.directory.orgs.hold(&open.held))),

@@ -13,6 +13,7 @@ use crate::money::Nano;
 use crate::plan::Workflow;
 use crate::pool::{Pool, Valve};
 use crate::quota::{BudgetClass, Tool};
+use crate::residency::Declaration;
 use crate::router::Demand;
 use crate::row::{Failure, Instance, KeyRow, Lane, LeaseId, Owner, Payload, RunKey};
 use crate::tenant::{Org, Tenant, Tier};
@@ -69,6 +70,7 @@ pub enum Configure {
     Class(BudgetClass),
     Model(Model),
     Price(Price),
+    Residency(Declaration),
     Account(SetAccount),
     Key(KeyRow),
     DropKey(KeyId),

@@ -174,9 +174,19 @@ pub(crate) struct Lease {
     /// Without a heartbeat until then the lease is lost. Never after the deadline.
     pub(crate) until: Time,
     pub(crate) deadline: Time,
-    pub(crate) revoked: bool,
+    pub(crate) revoked: Revoked,
     /// What the gates took for it.
     pub(crate) passed: Passed,
+}
+
+/// Whether a worker is to stop, and what becomes of the step then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Revoked {
+    No,
+    /// The step may not go where it was sent any more: it tries again to pass the gates.
+    Withdrawn,
+    /// Nobody wants it any more.
+    CalledOff,
 }
 
 /// What a step was given at the gates: money held for it, units of its tool's limits, and the way of its model's call.

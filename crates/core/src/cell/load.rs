@@ -17,7 +17,7 @@ use crate::time::Time;
 
 use super::advance::{class, fail};
 use super::change::Snapshot;
-use super::live::{At, Lease, Mapping, Node, Run, Shape, State};
+use super::live::{At, Lease, Mapping, Node, Revoked, Run, Shape, State};
 use super::submit::fresh_nodes;
 use super::timer::Kind;
 use super::{Cell, Turn};
@@ -49,12 +49,17 @@ impl Cell {
             limiter: Limiter::default(),
             ledger: Ledger::default(),
             others: super::gates::OtherWaits::default(),
+            rules_next: None,
             later: VecDeque::new(),
         };
         let directory = &mut cell.directory;
         directory.classes = keyed(snapshot.classes, |class| class.name.clone());
         directory.models = keyed(snapshot.models, |model| model.name.clone());
         directory.prices = keyed(snapshot.prices, |price| price.name.clone());
+        directory.region = snapshot.region;
+        for declaration in snapshot.residency {
+            directory.atlas.declare(declaration);
+        }
         directory.valve = snapshot.valve.unwrap_or_default();
         directory.tiers = keyed(snapshot.tiers, |tier| tier.name.clone());
         directory.keys = keyed(snapshot.keys, |key| key.id.clone());
@@ -90,6 +95,8 @@ impl Cell {
         for run in places {
             cell.revive(run, turn);
         }
+        cell.rules_next = cell.directory.atlas.next_change(now);
+        cell.withdraw_all(turn);
         cell.catch_up(turn);
         cell
     }
@@ -247,7 +254,7 @@ impl Cell {
                     started: self.now,
                     until: until.min(self.now + lease_time),
                     deadline: until,
-                    revoked: false,
+                    revoked: Revoked::No,
                     passed,
                 }))
             }

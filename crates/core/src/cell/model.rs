@@ -7,10 +7,10 @@ use crate::ledger::Short;
 use crate::limiter::{Blocked, Caller, Taken, Units};
 use crate::money::Nano;
 use crate::plan::{ModelCall, Step, StepKind};
-use crate::quota::Rung;
+use crate::quota::{Rung, Tool};
 use crate::reject::Rejection;
-use crate::router::{self, Choice, Demand, NoWay, Way};
-use crate::row::{CallRow, Part, Route};
+use crate::router::{self, Because, Choice, Demand, NoWay, NoneFound, Passed as PassedOver, Way};
+use crate::row::{CallRow, Considered, Part, Route};
 use crate::scheduler::TenantIx;
 use crate::tenant::Context;
 use crate::time::Time;
@@ -28,6 +28,8 @@ pub(crate) const WAY: WakeKey = WakeKey(1 << 61);
 pub(crate) struct Options {
     pub(crate) ways: Vec<Way>,
     pub(crate) choices: Vec<Choice>,
+    /// Candidates that are no ways.
+    pub(crate) passed: Vec<PassedOver>,
 }
 
 /// A call of a model that wants to pass.
@@ -67,19 +69,19 @@ impl Gates<'_> {
         let call = run.model_call(at.node).expect("only calls of models come here");
         let wanted = Wanted::of(run, at.node, call);
         let tenant = run.tenant;
-        let context = self.directory.tenants.get(tenant).context();
-        let options = match options(self.directory, context, &wanted, self.now, |need| {
+        let contexts = self.directory.binding(run);
+        let options = match options(self.directory, &contexts, &wanted, self.now, |need| {
             self.ledger.check(self.now, tenant.0, &run.money, need)
         }) {
             Ok(options) => options,
-            Err(Without::Way(because)) => return Err(no_way(&wanted.model, because)),
+            Err(Without::Way(none)) => return Err(no_way(&wanted.model, none)),
             Err(Without::Money(short)) => {
                 self.ledger.wait(self.now, short.wake);
                 return Err(short_of(&short));
             }
         };
-        let (choice, taken) = self.take_way(tenant, wanted.demand, &options)?;
-        let route = route(&wanted, &options.ways[choice.way], &choice);
+        let (choice, taken, full) = self.take_way(tenant, wanted.demand, &options)?;
+        let route = route(&wanted, &options, &choice, &full);
         let run = self.runs.get_mut(at.run);
         let held = self.ledger.hold(self.now, tenant.0, &mut run.money, choice.need);
         let held = held.expect("what was just checked can be held");
@@ -92,22 +94,26 @@ impl Gates<'_> {
         tenant: TenantIx,
         demand: Demand,
         options: &Options,
-    ) -> Result<(Choice, Box<Taken>), Verdict> {
+    ) -> Result<(Choice, Box<Taken>, Full), Verdict> {
         // Only who finds no room anywhere waits: a take that is refused stands in its line.
+        let mut full = Full::new();
         for choice in &options.choices {
             let caller = way_caller(self.directory, tenant, &options.ways[choice.way]);
             let units = units(demand, choice);
-            if self.limiter.would_block(self.now, &caller, units).is_none()
-                && let Ok(taken) = self.limiter.take(self.now, &caller, units)
-            {
-                return Ok((*choice, Box::new(taken)));
-            }
+            let blocked = match self.limiter.would_block(self.now, &caller, units) {
+                Some(blocked) => blocked,
+                None => match self.limiter.take(self.now, &caller, units) {
+                    Ok(taken) => return Ok((*choice, Box::new(taken), full)),
+                    Err(blocked) => blocked,
+                },
+            };
+            full.push((choice.way, blocked.rule));
         }
         let mut waits = Vec::with_capacity(options.choices.len());
         for choice in &options.choices {
             let caller = way_caller(self.directory, tenant, &options.ways[choice.way]);
             match self.limiter.take(self.now, &caller, units(demand, choice)) {
-                Ok(taken) => return Ok((*choice, Box::new(taken))),
+                Ok(taken) => return Ok((*choice, Box::new(taken), full)),
                 Err(blocked) => waits.push((blocked, caller)),
             }
         }
@@ -122,27 +128,38 @@ impl Gates<'_> {
     }
 }
 
+/// Ways that have no room, by their places, and by which rule.
+pub(crate) type Full = Vec<(usize, std::sync::Arc<str>)>;
+
 /// Why a call may not be made, before limits are asked.
 pub(crate) enum Without {
-    Way(NoWay),
+    Way(NoneFound),
     Money(Short),
 }
 
 /// What a call may be, as far as catalog and money say.
 pub(crate) fn options(
     directory: &Directory,
-    context: &Context,
+    contexts: &[&Context],
     wanted: &Wanted,
     now: Time,
     can_pay: impl Fn(Nano) -> Result<(), Short>,
 ) -> Result<Options, Without> {
     let Wanted { model, demand, is_optional, allows_cheaper, avoid, last } = wanted;
     let (demand, is_optional) = (*demand, *is_optional);
-    let mut ways =
-        router::ways(directory, now, (model, &context.tier), demand).map_err(Without::Way)?;
-    ways.retain(|way| !avoid.contains(&way.endpoint));
+    let context = contexts.first().expect("a call is made under a context");
+    let may = |tool: &Tool| directory.all_may_use(contexts, tool, now);
+    let found = router::ways(directory, now, (model, context.model_tier()), demand, &may);
+    let router::Found { mut ways, mut passed } = found.map_err(Without::Way)?;
+    ways.retain(|way| {
+        let is_avoided = avoid.contains(&way.endpoint);
+        if is_avoided {
+            passed.push(passed_over(way, Because::Broken));
+        }
+        !is_avoided
+    });
     if ways.is_empty() {
-        return Err(Without::Way(NoWay::Endpoint));
+        return Err(Without::Way(NoneFound { because: NoWay::Endpoint, passed }));
     }
     let rungs = router::model_rungs(directory.ladder(context), is_optional);
     let allowed = allows_cheaper.then_some(Rung::CheaperModel);
@@ -150,12 +167,12 @@ pub(crate) fn options(
     let mut choices = router::choices(&ways, demand, rungs, can_pay).map_err(Without::Money)?;
     // Among what can be paid for; a dear one that failed opens no way that the ladder does not.
     choices.sort_by_key(|choice| last.as_ref() == Some(&ways[choice.way].endpoint));
-    Ok(Options { ways, choices })
+    Ok(Options { ways, choices, passed })
 }
 
 /// A prompt that is too long stays so; anything else is mended by the catalog.
-fn no_way(model: &ModelName, because: NoWay) -> Verdict {
-    let refusal = Refusal::Route { model: model.clone(), because };
+fn no_way(model: &ModelName, NoneFound { because, passed }: NoneFound) -> Verdict {
+    let refusal = Refusal::Route { model: model.clone(), because, passed };
     match because {
         NoWay::Context => Verdict::Aside(refusal),
         _ => Verdict::Park { refusal, wake: WAY },
@@ -172,7 +189,22 @@ pub(crate) fn way_caller<'a>(directory: &'a Directory, tenant: TenantIx, way: &W
     caller.expect("the endpoint of a way is declared, and has its number")
 }
 
-pub(crate) fn route(wanted: &Wanted, way: &Way, choice: &Choice) -> Route {
+/// What is recorded of a call that goes this way: the way, and every candidate that it does not go to.
+pub(crate) fn route(wanted: &Wanted, options: &Options, choice: &Choice, full: &Full) -> Route {
+    let Options { ways, choices, passed } = options;
+    let mut passed = passed.clone();
+    for (at, way) in ways.iter().enumerate().filter(|(at, _)| *at != choice.way) {
+        let is_full = full.iter().find(|(full, _)| *full == at);
+        let because = if let Some((_, rule)) = is_full {
+            Because::Limit { rule: rule.clone() }
+        } else if choices.iter().any(|other| other.way == at) || at > choice.way {
+            Because::NotNeeded
+        } else {
+            Because::Money { need: way.cost(wanted.demand.input, way.output) }
+        };
+        passed.push(passed_over(way, because));
+    }
+    let way = &ways[choice.way];
     Route {
         model: wanted.model.clone(),
         endpoint: way.endpoint.clone(),
@@ -182,7 +214,12 @@ pub(crate) fn route(wanted: &Wanted, way: &Way, choice: &Choice) -> Route {
         input: wanted.demand.input,
         output: choice.output,
         rung: choice.rung,
+        considered: Considered { region: way.region.clone(), adequate: way.adequate, passed },
     }
+}
+
+fn passed_over(way: &Way, because: Because) -> PassedOver {
+    PassedOver { endpoint: way.endpoint.clone(), upstream: way.upstream.clone(), because }
 }
 
 impl Cell {
@@ -190,13 +227,13 @@ impl Cell {
     pub(crate) fn model_refusal(&self, at: At, call: &ModelCall) -> Option<Refusal> {
         let run = self.runs.get(at.run);
         let wanted = Wanted::of(run, at.node, call);
-        let context = self.directory.tenants.get(run.tenant).context();
-        let options = match options(&self.directory, context, &wanted, self.now, |need| {
+        let contexts = self.directory.binding(run);
+        let options = match options(&self.directory, &contexts, &wanted, self.now, |need| {
             self.ledger.check(self.now, run.tenant.0, &run.money, need)
         }) {
             Ok(options) => options,
-            Err(Without::Way(because)) => {
-                return Some(Refusal::Route { model: call.model.clone(), because });
+            Err(Without::Way(NoneFound { because, passed })) => {
+                return Some(Refusal::Route { model: call.model.clone(), because, passed });
             }
             Err(Without::Money(short)) => return Some(lacking(&short)),
         };
@@ -233,14 +270,16 @@ impl Cell {
                 min_output: least.min(call.min_tokens),
                 answers: 1,
             };
-            let found =
-                router::ways(&self.directory, self.now, (&call.model, &context.tier), demand);
-            let ways = found.map_err(|because| Rejection::ModelUnavailable {
+            let may = |tool: &Tool| self.directory.all_may_use(&[context], tool, self.now);
+            let asked = (&call.model, context.model_tier());
+            let found = router::ways(&self.directory, self.now, asked, demand, &may);
+            let found = found.map_err(|none| Rejection::ModelUnavailable {
                 step: Some(step.name.clone()),
                 model: call.model.clone(),
-                because,
+                because: none.because,
+                passed: none.passed,
             })?;
-            let costs = ways.iter().map(|way| way.cost(demand.input, way.output));
+            let costs = found.ways.iter().map(|way| way.cost(demand.input, way.output));
             total = total.plus(costs.min().unwrap_or_default());
         }
         Ok(total)
@@ -284,6 +323,7 @@ impl Cell {
             endpoint: route.endpoint.clone(),
             upstream: route.upstream.clone(),
             rung: route.rung,
+            considered: route.considered.clone(),
             // Not when its lease was found by this owner: the node has been leased since before.
             began: node.since,
             ended: Some(self.now),

@@ -34,6 +34,7 @@ impl Cell {
     pub(crate) fn declare_tool(&mut self, tool: Tool, turn: &mut Turn) -> Result<bool, Rejection> {
         rules(&tool.limits)?;
         self.check_endpoint(&tool)?;
+        self.check_location(&tool.location)?;
         if let Some(breaker) = tool.breaker {
             wide("/breaker/failures", breaker.failures.into(), 1, FAILURES_MAX.into())?;
             span("/breaker/open_for", breaker.open_for, PERIOD_MIN, OPEN_FOR_MAX)?;
@@ -44,11 +45,15 @@ impl Cell {
         }
         full("tools", known.is_none(), self.directory.tools.len(), TOOLS_MAX)?;
         let is_called_anew = known.is_some_and(|known| known.endpoint != tool.endpoint);
+        let is_elsewhere = known.is_none_or(|known| known.location != tool.location);
         turn.write(Change::Tool(tool.clone()));
         let before = self.circuit(&tool.name);
         let number = self.put_tool(tool);
         if is_called_anew {
             self.models_changed();
+        }
+        if is_elsewhere {
+            self.rules_changed(None, turn);
         }
         self.log_circuit(number, before, turn);
         Ok(true)

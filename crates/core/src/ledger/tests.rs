@@ -19,13 +19,13 @@ fn cents(cents: u64) -> Nano {
 
 fn ledger(day: Option<u64>, month: Option<u64>, org: Option<u64>) -> Ledger {
     let mut ledger = Ledger::default();
-    ledger.set_org(ORG, OrgTerms { month: org.map(cents), zone: Zone::UTC });
+    ledger.set_org(ORG, OrgTerms { month: org.map(cents), zone: TimeZone::UTC });
     ledger.set_tenant(T, terms(day, month));
     ledger
 }
 
 fn terms(day: Option<u64>, month: Option<u64>) -> TenantTerms {
-    TenantTerms { org: ORG, day: day.map(cents), month: month.map(cents), zone: Zone::UTC }
+    TenantTerms { org: ORG, day: day.map(cents), month: month.map(cents), zone: TimeZone::UTC }
 }
 
 fn limited(limit: u64) -> RunAccount {

@@ -1,6 +1,6 @@
 //! Rules as they are counted: which of them share a count, and what a stored label stands for.
 
-use crate::calendar::{Calendar, Zone};
+use crate::calendar::{Calendar, TimeZone};
 use crate::quota::{Rule, Unit};
 use crate::time::Span;
 
@@ -54,5 +54,5 @@ pub(super) fn of_label(label: &str) -> Option<Rule> {
     }
     let all = [Calendar::Minute, Calendar::Hour, Calendar::Day, Calendar::Month];
     let every = all.into_iter().find(|every| every.as_str() == what)?;
-    Some(Rule::Window { units: 1, every, time_zone: Zone::parse(at).ok()?, of })
+    Some(Rule::Window { units: 1, every, time_zone: TimeZone::parse(at).ok()?, of })
 }

@@ -1,7 +1,7 @@
 //! What the limiter promises, tried in virtual time.
 
 use super::{Answer, Caller, Circuit, Limiter, Taken, Units, Why};
-use crate::calendar::{Calendar, Zone};
+use crate::calendar::{Calendar, TimeZone};
 use crate::gate::LimitHolder;
 use crate::quota::{Breaker, Rule, Unit};
 use crate::row::Used;
@@ -24,7 +24,7 @@ fn per_hour(units: u64) -> Rule {
 }
 
 fn window(units: u64, every: Calendar, zone: &str) -> Rule {
-    Rule::Window { units, every, time_zone: Zone::parse(zone).unwrap(), of: Unit::Calls }
+    Rule::Window { units, every, time_zone: TimeZone::parse(zone).unwrap(), of: Unit::Calls }
 }
 
 fn bucket(units: u64, per: Span, burst: u64) -> Rule {

@@ -83,8 +83,12 @@ fn known() -> Known {
 
 const DEMAND: Demand = Demand { input: 1_000, max_output: 1_000, min_output: 250, answers: 1 };
 
+fn anywhere(_: &Tool) -> Result<Option<Country>, Because> {
+    Ok(None)
+}
+
 fn enterprise_ways() -> Vec<Way> {
-    ways(&known(), Time(100), (&model(), &tier("enterprise")), DEMAND).unwrap()
+    ways(&known(), Time(100), (&model(), &tier("enterprise")), DEMAND, &anywhere).unwrap().ways
 }
 
 /// The choices with so much left, as way, output and rung.
@@ -99,8 +103,8 @@ fn with_left(left: &str, rungs: &[Rung]) -> Result<Vec<(usize, u32, Option<Rung>
 #[test]
 fn a_tier_is_served_by_the_candidates_that_are_meant_for_it() {
     let upstream = |name: &str| -> Vec<Arc<str>> {
-        let ways = ways(&known(), Time(100), (&model(), &tier(name)), DEMAND).unwrap();
-        ways.into_iter().map(|way| way.upstream).collect()
+        let ways = ways(&known(), Time(100), (&model(), &tier(name)), DEMAND, &anywhere).unwrap();
+        ways.ways.into_iter().map(|way| way.upstream).collect()
     };
     assert_eq!(upstream("enterprise"), ["large".into(), "small".into()]);
     assert_eq!(upstream("free"), ["small".into()]);
@@ -111,14 +115,20 @@ fn without_a_way_the_reason_is_told() {
     let enterprise = tier("enterprise");
     let because = |known: &Known, now: u64, input: u32| {
         let demand = Demand { input, ..DEMAND };
-        ways(known, Time(now), (&model(), &enterprise), demand).unwrap_err()
+        ways(known, Time(now), (&model(), &enterprise), demand, &anywhere).unwrap_err().because
     };
     let mut catalog = known();
     assert_eq!(because(&catalog, 99, 1_000), NoWay::Price, "its first version begins later");
     assert_eq!(because(&catalog, 100, 7_751), NoWay::Context);
     assert!(
-        ways(&catalog, Time(100), (&model(), &enterprise), Demand { input: 7_750, ..DEMAND })
-            .is_ok()
+        ways(
+            &catalog,
+            Time(100),
+            (&model(), &enterprise),
+            Demand { input: 7_750, ..DEMAND },
+            &anywhere
+        )
+        .is_ok()
     );
     for tool in catalog.tools.values_mut() {
         tool.endpoint = None;
@@ -134,7 +144,8 @@ fn without_a_way_the_reason_is_told() {
 fn the_output_is_bounded_by_what_the_model_gives() {
     let most = |input: u32, max_output: u32| {
         let demand = Demand { input, max_output, min_output: 1, answers: 1 };
-        ways(&known(), Time(100), (&model(), &tier("free")), demand).unwrap()[0].output
+        ways(&known(), Time(100), (&model(), &tier("free")), demand, &anywhere).unwrap().ways[0]
+            .output
     };
     assert_eq!([most(1_000, 900), most(1_000, 9_000), most(7_000, 9_000)], [900, 4_000, 1_000]);
 }
@@ -143,7 +154,8 @@ fn the_output_is_bounded_by_what_the_model_gives() {
 fn each_of_several_answers_has_the_bounds_of_the_model() {
     let most = |input: u32, max_output: u32| {
         let demand = Demand { input, max_output, min_output: 5, answers: 5 };
-        ways(&known(), Time(100), (&model(), &tier("free")), demand).unwrap()[0].output
+        ways(&known(), Time(100), (&model(), &tier("free")), demand, &anywhere).unwrap().ways[0]
+            .output
     };
     assert_eq!(
         [most(1_000, 5_000), most(1_000, 50_000), most(7_000, 50_000)],
@@ -155,7 +167,9 @@ fn each_of_several_answers_has_the_bounds_of_the_model() {
 fn what_goes_in_is_bounded_where_nothing_comes_out() {
     let of = |input: u32| {
         let demand = Demand { input, max_output: 0, min_output: 0, answers: 1 };
-        ways(&known(), Time(100), (&model(), &tier("free")), demand).map(|ways| ways.len())
+        ways(&known(), Time(100), (&model(), &tier("free")), demand, &anywhere)
+            .map(|found| found.ways.len())
+            .map_err(|none| none.because)
     };
     assert_eq!([of(8_000), of(8_001)], [Ok(1), Err(NoWay::Context)]);
 }

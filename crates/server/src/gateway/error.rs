@@ -123,6 +123,10 @@ impl From<Rejection> for Error {
                     code: Some("context_length_exceeded"),
                     ..Self::with_status(rejection.into(), 400)
                 },
+                // No other try goes better: it is for the operator to change.
+                NoWay::Denied | NoWay::Outside => {
+                    Self { is_final: true, ..Refused::from(rejection).into() }
+                }
                 NoWay::Endpoint | NoWay::Price => Refused::from(rejection).into(),
             },
             // Clients try conflicts again, and limits.

@@ -6,11 +6,13 @@ use fairlane_core::gate::{Account, LimitHolder};
 use fairlane_core::id::ToolName;
 use fairlane_core::money::Nano;
 use fairlane_core::reject::{CandidateFault, Rejection, ValveCause};
+use fairlane_core::router::NoWay;
 use fairlane_core::row::{Owner, RunStatus};
 use fairlane_core::time::Time;
 
 use super::Refused;
-use crate::wire::{budget_words, limit_words, never_words, no_way, timestamp};
+use crate::places::outside_words;
+use crate::wire::{budget_words, limit_words, never_words, no_way_words, timestamp};
 
 impl From<Rejection> for Refused {
     #[expect(clippy::too_many_lines, reason = "a flat match, one case per rejection")]
@@ -54,18 +56,62 @@ impl From<Rejection> for Refused {
             Rejection::BudgetExhausted { account, need, left, opens } => {
                 exhausted(*account, *need, *left, *opens)
             }
-            Rejection::ModelUnavailable { step, model, because } => {
-                let why = no_way(*because);
+            Rejection::ModelUnavailable { step, model, because, passed } => {
+                let why = no_way_words(*because, passed);
                 let (detail, pointer) = match step {
                     Some(step) => {
                         (format!("step `{step}` calls model `{model}`: {why}"), "/workflow")
                     }
                     None => (format!("model `{model}`: {why}"), "/model"),
                 };
-                refused(Code::ModelUnavailable, detail)
-                    .at(pointer)
-                    .expected("a candidate with an endpoint, and a price, for the tenant's tier")
+                let (code, expected) = unavailable(*because);
+                refused(code, detail).at(pointer).expected(expected)
             }
+            Rejection::ToolDenied { step, tool } => refused(
+                Code::ToolDenied,
+                format!("step `{step}` uses tool `{tool}`, which the tenant may not use"),
+            )
+            .at("/workflow")
+            .expected("a workflow that does without it, or a tenant that may use it"),
+            Rejection::ToolOutside { step, tool, outside } => refused(
+                Code::OutsideZone,
+                format!("step `{step}` uses tool `{tool}`, which {}", outside_words(outside)),
+            )
+            .at("/workflow")
+            .expected("a tool that works, and keeps data, where the tenant's data may be"),
+            Rejection::UnknownRegion { field, region } => {
+                refused(Code::UnknownRegion, format!("no region is named `{region}`"))
+                    .at(*field)
+                    .expected("a region of the catalog")
+            }
+            Rejection::UnknownZone { zone } => {
+                refused(Code::UnknownZone, format!("no zone is named `{zone}`"))
+                    .at("/data_residency/zone")
+                    .expected("`eu`, `eea`, `eea+adequate`, `us`, or a zone of the catalog")
+            }
+            Rejection::StoreOutside { outside } => refused(
+                Code::StoreOutside,
+                format!("the store that has the tenant's data {}", outside_words(outside)),
+            )
+            .at("/data_residency")
+            .expected("a constraint that has the region of the store in it"),
+            Rejection::DecisionsOverlap { at } => refused(
+                Code::InvalidValue,
+                "this decision begins before the one before it ends".to_owned(),
+            )
+            .at(format!("/decisions/{at}/from"))
+            .expected("decisions in the order of their beginning, each after the end of the last"),
+            Rejection::DecisionNeverHolds { at } => {
+                refused(Code::InvalidValue, "this decision ends no later than it begins".to_owned())
+                    .at(format!("/decisions/{at}/until"))
+                    .expected("an end after the beginning")
+            }
+            Rejection::DecisionPast { at, until } => refused(
+                Code::InvalidValue,
+                format!("this decision is new here, and ended at {}", timestamp(*until)),
+            )
+            .at(format!("/decisions/{at}/until"))
+            .expected("decisions that are in force, or will be"),
             Rejection::LimitReached { tool, holder, rule, of, is_never: true, .. } => {
                 never(tool, *holder, rule, *of)
             }
@@ -180,6 +226,21 @@ fn with_units(mut facts: serde_json::Value) -> serde_json::Value {
         fields.insert("retry_after_ms".to_owned(), micros.div_ceil(1_000).into());
     }
     facts
+}
+
+/// The code of a model that cannot be used, and what would be right.
+const fn unavailable(because: NoWay) -> (Code, &'static str) {
+    match because {
+        NoWay::Outside => (
+            Code::OutsideZone,
+            "a candidate whose endpoint works, and keeps data, where the tenant's data may be",
+        ),
+        NoWay::Denied => (Code::ToolDenied, "a candidate whose endpoint the tenant may use"),
+        NoWay::UnknownModel | NoWay::Tier | NoWay::Endpoint | NoWay::Price | NoWay::Context => (
+            Code::ModelUnavailable,
+            "a candidate with an endpoint, and a price, for the tenant's tier",
+        ),
+    }
 }
 
 fn bad_candidate(at: u32, fault: &CandidateFault) -> Refused {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fairlane_api::quota as wire;
 use fairlane_api::{Code, Mistake};
-use fairlane_core::calendar::{Calendar, Zone};
+use fairlane_core::calendar::{Calendar, TimeZone};
 use fairlane_core::id::ToolName;
 use fairlane_core::money::{MoneyError, Nano};
 use fairlane_core::quota::{
@@ -163,8 +163,8 @@ impl Check {
         self.keep(between(units, [1, UNITS_MAX], pointer));
     }
 
-    fn zone(&mut self, pointer: &str, text: &str) -> Option<Zone> {
-        let zone = Zone::parse(text).map_err(|_| {
+    fn zone(&mut self, pointer: &str, text: &str) -> Option<TimeZone> {
+        let zone = TimeZone::parse(text).map_err(|_| {
             Refused::new(Code::InvalidValue)
                 .detail(format!("`{text}` is no time zone"))
                 .at(pointer)

@@ -10,7 +10,7 @@ use fairlane_api::page::Page;
 use fairlane_api::quota::Every;
 use fairlane_api::report::{BudgetUse, PeriodUse, Verdict};
 use fairlane_api::{Code, Problem};
-use fairlane_core::calendar::{Calendar, Window, Zone};
+use fairlane_core::calendar::{Calendar, TimeZone, Window};
 use fairlane_core::cell::effect::{AccountView, Response};
 use fairlane_core::cell::input::Query;
 use fairlane_core::id::TenantId;
@@ -122,7 +122,7 @@ fn periods(given: Option<u32>) -> Result<u32, Refused> {
 #[derive(Debug)]
 struct Current {
     tenant: TenantId,
-    zone: Zone,
+    zone: TimeZone,
     view: AccountView,
 }
 
@@ -130,7 +130,7 @@ fn current(shared: &Surroundings, tenant: TenantId, view: AccountView) -> Curren
     let context = shared.registry.context(&tenant);
     let class = context.and_then(|context| context.budget_class.clone());
     let class = class.and_then(|class| shared.registry.class(&class));
-    let zone = class.map_or(Zone::UTC, |class| class.budget.time_zone);
+    let zone = class.map_or(TimeZone::UTC, |class| class.budget.time_zone);
     Current { tenant, zone, view }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use fairlane_core::calendar::{Calendar, Zone};
+use fairlane_core::calendar::{Calendar, TimeZone};
 use fairlane_core::catalog::{
     Candidate, Endpoint, Header, Metered, Method, Model, Price, PriceVersion, Protocol, Rates,
     Request, Usage,
@@ -17,12 +17,18 @@ use fairlane_core::plan::{
 };
 use fairlane_core::pool::{LongSteps, Policy, Pool, Valve};
 use fairlane_core::quota::{Breaker, Budget, BudgetClass, OrgBudget, Rule, Rung, Tool, Unit};
-use fairlane_core::row::{
-    AccountRow, CallAttempt, CallRow, DecisionRow, Failure, Halt, Hold, IdempotencyRow, Instance,
-    KeyRow, Lane, Owner, Parent, Part, Payload, Role, Route, RunKey, RunMoney, RunRow, RunStatus,
-    ScheduleRow, SignalRow, StepRow, StepState, UseRow, Used,
+use fairlane_core::residency::{
+    Adequacy, Country, Decision, Declaration, Location, Region, Residency, Storage, Zone,
 };
-use fairlane_core::tenant::{Burst, Context, Org, Sla, Tenant, TenantScope, Tier};
+use fairlane_core::router::{Because, Passed};
+use fairlane_core::row::{
+    AccountRow, CallAttempt, CallRow, Considered, DecisionRow, Failure, Halt, Hold, IdempotencyRow,
+    Instance, KeyRow, Lane, Owner, Parent, Part, Payload, Role, Route, RunKey, RunMoney, RunRow,
+    RunStatus, ScheduleRow, SignalRow, StepRow, StepState, UseRow, Used,
+};
+use fairlane_core::tenant::{
+    AfterOutage, Burst, Context, Org, Outage, Rules, Sla, Tenant, TenantScope, Tier,
+};
 use fairlane_core::time::{Span, Time};
 
 /// Any kind of name.
@@ -152,7 +158,18 @@ fn route() -> Route {
         input: 900,
         output: 800,
         rung: Some(Rung::ShorterOutput),
+        considered: considered(),
     }
+}
+
+fn considered() -> Considered {
+    let passed = Passed {
+        endpoint: name("models/us"),
+        upstream: "maker/fast-1".into(),
+        because: Because::Limit { rule: "concurrent".into() },
+    };
+    let (region, adequate) = (Some(name("eu-1")), Some(country("JP")));
+    Considered { region, adequate, passed: vec![passed] }
 }
 
 fn price_version(from: Time) -> PriceVersion {
@@ -249,6 +266,7 @@ pub fn call(tenant: &str, id: u32, run: Option<&RunKey>) -> CallRow {
         endpoint: name("models/eu"),
         upstream: "maker/large-1".into(),
         rung: Some(Rung::CheaperModel),
+        considered: considered(),
         began: Time(u64::from(id)),
         ended: None,
         hold: Some(Box::new(hold())),
@@ -278,6 +296,17 @@ pub fn tier(tier: &str) -> Tier {
         runs_max: 10_000,
         sla: Some(Sla { percentile_permille: 990, latency: Span::from_secs(45) }),
         budget_class: Some(name("basic")),
+        rules: Rules {
+            allowed_tools: Some([name("credit/bureau")].into()),
+            model_tier: Some(name("premium")),
+            outage: Some(Outage {
+                alternative: false,
+                wait: Some(Span::from_secs(600)),
+                then: AfterOutage::Escalate,
+            }),
+            audit_retention_days: Some(2_557),
+            ..Rules::default()
+        },
     }
 }
 
@@ -291,6 +320,15 @@ pub fn tenant(tenant: &str) -> Tenant {
         burst: None,
         sla: None,
         budget_class: Some(name("high-volume")),
+        rules: Rules {
+            data_residency: Some(Residency {
+                zone: Some(name("eea+adequate")),
+                regions: [name("eu-1")].into(),
+                adequate: [country("JP")].into(),
+            }),
+            denied_tools: [name("scraper")].into(),
+            ..Rules::default()
+        },
         suspended: true,
         attributes: r#"{"country":"DE"}"#.into(),
     }
@@ -324,7 +362,48 @@ pub fn api_key(id: &str, role: Role) -> KeyRow {
 
 pub fn tool(tool: &str) -> Tool {
     let breaker = Some(Breaker { failures: 5, open_for: Span::from_secs(30) });
-    Tool { breaker, endpoint: Some(endpoint(tool)), ..Tool::new(name(tool), rules()) }
+    let location = Location {
+        region: Some(name("eu-1")),
+        storage: Some(Storage::Nothing),
+        certificates: [name("dpf")].into(),
+    };
+    Tool { breaker, endpoint: Some(endpoint(tool)), location, ..Tool::new(name(tool), rules()) }
+}
+
+fn country(code: &str) -> Country {
+    Country::parse(code).expect("the samples name countries")
+}
+
+pub fn region(region: &str) -> Declaration {
+    let label = Some("a cloud".into());
+    Declaration::Region(Region { name: name(region), country: country("IE"), label })
+}
+
+pub fn empty_zone(zone: &str) -> Zone {
+    Zone { name: name(zone), countries: [].into(), regions: [].into(), adequate: false }
+}
+
+pub fn zone(zone: &str) -> Declaration {
+    Declaration::Zone(Zone {
+        countries: [country("DE"), country("FR")].into(),
+        regions: [name("eu-1")].into(),
+        adequate: true,
+        ..empty_zone(zone)
+    })
+}
+
+pub fn adequacy(code: &str) -> Declaration {
+    Declaration::Adequacy(Adequacy {
+        country: country(code),
+        suspended: true,
+        decisions: vec![Decision {
+            name: "(EU) 2019/419".into(),
+            from: Time(7),
+            until: Some(Time::MAX),
+            certificate: Some(name("dpf")),
+            scope: Some("operators under the APPI".into()),
+        }],
+    })
 }
 
 /// Of either kind: a slash in the tool's name stands for one that is called by a template.
@@ -408,8 +487,8 @@ fn org_budget() -> OrgBudget {
     OrgBudget { month: Nano::from_cents(1_000), time_zone: berlin() }
 }
 
-fn berlin() -> Zone {
-    Zone::parse("Europe/Berlin").expect("there is such a zone")
+fn berlin() -> TimeZone {
+    TimeZone::parse("Europe/Berlin").expect("there is such a zone")
 }
 
 pub fn uses(tenant: Option<&str>, rule: &str, used: Used) -> UseRow {

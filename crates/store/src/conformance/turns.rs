@@ -12,9 +12,9 @@ use fairlane_core::row::{
 use fairlane_core::time::{Span, Time};
 
 use super::samples::{
-    account, api_key, call, class, context, decision, done, ended, full_run, idempotency, item,
-    key, model, name, org, payload, pool, price, run, schedule, scope, signal, states, step,
-    tenant, tier, tool, uses, valve, whole, workflow,
+    account, adequacy, api_key, call, class, context, decision, done, empty_zone, ended, full_run,
+    idempotency, item, key, model, name, org, payload, pool, price, region, run, schedule, scope,
+    signal, states, step, tenant, tier, tool, uses, valve, whole, workflow, zone,
 };
 use super::{Place, checks, claimed};
 use crate::error::Error;
@@ -66,7 +66,7 @@ fn assert_loaded(store: &mut dyn Store, expected: &Snapshot) -> Result<(), Error
             $(assert_eq!(loaded.$table, expected.$table, stringify!($table));)*
         };
     }
-    equal!(orgs tiers tenants contexts pools valve workflows tools classes models prices uses
+    equal!(orgs tiers tenants contexts pools valve workflows tools classes models prices residency uses
         accounts calls keys schedules runs steps signals decisions);
     assert_eq!(loaded, *expected);
     Ok(())
@@ -92,6 +92,8 @@ fn everything() -> (Vec<Change>, Snapshot) {
         classes: vec![class("basic"), class("high-volume")],
         models: vec![model("gpt/5.5"), model("reasoner")],
         prices: vec![price("gpt-5.5"), price("vertex_ai/gemini:2")],
+        residency: vec![adequacy("JP"), region("eu-1"), region("us-1"), zone("mine")],
+        region: None,
         uses: vec![
             uses(None, "bucket@1000000", Used::Bucket { full: Time::MAX }),
             uses(None, "concurrent", Used::Window { start: Time(8), units: u64::MAX }),
@@ -128,6 +130,7 @@ fn everything() -> (Vec<Change>, Snapshot) {
         .chain(snapshot.classes.iter().cloned().map(Change::Class))
         .chain(snapshot.models.iter().cloned().map(Change::Model))
         .chain(snapshot.prices.iter().cloned().map(Change::Price))
+        .chain(snapshot.residency.iter().cloned().map(Change::Residency))
         .chain(snapshot.uses.iter().cloned().map(Change::Use))
         .chain(snapshot.accounts.iter().cloned().map(Change::Account))
         .chain(snapshot.calls.iter().cloned().map(Box::new).map(Change::Call))
@@ -192,6 +195,7 @@ fn declarations_are_replaced_by_name(place: &dyn Place) -> Result<(), Error> {
     expected.tools[1].endpoint = None;
     expected.models[0].candidates.truncate(1);
     expected.prices[0].versions.truncate(1);
+    expected.residency[3] = fairlane_core::residency::Declaration::Zone(empty_zone("mine"));
     expected.uses[0].used = Used::Window { start: Time(5), units: 6 };
     expected.accounts[1].posted = Nano(7);
     expected.accounts[1].uncertain = Nano::ZERO;
@@ -212,6 +216,7 @@ fn declarations_are_replaced_by_name(place: &dyn Place) -> Result<(), Error> {
         Change::Tool(expected.tools[1].clone()),
         Change::Model(expected.models[0].clone()),
         Change::Price(expected.prices[0].clone()),
+        Change::Residency(expected.residency[3].clone()),
         Change::Use(expected.uses[0].clone()),
         Change::Account(expected.accounts[1].clone()),
         Change::Key(expected.keys[0].clone()),

@@ -13,6 +13,7 @@ use fairlane_core::id::{
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
+use fairlane_core::residency::Declaration;
 use fairlane_core::row::{
     AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, KeyRow, Owner, Part, RunKey,
     RunRow, ScheduleRow, SignalRow, StepRow, UseRow,
@@ -39,6 +40,7 @@ pub(super) struct Rows {
     classes: Table<ClassName, BudgetClass>,
     models: Table<ModelName, Model>,
     prices: Table<PriceName, Price>,
+    residency: Table<(&'static str, String), Declaration>,
     /// The provider's own counts have no tenant.
     uses: Table<(Option<TenantId>, ToolName, Arc<str>), UseRow>,
     pub(super) accounts: Table<(Owner, Calendar, Time), AccountRow>,
@@ -59,7 +61,7 @@ pub(super) struct Rows {
 macro_rules! each_table {
     ($rows:ident.$method:ident()) => {
         each_table!($rows.$method(): orgs tiers tenants contexts pools valves workflows tools
-            classes models prices uses accounts calls keys runs steps children idempotency signals schedules decisions)
+            classes models prices residency uses accounts calls keys runs steps children idempotency signals schedules decisions)
     };
     ($rows:ident.$method:ident(): $($table:ident)*) => {
         $($rows.$table.$method();)*
@@ -96,6 +98,10 @@ impl Rows {
             Change::Class(class) => self.classes.put(class.name.clone(), class.clone()),
             Change::Model(model) => self.models.put(model.name.clone(), model.clone()),
             Change::Price(price) => self.prices.put(price.name.clone(), price.clone()),
+            Change::Residency(declaration) => {
+                let (kind, name) = declaration.key();
+                self.residency.put((kind, name.to_owned()), declaration.clone());
+            }
             Change::Use(row) => {
                 let key = (row.tenant.clone(), row.tool.clone(), Arc::clone(&row.rule));
                 self.uses.put(key, row.clone());
@@ -230,6 +236,8 @@ impl Rows {
             classes: self.classes.values().cloned().collect(),
             models: self.models.values().cloned().collect(),
             prices: self.prices.values().cloned().collect(),
+            residency: self.residency.values().cloned().collect(),
+            region: None,
             uses: self.uses.values().cloned().collect(),
             accounts: self.recent_accounts(),
             calls: self.calls.values().filter(|call| call.ended.is_none()).cloned().collect(),

@@ -17,7 +17,7 @@ use crate::read::{CallQuery, Page, UsageRow, one_more, page_limit};
 macro_rules! columns {
     () => {
         "tenant, id, run, step, part, attempt, model, endpoint, upstream, rung, began, ended, hold, \
-         input, cached, output, is_certain, cost"
+         input, cached, output, is_certain, cost, considered"
     };
 }
 
@@ -28,7 +28,7 @@ pub(super) fn put(connection: &Connection, row: &CallRow) -> Result<(), Fault> {
         .prepare_cached(concat!(
             "INSERT INTO calls (",
             columns!(),
-            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
              ON CONFLICT DO UPDATE SET ended = excluded.ended, hold = excluded.hold,
              input = excluded.input, cached = excluded.cached, output = excluded.output,
              is_certain = excluded.is_certain, cost = excluded.cost",
@@ -52,6 +52,7 @@ pub(super) fn put(connection: &Connection, row: &CallRow) -> Result<(), Fault> {
             usage.output,
             is_certain,
             signed(row.cost.0),
+            (!row.considered.is_nothing()).then(|| to_json(&row.considered)),
         ])?;
     Ok(())
 }
@@ -149,6 +150,7 @@ fn row(tenants: &mut Names<TenantId>, row: Columns<'_, '_>) -> Result<CallRow, F
         endpoint: row.name(7)?,
         upstream: row.text(8)?.into(),
         rung: row.optional_json(9)?,
+        considered: row.optional_json(18)?.unwrap_or_default(),
         began: row.time(10)?,
         ended: row.optional_time(11)?,
         hold: row.optional_json(12)?,

@@ -1,5 +1,5 @@
 //! What the operator declares: tables `orgs`, `tiers`, `tenants`, `contexts`, `pools`, `valves`, `workflows`,
-//! `tools`, `budget_classes`, `models`, `prices`, `keys`.
+//! `tools`, `budget_classes`, `models`, `prices`, `residency`, `keys`.
 //! Few rows, seldom written; each is one JSON document under its name.
 
 use std::collections::BTreeSet;
@@ -10,6 +10,7 @@ use fairlane_core::id::{KeyId, TenantId, WorkflowName};
 use fairlane_core::plan::Workflow;
 use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
+use fairlane_core::residency::Declaration;
 use fairlane_core::row::KeyRow;
 use fairlane_core::tenant::{Context, Org, Tenant, TenantScope, Tier};
 use rusqlite::{Connection, Params, params};
@@ -103,6 +104,19 @@ pub(super) fn put_model(connection: &Connection, model: &Model) -> Result<(), Fa
     )
 }
 
+pub(super) fn put_residency(
+    connection: &Connection,
+    declaration: &Declaration,
+) -> Result<(), Fault> {
+    let (kind, name) = declaration.key();
+    write(
+        connection,
+        "INSERT INTO residency (kind, name, body) VALUES (?1, ?2, ?3)
+         ON CONFLICT DO UPDATE SET body = excluded.body",
+        params![kind, name, to_json(declaration)],
+    )
+}
+
 pub(super) fn put_price(connection: &Connection, price: &Price) -> Result<(), Fault> {
     write(
         connection,
@@ -171,6 +185,10 @@ pub(super) fn classes(connection: &Connection) -> Result<Vec<BudgetClass>, Fault
 
 pub(super) fn models(connection: &Connection) -> Result<Vec<Model>, Fault> {
     bodies(connection, "SELECT body FROM models ORDER BY model", [])
+}
+
+pub(super) fn residency(connection: &Connection) -> Result<Vec<Declaration>, Fault> {
+    bodies(connection, "SELECT body FROM residency ORDER BY kind, name", [])
 }
 
 pub(super) fn prices(connection: &Connection) -> Result<Vec<Price>, Fault> {

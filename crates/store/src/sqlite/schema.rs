@@ -46,6 +46,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0028_calls_by_time.sql"),
     include_str!("../../migrations/0029_calls_by_run.sql"),
     include_str!("../../migrations/0030_calls_open.sql"),
+    include_str!("../../migrations/0031_residency.sql"),
+    include_str!("../../migrations/0032_calls_considered.sql"),
 ];
 
 /// The version that this program writes.

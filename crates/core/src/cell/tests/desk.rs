@@ -91,6 +91,7 @@ impl Desk {
                 runs_max: 100,
                 sla: None,
                 budget_class: None,
+                rules: crate::tenant::Rules::default(),
             }));
         }
         desk.declare(Configure::Pool(pool("default")));
@@ -423,6 +424,7 @@ pub(crate) fn tenant(id: &str, tier: &str) -> Tenant {
         burst: None,
         sla: None,
         budget_class: None,
+        rules: crate::tenant::Rules::default(),
         suspended: false,
         attributes: "{}".into(),
     }

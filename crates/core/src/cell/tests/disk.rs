@@ -53,6 +53,12 @@ impl Disk {
             Change::Price(price) => {
                 replace(&mut declared.prices, price, |price| price.name.clone());
             }
+            Change::Residency(declaration) => {
+                replace(&mut declared.residency, declaration, |one| {
+                    let (kind, name) = one.key();
+                    (kind, name.to_owned())
+                })
+            }
             Change::Use(row) => replace(&mut declared.uses, row, |row| {
                 (row.tool.clone(), row.tenant.clone(), row.rule.clone())
             }),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::calendar::{Calendar, Zone};
+use crate::calendar::{Calendar, TimeZone};
 use crate::catalog::{
     Candidate, Endpoint, Metered, Model, Price, PriceVersion, Protocol, Rates, Usage,
 };
@@ -15,7 +15,7 @@ use crate::money::Nano;
 use crate::plan::{ModelCall, Retry, SERVER_POOL, Step, StepKind};
 use crate::quota::{Budget, BudgetClass, Rule, Rung, Tool, Unit};
 use crate::reject::Rejection;
-use crate::router::{Demand, NoWay};
+use crate::router::{Because, Demand, NoWay, Passed};
 use crate::row::{Failure, LeaseId, Route, RunKey, RunStatus, StepState};
 use crate::tenant::Tenant;
 use crate::time::{Span, Time};
@@ -96,6 +96,10 @@ pub(super) fn counted(desk: &mut Desk, tokens: u32) {
 
 pub(super) fn leases(desk: &mut Desk) -> Vec<Grant> {
     desk.exchange_in("server", "s", 10, Vec::new()).grants
+}
+
+fn passed(endpoint: &str, upstream: &str, because: Because) -> Passed {
+    Passed { endpoint: name(endpoint), upstream: upstream.into(), because }
 }
 
 fn route(grant: &Grant) -> &Route {
@@ -205,7 +209,7 @@ fn the_next_candidate_stands_in_for_one_whose_endpoint_has_no_room() {
     let tokens = Rule::Window {
         units: 3_000,
         every: Calendar::Hour,
-        time_zone: Zone::UTC,
+        time_zone: TimeZone::UTC,
         of: Unit::Tokens,
     };
     desk.declare(endpoint("eu", vec![tokens]));
@@ -292,13 +296,14 @@ fn without_a_way_a_run_is_refused_and_a_step_waits_for_the_catalog() {
     counted(&mut desk, 1_000);
     assert_eq!(leases(&mut desk).len(), 0);
     let waits = desk.explain(&run);
-    assert!(waits.contains("Route { model: \"reasoner\", because: Tier }"), "{waits}");
+    assert!(waits.contains("Route { model: \"reasoner\", because: Tier, passed"), "{waits}");
     let key = RunKey { tenant: name("b"), run: RunId(9_999) };
     let refused = desk.try_submit(&key, "flow");
     let expected = Rejection::ModelUnavailable {
         step: Some(name("ask")),
         model: name("reasoner"),
         because: NoWay::Tier,
+        passed: vec![passed("eu", "large", Because::Tier)],
     };
     assert!(matches!(&refused, Response::Rejected(because) if *because == expected), "{refused:?}");
     desk.declare(only("large"));
@@ -434,7 +439,7 @@ fn a_call_under_a_lease_is_paid_by_its_run_and_ends_with_the_lease() {
 fn a_full_endpoint_refuses_a_call_and_says_when_to_come_again() {
     let mut desk = desk_with(vec![call("ask", &[])], Budget::default());
     let hourly =
-        Rule::Window { units: 1, every: Calendar::Hour, time_zone: Zone::UTC, of: Unit::Calls };
+        Rule::Window { units: 1, every: Calendar::Hour, time_zone: TimeZone::UTC, of: Unit::Calls };
     desk.declare(endpoint("eu", vec![hourly]));
     desk.declare(endpoint("us", vec![Rule::Concurrent { calls: 1 }]));
     let served: Vec<_> = (0..2).map(|_| open(&mut desk, None).unwrap().1.upstream).collect();
@@ -456,8 +461,10 @@ fn endpoints_that_failed_a_call_are_left_out() {
     assert_eq!((&*way.upstream, way.rung), ("small", None), "it is the first of those left");
     let refused = open_but(&mut desk, None, &["us", "eu"]).unwrap_err();
     let because = NoWay::Endpoint;
+    let passed =
+        vec![passed("eu", "large", Because::Broken), passed("us", "small", Because::Broken)];
     let model = name("reasoner");
-    assert_eq!(refused, Rejection::ModelUnavailable { step: None, model, because });
+    assert_eq!(refused, Rejection::ModelUnavailable { step: None, model, because, passed });
 }
 
 #[test]
@@ -608,7 +615,7 @@ fn calls_under_a_lease_that_never_reached_its_worker_end_with_it() {
 fn a_step_stays_in_the_line_of_a_provider_when_a_smaller_call_passes_it() {
     let mut desk = desk_with(vec![call("ask", &[])], Budget::default());
     let tokens = |units| {
-        let (every, time_zone, of) = (Calendar::Hour, Zone::UTC, Unit::Tokens);
+        let (every, time_zone, of) = (Calendar::Hour, TimeZone::UTC, Unit::Tokens);
         endpoint("eu", vec![Rule::Window { units, every, time_zone, of }])
     };
     desk.declare(tokens(3_000));
@@ -640,7 +647,7 @@ fn a_step_in_line_is_woken_although_the_one_before_it_cannot_pay_any_more() {
     flow_of(&mut desk, "middle", 500);
     flow_of(&mut desk, "small", 100);
     let tokens = |units| {
-        let (every, time_zone, of) = (Calendar::Hour, Zone::UTC, Unit::Tokens);
+        let (every, time_zone, of) = (Calendar::Hour, TimeZone::UTC, Unit::Tokens);
         endpoint("eu", vec![Rule::Window { units, every, time_zone, of }])
     };
     desk.declare(tokens(3_300));

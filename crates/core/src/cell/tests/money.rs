@@ -1,6 +1,6 @@
 //! P8: what is posted and held never exceeds a budget. P9: what was held is settled or given back, whatever happens.
 
-use crate::calendar::{Calendar, Zone};
+use crate::calendar::{Calendar, TimeZone};
 use std::sync::Arc;
 
 use crate::cell::effect::{AccountView, Response};
@@ -281,7 +281,7 @@ fn a_resumed_run_without_money_pauses_again() {
 #[test]
 fn an_organisation_without_money_stops_all_its_tenants() {
     let mut desk = Desk::new(workflow("flow", vec![paid("call", &[], 10)]));
-    let budget = Some(crate::quota::OrgBudget { month: cents(10), time_zone: Zone::UTC });
+    let budget = Some(crate::quota::OrgBudget { month: cents(10), time_zone: TimeZone::UTC });
     desk.declare(Configure::Org(crate::tenant::Org {
         id: name("org"),
         weight: 1,

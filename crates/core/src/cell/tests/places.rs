@@ -37,6 +37,7 @@ fn bound(desk: &mut Desk, runs_max: u32) {
             runs_max,
             sla: None,
             budget_class: None,
+            rules: crate::tenant::Rules::default(),
         }));
     }
 }

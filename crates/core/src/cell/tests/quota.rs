@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::calendar::{Calendar, Zone};
+use crate::calendar::{Calendar, TimeZone};
 use crate::cell::input::{Configure, Input};
 use crate::plan::Step;
 use crate::quota::{Budget, BudgetClass, Rule, Tool, Unit};
@@ -14,7 +14,7 @@ use crate::time::{Span, Time};
 use super::desk::{Desk, ids, name, step, tenant, workflow};
 
 pub(crate) fn window(units: u64, every: Calendar) -> Rule {
-    Rule::Window { units, every, time_zone: Zone::UTC, of: Unit::Calls }
+    Rule::Window { units, every, time_zone: TimeZone::UTC, of: Unit::Calls }
 }
 
 /// Tenant `b` may call the bureau so often, all tenants together so often.

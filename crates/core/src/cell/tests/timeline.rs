@@ -71,6 +71,7 @@ impl Town {
                 runs_max: 1_000,
                 sla: None,
                 budget_class: Some(name(tier)),
+                rules: crate::tenant::Rules::default(),
             }));
         }
         for (id, tier) in

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::calendar::{Calendar, Zone};
+use crate::calendar::{Calendar, TimeZone};
 use crate::cell::effect::Response;
 use crate::cell::input::{CloseCall, Configure, Input, OpenCall, ReplyId};
 use crate::limiter::Answer;
@@ -113,7 +113,7 @@ fn a_call_that_would_wait_in_vain_is_refused_at_once_and_one_that_did_when_its_t
 
 #[test]
 fn a_call_that_asks_for_more_than_its_limit_ever_has_does_not_wait() {
-    let (every, time_zone, of) = (Calendar::Minute, Zone::UTC, Unit::Tokens);
+    let (every, time_zone, of) = (Calendar::Minute, TimeZone::UTC, Unit::Tokens);
     let mut desk = desk(vec![Rule::Window { units: 199, every, time_zone, of }], Budget::default());
     open(&mut desk, "b", MINUTE);
     let (_, refused) = answers(&mut desk);
@@ -122,7 +122,7 @@ fn a_call_that_asks_for_more_than_its_limit_ever_has_does_not_wait() {
 
 #[test]
 fn a_call_does_not_hold_up_others_at_an_endpoint_that_never_serves_it() {
-    let (every, time_zone, of) = (Calendar::Minute, Zone::UTC, Unit::Tokens);
+    let (every, time_zone, of) = (Calendar::Minute, TimeZone::UTC, Unit::Tokens);
     let mut desk = desk(vec![Rule::Concurrent { calls: 1 }], Budget::default());
     let small = Rule::Window { units: 100, every, time_zone, of };
     desk.declare(endpoint("us", vec![small, Rule::Concurrent { calls: 1 }]));
@@ -272,7 +272,7 @@ fn steps_in_the_line_do_not_shut_out_calls_nor_calls_them() {
 
 #[test]
 fn a_quota_of_tokens_lets_the_next_in_when_one_used_less() {
-    let (every, time_zone, of) = (Calendar::Minute, Zone::UTC, Unit::Tokens);
+    let (every, time_zone, of) = (Calendar::Minute, TimeZone::UTC, Unit::Tokens);
     let mut desk = desk(vec![Rule::Window { units: 310, every, time_zone, of }], Budget::default());
     let calls = [0, 1].map(|_| open(&mut desk, "b", MINUTE));
     let (first, _) = answers(&mut desk);

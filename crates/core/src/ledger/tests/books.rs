@@ -303,8 +303,8 @@ fn budget(key: Key) -> Option<Nano> {
 }
 
 /// The clock is put forward in the night after `NOW`.
-fn zone() -> Zone {
-    Zone::parse("Europe/Berlin").unwrap()
+fn zone() -> TimeZone {
+    TimeZone::parse("Europe/Berlin").unwrap()
 }
 
 proptest! {

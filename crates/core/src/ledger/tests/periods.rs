@@ -8,7 +8,7 @@ fn at(text: &str) -> Time {
 }
 
 fn zoned(zone: &str) -> TenantTerms {
-    TenantTerms { zone: Zone::parse(zone).unwrap(), ..terms(None, Some(10)) }
+    TenantTerms { zone: TimeZone::parse(zone).unwrap(), ..terms(None, Some(10)) }
 }
 
 fn just_before(time: Time) -> Time {
@@ -162,7 +162,7 @@ fn another_time_zone_holds_at_once() {
     let mut run = RunAccount::default();
     ledger.hold(NOW, T, &mut run, cents(1)).unwrap();
     ledger.set_tenant(T, zoned("Europe/Berlin"));
-    ledger.set_org(ORG, OrgTerms { month: None, zone: Zone::parse("Asia/Kolkata").unwrap() });
+    ledger.set_org(ORG, OrgTerms { month: None, zone: TimeZone::parse("Asia/Kolkata").unwrap() });
     let held = ledger.hold(NOW, T, &mut run, cents(1)).unwrap();
     assert_eq!(held.tenant_day, Some(at("2026-03-27T23:00:00Z")));
     assert_eq!(held.tenant_month, Some(at("2026-02-28T23:00:00Z")));

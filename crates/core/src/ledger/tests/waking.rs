@@ -73,7 +73,7 @@ fn new_terms_wake_who_waits() {
     assert_eq!(ledger.wake(NOW), [short.wake]);
     let short = wait_for(&mut ledger, NOW, T, 11);
     assert_eq!(short.account, Account::OrgMonth);
-    ledger.set_org(ORG, OrgTerms { month: None, zone: Zone::UTC });
+    ledger.set_org(ORG, OrgTerms { month: None, zone: TimeZone::UTC });
     assert_eq!(ledger.wake(NOW), [short.wake]);
 }
 

@@ -15,7 +15,7 @@ fn tenant() -> TenantId {
 }
 
 fn current(budget_cents: Option<u64>, posted_cents: u64) -> Current {
-    let zone = Zone::parse(BERLIN).unwrap();
+    let zone = TimeZone::parse(BERLIN).unwrap();
     let Window { start, end } = Window::at(NOW, Calendar::Month, &zone);
     let view = AccountView {
         account: Account::TenantMonth,
