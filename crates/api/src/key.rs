@@ -28,6 +28,10 @@ pub struct NewKey {
     /// For role `worker` only: the pools that it may serve. Absent or empty: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pools: Option<Vec<String>>,
+    /// For role `worker` only: the region in which the worker is. Its leases are those of that region; needed on a server of
+    /// several regions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// For people: what the key is for. At most 200 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
@@ -42,6 +46,10 @@ pub struct Key {
     pub tenant: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pools: Option<Vec<String>>,
+    /// For role `worker` only: the region in which the worker is. Its leases are those of that region; needed on a server of
+    /// several regions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     pub label: String,
     pub created_at: Timestamp,
 }

@@ -141,6 +141,8 @@ pub struct Tenant {
     pub id: String,
     pub org: String,
     pub tier: String,
+    /// Where its data is kept.
+    pub region: String,
     /// Version of the context; new runs are pinned to it.
     pub version: u32,
     pub weight: u32,
@@ -192,6 +194,8 @@ pub struct PoolSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Pool {
     pub name: String,
+    /// The region of this server that it is in.
+    pub region: String,
     pub slots: u32,
     pub policy: Policy,
     pub quantum_ms: u64,

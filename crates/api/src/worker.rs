@@ -13,6 +13,9 @@ pub struct Exchange {
     /// The worker process as it names itself; unique among the workers of the pool.
     pub worker: String,
     pub pool: String,
+    /// The region in which it is. Its key says so: needed only with an operator's key, on a server of several regions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// Leases that the worker can hold at once.
     #[schema(maximum = 10_000)]
     pub slots: u32,

@@ -228,6 +228,7 @@ async fn kept(stage: &Stage) -> anyhow::Result<Kept> {
         role: Role::Tenant,
         tenant: Some(BURST_BANK.to_owned()),
         pools: None,
+        region: None,
         label: Some("demo: the burst bank's own key".to_owned()),
     };
     let created = stage.client().create_key(&new).await.context("cannot make a tenant's key")?;

@@ -50,6 +50,9 @@ enum For {
         /// A pool that it may serve; can be given several times, all pools if not at all
         #[arg(long = "pool", value_name = "POOL")]
         pools: Vec<String>,
+        /// The region in which the worker is; needed on a server of several regions
+        #[arg(long)]
+        region: Option<String>,
     },
 }
 
@@ -77,7 +80,7 @@ impl Key {
 
 /// A key may come before its pools; more often the name is a slip.
 async fn unknown_pools(client: &Client, role: &For) -> anyhow::Result<Vec<String>> {
-    let For::Worker { pools } = role else { return Ok(Vec::new()) };
+    let For::Worker { pools, .. } = role else { return Ok(Vec::new()) };
     if pools.is_empty() {
         return Ok(Vec::new());
     }
@@ -88,12 +91,15 @@ async fn unknown_pools(client: &Client, role: &For) -> anyhow::Result<Vec<String
 
 impl Create {
     fn into_new(self) -> NewKey {
-        let new = |role| NewKey { role, tenant: None, pools: None, label: self.label };
+        let new =
+            |role| NewKey { role, tenant: None, pools: None, region: None, label: self.label };
         match self.role {
             For::Operator => new(Role::Operator),
             For::Tenant { tenant } => NewKey { tenant: Some(tenant), ..new(Role::Tenant) },
-            For::Worker { pools } if pools.is_empty() => new(Role::Worker),
-            For::Worker { pools } => NewKey { pools: Some(pools), ..new(Role::Worker) },
+            For::Worker { pools, region } => {
+                let pools = Some(pools).filter(|pools| !pools.is_empty());
+                NewKey { pools, region, ..new(Role::Worker) }
+            }
         }
     }
 }
@@ -102,10 +108,13 @@ fn list(keys: &[key::Key]) -> String {
     let mut table = Table::new(&["ID", "ROLE", "FOR", "CREATED", "LABEL"]);
     for key in keys {
         let pools = key.pools.as_ref().filter(|pools| !pools.is_empty());
+        let region = key.region.as_ref().map(|region| format!("in {region}"));
+        let pools = pools.map(|pools| pools.join(", ")).into_iter().chain(region);
+        let worker = pools.collect::<Vec<_>>().join(" ");
         table.row([
             key.id.clone(),
             text::word(&key.role),
-            key.tenant.clone().or_else(|| pools.map(|pools| pools.join(", "))).unwrap_or_default(),
+            key.tenant.clone().unwrap_or(worker),
             text::time(key.created_at),
             key.label.clone(),
         ]);

@@ -21,6 +21,9 @@ pub(crate) struct Worker {
     /// The pool whose steps it takes
     #[arg(long, default_value = "default")]
     pool: String,
+    /// The region in which it is, for a server of several regions; its key says so unless it is an operator's
+    #[arg(long)]
+    region: Option<String>,
     /// Steps that it executes at once
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     slots: u32,
@@ -58,6 +61,9 @@ impl Worker {
             self.slots
         ));
         let mut worker = worker::Worker::new(client, self.pool).slots(self.slots);
+        if let Some(region) = self.region {
+            worker = worker.region(region);
+        }
         if let Some(name) = self.name {
             worker = worker.name(name);
         }

@@ -144,6 +144,7 @@ async fn work_until(client: Client, record: Arc<Record>, quit: Arc<AtomicBool>, 
         let exchange = Exchange {
             worker: format!("worker-{number}"),
             pool: "default".into(),
+            region: None,
             slots,
             want: slots,
             wait_ms: 200,

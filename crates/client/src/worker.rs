@@ -100,6 +100,7 @@ pub struct Worker {
 struct Setup {
     name: String,
     pool: String,
+    region: Option<String>,
     slots: u32,
     poll: Duration,
     grace: Duration,
@@ -109,13 +110,20 @@ impl Worker {
     /// A worker for the steps of `pool`, without tasks yet. It has 16 slots and a name that no other has.
     pub fn new(client: Client, pool: impl Into<String>) -> Self {
         let name = format!("worker-{}-{:08x}", std::process::id(), random_u64() >> 32);
-        let setup = Setup { name, pool: pool.into(), slots: SLOTS, poll: POLL, grace: GRACE };
+        let (pool, region) = (pool.into(), None);
+        let setup = Setup { name, pool, region, slots: SLOTS, poll: POLL, grace: GRACE };
         Self { client, setup, tasks: Tasks::default() }
     }
 
     /// Steps that it executes at once; at least 1, at most 10,000.
     pub fn slots(mut self, slots: u32) -> Self {
         self.setup.slots = slots.clamp(1, 10_000);
+        self
+    }
+
+    /// The region in which it is, for a server of several. A worker's key says so already.
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.setup.region = Some(region.into());
         self
     }
 

@@ -32,6 +32,7 @@ mod ladder;
 mod live;
 mod load;
 mod model;
+mod outage;
 mod quotas;
 mod reading;
 mod recent;
@@ -176,6 +177,7 @@ impl Cell {
             match kind {
                 Kind::Run => self.run_overdue(at.run, turn),
                 Kind::Queue => self.queue_overdue(at, turn),
+                Kind::Outage => self.outage_overdue(at, turn),
                 Kind::Step => self.step_overdue(at, turn),
                 Kind::Lease => self.lease_overdue(at, turn),
                 Kind::Backoff => self.backoff_over(at, turn),

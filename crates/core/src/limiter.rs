@@ -327,6 +327,11 @@ impl Limiter {
         self.close_call(taken);
     }
 
+    /// Since when the tool's provider is left alone because its calls fail.
+    pub fn down_since(&self, tool: u32) -> Option<Time> {
+        self.tools.get(&tool)?.switch.down_since()
+    }
+
     /// Whether the tool's provider is called.
     pub fn circuit(&self, now: Time, tool: u32) -> Circuit {
         self.tools.get(&tool).map_or(Circuit::Closed, |tool| tool.switch.state(self.now.max(now)))

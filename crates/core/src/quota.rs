@@ -105,7 +105,61 @@ pub enum Rule {
     Concurrent { calls: u32 },
 }
 
+/// The part of what all tenants share that one of several cells gives out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Which of the cells it is, from 0.
+    pub at: u32,
+    pub of: u32,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self { at: 0, of: 1 }
+    }
+}
+
+impl Share {
+    /// Its part of so many: all parts together are the whole.
+    pub const fn part(self, units: u64) -> u64 {
+        let of = self.of as u64;
+        units / of + if (self.at as u64) < units % of { 1 } else { 0 }
+    }
+}
+
 impl Rule {
+    /// The largest number that can be divided among cells: each needs one at least.
+    pub const fn units(&self) -> u64 {
+        match self {
+            Self::Window { units, .. } => *units,
+            Self::Bucket { units, burst, .. } => {
+                if *units < *burst {
+                    *units
+                } else {
+                    *burst
+                }
+            }
+            Self::Concurrent { calls } => *calls as u64,
+        }
+    }
+
+    /// A cell's part of it.
+    #[must_use]
+    pub fn part(&self, share: Share) -> Self {
+        match *self {
+            Self::Window { units, every, ref time_zone, of } => {
+                Self::Window { units: share.part(units), every, time_zone: time_zone.clone(), of }
+            }
+            Self::Bucket { units, per, burst, of } => {
+                Self::Bucket { units: share.part(units), per, burst: share.part(burst), of }
+            }
+            Self::Concurrent { calls } => {
+                let part = share.part(u64::from(calls));
+                Self::Concurrent { calls: u32::try_from(part).unwrap_or(calls) }
+            }
+        }
+    }
+
     /// Tells the counts of one rule from those of another of the same tool. A rule that changes its number only keeps
     /// its counts.
     pub fn label(&self) -> String {

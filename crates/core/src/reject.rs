@@ -93,7 +93,7 @@ pub enum Rejection {
     ToolOutside {
         step: StepName,
         tool: ToolName,
-        outside: Outside,
+        outside: Box<Outside>,
     },
     /// The catalog has no such region; `field` is a JSON pointer into the request.
     UnknownRegion {
@@ -105,7 +105,7 @@ pub enum Rejection {
     },
     /// The tenant's data rests in this cell's region, where it may not be.
     StoreOutside {
-        outside: Outside,
+        outside: Box<Outside>,
     },
     /// The decision at that place begins before the one before it ends.
     DecisionsOverlap {

@@ -467,7 +467,12 @@ pub enum Role {
     /// One tenant's runs and readings.
     Tenant { tenant: TenantId },
     /// Exchange for these pools; empty means all.
-    Worker { pools: Vec<PoolName> },
+    Worker {
+        pools: Vec<PoolName>,
+        /// Where the worker is, as the operator says; `None`: nobody knows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        region: Option<RegionName>,
+    },
 }
 
 /// An entry of the decision log: caps reached, bursts granted and paid back, valve changes, configuration.

@@ -186,6 +186,7 @@ impl Context {
     }
 
     /// The same as the version after that one: it is known since when the rules are what they are.
+    #[must_use]
     pub fn after(mut self, before: &Self) -> Self {
         if self.rules == before.rules {
             self.rules_since = before.rules_since;

@@ -13,15 +13,15 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::header;
 use axum::http::request::Parts;
 use fairlane_api::Code;
-use fairlane_core::id::{KeyId, PoolName, TenantId};
+use fairlane_core::id::{KeyId, PoolName, RegionName, TenantId};
 use fairlane_core::row::{KeyRow, Role};
 use fairlane_core::tenant::TenantScope;
 use fairlane_core::time::Time;
 use sha2::{Digest, Sha256};
 
+use crate::cells::App;
 use crate::problem::Refused;
 use crate::problem::rejection::unknown_tenant;
-use crate::registry::Registry;
 use crate::serve::Shared;
 
 /// Names the tenant that an operator calls models for.
@@ -39,20 +39,20 @@ pub(crate) struct Identity(Arc<KeyRow>);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operator;
 
-impl FromRequestParts<Shared> for Identity {
+impl FromRequestParts<App> for Identity {
     type Rejection = Refused;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Refused> {
-        let row = bearer(parts)?.and_then(|credential| check(&shared.registry, credential));
+    async fn from_request_parts(parts: &mut Parts, shared: &App) -> Result<Self, Refused> {
+        let row = bearer(parts)?.and_then(|credential| check(shared, credential));
         let invalid = || Refused::new(Code::Unauthenticated).detail("the API key is not valid");
         row.map(Self).ok_or_else(invalid)
     }
 }
 
-impl FromRequestParts<Shared> for Operator {
+impl FromRequestParts<App> for Operator {
     type Rejection = Refused;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Refused> {
+    async fn from_request_parts(parts: &mut Parts, shared: &App) -> Result<Self, Refused> {
         let identity = Identity::from_request_parts(parts, shared).await?;
         match identity.0.role {
             Role::Operator => Ok(Self),
@@ -65,23 +65,23 @@ impl FromRequestParts<Shared> for Operator {
 #[derive(Clone, Debug)]
 pub(crate) struct Scoped(pub(crate) TenantScope);
 
-impl FromRequestParts<Shared> for Scoped {
+impl FromRequestParts<App> for Scoped {
     type Rejection = Refused;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Refused> {
+    async fn from_request_parts(parts: &mut Parts, shared: &App) -> Result<Self, Refused> {
         let identity = Identity::from_request_parts(parts, shared).await?;
         let params = RawPathParams::from_request_parts(parts, shared)
             .await
             .map_err(|rejection| Refused::internal(&rejection.body_text()))?;
         let tenant = params.iter().find(|(name, _)| *name == "tenant").map(|(_, value)| value);
-        identity.scope(&shared.registry, tenant.unwrap_or_default()).map(Self)
+        identity.scope(shared, tenant.unwrap_or_default()).map(Self)
     }
 }
 
 impl Identity {
     /// The right to the named tenant's rows, or the answer that a tenant which does not exist gives.
-    fn scope(&self, registry: &Registry, tenant: &str) -> Result<TenantScope, Refused> {
-        let known = TenantId::parse(tenant).ok().filter(|id| registry.context(id).is_some());
+    fn scope(&self, app: &App, tenant: &str) -> Result<TenantScope, Refused> {
+        let known = TenantId::parse(tenant).ok().filter(|id| app.of(id).is_some());
         let granted = match &self.0.role {
             Role::Operator => known,
             Role::Tenant { tenant: own } => known.filter(|id| id == own),
@@ -91,14 +91,10 @@ impl Identity {
     }
 
     /// The tenant whose models are called and whose money that costs: the key's own, or the one that an operator names.
-    pub(crate) fn caller(
-        &self,
-        registry: &Registry,
-        named: Option<&str>,
-    ) -> Result<TenantScope, Refused> {
+    pub(crate) fn caller(&self, app: &App, named: Option<&str>) -> Result<TenantScope, Refused> {
         match (&self.0.role, named) {
-            (_, Some(named)) => self.scope(registry, named),
-            (Role::Tenant { tenant }, None) => self.scope(registry, tenant.as_str()),
+            (_, Some(named)) => self.scope(app, named),
+            (Role::Tenant { tenant }, None) => self.scope(app, tenant.as_str()),
             (Role::Operator, None) => Err(Refused::new(Code::MalformedRequest)
                 .detail("an operator's key belongs to no tenant")
                 .expected(format!("the tenant's id in the header `{TENANT_HEADER}`"))),
@@ -125,11 +121,39 @@ impl Identity {
         }
     }
 
+    /// The cell whose leases the caller may take: of a worker that of the region in which it is, which its key says, or of an
+    /// operator the one that it names. On a server of one region nobody need say which.
+    pub(crate) fn cell<'a>(
+        &self,
+        app: &'a App,
+        named: Option<&str>,
+    ) -> Result<&'a Shared, Refused> {
+        let own = match &self.0.role {
+            Role::Worker { region, .. } => region.as_ref().map(RegionName::as_str),
+            Role::Operator | Role::Tenant { .. } => None,
+        };
+        let unknown =
+            |name: &str| app.region(name).ok_or_else(|| app.no_region(name).at("/region"));
+        match (own, named) {
+            (Some(own), Some(named)) if own != named => {
+                Err(forbidden(&format!("`{own}`, where the key says that the worker is"))
+                    .at("/region"))
+            }
+            (Some(name), _) => unknown(name),
+            (None, _) if app.all().len() == 1 => named.map_or(Ok(app.home()), unknown),
+            (None, Some(name)) if self.is_operator() => unknown(name),
+            (None, _) => Err(forbidden(&format!(
+                "a worker's key that says in which region the worker is: {}",
+                app.names()
+            ))),
+        }
+    }
+
     /// The right to take leases of the pool.
     pub(crate) fn serve(&self, pool: &PoolName) -> Result<(), Refused> {
         match &self.0.role {
             Role::Operator => Ok(()),
-            Role::Worker { pools } if pools.is_empty() || pools.contains(pool) => Ok(()),
+            Role::Worker { pools, .. } if pools.is_empty() || pools.contains(pool) => Ok(()),
             Role::Worker { .. } => Err(forbidden("a worker's key for this pool")),
             Role::Tenant { .. } => Err(forbidden("a worker's key")),
         }
@@ -167,9 +191,16 @@ pub(crate) fn mint(role: Role, label: &str, created: Time) -> Result<(KeyRow, St
     Ok((row, credential))
 }
 
-fn check(registry: &Registry, credential: &str) -> Option<Arc<KeyRow>> {
+fn check(app: &App, credential: &str) -> Option<Arc<KeyRow>> {
+    check_with(|id| app.key(id), credential)
+}
+
+fn check_with(
+    find: impl FnOnce(&KeyId) -> Option<Arc<KeyRow>>,
+    credential: &str,
+) -> Option<Arc<KeyRow>> {
     let (id, secret) = credential.strip_prefix(PREFIX)?.split_once('_')?;
-    let row = KeyId::parse(id).ok().and_then(|id| registry.key(&id));
+    let row = KeyId::parse(id).ok().and_then(|id| find(&id));
     let stored = row.as_ref().map_or([0; 32], |row| row.digest);
     let same = same_digest(&stored, &digest(secret));
     row.filter(|_| same)
@@ -201,6 +232,7 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::Registry;
     use fairlane_core::cell::change::Snapshot;
 
     #[test]
@@ -210,7 +242,7 @@ mod tests {
         let keys = vec![row.clone(), other];
         let registry = Registry::new(&Snapshot { keys, ..Snapshot::default() });
 
-        assert_eq!(check(&registry, &credential).as_deref(), Some(&row));
+        assert_eq!(check_with(|id| registry.key(id), &credential).as_deref(), Some(&row));
         let secret = other_credential.rsplit('_').next().unwrap();
         for wrong in [
             String::new(),
@@ -222,7 +254,7 @@ mod tests {
             credential.replacen("fl_", "", 1),
             format!("{credential}0"),
         ] {
-            assert_eq!(check(&registry, &wrong), None, "{wrong}");
+            assert_eq!(check_with(|id| registry.key(id), &wrong), None, "{wrong}");
         }
     }
 

@@ -17,8 +17,8 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use serde_path_to_error::Segment;
 
+use crate::cells::App;
 use crate::problem::{Refused, pointer_segment};
-use crate::serve::Shared;
 use strict::Strict;
 
 /// Deepest nesting of arrays and objects in a body. Expressions and schema checks recurse over payloads; this
@@ -53,10 +53,10 @@ pub(crate) enum MediaType {
     Other,
 }
 
-impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = Refused;
 
-    async fn from_request(request: Request, shared: &Shared) -> Result<Self, Refused> {
+    async fn from_request(request: Request, shared: &App) -> Result<Self, Refused> {
         if media_type(request.headers()) != Some(MediaType::Json) {
             return Err(wrong_media_type("application/json"));
         }
@@ -65,10 +65,10 @@ impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
     }
 }
 
-impl<T: DeserializeOwned + Default> FromRequest<Shared> for OptionalJson<T> {
+impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJson<T> {
     type Rejection = Refused;
 
-    async fn from_request(request: Request, shared: &Shared) -> Result<Self, Refused> {
+    async fn from_request(request: Request, shared: &App) -> Result<Self, Refused> {
         let media_type = media_type(request.headers());
         let bytes = read(request.into_body(), shared.config.body_bytes_max).await?;
         match (bytes.is_empty(), media_type) {
@@ -79,20 +79,20 @@ impl<T: DeserializeOwned + Default> FromRequest<Shared> for OptionalJson<T> {
     }
 }
 
-impl FromRequest<Shared> for Raw {
+impl FromRequest<App> for Raw {
     type Rejection = Refused;
 
-    async fn from_request(request: Request, shared: &Shared) -> Result<Self, Refused> {
+    async fn from_request(request: Request, shared: &App) -> Result<Self, Refused> {
         let media_type = media_type(request.headers());
         let bytes = read(request.into_body(), shared.config.body_bytes_max).await?;
         Ok(Self { media_type, bytes })
     }
 }
 
-impl<T: DeserializeOwned> FromRequestParts<Shared> for Params<T> {
+impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
     type Rejection = Refused;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Self, Refused> {
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Refused> {
         match Query::try_from_uri(&parts.uri) {
             Ok(Query(params)) => Ok(Self(params)),
             Err(rejection) => {

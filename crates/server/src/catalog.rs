@@ -9,8 +9,8 @@ mod prices;
 
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::serve::Shared;
+use crate::cells::App;
 
-pub(crate) fn routes() -> OpenApiRouter<Shared> {
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().merge(models::routes()).merge(prices::routes())
 }

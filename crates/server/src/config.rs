@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use fairlane_core::id::RegionName;
 use serde::Deserialize;
 
 /// Prefix of the environment's variables.
@@ -21,6 +22,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Name of the region, which names the store's file.
     pub region: String,
+    /// Names of several regions instead, each with a store of its own; the first one is home.
+    pub regions: Vec<String>,
     /// Where rows are kept.
     pub store: StoreKind,
     /// Write the operator's key of a new store to `operator.key` in the data folder, readable by its owner
@@ -43,6 +46,11 @@ pub struct Config {
     /// How long a stopping server waits for requests under way, in milliseconds.
     pub drain_ms: u64,
 }
+
+/// The region of a server that says nothing of one.
+const LOCAL: &str = "local";
+/// Each has a store, a thread and its readers.
+const REGIONS_MAX: usize = 16;
 
 /// Where rows are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -72,7 +80,8 @@ impl Default for Config {
         Self {
             data_dir: PathBuf::from("fairlane-data"),
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7420),
-            region: "local".to_owned(),
+            region: LOCAL.to_owned(),
+            regions: Vec::new(),
             store: StoreKind::default(),
             operator_key_file: false,
             currency: "USD".to_owned(),
@@ -90,6 +99,16 @@ impl Default for Config {
 impl Config {
     pub fn new(data_dir: impl Into<PathBuf>, listen: SocketAddr) -> Self {
         Self { data_dir: data_dir.into(), listen, ..Self::default() }
+    }
+
+    /// The regions, home first.
+    pub fn all_regions(&self) -> Vec<RegionName> {
+        let all = if self.regions.is_empty() {
+            std::slice::from_ref(&self.region)
+        } else {
+            &self.regions[..]
+        };
+        all.iter().map(|name| crate::cells::region_name(name)).collect()
     }
 
     /// Reads the file, if one is given, and then the variables that `environment` knows.
@@ -124,6 +143,9 @@ impl Config {
         set(variable("DATA_DIR"), &mut self.data_dir, "a path")?;
         set(variable("LISTEN"), &mut self.listen, "an address such as 127.0.0.1:7420")?;
         set(variable("REGION"), &mut self.region, "a name")?;
+        if let Some((_, names)) = variable("REGIONS") {
+            self.regions = names.split(',').map(|name| name.trim().to_owned()).collect();
+        }
         set(variable("OPERATOR_KEY_FILE"), &mut self.operator_key_file, "true or false")?;
         set(variable("CURRENCY"), &mut self.currency, "three capital letters")?;
         set(variable("BODY_BYTES_MAX"), &mut self.body_bytes_max, "a number of bytes")?;
@@ -155,8 +177,23 @@ impl Config {
         let range = |field, value: &dyn ToString, expected| {
             Err(Error::Range { field, value: value.to_string(), expected })
         };
-        if fairlane_core::id::TenantId::parse(&self.region).is_err() {
-            return range("region", &self.region, "1 to 64 of a-z 0-9 - _");
+        let (field, all) = if self.regions.is_empty() {
+            ("region", std::slice::from_ref(&self.region))
+        } else {
+            ("regions", &self.regions[..])
+        };
+        let is_wrong = |name: &&String| fairlane_core::id::RegionName::parse(name).is_err();
+        if let Some(name) = all.iter().find(is_wrong) {
+            return range(field, name, "1 to 64 of a-z 0-9 - _");
+        }
+        if all.len() > REGIONS_MAX {
+            return range(field, &all.len(), "at most 16 names");
+        }
+        if all.iter().collect::<std::collections::BTreeSet<_>>().len() < all.len() {
+            return range(field, &all.join(", "), "each region once");
+        }
+        if field == "regions" && self.region != LOCAL {
+            return range("region", &self.region, "either `region` or `regions`");
         }
         let is_code = |text: &str| text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase());
         if !is_code(&self.currency) {

@@ -8,17 +8,21 @@ use fairlane_core::driver::Driver;
 use fairlane_core::id::ClassName;
 use fairlane_core::row::Role;
 use fairlane_core::tenant::{Context, Tenant};
-use fairlane_core::time::Time;
 
 use crate::problem::Refused;
 use crate::registry::Registry;
+use crate::serve::Surroundings;
 
-pub(crate) fn check(registry: &Registry, resource: &Configure) -> Result<(), Refused> {
-    let mut driver = Driver::load(Time(0), 1, surroundings(registry, resource));
+pub(crate) fn check(cell: &Surroundings, resource: &Configure) -> Result<(), Refused> {
+    let mut snapshot = surroundings(&cell.registry, resource);
+    snapshot.region = Some(cell.region.clone());
+    snapshot.share = cell.share;
+    let now = cell.now();
+    let mut driver = Driver::load(now, 1, snapshot);
     drop(driver.take());
     let pending = if driver.is_committing() { driver.committed() } else { Vec::new() };
     drop(pending);
-    driver.step(Time(0), Input::Configure(ReplyId(0), resource.clone()));
+    driver.step(now, Input::Configure(ReplyId(0), resource.clone()));
     drop(driver.take());
     for effect in driver.committed() {
         if let Effect::Reply(_, Response::Rejected(rejection)) = effect {

@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use fairlane_api::Problem;
@@ -23,6 +22,7 @@ use tokio::sync::oneshot;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::cells::{App, Here};
 use crate::engine::watch::Watch;
 use crate::problem::Refused;
 use crate::runs::Named;
@@ -35,7 +35,7 @@ const CHANGES_MAX: usize = 256;
 /// A comment is sent when there was nothing for so long, so that proxies keep the connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-pub(crate) fn routes() -> OpenApiRouter<Shared> {
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(events))
 }
 
@@ -53,11 +53,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         (status = "4XX", body = Problem), (status = "5XX", body = Problem)
     )
 )]
-async fn events(
-    State(shared): State<Shared>,
-    named: Named,
-    headers: HeaderMap,
-) -> Result<Response, Refused> {
+async fn events(Here(shared): Here, named: Named, headers: HeaderMap) -> Result<Response, Refused> {
     let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let begun = begin(&shared, &named).await?;
     let (to, channel) = Channel::<Bytes, Infallible>::new(CHANGES_MAX);

@@ -30,14 +30,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::body::{MediaType, Raw, check_depth, wrong_media_type};
+use crate::cells::App;
 use crate::problem::Refused;
-use crate::serve::Shared;
 use asked::Asked;
 use caller::Caller;
 use error::Error;
 pub(crate) use token::{LeaseToken, TokenKey};
 
-pub(crate) fn routes() -> OpenApiRouter<Shared> {
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(complete))
         .routes(routes!(embed))
@@ -60,12 +60,12 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
     )
 )]
 async fn complete(
-    State(shared): State<Shared>,
+    State(app): State<App>,
     caller: Caller,
     request: Request,
 ) -> Result<Response, Error> {
-    let body = read(&shared, request).await?;
-    answer(&shared, &caller, Asked::chat(&body, shared.config.gateway_output_tokens)?).await
+    let body = read(&app, request).await?;
+    answer(&caller, Asked::chat(&body, app.config.gateway_output_tokens)?).await
 }
 
 /// Asks a model for the embeddings of texts
@@ -81,12 +81,12 @@ async fn complete(
     )
 )]
 async fn embed(
-    State(shared): State<Shared>,
+    State(app): State<App>,
     caller: Caller,
     request: Request,
 ) -> Result<Response, Error> {
-    let body = read(&shared, request).await?;
-    answer(&shared, &caller, Asked::vectors(&body)?).await
+    let body = read(&app, request).await?;
+    answer(&caller, Asked::vectors(&body)?).await
 }
 
 /// Lists the models that the tenant may call
@@ -95,9 +95,9 @@ async fn embed(
     params(("x-fairlane-tenant" = Option<String>, Header, description = "The tenant; only with an operator's key")),
     responses((status = 200, body = ServedModels), (status = "4XX", body = CallErrorBody))
 )]
-async fn list_models(State(shared): State<Shared>, caller: Caller) -> Answer<ServedModels> {
-    let models = shared.registry.models(None, usize::MAX);
-    let may = models.iter().filter(|model| may_call(&shared, &caller, model));
+async fn list_models(caller: Caller) -> Answer<ServedModels> {
+    let models = caller.shared.registry.models(None, usize::MAX);
+    let may = models.iter().filter(|model| may_call(&caller, model));
     Answer(ServedModels::new(may.map(|model| ServedModel::new(model.name.to_string())).collect()))
 }
 
@@ -111,31 +111,31 @@ async fn list_models(State(shared): State<Shared>, caller: Caller) -> Answer<Ser
     responses((status = 200, body = ServedModel), (status = "4XX", body = CallErrorBody))
 )]
 async fn get_model(
-    State(shared): State<Shared>,
     caller: Caller,
     Path(model): Path<String>,
 ) -> Result<Answer<ServedModel>, Error> {
-    let found = model.parse().ok().and_then(|name| shared.registry.model(&name));
-    let found = found.filter(|found| may_call(&shared, &caller, found));
+    let found = model.parse().ok().and_then(|name| caller.shared.registry.model(&name));
+    let found = found.filter(|found| may_call(&caller, found));
     let found = found.ok_or_else(|| Error::unknown_model(&model))?;
     Ok(Answer(ServedModel::new(found.name.to_string())))
 }
 
-fn may_call(shared: &Shared, caller: &Caller, model: &Model) -> bool {
-    let Some(context) = shared.registry.context(&caller.tenant) else { return false };
-    model.candidates.iter().any(|candidate| candidate.is_for(&context.tier))
+fn may_call(caller: &Caller, model: &Model) -> bool {
+    let Some(context) = caller.shared.registry.context(&caller.tenant) else { return false };
+    model.candidates.iter().any(|candidate| candidate.is_for(context.model_tier()))
 }
 
 /// Answers, unless the server stops before.
-async fn answer(shared: &Shared, caller: &Caller, asked: Asked) -> Result<Response, Error> {
+async fn answer(caller: &Caller, asked: Asked) -> Result<Response, Error> {
+    let shared = &caller.shared;
     tokio::select! {
         answer = asked.answered(shared, caller) => answer,
         () = shared.cut_off() => Err(Refused::new(Code::ShuttingDown).into()),
     }
 }
 
-async fn read(shared: &Shared, request: Request) -> Result<Bytes, Error> {
-    let Raw { media_type, bytes } = Raw::from_request(request, shared).await?;
+async fn read(app: &App, request: Request) -> Result<Bytes, Error> {
+    let Raw { media_type, bytes } = Raw::from_request(request, app).await?;
     if media_type != Some(MediaType::Json) {
         return Err(wrong_media_type("application/json").into());
     }

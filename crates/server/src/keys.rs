@@ -15,17 +15,18 @@ use utoipa_axum::routes;
 
 use crate::auth::{Operator, mint};
 use crate::body::{Json, Params};
+use crate::cells::App;
+use crate::declare::{DryRun, configure};
 use crate::page::{Paging, page};
 use crate::problem::Refused;
 use crate::serve::Shared;
-use crate::tenants::{DryRun, configure};
 use crate::wire::{name, timestamp};
 
 const LABEL_BYTES_MAX: usize = 200;
 /// Pools that one key may name.
 const POOLS_MAX: usize = 256;
 
-pub(crate) fn routes() -> OpenApiRouter<Shared> {
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_keys, post_key)).routes(routes!(delete_key))
 }
 
@@ -37,7 +38,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
     responses((status = 201, body = CreatedKey), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn post_key(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Json(new): Json<NewKey>,
 ) -> Result<(StatusCode, Answer<CreatedKey>), Refused> {
@@ -60,12 +61,14 @@ async fn post_key(
     responses((status = 200, body = Page<Key>), (status = "4XX", body = Problem))
 )]
 async fn list_keys(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Params(paging): Params<Paging>,
 ) -> Result<Answer<Page<Key>>, Refused> {
     let limit = paging.limit()?;
-    let read = shared.registry.keys(paging.after()?.as_ref(), limit + 1);
+    let after = paging.after()?;
+    let keys = |cell: &Shared| cell.registry.keys(after.as_ref(), limit + 1);
+    let read = shared.merged(keys, |row| row.id.clone());
     let view = |row: Arc<KeyRow>| key_out(&row);
     Ok(Answer(page(read, limit, |row| row.id.to_string(), view)))
 }
@@ -76,7 +79,7 @@ async fn list_keys(
     responses((status = 204), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn delete_key(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(key): Path<String>,
 ) -> Result<StatusCode, Refused> {
@@ -95,6 +98,9 @@ fn role(new: &NewKey) -> Result<Role, Refused> {
     if new.pools.is_some() && new.role != wire::Role::Worker {
         return misplaced("/pools", "worker");
     }
+    if new.region.is_some() && new.role != wire::Role::Worker {
+        return misplaced("/region", "worker");
+    }
     match new.role {
         wire::Role::Operator => Ok(Role::Operator),
         wire::Role::Tenant => {
@@ -112,16 +118,21 @@ fn role(new: &NewKey) -> Result<Role, Refused> {
             }
             let named =
                 pools.iter().enumerate().map(|(at, pool)| name(pool, &format!("/pools/{at}")));
-            Ok(Role::Worker { pools: named.collect::<Result<_, _>>()? })
+            let region = new.region.as_deref().map(|region| name(region, "/region")).transpose()?;
+            Ok(Role::Worker { pools: named.collect::<Result<_, _>>()?, region })
         }
     }
 }
 
 fn key_out(row: &KeyRow) -> Key {
+    let region = match &row.role {
+        Role::Worker { region, .. } => region.as_ref().map(ToString::to_string),
+        Role::Operator | Role::Tenant { .. } => None,
+    };
     let (role, tenant, pools) = match &row.role {
         Role::Operator => (wire::Role::Operator, None, None),
         Role::Tenant { tenant } => (wire::Role::Tenant, Some(tenant.to_string()), None),
-        Role::Worker { pools } => {
+        Role::Worker { pools, .. } => {
             let pools = pools.iter().map(ToString::to_string).collect();
             (wire::Role::Worker, None, Some(pools))
         }
@@ -131,6 +142,7 @@ fn key_out(row: &KeyRow) -> Key {
         role,
         tenant,
         pools,
+        region,
         label: row.label.to_string(),
         created_at: timestamp(row.created),
     }

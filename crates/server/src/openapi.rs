@@ -10,8 +10,8 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::cells::App;
 use crate::problem::Refused;
-use crate::serve::Shared;
 use crate::{
     catalog, events, gateway, keys, pools, probes, quotas, readings, reports, runs, tenants, usage,
     worker, workflows,
@@ -39,7 +39,7 @@ use crate::{
 struct Document;
 
 /// The routes with their state, ready to serve.
-pub(crate) fn router(shared: Shared) -> Router {
+pub(crate) fn router(app: App) -> Router {
     let (router, document) = described().split_for_parts();
     let document = Bytes::from(document_text(document));
     let serve_document = move || {
@@ -50,7 +50,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/openapi.json", get(serve_document))
         .fallback(async || Refused::new(Code::UnknownPath))
         .method_not_allowed_fallback(async || Refused::new(Code::MethodNotAllowed))
-        .with_state(shared)
+        .with_state(app)
 }
 
 /// The document as it is served and checked in.
@@ -58,7 +58,7 @@ pub fn document() -> String {
     document_text(described().into_openapi())
 }
 
-fn described() -> OpenApiRouter<Shared> {
+fn described() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(tenants::routes())
         .merge(workflows::routes())

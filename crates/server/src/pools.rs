@@ -17,15 +17,17 @@ use utoipa_axum::routes;
 
 use crate::auth::Operator;
 use crate::body::{Json, Params};
+use crate::cells::{App, InRegion};
+use crate::declare::{DryRun, configure};
 use crate::problem::Refused;
 use crate::serve::Shared;
-use crate::tenants::{DryRun, configure, missing};
+use crate::tenants::missing;
 use crate::wire::{millis, name, path_name};
 
 /// Tasks that one pool may name.
 const TASKS_MAX: usize = 10_000;
 
-pub(crate) fn routes() -> OpenApiRouter<Shared> {
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list_pools))
         .routes(routes!(get_pool, put_pool))
@@ -39,7 +41,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_pool(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(pool): Path<String>,
     Params(dry_run): Params<DryRun>,
@@ -64,15 +66,17 @@ async fn put_pool(
 
 /// Reads a pool, with what it holds now
 #[utoipa::path(
-    get, path = "/v1/platform/pools/{pool}", tag = "platform", params(("pool" = String, Path)),
+    get, path = "/v1/platform/pools/{pool}", tag = "platform",
+    params(("pool" = String, Path), InRegion),
     responses((status = 200, body = wire::Pool), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn get_pool(
-    State(shared): State<Shared>,
+    State(app): State<App>,
     _: Operator,
     Path(pool): Path<String>,
+    Params(region): Params<InRegion>,
 ) -> Result<Answer<wire::Pool>, Refused> {
-    let mut pools = read_pools(&shared).await?;
+    let mut pools = read_pools(app.named(&region)?).await?;
     match pools.iter().position(|known| known.name == pool) {
         Some(at) => Ok(Answer(pools.swap_remove(at))),
         None => Err(missing(Code::UnknownPool, "pool", &pool)),
@@ -81,16 +85,21 @@ async fn get_pool(
 
 /// Lists pools, with what each holds now
 ///
-/// There are few pools: all of them are on the first page.
+/// There are few pools: all of them are on the first page. On a server of several regions each has its own pool of the name.
 #[utoipa::path(
     get, path = "/v1/platform/pools", tag = "platform",
     responses((status = 200, body = Page<wire::Pool>), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn list_pools(
-    State(shared): State<Shared>,
+    State(app): State<App>,
     _: Operator,
 ) -> Result<Answer<Page<wire::Pool>>, Refused> {
-    Ok(Answer(Page { items: read_pools(&shared).await?, next: None }))
+    let mut items = Vec::new();
+    for cell in app.all() {
+        items.append(&mut read_pools(cell).await?);
+    }
+    items.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Answer(Page { items, next: None }))
 }
 
 /// Sets the valve's thresholds
@@ -99,7 +108,7 @@ async fn list_pools(
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_valve(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Params(dry_run): Params<DryRun>,
     Json(spec): Json<ValveSpec>,
@@ -116,34 +125,30 @@ async fn put_valve(
 
 /// Reads the valve
 #[utoipa::path(
-    get, path = "/v1/platform/valve", tag = "platform",
+    get, path = "/v1/platform/valve", tag = "platform", params(InRegion),
     responses((status = 200, body = wire::Valve), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn get_valve(
-    State(shared): State<Shared>,
+    State(app): State<App>,
     _: Operator,
+    Params(region): Params<InRegion>,
 ) -> Result<Answer<wire::Valve>, Refused> {
     let read = |response| match response {
         Response::Valve(view) => Ok(view),
         other => Err(other),
     };
-    Ok(Answer(valve_out(&shared.engine.query(Query::Valve, read).await?)))
+    Ok(Answer(valve_out(&app.named(&region)?.engine.query(Query::Valve, read).await?)))
 }
 
-async fn read_pools(shared: &Shared) -> Result<Vec<wire::Pool>, Refused> {
+async fn read_pools(cell: &Shared) -> Result<Vec<wire::Pool>, Refused> {
     let read = |response| match response {
         Response::Pools(views) => Ok(views),
         other => Err(other),
     };
-    let views = shared.engine.query(Query::Pools, read).await?;
-    let with_declared = |view: PoolView| Some((shared.registry.pool(&view.pool)?, view));
-    let mut pools: Vec<wire::Pool> = views
-        .into_iter()
-        .filter_map(with_declared)
-        .map(|(declared, view)| pool_out(&declared, &view))
-        .collect();
-    pools.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(pools)
+    let views = cell.engine.query(Query::Pools, read).await?;
+    let with_declared = |view: PoolView| Some((cell.registry.pool(&view.pool)?, view));
+    let pools = views.into_iter().filter_map(with_declared);
+    Ok(pools.map(|(declared, view)| pool_out(&declared, &view, cell)).collect())
 }
 
 fn task_names(tasks: &[String]) -> Result<BTreeSet<TaskName>, Refused> {
@@ -172,10 +177,11 @@ const fn policy_out(policy: Policy) -> wire::Policy {
     }
 }
 
-fn pool_out(declared: &Pool, view: &PoolView) -> wire::Pool {
+fn pool_out(declared: &Pool, view: &PoolView, cell: &Shared) -> wire::Pool {
     let tasks = declared.tasks.as_ref();
     wire::Pool {
         name: declared.name.to_string(),
+        region: cell.region.to_string(),
         slots: declared.slots,
         policy: policy_out(declared.policy),
         quantum_ms: millis(declared.quantum),

@@ -3,39 +3,41 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
-use fairlane_api::platform::Health;
+use fairlane_api::platform::Health as Answered;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::engine::health::State as EngineState;
+use crate::cells::App;
+use crate::engine::health::{Health, State as EngineState};
 use crate::serve::Shared;
 
-pub(crate) fn routes() -> OpenApiRouter<Shared> {
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz))
 }
 
 /// Says that the process lives
 #[utoipa::path(
-    get, path = "/healthz", tag = "probes", security(()), responses((status = 200, body = Health))
+    get, path = "/healthz", tag = "probes", security(()), responses((status = 200, body = Answered))
 )]
-async fn healthz() -> Answer<Health> {
+async fn healthz() -> Answer<Answered> {
     Answer(health("ok"))
 }
 
 /// Says whether requests can be served
 #[utoipa::path(
     get, path = "/readyz", tag = "probes", security(()),
-    responses((status = 200, body = Health), (status = 503, body = Health))
+    responses((status = 200, body = Answered), (status = 503, body = Answered))
 )]
-async fn readyz(State(shared): State<Shared>) -> (StatusCode, Answer<Health>) {
-    let engine = &shared.engine.health;
-    let status = match engine.state() {
-        EngineState::Ready => StatusCode::OK,
-        _ => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    (status, Answer(health(engine.describe())))
+async fn readyz(State(app): State<App>) -> (StatusCode, Answer<Answered>) {
+    let health_of = |cell: &Shared| cell.engine.health.clone();
+    let is_ready = |health: &std::sync::Arc<Health>| health.state() == EngineState::Ready;
+    let ill = app.all().iter().map(health_of).find(|health| !is_ready(health));
+    match ill {
+        None => (StatusCode::OK, Answer(health(app.engine.health.describe()))),
+        Some(ill) => (StatusCode::SERVICE_UNAVAILABLE, Answer(health(ill.describe()))),
+    }
 }
 
-fn health(status: &str) -> Health {
-    Health { status: status.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
+fn health(status: &str) -> Answered {
+    Answered { status: status.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
 }

@@ -25,14 +25,15 @@ pub(crate) use self::read::account_views;
 use crate::auth::{Operator, Scoped};
 use crate::body::{Json, Params};
 use crate::catalog::endpoint;
+use crate::cells::App;
+use crate::declare::{DryRun, configure};
 use crate::page::{Paging, page};
 use crate::problem::Refused;
 use crate::problem::rejection::unknown_tenant;
-use crate::serve::Shared;
-use crate::tenants::{DryRun, configure, missing};
+use crate::tenants::missing;
 use crate::wire::path_name;
 
-pub(crate) fn routes() -> OpenApiRouter<Shared> {
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list_tools))
         .routes(routes!(get_tool, put_tool))
@@ -50,7 +51,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_tool(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(tool): Path<String>,
     Params(dry_run): Params<DryRun>,
@@ -71,7 +72,7 @@ async fn put_tool(
     responses((status = 200, body = wire::Tool), (status = "4XX", body = Problem))
 )]
 async fn get_tool(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(tool): Path<String>,
 ) -> Result<Answer<wire::Tool>, Refused> {
@@ -86,7 +87,7 @@ async fn get_tool(
     responses((status = 200, body = Page<wire::Tool>), (status = "4XX", body = Problem))
 )]
 async fn list_tools(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Params(paging): Params<Paging>,
 ) -> Result<Answer<Page<wire::Tool>>, Refused> {
@@ -105,7 +106,7 @@ async fn list_tools(
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_class(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(class): Path<String>,
     Params(dry_run): Params<DryRun>,
@@ -125,7 +126,7 @@ async fn put_class(
     responses((status = 200, body = wire::BudgetClass), (status = "4XX", body = Problem))
 )]
 async fn get_class(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(class): Path<String>,
 ) -> Result<Answer<wire::BudgetClass>, Refused> {
@@ -140,7 +141,7 @@ async fn get_class(
     responses((status = 200, body = Page<wire::BudgetClass>), (status = "4XX", body = Problem))
 )]
 async fn list_classes(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Params(paging): Params<Paging>,
 ) -> Result<Answer<Page<wire::BudgetClass>>, Refused> {
@@ -159,7 +160,7 @@ async fn list_classes(
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_tenant_account(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Scoped(scope): Scoped,
     Path((_, every)): Path<(String, String)>,
@@ -185,7 +186,7 @@ async fn put_tenant_account(
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_org_account(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(org): Path<String>,
     Json(spec): Json<AccountSpec>,

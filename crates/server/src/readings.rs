@@ -10,17 +10,33 @@ use fairlane_core::cell::input::Query;
 use fairlane_core::row::DecisionRow;
 use fairlane_core::tenant::TenantScope;
 use fairlane_store::DecisionQuery;
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::auth::{Operator, Scoped};
 use crate::body::Params;
+use crate::cells::{App, Here, InRegion};
 use crate::page::{Paging, page};
 use crate::problem::Refused;
-use crate::serve::{Shared, Surroundings};
+use crate::serve::Surroundings;
 use crate::wire::{json, timestamp};
 
-pub(crate) fn routes() -> OpenApiRouter<Shared> {
+/// A page of what one region has.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct PagingInRegion {
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// Most entries, 1 to 1,000; 100 if absent.
+    limit: Option<u32>,
+    /// A region of this server; its first one if absent.
+    region: Option<String>,
+}
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(get_readings))
         .routes(routes!(list_readings))
@@ -34,7 +50,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
     responses((status = 200, body = Readings), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn get_readings(
-    State(shared): State<Shared>,
+    Here(shared): Here,
     Scoped(scope): Scoped,
 ) -> Result<Answer<Readings>, Refused> {
     let query = Query::Tenant(scope.tenant().clone());
@@ -51,18 +67,23 @@ async fn get_readings(
     responses((status = 200, body = Page<Readings>), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn list_readings(
-    State(shared): State<Shared>,
+    State(app): State<App>,
     _: Operator,
     Params(paging): Params<Paging>,
 ) -> Result<Answer<Page<Readings>>, Refused> {
     let limit = paging.limit()?;
     let beyond = u32::try_from(limit + 1).unwrap_or(u32::MAX);
-    let query = Query::Tenants { after: paging.after()?, limit: beyond };
-    let read = |response| match response {
-        Response::Tenants(views) => Ok(views),
-        other => Err(other),
-    };
-    let views = shared.engine.query(query, read).await?;
+    let after = paging.after()?;
+    let mut views = Vec::new();
+    for cell in app.all() {
+        let query = Query::Tenants { after: after.clone(), limit: beyond };
+        let read = |response| match response {
+            Response::Tenants(views) => Ok(views),
+            other => Err(other),
+        };
+        views.append(&mut cell.engine.query(query, read).await?);
+    }
+    views.sort_by(|one: &TenantView, other| one.tenant.cmp(&other.tenant));
     let view = |view: TenantView| readings_out(&view);
     Ok(Answer(page(views, limit, |view| view.tenant.to_string(), view)))
 }
@@ -74,7 +95,7 @@ async fn list_readings(
     responses((status = 200, body = Page<Decision>), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn list_decisions(
-    State(shared): State<Shared>,
+    Here(shared): Here,
     Scoped(scope): Scoped,
     Params(paging): Params<Paging>,
 ) -> Result<Answer<Page<Decision>>, Refused> {
@@ -83,15 +104,16 @@ async fn list_decisions(
 
 /// Lists decisions about the platform, newest first
 #[utoipa::path(
-    get, path = "/v1/platform/decisions", tag = "platform", params(Paging),
+    get, path = "/v1/platform/decisions", tag = "platform", params(PagingInRegion),
     responses((status = 200, body = Page<Decision>), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn list_platform_decisions(
-    State(shared): State<Shared>,
+    State(app): State<App>,
     _: Operator,
-    Params(paging): Params<Paging>,
+    Params(PagingInRegion { cursor, limit, region }): Params<PagingInRegion>,
 ) -> Result<Answer<Page<Decision>>, Refused> {
-    decisions(&shared, None, &paging).await
+    let cell = app.named(&InRegion { region })?;
+    decisions(cell, None, &Paging { cursor, limit }).await
 }
 
 async fn decisions(

@@ -138,6 +138,24 @@ impl Registry {
         self.read().prices.get(name).cloned()
     }
 
+    /// All that is declared and belongs to no tenant, in an order in which it can be declared.
+    pub(crate) fn declared(&self) -> Vec<Configure> {
+        let all = self.read();
+        let mut declared: Vec<Configure> =
+            all.residency.values().cloned().map(Configure::Residency).collect();
+        declared.push(Configure::Valve(all.valve.clone()));
+        declared.extend(all.classes.values().cloned().map(Configure::Class));
+        declared.extend(all.orgs.values().cloned().map(Configure::Org));
+        declared.extend(all.pools.values().cloned().map(Configure::Pool));
+        declared.extend(all.tools.values().cloned().map(Configure::Tool));
+        declared.extend(all.prices.values().cloned().map(Configure::Price));
+        declared.extend(all.tiers.values().cloned().map(Configure::Tier));
+        declared.extend(all.models.values().cloned().map(Configure::Model));
+        let workflows = all.workflows.values().flat_map(BTreeMap::values);
+        declared.extend(workflows.cloned().map(Configure::Workflow));
+        declared
+    }
+
     /// All that was declared of places.
     pub(crate) fn residency(&self) -> Vec<Declaration> {
         self.read().residency.values().cloned().collect()
@@ -150,6 +168,10 @@ impl Registry {
 
     pub(crate) fn context(&self, tenant: &TenantId) -> Option<Arc<Context>> {
         self.read().contexts.get(tenant).cloned()
+    }
+
+    pub(crate) fn has_tenant_of(&self, org: &OrgId) -> bool {
+        self.read().contexts.values().any(|context| context.org == *org)
     }
 
     pub(crate) fn contexts(&self, after: Option<&TenantId>, limit: usize) -> Vec<Arc<Context>> {

@@ -8,9 +8,9 @@ mod workflows;
 
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::serve::Shared;
+use crate::cells::App;
 
-pub(crate) fn routes() -> OpenApiRouter<Shared> {
+pub(crate) fn routes() -> OpenApiRouter<App> {
     budgets::routes().merge(workflows::routes())
 }
 

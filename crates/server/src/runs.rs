@@ -16,11 +16,11 @@ use fairlane_core::tenant::TenantScope;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::auth::Scoped;
+use crate::cells::App;
 use crate::problem::Refused;
 use crate::problem::rejection::unknown_run;
-use crate::serve::Shared;
 
-pub(crate) fn routes() -> OpenApiRouter<Shared> {
+pub(crate) fn routes() -> OpenApiRouter<App> {
     submit::routes().merge(read::routes()).merge(command::routes())
 }
 
@@ -31,10 +31,10 @@ pub(crate) struct Named {
     pub(crate) run: RunId,
 }
 
-impl FromRequestParts<Shared> for Named {
+impl FromRequestParts<App> for Named {
     type Rejection = Refused;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Refused> {
+    async fn from_request_parts(parts: &mut Parts, shared: &App) -> Result<Self, Refused> {
         let Scoped(scope) = Scoped::from_request_parts(parts, shared).await?;
         let params = RawPathParams::from_request_parts(parts, shared)
             .await

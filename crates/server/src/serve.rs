@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fairlane_core::cell::change::Snapshot;
 use fairlane_core::cell::input::{Configure, Input};
-use fairlane_core::id::TenantId;
+use fairlane_core::id::{RegionName, TenantId};
+use fairlane_core::quota::Share;
 use fairlane_core::row::{IdempotencyRow, Role};
 use fairlane_core::tenant::TenantScope;
 use fairlane_core::time::Time;
@@ -23,12 +24,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::assembly::Assembly;
 use crate::cache::Cache;
+use crate::cells::App;
 use crate::clock::Clock;
 use crate::config::{self, Config, StoreKind};
 use crate::effects::Effects;
 use crate::engine::Engine;
 use crate::engine::health::State;
-use crate::engine::owner::{Owner, RELOAD_MIN, own};
+use crate::engine::owner::{Owner, Place, RELOAD_MIN, own};
 use crate::gateway::TokenKey;
 use crate::head;
 use crate::problem::Refused;
@@ -45,18 +47,22 @@ const HEADER_TIME_MAX: Duration = Duration::from_mins(1);
 /// How long what is cut off has to end.
 const CUT_OFF_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// What all requests share.
+/// What surrounds one cell: all requests of its tenants share it.
 pub(crate) type Shared = Arc<Surroundings>;
 
 #[derive(Debug)]
 pub(crate) struct Surroundings {
     pub(crate) config: Config,
+    /// Where this cell's store is.
+    pub(crate) region: RegionName,
+    /// The cell's part of the limits of providers.
+    pub(crate) share: Share,
     pub(crate) engine: Engine,
     pub(crate) registry: Arc<Registry>,
     pub(crate) reads: Reads,
     pub(crate) used_keys: Arc<UsedKeys>,
     pub(crate) assembly: Assembly,
-    pub(crate) upstream: Upstream,
+    pub(crate) upstream: Arc<Upstream>,
     pub(crate) token_key: TokenKey,
     stopping: watch::Receiver<Stopping>,
 }
@@ -77,9 +83,9 @@ pub struct Server {
     addr: SocketAddr,
     operator_key: Option<String>,
     stop: watch::Sender<Stopping>,
-    shared: Shared,
+    app: App,
     listening: tokio::task::JoinHandle<()>,
-    owner: JoinHandle<()>,
+    owners: Vec<JoinHandle<()>>,
 }
 
 /// Why a server did not start.
@@ -149,27 +155,28 @@ impl Server {
     /// If the configuration, the store or the address cannot be used.
     pub async fn start(config: Config) -> Result<Self, Error> {
         config.check()?;
-        let (store, token_key) = {
+        let (stores, token_key) = {
             let config = config.clone();
-            // The store makes the folder that the key is in.
-            blocking(move || Ok((open_store(&config)?, token_key(&config)?))).await?
+            // The stores make the folder that the key is in.
+            blocking(move || Ok((open_stores(&config)?, token_key(&config)?))).await?
         };
-        Self::start_with(config, store, token_key).await
+        Self::start_with(config, stores, token_key).await
     }
 
-    /// The same on a store that is open already; the configuration's own is not used.
+    /// The same in one region, on a store that is open already; the configuration's own is not used.
     ///
     /// # Errors
     /// If the configuration, the store or the address cannot be used.
     pub async fn start_on(config: Config, store: Box<dyn Store>) -> Result<Self, Error> {
         config.check()?;
         let token_key = token_key(&Config { store: StoreKind::Memory, ..config.clone() })?;
-        Self::start_with(config, store, token_key).await
+        let home = config.all_regions().swap_remove(0);
+        Self::start_with(config, vec![(home, store)], token_key).await
     }
 
     async fn start_with(
         config: Config,
-        store: Box<dyn Store>,
+        stores: Stores,
         token_key: TokenKey,
     ) -> Result<Self, Error> {
         let addr = config.listen;
@@ -180,23 +187,28 @@ impl Server {
         let started = {
             let config = config.clone();
             let runtime = tokio::runtime::Handle::current();
-            blocking(move || open((config, token_key), store, stopping, runtime)).await
+            blocking(move || open_all(&(config, token_key), stores, &stopping, &runtime)).await
         };
-        let (shared, owner) = started?;
+        let (app, owners) = started?;
         // Probes are answered while the cell is loaded, which may take long.
-        let listening = tokio::spawn(listen(listener, shared.clone()));
-        shared.engine.health.started().await;
-        let server = Self { addr, operator_key: None, stop, shared, listening, owner };
+        let listening = tokio::spawn(listen(listener, app.clone()));
+        for cell in app.all() {
+            cell.engine.health.started().await;
+        }
+        let server = Self { addr, operator_key: None, stop, app, listening, owners };
         let prepared = async {
-            let operator_key = first_key(&server.shared).await?;
+            let operator_key = first_key(&server.app).await?;
             let failed = |refused: Refused| Error::Pool { detail: refused.0.to_string() };
-            crate::calls::declare_pool(&server.shared).await.map_err(failed)?;
+            crate::calls::declare_pool(&server.app).await.map_err(failed)?;
+            crate::declare::reconcile(&server.app).await.map_err(failed)?;
             Ok(operator_key)
         };
         match prepared.await {
             Ok(operator_key) => {
-                tokio::spawn(crate::calls::work(server.shared.clone()));
-                tracing::info!(%addr, region = config.region, "serving");
+                for cell in server.app.all() {
+                    tokio::spawn(crate::calls::work(cell.clone()));
+                }
+                tracing::info!(%addr, regions = server.app.names(), "serving");
                 Ok(Self { operator_key, ..server })
             }
             Err(error) => {
@@ -220,7 +232,7 @@ impl Server {
     /// Stops: no new connections, requests under way end (long polls at once), what was accepted is committed.
     pub async fn stop(self) {
         self.stop.send_replace(Stopping::Draining);
-        let drain = Duration::from_millis(self.shared.config.drain_ms);
+        let drain = Duration::from_millis(self.app.config.drain_ms);
         let mut listening = self.listening;
         if tokio::time::timeout(drain, &mut listening).await.is_err() {
             tracing::warn!("some requests did not end in time and were cut off");
@@ -228,26 +240,56 @@ impl Server {
             // What was cut off is written before the cell goes.
             let _ = tokio::time::timeout(CUT_OFF_TIME_MAX, listening).await;
         }
-        self.shared.engine.health.enter(State::Stopping);
-        self.shared.engine.stop();
-        let owner = self.owner;
-        let joined = tokio::task::spawn_blocking(move || owner.join()).await;
-        if !matches!(joined, Ok(Ok(()))) {
-            tracing::error!("the driver thread ended with a panic");
+        for cell in self.app.all() {
+            cell.engine.health.enter(State::Stopping);
+            cell.engine.stop();
+        }
+        for owner in self.owners {
+            let joined = tokio::task::spawn_blocking(move || owner.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("the driver thread ended with a panic");
+            }
         }
     }
 }
 
-/// Loads the cell and starts the driver thread.
+type Stores = Vec<(RegionName, Box<dyn Store>)>;
+
+/// Opens the cells of all stores.
+fn open_all(
+    config: &(Config, TokenKey),
+    stores: Stores,
+    stopping: &watch::Receiver<Stopping>,
+    runtime: &tokio::runtime::Handle,
+) -> Result<(App, Vec<JoinHandle<()>>), Error> {
+    let upstream = Arc::new(Upstream::new());
+    let mut cells = Vec::with_capacity(stores.len());
+    let mut owners = Vec::with_capacity(stores.len());
+    let of = u32::try_from(stores.len()).unwrap_or(u32::MAX);
+    for ((region, store), at) in stores.into_iter().zip(0..) {
+        let place = Place { region, share: Share { at, of } };
+        let common = (upstream.clone(), stopping.clone(), runtime.clone());
+        let (shared, owner) = open(config.clone(), (place, store), common)?;
+        cells.push(shared);
+        owners.push(owner);
+    }
+    Ok((App::new(cells), owners))
+}
+
+/// Loads a cell and starts its driver thread.
 fn open(
     (config, token_key): (Config, TokenKey),
-    store: Box<dyn Store>,
-    stopping: watch::Receiver<Stopping>,
-    runtime: tokio::runtime::Handle,
+    (place, store): (Place, Box<dyn Store>),
+    (upstream, stopping, runtime): (
+        Arc<Upstream>,
+        watch::Receiver<Stopping>,
+        tokio::runtime::Handle,
+    ),
 ) -> Result<(Shared, JoinHandle<()>), Error> {
+    let Place { region, share } = place.clone();
     let reads = Reads::new(&*store)?;
     let journal = Arc::new(Mutex::new(store));
-    let (epoch, snapshot) = own(&journal)?;
+    let (epoch, snapshot) = own(&journal, &place)?;
     let registry = Arc::new(Registry::new(&snapshot));
     let tenants: Vec<TenantId> = snapshot.tenants.iter().map(|tenant| tenant.id.clone()).collect();
     let cache = Arc::new(Cache::new(config.payload_cache_bytes));
@@ -262,6 +304,7 @@ fn open(
         cache,
         effects: Effects::new(assembly.clone(), engine.inbox.clone(), runtime),
         clock: Clock::new(newest(&snapshot)),
+        place,
         reload_wait: RELOAD_MIN,
     };
     let thread = std::thread::Builder::new()
@@ -271,12 +314,14 @@ fn open(
     let used_keys = Arc::new(UsedKeys::new(tenants.is_empty()));
     let shared = Arc::new(Surroundings {
         config,
+        region,
+        share,
         engine,
         registry,
         reads,
         used_keys,
         assembly,
-        upstream: Upstream::new(),
+        upstream,
         token_key,
         stopping,
     });
@@ -323,16 +368,22 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|error| Error::Thread(std::io::Error::other(error)))?
 }
 
-fn open_store(config: &Config) -> Result<Box<dyn Store>, Error> {
-    match config.store {
-        StoreKind::Memory => Ok(Box::new(MemoryStore::open(&Disk::default()))),
-        StoreKind::Sqlite => Ok(Box::new(SqliteStore::open(&config.data_dir, &config.region)?)),
-    }
+/// A store for each region.
+fn open_stores(config: &Config) -> Result<Stores, Error> {
+    let open = |region: RegionName| -> Result<(RegionName, Box<dyn Store>), Error> {
+        let store: Box<dyn Store> = match config.store {
+            StoreKind::Memory => Box::new(MemoryStore::open(&Disk::default())),
+            StoreKind::Sqlite => Box::new(SqliteStore::open(&config.data_dir, region.as_str())?),
+        };
+        Ok((region, store))
+    };
+    config.all_regions().into_iter().map(open).collect()
 }
 
 /// Makes the first operator's key of a new store. The file is written before the key takes effect, so that a
 /// crash in between leaves a store that is still new.
-async fn first_key(shared: &Shared) -> Result<Option<String>, Error> {
+async fn first_key(app: &App) -> Result<Option<String>, Error> {
+    let shared = app.home();
     let keys = shared.registry.keys(None, usize::MAX);
     if keys.iter().any(|key| key.role == Role::Operator) {
         return Ok(None);
@@ -365,9 +416,10 @@ pub(crate) fn write_secret(path: &Path, secret: &str) -> std::io::Result<()> {
 }
 
 /// Accepts connections until the server stops, then waits for those that are open.
-async fn listen(listener: TcpListener, shared: Shared) {
+async fn listen(listener: TcpListener, app: App) {
+    let shared = app.home().clone();
     let check = axum::middleware::from_fn(head::check);
-    let router = crate::openapi::router(shared.clone()).layer(check);
+    let router = crate::openapi::router(app).layer(check);
     let max = u32::try_from(shared.config.connections_max).unwrap_or(u32::MAX);
     let room = Arc::new(Semaphore::new(max as usize));
     loop {

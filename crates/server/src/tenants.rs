@@ -7,36 +7,24 @@ use axum::extract::{Path, State};
 use fairlane_api::page::Page;
 use fairlane_api::resource::{self as wire, Applied, OrgSpec, TenantSpec, TierSpec};
 use fairlane_api::{Code, Problem};
-use fairlane_core::cell::effect::Response;
-use fairlane_core::cell::input::{Configure, Input};
-use fairlane_core::id::{ClassName, TenantId};
-use fairlane_core::plan::Workflow;
+use fairlane_core::cell::input::Configure;
+use fairlane_core::id::{ClassName, RegionName};
 use fairlane_core::tenant::{Context, Org, Tenant, Tier};
-use serde::Deserialize;
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::auth::{Operator, Scoped};
 use crate::body::{Json, Params};
+use crate::cells::{App, Here};
+use crate::declare::{DryRun, configure};
 use crate::page::{Paging, page};
 use crate::problem::Refused;
 use crate::problem::rejection::unknown_tenant;
 use crate::quotas::{Check, org_budget_out};
-use crate::registry::Registry;
 use crate::serve::Shared;
 use crate::wire::{burst, burst_out, json, name, path_name, sla, sla_out};
 
-#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct DryRun {
-    /// Check only, write nothing.
-    #[serde(default)]
-    pub(crate) dry_run: bool,
-}
-
-pub(crate) fn routes() -> OpenApiRouter<Shared> {
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list_orgs))
         .routes(routes!(get_org, put_org))
@@ -46,43 +34,6 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(get_tenant, put_tenant))
 }
 
-/// Declares a resource, or checks whether it could be.
-pub(crate) async fn configure(
-    shared: &Shared,
-    resource: Configure,
-    DryRun { dry_run }: DryRun,
-) -> Result<Applied, Refused> {
-    let workflow = match &resource {
-        Configure::Workflow(workflow) => Some(workflow.clone()),
-        _ => None,
-    };
-    let placed = |refused: Refused| match &workflow {
-        Some(workflow) if refused.0.code() == Some(Code::UnknownTenant) => {
-            at_schedule(refused, workflow, &shared.registry)
-        }
-        _ => refused,
-    };
-    if dry_run {
-        crate::dry_run::check(&shared.registry, &resource).map_err(placed)?;
-        return Ok(Applied { changed: false, dry_run });
-    }
-    match shared.engine.ask(|reply| Input::Configure(reply, resource)).await.map_err(placed)? {
-        Response::Configured { changed } => Ok(Applied { changed, dry_run }),
-        other => Err(Refused::internal(&format!("a declaration was answered by {other:?}"))),
-    }
-}
-
-/// The refusal of a workflow for the tenant of a schedule, with the place of the name.
-fn at_schedule(refused: Refused, workflow: &Workflow, registry: &Registry) -> Refused {
-    let unknown = |tenant: &TenantId| registry.context(tenant).is_none();
-    match workflow.schedules.iter().find(|schedule| unknown(&schedule.tenant)) {
-        Some(schedule) => refused
-            .at(format!("/schedules/{}/tenant", schedule.name))
-            .expected("a tenant that is declared"),
-        None => refused,
-    }
-}
-
 /// Declares an organisation
 #[utoipa::path(
     put, path = "/v1/orgs/{org}", tag = "tenants", params(("org" = String, Path), DryRun),
@@ -90,7 +41,7 @@ fn at_schedule(refused: Refused, workflow: &Workflow, registry: &Registry) -> Re
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_org(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(org): Path<String>,
     Params(dry_run): Params<DryRun>,
@@ -109,7 +60,7 @@ async fn put_org(
     responses((status = 200, body = wire::Org), (status = "4XX", body = Problem))
 )]
 async fn get_org(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(org): Path<String>,
 ) -> Result<Answer<wire::Org>, Refused> {
@@ -127,7 +78,7 @@ async fn get_org(
     responses((status = 200, body = Page<wire::Org>), (status = "4XX", body = Problem))
 )]
 async fn list_orgs(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Params(paging): Params<Paging>,
 ) -> Result<Answer<Page<wire::Org>>, Refused> {
@@ -143,7 +94,7 @@ async fn list_orgs(
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_tier(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(tier): Path<String>,
     Params(dry_run): Params<DryRun>,
@@ -169,7 +120,7 @@ async fn put_tier(
     responses((status = 200, body = wire::Tier), (status = "4XX", body = Problem))
 )]
 async fn get_tier(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(tier): Path<String>,
 ) -> Result<Answer<wire::Tier>, Refused> {
@@ -187,7 +138,7 @@ async fn get_tier(
     responses((status = 200, body = Page<wire::Tier>), (status = "4XX", body = Problem))
 )]
 async fn list_tiers(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Params(paging): Params<Paging>,
 ) -> Result<Answer<Page<wire::Tier>>, Refused> {
@@ -203,7 +154,7 @@ async fn list_tiers(
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_tenant(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(tenant): Path<String>,
     Params(dry_run): Params<DryRun>,
@@ -233,12 +184,12 @@ async fn put_tenant(
     responses((status = 200, body = wire::Tenant), (status = "4XX", body = Problem))
 )]
 async fn get_tenant(
-    State(shared): State<Shared>,
+    Here(shared): Here,
     Scoped(scope): Scoped,
 ) -> Result<Answer<wire::Tenant>, Refused> {
     let context = shared.registry.context(scope.tenant());
     let context = context.ok_or_else(|| unknown_tenant(scope.tenant().as_str()))?;
-    Ok(Answer(tenant_out(&context)))
+    Ok(Answer(tenant_out(&context, &shared.region)))
 }
 
 /// Lists tenants
@@ -247,14 +198,19 @@ async fn get_tenant(
     responses((status = 200, body = Page<wire::Tenant>), (status = "4XX", body = Problem))
 )]
 async fn list_tenants(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Params(paging): Params<Paging>,
 ) -> Result<Answer<Page<wire::Tenant>>, Refused> {
     let limit = paging.limit()?;
-    let read = shared.registry.contexts(paging.after()?.as_ref(), limit + 1);
-    let view = |context: Arc<Context>| tenant_out(&context);
-    Ok(Answer(page(read, limit, |context| context.tenant.to_string(), view)))
+    let after = paging.after()?;
+    let contexts = |cell: &Shared| {
+        let read = cell.registry.contexts(after.as_ref(), limit + 1);
+        read.into_iter().map(|context| (context, cell.region.clone())).collect()
+    };
+    let read = shared.merged(contexts, |(context, _)| context.tenant.clone());
+    let view = |(context, region): (Arc<Context>, RegionName)| tenant_out(&context, &region);
+    Ok(Answer(page(read, limit, |(context, _)| context.tenant.to_string(), view)))
 }
 
 pub(crate) fn missing(code: Code, what: &str, name: &str) -> Refused {
@@ -291,11 +247,12 @@ fn tier_out(tier: &Tier) -> wire::Tier {
     }
 }
 
-fn tenant_out(context: &Context) -> wire::Tenant {
+fn tenant_out(context: &Context, region: &RegionName) -> wire::Tenant {
     wire::Tenant {
         id: context.tenant.to_string(),
         org: context.org.to_string(),
         tier: context.tier.to_string(),
+        region: region.to_string(),
         version: context.version,
         weight: context.weight,
         cap: context.cap,

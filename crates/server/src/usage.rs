@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use axum::Json as Answer;
-use axum::extract::State;
 use fairlane_api::page::Page;
 use fairlane_api::usage::{self as wire, CallStatus, Tokens, Used};
 use fairlane_api::{Code, Problem, Timestamp};
@@ -21,6 +20,7 @@ use utoipa_axum::routes;
 
 use crate::auth::Scoped;
 use crate::body::Params;
+use crate::cells::{App, Here};
 use crate::page::{after, limit};
 use crate::problem::Refused;
 use crate::quotas::{account_views, amount_out, rung_out};
@@ -53,7 +53,7 @@ struct Period {
     until: Option<Timestamp>,
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Shared> {
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_calls)).routes(routes!(get_usage))
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
     responses((status = 200, body = Page<wire::Call>), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn list_calls(
-    State(shared): State<Shared>,
+    Here(shared): Here,
     Scoped(scope): Scoped,
     Params(listing): Params<Listing>,
 ) -> Result<Answer<Page<wire::Call>>, Refused> {
@@ -84,7 +84,7 @@ async fn list_calls(
     responses((status = 200, body = wire::Usage), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn get_usage(
-    State(shared): State<Shared>,
+    Here(shared): Here,
     Scoped(scope): Scoped,
     Params(period): Params<Period>,
 ) -> Result<Answer<wire::Usage>, Refused> {

@@ -27,6 +27,7 @@ use utoipa_axum::routes;
 use crate::assembly::Unassembled;
 use crate::auth::Identity;
 use crate::body::Json;
+use crate::cells::App;
 use crate::engine::Engine;
 use crate::engine::desk::{Courier, Handover};
 use crate::output::{self, Unfit};
@@ -44,7 +45,7 @@ const RETRY_AFTER_MS_MAX: u64 = 86_400_000;
 /// Longest class of a failure; what is longer is cut.
 const CLASS_BYTES_MAX: usize = 64;
 
-pub(crate) fn routes() -> OpenApiRouter<Shared> {
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(exchange))
 }
 
@@ -57,7 +58,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
     responses((status = 200, body = wire::Exchanged), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn exchange(
-    State(shared): State<Shared>,
+    State(app): State<App>,
     identity: Identity,
     Json(body): Json<wire::Exchange>,
 ) -> Result<Response, Refused> {
@@ -69,7 +70,8 @@ async fn exchange(
             .detail(format!("the slots of pool `{}` are for the server's own calls", asker.pool))
             .expected("another pool"));
     }
-    let reports = read_reports(&shared, body.report).await?;
+    let shared = identity.cell(&app, body.region.as_deref())?;
+    let reports = read_reports(shared, body.report).await?;
     let ask = shared.engine.ask_id();
     let handover = shared.engine.exchange(Exchange {
         ask,
@@ -80,7 +82,7 @@ async fn exchange(
         reports: reports.sent,
         hold: body.wait_ms > 0,
     })?;
-    let handover = wait(&shared, ask, handover, Duration::from_millis(body.wait_ms)).await?;
+    let handover = wait(shared, ask, handover, Duration::from_millis(body.wait_ms)).await?;
     let Handover { exchanged, mut courier } = handover;
     if let Some(rejection) = exchanged.rejection {
         return Err(rejection.into());

@@ -18,11 +18,11 @@ use utoipa_axum::routes;
 
 use crate::auth::{Identity, Operator};
 use crate::body::{MediaType, Params, Raw, wrong_media_type};
+use crate::cells::App;
+use crate::declare::{DryRun, configure};
 use crate::page::{Paging, page};
 use crate::problem::Refused;
 use crate::registry::Registry;
-use crate::serve::Shared;
-use crate::tenants::{DryRun, configure};
 use crate::wire::path_name;
 
 /// Version numbers that one answer shows.
@@ -36,7 +36,7 @@ struct Version {
     version: Option<u32>,
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Shared> {
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_workflows)).routes(routes!(get_workflow, put_workflow))
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
     responses((status = 200, body = AppliedWorkflow), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_workflow(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(path): Path<String>,
     Params(dry_run): Params<DryRun>,
@@ -95,7 +95,7 @@ async fn put_workflow(
     responses((status = 200, body = wire::Workflow), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn get_workflow(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     identity: Identity,
     Path(path): Path<String>,
     Params(Version { version }): Params<Version>,
@@ -137,7 +137,7 @@ async fn shared_source(workflow: &Arc<Workflow>) -> Result<String, Refused> {
     responses((status = 200, body = Page<WorkflowSummary>), (status = "4XX", body = Problem))
 )]
 async fn list_workflows(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     identity: Identity,
     Params(paging): Params<Paging>,
 ) -> Result<Answer<Page<WorkflowSummary>>, Refused> {

@@ -109,6 +109,7 @@ impl Rows {
             prices: self.prices.values().cloned().collect(),
             residency: self.residency.values().cloned().collect(),
             region: None,
+            share: fairlane_core::quota::Share::default(),
             uses: self.uses.values().cloned().collect(),
             accounts: self.accounts.values().cloned().collect(),
             calls: self.open_calls().cloned().collect(),

@@ -173,6 +173,7 @@ fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
         prices: resources::prices(connection)?,
         residency: resources::residency(connection)?,
         region: None,
+        share: fairlane_core::quota::Share::default(),
         uses: uses::all(connection)?,
         accounts: accounts::recent(connection)?,
         calls: calls::open(connection)?,

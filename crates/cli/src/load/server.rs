@@ -75,6 +75,7 @@ impl ServerProcess {
             role: Role::Worker,
             tenant: None,
             pools: Some(vec![pool.to_owned()]),
+            region: None,
             label: Some("bench".to_owned()),
         };
         let created = self.client.create_key(&new).await.context("cannot make a worker's key")?;

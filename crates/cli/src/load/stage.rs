@@ -120,6 +120,7 @@ impl Stage {
             role: Role::Worker,
             tenant: None,
             pools: Some(vec![pool.to_owned()]),
+            region: None,
             label: Some("simulated workers".to_owned()),
         };
         Ok(self.client.create_key(&new).await.context("cannot make a key for the workers")?.secret)

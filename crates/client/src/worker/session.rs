@@ -118,6 +118,7 @@ impl Session {
         let exchange = Exchange {
             worker: self.setup.name.clone(),
             pool: self.setup.pool.clone(),
+            region: self.setup.region.clone(),
             slots: plan.slots,
             want: plan.want,
             wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),

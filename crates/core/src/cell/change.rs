@@ -6,7 +6,7 @@ use crate::catalog::{Model, Price};
 use crate::id::{KeyId, RegionName, TenantId};
 use crate::plan::{StepIndex, Workflow};
 use crate::pool::{Pool, Valve};
-use crate::quota::{BudgetClass, Tool};
+use crate::quota::{BudgetClass, Share, Tool};
 use crate::residency::Declaration;
 use crate::row::{
     AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, KeyRow, RunKey, RunRow,
@@ -74,6 +74,8 @@ pub struct Snapshot {
     pub residency: Vec<Declaration>,
     /// Where the cell keeps its rows. The surroundings say it, no row does; `None`: nobody knows.
     pub region: Option<RegionName>,
+    /// The cell's part of the limits of providers, which the surroundings say too.
+    pub share: Share,
     pub uses: Vec<UseRow>,
     /// Of periods of the last 62 days.
     pub accounts: Vec<AccountRow>,

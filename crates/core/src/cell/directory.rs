@@ -13,7 +13,7 @@ use crate::id::{
 use crate::ledger::{self, Held, RunAccount};
 use crate::plan::{ModelCall, Workflow};
 use crate::pool::{Pool, Valve};
-use crate::quota::{BudgetClass, Rung, Tool};
+use crate::quota::{BudgetClass, Rung, Share, Tool};
 use crate::residency::Atlas;
 use crate::router;
 use crate::row::{Hold, KeyRow, Owner};
@@ -41,6 +41,8 @@ pub(crate) struct Directory {
     pub(crate) atlas: Atlas,
     /// Where this cell keeps its rows, if that is known.
     pub(crate) region: Option<RegionName>,
+    /// Its part of the limits of providers.
+    pub(crate) share: Share,
     /// Tools that steps name, declared or not, by number.
     tool_names: Vec<ToolName>,
     tool_numbers: BTreeMap<ToolName, u32>,

@@ -233,6 +233,7 @@ impl Cell {
         self.pools[pool].scheduler.enqueue(self.now, entry);
         let node = self.runs.get_mut(at.run).node_mut(at.node);
         node.state = State::Ready { queued: true };
+        self.watch_outage(at);
     }
 
     /// Takes a queued node out of its pool's queue; it stays ready.
@@ -246,6 +247,7 @@ impl Cell {
     }
 
     pub(crate) fn clear_queue_timer(&mut self, at: At) {
+        self.unwatch_outage(at);
         let run = self.runs.get(at.run);
         let node = run.node(at.node);
         if let (State::Ready { .. }, Some(bound)) = (&node.state, run.step(at.node).timeout.queue) {

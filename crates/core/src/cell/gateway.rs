@@ -27,6 +27,7 @@ use super::gates::short_rejected;
 use super::input::{CloseCall, OpenCall, ReplyId};
 use super::live::{At, Revoked, State};
 use super::model::{Full, Options, Wanted, Without, options, route, units, way_caller};
+use super::outage;
 use super::{Cell, Turn};
 use waiting::{WaitingCall, WaitingCalls};
 
@@ -296,18 +297,23 @@ impl Cell {
                 };
                 limit_reached(way, &blocked, self.now)
             };
+            let mut may_pass_on = true;
             if let Rejection::LimitReached { rule, .. } = &refusal {
+                may_pass_on = outage::may_pass_on(options.outage, rule);
                 full.push((choice.way, rule.clone()));
             }
             if soonest.as_ref().is_none_or(|first| opens_of(&refusal) < opens_of(first)) {
                 soonest = Some(refusal);
+            }
+            if !may_pass_on {
+                break;
             }
         }
         let refusal = soonest.expect("there is at least one choice");
         let (is_never, opens) = opens_of(&refusal);
         match waits.until {
             Some(until) if !is_never && opens.is_none_or(|opens| opens <= until) => {
-                self.stand_in_lines(tenant, (wanted, options), waits)
+                self.stand_in_lines(tenant, (wanted, options, full.len()), waits)
             }
             _ => {
                 self.leave_lines(&stood);
@@ -320,11 +326,11 @@ impl Cell {
     fn stand_in_lines(
         &mut self,
         tenant: TenantIx,
-        (wanted, options): (&Wanted, &Options),
+        (wanted, options, tried): (&Wanted, &Options, usize),
         waits: Waits,
     ) -> Result<(Choice, Taken, Full), NotIn> {
         let mut lines = Vec::with_capacity(options.choices.len());
-        for choice in &options.choices {
+        for choice in &options.choices[..tried] {
             let way = &options.ways[choice.way];
             let caller = way_caller(&self.directory, tenant, way);
             let key = caller.wake();

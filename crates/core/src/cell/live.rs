@@ -429,6 +429,12 @@ impl Runs {
         self.places[place as usize].as_deref_mut().expect("a live run has a place")
     }
 
+    /// The run that has that node, if there is one.
+    pub(crate) fn at(&self, at: At) -> Option<&Run> {
+        let run = self.places.get(at.run as usize)?.as_deref()?;
+        (at.node as usize).lt(&run.nodes.len()).then_some(run)
+    }
+
     /// The run at a place if it is still the one of that age.
     pub(crate) fn aged(&self, place: u32, age: u64) -> Option<&Run> {
         self.places.get(place as usize)?.as_deref().filter(|run| run.age == age)

@@ -57,6 +57,7 @@ impl Cell {
         directory.models = keyed(snapshot.models, |model| model.name.clone());
         directory.prices = keyed(snapshot.prices, |price| price.name.clone());
         directory.region = snapshot.region;
+        directory.share = snapshot.share;
         for declaration in snapshot.residency {
             directory.atlas.declare(declaration);
         }

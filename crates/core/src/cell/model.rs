@@ -12,13 +12,14 @@ use crate::reject::Rejection;
 use crate::router::{self, Because, Choice, Demand, NoWay, NoneFound, Passed as PassedOver, Way};
 use crate::row::{CallRow, Considered, Part, Route};
 use crate::scheduler::TenantIx;
-use crate::tenant::Context;
+use crate::tenant::{Context, Outage};
 use crate::time::Time;
 
 use super::change::Change;
 use super::directory::Directory;
 use super::gates::{Gates, blocked_by, lacking, limited, short_of, tool_caller};
 use super::live::{At, Passed, Run, State};
+use super::outage::may_pass_on;
 use super::{Cell, Turn};
 
 /// Who waits for a way waits under this key, until the catalog changes.
@@ -30,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) choices: Vec<Choice>,
     /// Candidates that are no ways.
     pub(crate) passed: Vec<PassedOver>,
+    /// What the tenant wants where an endpoint is down.
+    pub(crate) outage: Option<Outage>,
 }
 
 /// A call of a model that wants to pass.
@@ -47,7 +50,7 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    fn of(run: &Run, node: u32, call: &ModelCall) -> Self {
+    pub(crate) fn of(run: &Run, node: u32, call: &ModelCall) -> Self {
         let ModelCall { max_tokens, min_tokens, .. } = *call;
         let input = run.node(node).tokens;
         let demand = Demand { input, max_output: max_tokens, min_output: min_tokens, answers: 1 };
@@ -107,10 +110,15 @@ impl Gates<'_> {
                     Err(blocked) => blocked,
                 },
             };
+            let may_pass_on = may_pass_on(options.outage, &blocked.rule);
             full.push((choice.way, blocked.rule));
+            if !may_pass_on {
+                break;
+            }
         }
-        let mut waits = Vec::with_capacity(options.choices.len());
-        for choice in &options.choices {
+        let tried = full.len();
+        let mut waits = Vec::with_capacity(tried);
+        for choice in &options.choices[..tried] {
             let caller = way_caller(self.directory, tenant, &options.ways[choice.way]);
             match self.limiter.take(self.now, &caller, units(demand, choice)) {
                 Ok(taken) => return Ok((*choice, Box::new(taken), full)),
@@ -165,9 +173,12 @@ pub(crate) fn options(
     let allowed = allows_cheaper.then_some(Rung::CheaperModel);
     let rungs = allowed.into_iter().chain(rungs.filter(|rung| Some(*rung) != allowed));
     let mut choices = router::choices(&ways, demand, rungs, can_pay).map_err(Without::Money)?;
-    // Among what can be paid for; a dear one that failed opens no way that the ladder does not.
-    choices.sort_by_key(|choice| last.as_ref() == Some(&ways[choice.way].endpoint));
-    Ok(Options { ways, choices, passed })
+    let outage = context.rules.outage;
+    if outage.is_none_or(|outage| outage.alternative) {
+        // Among what can be paid for; a dear one that failed opens no way that the ladder does not.
+        choices.sort_by_key(|choice| last.as_ref() == Some(&ways[choice.way].endpoint));
+    }
+    Ok(Options { ways, choices, passed, outage })
 }
 
 /// A prompt that is too long stays so; anything else is mended by the catalog.
@@ -191,7 +202,7 @@ pub(crate) fn way_caller<'a>(directory: &'a Directory, tenant: TenantIx, way: &W
 
 /// What is recorded of a call that goes this way: the way, and every candidate that it does not go to.
 pub(crate) fn route(wanted: &Wanted, options: &Options, choice: &Choice, full: &Full) -> Route {
-    let Options { ways, choices, passed } = options;
+    let Options { ways, choices, passed, .. } = options;
     let mut passed = passed.clone();
     for (at, way) in ways.iter().enumerate().filter(|(at, _)| *at != choice.way) {
         let is_full = full.iter().find(|(full, _)| *full == at);
@@ -243,8 +254,12 @@ impl Cell {
             let way = &options.ways[choice.way];
             let caller = way_caller(&self.directory, run.tenant, way);
             let blocked = self.limiter.would_block(self.now, &caller, units(demand, choice))?;
+            let may_pass_on = may_pass_on(options.outage, &blocked.rule);
             if soonest.as_ref().is_none_or(|(before, _)| blocked.opens < before.opens) {
                 soonest = Some((blocked, caller));
+            }
+            if !may_pass_on {
+                break;
             }
         }
         soonest.map(|(blocked, caller)| limited(&self.directory, &caller, &blocked))

@@ -33,6 +33,7 @@ const FORECAST_PARTS: u64 = 30;
 impl Cell {
     pub(crate) fn declare_tool(&mut self, tool: Tool, turn: &mut Turn) -> Result<bool, Rejection> {
         rules(&tool.limits)?;
+        self.can_share(&tool.limits)?;
         self.check_endpoint(&tool)?;
         self.check_location(&tool.location)?;
         if let Some(breaker) = tool.breaker {
@@ -57,6 +58,12 @@ impl Cell {
         }
         self.log_circuit(number, before, turn);
         Ok(true)
+    }
+
+    /// What all tenants share is divided among the cells: each gives out one at least.
+    fn can_share(&self, limits: &[Rule]) -> Result<(), Rejection> {
+        let cells = u64::from(self.directory.share.of);
+        limits.iter().try_for_each(|rule| wide("/limits", rule.units(), cells, UNITS_MAX))
     }
 
     pub(crate) fn declare_class(
@@ -185,7 +192,9 @@ impl Cell {
     /// The number that stands for it is the answer.
     pub(crate) fn put_tool(&mut self, tool: Tool) -> u32 {
         let number = self.directory.number_tool(&tool.name);
-        self.limiter.set_tool(self.now, number, &tool.limits, tool.breaker);
+        let share = self.directory.share;
+        let parts: Vec<Rule> = tool.limits.iter().map(|rule| rule.part(share)).collect();
+        self.limiter.set_tool(self.now, number, &parts, tool.breaker);
         self.directory.tools.insert(tool.name.clone(), tool);
         number
     }

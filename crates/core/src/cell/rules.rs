@@ -204,7 +204,7 @@ impl Cell {
         let region = self.directory.region.as_ref();
         match self.directory.atlas.admits_region(residency, region, self.now) {
             Ok(_) => Ok(()),
-            Err(outside) => Err(Rejection::StoreOutside { outside }),
+            Err(outside) => Err(Rejection::StoreOutside { outside: Box::new(outside) }),
         }
     }
 
@@ -222,6 +222,7 @@ impl Cell {
         match forbidden {
             None => Ok(()),
             Some((of, Refusal::Outside { tool, outside })) => {
+                let outside = Box::new(outside);
                 Err(Rejection::ToolOutside { step: step(of), tool, outside })
             }
             Some((of, Refusal::Denied { tool })) => {

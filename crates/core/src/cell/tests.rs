@@ -18,6 +18,7 @@ mod orphans;
 mod places;
 mod quota;
 mod recovery;
+mod rules;
 mod timeline;
 mod waiting;
 

@@ -13,6 +13,8 @@ pub(crate) enum Kind {
     Run,
     /// `timeout: queue`.
     Queue,
+    /// An endpoint may have been down for as long as a queued step waits for one.
+    Outage,
     /// `timeout: step`.
     Step,
     /// The lease is lost, or the attempt's time is over.

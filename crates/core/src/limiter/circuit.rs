@@ -68,6 +68,8 @@ pub(super) struct Switch {
 
 #[derive(Clone, Copy, Debug)]
 struct Shut {
+    /// Since when it is shut for that reason.
+    since: Time,
     until: Time,
     why: Why,
     /// The call that will tell.
@@ -92,6 +94,11 @@ impl Switch {
             Some(Shut { until, why, .. }) if now < until => Circuit::Open { until, why },
             Some(Shut { why, .. }) => Circuit::HalfOpen { why },
         }
+    }
+
+    /// Since when its calls fail, if it is left alone for that.
+    pub(super) fn down_since(&self) -> Option<Time> {
+        self.shut.filter(|shut| shut.why == Why::Failures).map(|shut| shut.since)
     }
 
     /// Whether it is in the way of a call, beside those that were called already.
@@ -136,7 +143,7 @@ impl Switch {
                     self.close();
                 }
             }
-            Answer::TurnedAway { until } => self.shut_until(until, Why::RetryAfter),
+            Answer::TurnedAway { until } => self.shut_until(now, until, Why::RetryAfter),
             Answer::Broken => self.fail(now, is_trial),
             Answer::Unknown => {}
         }
@@ -149,17 +156,17 @@ impl Switch {
             let span = self.breaker.unwrap_or(UNDECLARED).open_for;
             let doubled = span.0.saturating_mul(1 << self.opened.min(DOUBLED_MAX));
             self.opened = self.opened.saturating_add(1);
-            self.shut_until(now + Span(doubled), Why::Failures);
+            self.shut_until(now, now + Span(doubled), Why::Failures);
         }
     }
 
-    fn shut_until(&mut self, until: Time, why: Why) {
-        let trial = match self.shut {
+    fn shut_until(&mut self, now: Time, until: Time, why: Why) {
+        let (since, trial) = match self.shut {
             Some(shut) if shut.until >= until => return,
-            Some(shut) => shut.trial,
-            None => None,
+            Some(shut) => (if shut.why == why { shut.since } else { now }, shut.trial),
+            None => (now, None),
         };
-        self.shut = Some(Shut { until, why, trial });
+        self.shut = Some(Shut { since, until, why, trial });
     }
 
     fn why(&self) -> Option<Why> {

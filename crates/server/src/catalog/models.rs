@@ -13,14 +13,15 @@ use utoipa_axum::routes;
 
 use crate::auth::Operator;
 use crate::body::{Json, Params};
+use crate::cells::App;
+use crate::declare::{DryRun, configure};
 use crate::page::{Paging, page};
 use crate::problem::Refused;
 use crate::quotas::Check;
-use crate::serve::Shared;
-use crate::tenants::{DryRun, configure, missing};
+use crate::tenants::missing;
 use crate::wire::{name, path_name};
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_models)).routes(routes!(get_model, put_model))
 }
 
@@ -34,7 +35,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_model(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(model): Path<String>,
     Params(dry_run): Params<DryRun>,
@@ -53,7 +54,7 @@ async fn put_model(
     responses((status = 200, body = wire::Model), (status = "4XX", body = Problem))
 )]
 async fn get_model(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(model): Path<String>,
 ) -> Result<Answer<wire::Model>, Refused> {
@@ -68,7 +69,7 @@ async fn get_model(
     responses((status = 200, body = Page<wire::Model>), (status = "4XX", body = Problem))
 )]
 async fn list_models(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Params(paging): Params<Paging>,
 ) -> Result<Answer<Page<wire::Model>>, Refused> {

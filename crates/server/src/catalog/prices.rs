@@ -19,14 +19,15 @@ use utoipa_axum::routes;
 
 use crate::auth::Operator;
 use crate::body::{Json, Params};
+use crate::cells::App;
+use crate::declare::{DryRun, configure};
 use crate::page::{Paging, page};
 use crate::problem::Refused;
 use crate::quotas::{Check, amount_out};
-use crate::serve::Shared;
-use crate::tenants::{DryRun, configure, missing};
+use crate::tenants::missing;
 use crate::wire::{between, path_name, timestamp};
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_prices)).routes(routes!(get_price, put_price))
 }
 
@@ -39,7 +40,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     responses((status = 200, body = Applied), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn put_price(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(price): Path<String>,
     Params(dry_run): Params<DryRun>,
@@ -58,7 +59,7 @@ async fn put_price(
     responses((status = 200, body = wire::Price), (status = "4XX", body = Problem))
 )]
 async fn get_price(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(price): Path<String>,
 ) -> Result<Answer<wire::Price>, Refused> {
@@ -73,7 +74,7 @@ async fn get_price(
     responses((status = 200, body = Page<wire::Price>), (status = "4XX", body = Problem))
 )]
 async fn list_prices(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Params(paging): Params<Paging>,
 ) -> Result<Answer<Page<wire::Price>>, Refused> {

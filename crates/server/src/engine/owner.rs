@@ -22,6 +22,8 @@ use fairlane_core::cell::change::{Change, Snapshot};
 use fairlane_core::cell::effect::Effect;
 use fairlane_core::cell::input::Input;
 use fairlane_core::driver::Driver;
+use fairlane_core::id::RegionName;
+use fairlane_core::quota::Share;
 use fairlane_core::time::{Span, Time};
 use fairlane_store::{Epoch, Error as StoreError, SWEEP_MAX, Store};
 
@@ -43,6 +45,14 @@ const RELOAD_MAX: Duration = Duration::from_secs(5);
 /// Old idempotency keys are swept this often; again at once if there are more.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
+/// What the cell is told of itself, since no row says it.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// Where its store is.
+    pub(crate) region: RegionName,
+    pub(crate) share: Share,
+}
+
 /// The store, which one of two threads uses at a time.
 pub(crate) type Journal = Arc<Mutex<Box<dyn Store>>>;
 
@@ -57,6 +67,7 @@ pub(crate) struct Owner {
     pub(crate) cache: Arc<Cache>,
     pub(crate) effects: Effects,
     pub(crate) clock: Clock,
+    pub(crate) place: Place,
     /// How long the next attempt to load the cell again waits; grows until a commit succeeds.
     pub(crate) reload_wait: Duration,
 }
@@ -153,7 +164,7 @@ impl Owner {
                 return None;
             }
             self.reload_wait = (self.reload_wait * 2).min(RELOAD_MAX);
-            match catch_unwind(AssertUnwindSafe(|| own(&self.journal))) {
+            match catch_unwind(AssertUnwindSafe(|| own(&self.journal, &self.place))) {
                 Ok(Ok((epoch, snapshot))) => {
                     tracing::info!(%epoch, "the store answers again: the cell is loaded");
                     self.registry.reset(&snapshot);
@@ -356,10 +367,13 @@ impl Session<'_> {
 }
 
 /// Takes the store under a new epoch, so that leases of what memory was lost are told apart, and reads it.
-pub(crate) fn own(journal: &Journal) -> Result<(Epoch, Snapshot), StoreError> {
+pub(crate) fn own(journal: &Journal, place: &Place) -> Result<(Epoch, Snapshot), StoreError> {
     let mut store = journal.lock().unwrap_or_else(PoisonError::into_inner);
     let epoch = store.claim()?;
-    Ok((epoch, store.load()?))
+    let mut snapshot = store.load()?;
+    snapshot.region = Some(place.region.clone());
+    snapshot.share = place.share;
+    Ok((epoch, snapshot))
 }
 
 fn commit_batches(

@@ -9,6 +9,7 @@ use fairlane_core::row::LeaseId;
 use super::error::Error;
 use super::token::PREFIX;
 use crate::auth::{Identity, TENANT_HEADER, bearer};
+use crate::cells::App;
 use crate::problem::Refused;
 use crate::problem::rejection::unknown_tenant;
 use crate::serve::Shared;
@@ -19,12 +20,14 @@ pub(crate) struct Caller {
     pub(crate) tenant: TenantId,
     /// The lease that the calls are made under.
     pub(crate) lease: Option<LeaseId>,
+    /// What surrounds the cell that has the tenant.
+    pub(crate) shared: Shared,
 }
 
-impl FromRequestParts<Shared> for Caller {
+impl FromRequestParts<App> for Caller {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Error> {
+    async fn from_request_parts(parts: &mut Parts, shared: &App) -> Result<Self, Error> {
         let named = parts.headers.get(TENANT_HEADER).map(|value| value.to_str().unwrap_or(""));
         let credential = bearer(parts)?;
         if credential.is_some_and(|credential| credential.starts_with(PREFIX)) {
@@ -35,12 +38,16 @@ impl FromRequestParts<Shared> for Caller {
             let tenant = lease.key.tenant.clone();
             return match named {
                 Some(named) if named != tenant.as_str() => Err(unknown_tenant(named).into()),
-                _ => Ok(Self { tenant, lease: Some(lease) }),
+                _ => {
+                    let shared = shared.of(&tenant).unwrap_or(shared.home()).clone();
+                    Ok(Self { tenant, lease: Some(lease), shared })
+                }
             };
         }
         let identity = Identity::from_request_parts(parts, shared).await?;
         let named = parts.headers.get(TENANT_HEADER).map(|value| value.to_str().unwrap_or(""));
-        let scope = identity.caller(&shared.registry, named)?;
-        Ok(Self { tenant: scope.tenant().clone(), lease: None })
+        let scope = identity.caller(shared, named)?;
+        let shared = shared.of_scope(&scope).clone();
+        Ok(Self { tenant: scope.tenant().clone(), lease: None, shared })
     }
 }

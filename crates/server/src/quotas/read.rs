@@ -15,12 +15,13 @@ use utoipa_axum::routes;
 
 use super::{amount_out, every_out};
 use crate::auth::{Operator, Scoped};
+use crate::cells::{App, Here};
 use crate::problem::Refused;
-use crate::serve::{Shared, Surroundings};
+use crate::serve::Surroundings;
 use crate::tenants::missing;
 use crate::wire::timestamp;
 
-pub(crate) fn routes() -> OpenApiRouter<Shared> {
+pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(get_tenant_accounts))
         .routes(routes!(get_org_accounts))
@@ -34,7 +35,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
     responses((status = 200, body = wire::Accounts), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn get_tenant_accounts(
-    State(shared): State<Shared>,
+    Here(shared): Here,
     Scoped(scope): Scoped,
 ) -> Result<Answer<wire::Accounts>, Refused> {
     accounts(&shared, Owner::Tenant(scope.tenant().clone())).await
@@ -46,13 +47,13 @@ async fn get_tenant_accounts(
     responses((status = 200, body = wire::Accounts), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn get_org_accounts(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(org): Path<String>,
 ) -> Result<Answer<wire::Accounts>, Refused> {
     let found = org.parse().ok().and_then(|id| shared.registry.org(&id));
     let found = found.ok_or_else(|| missing(Code::UnknownOrg, "organisation", &org))?;
-    accounts(&shared, Owner::Org(found.id)).await
+    accounts(shared.account_of(&found.id), Owner::Org(found.id.clone())).await
 }
 
 /// Reads how much a tenant has used of its own quotas
@@ -61,7 +62,7 @@ async fn get_org_accounts(
     responses((status = 200, body = wire::Limits), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn get_tenant_limits(
-    State(shared): State<Shared>,
+    Here(shared): Here,
     Scoped(scope): Scoped,
 ) -> Result<Answer<wire::Limits>, Refused> {
     limits(&shared, Query::Quotas(scope.tenant().clone())).await
@@ -73,7 +74,7 @@ async fn get_tenant_limits(
     responses((status = 200, body = wire::Limits), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn get_tool_use(
-    State(shared): State<Shared>,
+    State(shared): State<App>,
     _: Operator,
     Path(tool): Path<String>,
 ) -> Result<Answer<wire::Limits>, Refused> {

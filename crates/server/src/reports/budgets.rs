@@ -27,10 +27,11 @@ use utoipa_axum::routes;
 use super::permille;
 use crate::auth::Operator;
 use crate::body::Params;
+use crate::cells::App;
 use crate::page::{after, limit, page};
 use crate::problem::Refused;
 use crate::quotas::{amount_out, every_out};
-use crate::serve::{Shared, Surroundings};
+use crate::serve::Surroundings;
 use crate::wire::timestamp;
 
 const PERIODS_DEFAULT: u32 = 6;
@@ -55,7 +56,7 @@ struct Listing {
     periods: Option<u32>,
 }
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(report_budgets))
 }
 
@@ -68,7 +69,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     responses((status = 200, body = Page<BudgetUse>), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn report_budgets(
-    State(shared): State<Shared>,
+    State(app): State<App>,
     _: Operator,
     Params(listing): Params<Listing>,
 ) -> Result<Answer<Page<BudgetUse>>, Refused> {
@@ -76,14 +77,33 @@ async fn report_budgets(
     let limit = limit(listing.limit)?;
     let after: Option<TenantId> = listing.cursor.as_deref().map(after).transpose()?;
     let beyond = u32::try_from(limit + 1).unwrap_or(u32::MAX);
-    let query = Query::Budgets { after, every, limit: beyond };
-    let views = shared.engine.query(query, |response| match response {
-        Response::Budgets(views) => Ok(views),
-        other => Err(other),
-    });
-    let read = page(views.await?, limit, |(tenant, _)| tenant.to_string(), |read| read);
-    let current: Vec<Current> =
-        read.items.into_iter().map(|(tenant, view)| current(&shared, tenant, view)).collect();
+    let mut views = Vec::new();
+    for (at, cell) in app.all().iter().enumerate() {
+        let query = Query::Budgets { after: after.clone(), every, limit: beyond };
+        let read = cell.engine.query(query, |response| match response {
+            Response::Budgets(views) => Ok(views),
+            other => Err(other),
+        });
+        views.extend(read.await?.into_iter().map(|(tenant, view)| (tenant, view, at)));
+    }
+    views.sort_by(|one, other| one.0.cmp(&other.0));
+    let mut read = page(views, limit, |(tenant, ..)| tenant.to_string(), |read| read);
+    let mut items = Vec::with_capacity(read.items.len());
+    for (at, cell) in app.all().iter().enumerate() {
+        let here = read.items.extract_if(.., |(.., of)| *of == at);
+        let current = here.map(|(tenant, view, _)| current(cell, tenant, view)).collect();
+        items.append(&mut reported(cell, current, (every, periods)).await?);
+    }
+    items.sort_by(|one: &BudgetUse, other| one.tenant.cmp(&other.tenant));
+    Ok(Answer(Page { items, next: read.next }))
+}
+
+/// What tenants of one cell have used.
+async fn reported(
+    cell: &Surroundings,
+    current: Vec<Current>,
+    (every, periods): (Calendar, u32),
+) -> Result<Vec<BudgetUse>, Refused> {
     let report = move |reader: &mut dyn Read| {
         let report = |current: &Current| {
             let windows = current.before(every, periods);
@@ -94,8 +114,7 @@ async fn report_budgets(
         };
         current.iter().map(report).collect()
     };
-    let items = shared.reads.read(report).await?;
-    Ok(Answer(Page { items, next: read.next }))
+    cell.reads.read(report).await
 }
 
 fn every(given: Option<Every>) -> Result<Calendar, Refused> {

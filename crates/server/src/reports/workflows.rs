@@ -24,6 +24,7 @@ use utoipa_axum::routes;
 use self::tally::{Shortage, Tally, shortage};
 use crate::auth::Operator;
 use crate::body::Params;
+use crate::cells::{App, InRegion};
 use crate::page::after;
 use crate::problem::Refused;
 use crate::problem::rejection::unknown_tenant;
@@ -52,9 +53,11 @@ struct Window {
     until: Option<Timestamp>,
     /// Only runs of this tenant.
     tenant: Option<String>,
+    /// A region of this server; its first one, or that of the tenant, if absent.
+    region: Option<String>,
 }
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(report_workflows))
 }
 
@@ -67,17 +70,23 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     responses((status = 200, body = ShortWorkflows), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn report_workflows(
-    State(shared): State<Shared>,
+    State(app): State<App>,
     _: Operator,
     Params(window): Params<Window>,
 ) -> Result<Answer<ShortWorkflows>, Refused> {
-    let (from, until) = period(&window, shared.now())?;
+    let (from, until) = period(&window, app.now())?;
     let cursor: Option<Cursor> = window.cursor.as_deref().map(cursor).transpose()?;
-    let tenants = match &window.tenant {
-        None => all_tenants(&shared),
-        Some(given) => vec![known_tenant(&shared, given)?],
+    let (cell, tenants) = match &window.tenant {
+        None => {
+            let cell = app.named(&InRegion { region: window.region.clone() })?;
+            (cell, all_tenants(cell))
+        }
+        Some(given) => {
+            let (cell, tenant) = known_tenant(&app, given)?;
+            (cell, vec![tenant])
+        }
     };
-    let (tally, next) = shared
+    let (tally, next) = cell
         .reads
         .read(move |reader| count(reader, (from, until), &tenants, cursor.as_ref(), ROWS_MAX))
         .await?;
@@ -102,13 +111,13 @@ fn period(window: &Window, now: Time) -> Result<(Time, Time), Refused> {
         .expected(format!("a time of at most {DAYS_MAX} days")))
 }
 
-fn all_tenants(shared: &Shared) -> Vec<TenantId> {
-    let contexts = shared.registry.contexts(None, usize::MAX);
+fn all_tenants(cell: &Shared) -> Vec<TenantId> {
+    let contexts = cell.registry.contexts(None, usize::MAX);
     contexts.iter().map(|context| context.tenant.clone()).collect()
 }
 
-fn known_tenant(shared: &Shared, given: &str) -> Result<TenantId, Refused> {
-    let known = TenantId::parse(given).ok().filter(|id| shared.registry.context(id).is_some());
+fn known_tenant<'a>(app: &'a App, given: &str) -> Result<(&'a Shared, TenantId), Refused> {
+    let known = TenantId::parse(given).ok().and_then(|id| Some((app.of(&id)?, id)));
     known.ok_or_else(|| unknown_tenant(given))
 }
 

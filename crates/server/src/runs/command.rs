@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json as Answer;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::HeaderMap;
 use fairlane_api::quota::RunBudget;
 use fairlane_api::run::{Commanded, Resolve as ResolveBody, Retry as RetryBody};
@@ -22,12 +22,13 @@ use super::submit::idempotency_key;
 use crate::assembly::output_breaks;
 use crate::auth::{Identity, Operator};
 use crate::body::{Json, MediaType, OptionalJson, Raw, check_depth, wrong_media_type};
+use crate::cells::{App, Here};
 use crate::problem::Refused;
 use crate::quotas::amount;
-use crate::serve::{Shared, Surroundings};
+use crate::serve::Surroundings;
 use crate::wire::{name, status_out};
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(cancel))
         .routes(routes!(pause))
@@ -47,7 +48,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     params(("tenant" = String, Path), ("run" = String, Path)),
     responses((status = 200, body = Commanded), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
-async fn cancel(State(shared): State<Shared>, named: Named) -> Result<Answer<Commanded>, Refused> {
+async fn cancel(Here(shared): Here, named: Named) -> Result<Answer<Commanded>, Refused> {
     command(&shared, &named, Command::Cancel).await
 }
 
@@ -57,7 +58,7 @@ async fn cancel(State(shared): State<Shared>, named: Named) -> Result<Answer<Com
     params(("tenant" = String, Path), ("run" = String, Path)),
     responses((status = 200, body = Commanded), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
-async fn pause(State(shared): State<Shared>, named: Named) -> Result<Answer<Commanded>, Refused> {
+async fn pause(Here(shared): Here, named: Named) -> Result<Answer<Commanded>, Refused> {
     command(&shared, &named, Command::Pause).await
 }
 
@@ -67,7 +68,7 @@ async fn pause(State(shared): State<Shared>, named: Named) -> Result<Answer<Comm
     params(("tenant" = String, Path), ("run" = String, Path)),
     responses((status = 200, body = Commanded), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
-async fn resume(State(shared): State<Shared>, named: Named) -> Result<Answer<Commanded>, Refused> {
+async fn resume(Here(shared): Here, named: Named) -> Result<Answer<Commanded>, Refused> {
     command(&shared, &named, Command::Resume).await
 }
 
@@ -78,7 +79,7 @@ async fn resume(State(shared): State<Shared>, named: Named) -> Result<Answer<Com
     responses((status = 200, body = Commanded), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn retry(
-    State(shared): State<Shared>,
+    Here(shared): Here,
     named: Named,
     OptionalJson(body): OptionalJson<RetryBody>,
 ) -> Result<Answer<Commanded>, Refused> {
@@ -105,7 +106,7 @@ async fn retry(
     responses((status = 200, body = Commanded), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn signal(
-    State(shared): State<Shared>,
+    Here(shared): Here,
     named: Named,
     Path((_, _, signal)): Path<(String, String, String)>,
     headers: HeaderMap,
@@ -142,7 +143,7 @@ async fn signal(
     responses((status = 200, body = Commanded), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn budget(
-    State(shared): State<Shared>,
+    Here(shared): Here,
     _: Operator,
     named: Named,
     Json(body): Json<RunBudget>,
@@ -161,7 +162,7 @@ async fn budget(
     responses((status = 200, body = Commanded), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn resolve(
-    State(shared): State<Shared>,
+    Here(shared): Here,
     identity: Identity,
     named: Named,
     OptionalJson(body): OptionalJson<ResolveBody>,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use axum::Json as Answer;
-use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use fairlane_api::page::Page;
@@ -28,10 +27,11 @@ use super::Named;
 use super::submit::output;
 use crate::auth::Scoped;
 use crate::body::Params;
+use crate::cells::{App, Here};
 use crate::page::{after, limit};
 use crate::problem::Refused;
 use crate::quotas::{amount_out, rung_out};
-use crate::serve::{Shared, Surroundings};
+use crate::serve::Surroundings;
 use crate::usage::call_out;
 use crate::wire::{
     failure_out, lane, lane_out, name, part_out, route_out, status, status_out, step_out, timestamp,
@@ -56,7 +56,7 @@ struct Listing {
     lane: Option<wire::Lane>,
 }
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list_runs))
         .routes(routes!(get_run))
@@ -70,7 +70,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     responses((status = 200, body = Page<Run>), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn list_runs(
-    State(shared): State<Shared>,
+    Here(shared): Here,
     Scoped(scope): Scoped,
     Params(listing): Params<Listing>,
 ) -> Result<Answer<Page<Run>>, Refused> {
@@ -102,7 +102,7 @@ async fn list_runs(
     params(("tenant" = String, Path), ("run" = String, Path)),
     responses((status = 200, body = RunDetail), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
-async fn get_run(State(shared): State<Shared>, named: Named) -> Result<Answer<RunDetail>, Refused> {
+async fn get_run(Here(shared): Here, named: Named) -> Result<Answer<RunDetail>, Refused> {
     detail(&shared, &named).await.map(Answer)
 }
 
@@ -112,10 +112,7 @@ async fn get_run(State(shared): State<Shared>, named: Named) -> Result<Answer<Ru
     params(("tenant" = String, Path), ("run" = String, Path)),
     responses((status = 200, body = RunDetail), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
-async fn explain_run(
-    State(shared): State<Shared>,
-    named: Named,
-) -> Result<Answer<RunDetail>, Refused> {
+async fn explain_run(Here(shared): Here, named: Named) -> Result<Answer<RunDetail>, Refused> {
     let mut detail = detail(&shared, &named).await?;
     detail.steps.retain(|step| {
         !matches!(
@@ -134,7 +131,7 @@ async fn explain_run(
     params(("tenant" = String, Path), ("run" = String, Path)),
     responses((status = 200, body = Object), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
-async fn get_output(State(shared): State<Shared>, named: Named) -> Result<Response, Refused> {
+async fn get_output(Here(shared): Here, named: Named) -> Result<Response, Refused> {
     let row = shared.reads.run(&named.scope, named.run).await?.ok_or_else(|| named.unknown())?;
     if row.status != RunStatus::Completed {
         return Err(Refused::new(Code::NoOutput).expected("a run that has completed"));

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json as Answer;
-use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fairlane_api::run::{self as wire, Batch, BatchAnswer, BatchResult, Submission, Submitted};
@@ -29,10 +28,11 @@ use utoipa_axum::routes;
 use crate::assembly::Unassembled;
 use crate::auth::Scoped;
 use crate::body::{self, Json, Params};
+use crate::cells::{App, Here};
 use crate::engine::Engine;
 use crate::engine::desk::Outcome;
 use crate::problem::Refused;
-use crate::serve::{Shared, Surroundings};
+use crate::serve::Surroundings;
 use crate::wire::{failure_out, lane, name, null, status_out, timestamp};
 
 /// Submissions of one batch.
@@ -52,7 +52,7 @@ pub(super) struct Wait {
     wait_ms: u64,
 }
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(submit_run)).routes(routes!(submit_batch))
 }
 
@@ -73,7 +73,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     )
 )]
 async fn submit_run(
-    State(shared): State<Shared>,
+    Here(shared): Here,
     Scoped(scope): Scoped,
     Params(Wait { wait_ms }): Params<Wait>,
     headers: HeaderMap,
@@ -113,7 +113,7 @@ async fn submit_run(
     responses((status = 200, body = BatchAnswer), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn submit_batch(
-    State(shared): State<Shared>,
+    Here(shared): Here,
     Scoped(scope): Scoped,
     Json(body): Json<UnreadBatch>,
 ) -> Result<Answer<BatchAnswer>, Refused> {

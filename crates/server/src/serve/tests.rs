@@ -20,7 +20,7 @@ fn key() -> RunKey {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_read_before_the_cell_was_loaded_again_is_not_acted_upon() {
     let server = server().await;
-    let engine = &server.shared.engine;
+    let engine = &server.app.engine;
     let submit = || {
         Box::new(Submit {
             reply: engine.reply_id(),

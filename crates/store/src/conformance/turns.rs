@@ -74,49 +74,7 @@ fn assert_loaded(store: &mut dyn Store, expected: &Snapshot) -> Result<(), Error
 
 /// A turn with every kind of change that adds something, and what `load` must make of it.
 fn everything() -> (Vec<Change>, Snapshot) {
-    let acme = key("acme", 1);
-    let steps: Vec<StepRow> =
-        states().into_iter().zip(0..).map(|(state, at)| step(&acme, whole(at), state)).collect();
-    let parts = [Part::Compensation, Part::Whole, Part::Item(0), Part::Item(u32::MAX)]
-        .map(|part| Instance { step: StepIndex(499), part })
-        .map(|instance| step(&acme, instance, StepState::Skipped));
-    let snapshot = Snapshot {
-        orgs: vec![org("banks"), org("shops")],
-        tiers: vec![tier("free"), tier("standard")],
-        tenants: vec![tenant("acme"), tenant("bolt")],
-        contexts: vec![context(&name("acme"), 2), context(&name("bolt"), 1)],
-        pools: vec![pool("default"), pool("gpu")],
-        valve: Some(valve()),
-        workflows: vec![workflow("loan", 1), workflow("loan", 2), workflow("zoo", 1)],
-        tools: vec![tool("credit/bureau"), tool("model")],
-        classes: vec![class("basic"), class("high-volume")],
-        models: vec![model("gpt/5.5"), model("reasoner")],
-        prices: vec![price("gpt-5.5"), price("vertex_ai/gemini:2")],
-        residency: vec![adequacy("JP"), region("eu-1"), region("us-1"), zone("mine")],
-        region: None,
-        uses: vec![
-            uses(None, "bucket@1000000", Used::Bucket { full: Time::MAX }),
-            uses(None, "concurrent", Used::Window { start: Time(8), units: u64::MAX }),
-            uses(Some("acme"), "bucket@1000000", Used::Bucket { full: Time(9) }),
-        ],
-        accounts: vec![
-            account(Owner::Org(name("zoo")), Calendar::Month, Time(70)),
-            account(Owner::Tenant(name("acme")), Calendar::Day, Time(60)),
-            account(Owner::Tenant(name("acme")), Calendar::Day, Time(61)),
-            account(Owner::Tenant(name("acme")), Calendar::Month, Time(60)),
-        ],
-        calls: vec![call("acme", 3, None), call("acme", 4, Some(&acme)), call("bolt", 1, None)],
-        keys: vec![
-            api_key("key-1", Role::Operator),
-            api_key("key-2", Role::Tenant { tenant: name("acme") }),
-            api_key("key-3", Role::Worker { pools: vec![name("default"), name("gpu")] }),
-        ],
-        schedules: vec![schedule("acme", "Hourly"), schedule("bolt", "Nightly")],
-        runs: vec![full_run(&acme), run(&key("bolt", 2))],
-        steps: steps.into_iter().chain(parts).collect(),
-        signals: vec![signal(&acme, 1, &payload(3)), signal(&acme, u64::MAX / 2, &payload(0))],
-        decisions: 12,
-    };
+    let snapshot = one_of_each();
     let contexts = snapshot.tenants.iter().zip(&snapshot.contexts);
     let changes = (snapshot.orgs.iter().cloned().map(Change::Org))
         .chain(snapshot.tiers.iter().cloned().map(Change::Tier))
@@ -146,6 +104,60 @@ fn everything() -> (Vec<Change>, Snapshot) {
         ]);
     let changes = changes.collect();
     (changes, without_payloads(snapshot))
+}
+
+/// Rows of every kind.
+fn one_of_each() -> Snapshot {
+    let acme = key("acme", 1);
+    let steps: Vec<StepRow> =
+        states().into_iter().zip(0..).map(|(state, at)| step(&acme, whole(at), state)).collect();
+    let parts = [Part::Compensation, Part::Whole, Part::Item(0), Part::Item(u32::MAX)]
+        .map(|part| Instance { step: StepIndex(499), part })
+        .map(|instance| step(&acme, instance, StepState::Skipped));
+    Snapshot {
+        orgs: vec![org("banks"), org("shops")],
+        tiers: vec![tier("free"), tier("standard")],
+        tenants: vec![tenant("acme"), tenant("bolt")],
+        contexts: vec![context(&name("acme"), 2), context(&name("bolt"), 1)],
+        pools: vec![pool("default"), pool("gpu")],
+        valve: Some(valve()),
+        workflows: vec![workflow("loan", 1), workflow("loan", 2), workflow("zoo", 1)],
+        tools: vec![tool("credit/bureau"), tool("model")],
+        classes: vec![class("basic"), class("high-volume")],
+        models: vec![model("gpt/5.5"), model("reasoner")],
+        prices: vec![price("gpt-5.5"), price("vertex_ai/gemini:2")],
+        residency: vec![adequacy("JP"), region("eu-1"), region("us-1"), zone("mine")],
+        region: None,
+        share: fairlane_core::quota::Share::default(),
+        uses: vec![
+            uses(None, "bucket@1000000", Used::Bucket { full: Time::MAX }),
+            uses(None, "concurrent", Used::Window { start: Time(8), units: u64::MAX }),
+            uses(Some("acme"), "bucket@1000000", Used::Bucket { full: Time(9) }),
+        ],
+        accounts: vec![
+            account(Owner::Org(name("zoo")), Calendar::Month, Time(70)),
+            account(Owner::Tenant(name("acme")), Calendar::Day, Time(60)),
+            account(Owner::Tenant(name("acme")), Calendar::Day, Time(61)),
+            account(Owner::Tenant(name("acme")), Calendar::Month, Time(60)),
+        ],
+        calls: vec![call("acme", 3, None), call("acme", 4, Some(&acme)), call("bolt", 1, None)],
+        keys: vec![
+            api_key("key-1", Role::Operator),
+            api_key("key-2", Role::Tenant { tenant: name("acme") }),
+            api_key(
+                "key-3",
+                Role::Worker {
+                    pools: vec![name("default"), name("gpu")],
+                    region: Some(name("eu-1")),
+                },
+            ),
+        ],
+        schedules: vec![schedule("acme", "Hourly"), schedule("bolt", "Nightly")],
+        runs: vec![full_run(&acme), run(&key("bolt", 2))],
+        steps: steps.into_iter().chain(parts).collect(),
+        signals: vec![signal(&acme, 1, &payload(3)), signal(&acme, u64::MAX / 2, &payload(0))],
+        decisions: 12,
+    }
 }
 
 fn without_payloads(mut snapshot: Snapshot) -> Snapshot {

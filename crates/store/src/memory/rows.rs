@@ -238,6 +238,7 @@ impl Rows {
             prices: self.prices.values().cloned().collect(),
             residency: self.residency.values().cloned().collect(),
             region: None,
+            share: fairlane_core::quota::Share::default(),
             uses: self.uses.values().cloned().collect(),
             accounts: self.recent_accounts(),
             calls: self.calls.values().filter(|call| call.ended.is_none()).cloned().collect(),

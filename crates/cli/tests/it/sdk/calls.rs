@@ -121,6 +121,7 @@ async fn a_tenant_s_key_sees_its_tenant_and_no_other() {
         role: key::Role::Tenant,
         tenant: Some(TENANT.to_owned()),
         pools: None,
+        region: None,
         label: None,
     };
     let created = harness.client.create_key(&new).await.unwrap();

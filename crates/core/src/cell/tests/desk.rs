@@ -68,12 +68,17 @@ pub(crate) fn workflow(text: &str, steps: Vec<Step>) -> Workflow {
     }
 }
 
+/// The cell's rows are kept in Ireland.
+fn placed(snapshot: Snapshot) -> Snapshot {
+    Snapshot { region: Some(name("eu-west-1")), ..snapshot }
+}
+
 impl Desk {
     /// Two tenants, `a` with cap 2 and `b` with cap 10, a pool of 4 slots, and the workflow.
     pub(crate) fn new(workflow: Workflow) -> Self {
         let now = Time(1_000_000_000);
         let mut desk = Self {
-            driver: Driver::load(now, 1, Snapshot::default()),
+            driver: Driver::load(now, 1, placed(Snapshot::default())),
             now,
             epoch: 1,
             next: 0,
@@ -99,6 +104,10 @@ impl Desk {
         desk.declare(Configure::Tenant(tenant("b", "large")));
         desk.declare(Configure::Workflow(Arc::new(workflow)));
         desk
+    }
+
+    pub(crate) const fn now(&self) -> Time {
+        self.now
     }
 
     /// Declares something that must be accepted.
@@ -196,7 +205,7 @@ impl Desk {
         self.now = now;
         self.epoch += 1;
         self.released.clear();
-        self.driver = Driver::load(now, self.epoch, self.disk().snapshot());
+        self.driver = Driver::load(now, self.epoch, placed(self.disk().snapshot()));
         self.flush();
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::cell::change::{Change, EndedRun, Snapshot};
 use crate::id::{StepName, TenantId, WorkflowName};
+use crate::residency::Declaration;
 use crate::row::{
     CallRow, DecisionRow, Instance, Payload, RunKey, RunRow, ScheduleRow, SignalRow, StepRow,
 };
@@ -53,12 +54,7 @@ impl Disk {
             Change::Price(price) => {
                 replace(&mut declared.prices, price, |price| price.name.clone());
             }
-            Change::Residency(declaration) => {
-                replace(&mut declared.residency, declaration, |one| {
-                    let (kind, name) = one.key();
-                    (kind, name.to_owned())
-                })
-            }
+            Change::Residency(one) => put_place(&mut declared.residency, one),
             Change::Use(row) => replace(&mut declared.uses, row, |row| {
                 (row.tool.clone(), row.tenant.clone(), row.rule.clone())
             }),
@@ -172,6 +168,14 @@ impl Desk {
         };
         self.committed.iter().filter_map(decision).collect()
     }
+}
+
+fn put_place(rows: &mut Vec<Declaration>, row: &Declaration) {
+    let key = |one: &Declaration| {
+        let (kind, name) = one.key();
+        (kind, name.to_owned())
+    };
+    replace(rows, row, key);
 }
 
 fn replace<T: Clone, K: PartialEq>(rows: &mut Vec<T>, row: &T, key: impl Fn(&T) -> K) {

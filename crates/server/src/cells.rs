@@ -1,0 +1,154 @@
+//! The cells of this server: one for each region, each with its own store, its own thread and its own memory.
+//!
+//! What belongs to a tenant is asked of the cell that has it, and of no other: its rows, its payloads and its readings are
+//! there alone. What the operator declares is declared in all of them; the first one, *home*, is asked when it is read, and
+//! the others are brought to what home knows when the server starts. The map from tenants to cells is nowhere stored: it
+//! follows from what each store has.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::extract::{FromRef, FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use fairlane_api::Code;
+use fairlane_core::id::{KeyId, OrgId, RegionName, TenantId};
+use fairlane_core::row::KeyRow;
+use fairlane_core::tenant::TenantScope;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::problem::Refused;
+use crate::serve::Shared;
+
+/// All cells. It stands for home where no tenant is named.
+#[derive(Clone, Debug)]
+pub(crate) struct App(Arc<[Shared]>);
+
+/// What surrounds the cell of the tenant that the path names; home if there is no such tenant, which answers so.
+#[derive(Clone, Debug)]
+pub(crate) struct Here(pub(crate) Shared);
+
+/// Which of the regions is meant.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct InRegion {
+    /// A region of this server; its first one if absent.
+    pub(crate) region: Option<String>,
+}
+
+impl App {
+    /// At least one; the first is home.
+    pub(crate) fn new(cells: Vec<Shared>) -> Self {
+        assert!(!cells.is_empty(), "a server has a cell");
+        Self(cells.into())
+    }
+
+    pub(crate) fn home(&self) -> &Shared {
+        &self.0[0]
+    }
+
+    /// In the order of the configuration, home first.
+    pub(crate) fn all(&self) -> &[Shared] {
+        &self.0
+    }
+
+    /// The cell that has the tenant.
+    pub(crate) fn of(&self, tenant: &TenantId) -> Option<&Shared> {
+        self.0.iter().find(|cell| cell.registry.context(tenant).is_some())
+    }
+
+    /// The cell of an authenticated tenant.
+    pub(crate) fn of_scope(&self, scope: &TenantScope) -> &Shared {
+        self.of(scope.tenant()).unwrap_or_else(|| self.home())
+    }
+
+    /// The cells in which an organisation has tenants.
+    pub(crate) fn of_org<'a>(&'a self, org: &'a OrgId) -> impl Iterator<Item = &'a Shared> {
+        self.0.iter().filter(|cell| cell.registry.has_tenant_of(org))
+    }
+
+    /// The cell that keeps an organisation's account.
+    pub(crate) fn account_of(&self, org: &OrgId) -> &Shared {
+        let has_tenants = |cell: &&Shared| cell.registry.has_tenant_of(org);
+        self.0.iter().find(has_tenants).unwrap_or_else(|| self.home())
+    }
+
+    pub(crate) fn key(&self, id: &KeyId) -> Option<Arc<KeyRow>> {
+        self.0.iter().find_map(|cell| cell.registry.key(id))
+    }
+
+    pub(crate) fn region(&self, name: &str) -> Option<&Shared> {
+        self.0.iter().find(|cell| cell.region.as_str() == name)
+    }
+
+    /// The named region's cell, or home.
+    pub(crate) fn named(&self, region: &InRegion) -> Result<&Shared, Refused> {
+        match &region.region {
+            None => Ok(self.home()),
+            Some(name) => self.region(name).ok_or_else(|| self.no_region(name)),
+        }
+    }
+
+    /// That this server has no such region.
+    pub(crate) fn no_region(&self, name: &str) -> Refused {
+        Refused::new(Code::UnknownRegion)
+            .detail(format!("this server has no region `{name}`"))
+            .expected(self.names())
+    }
+
+    /// The names of its regions, as what would be right.
+    pub(crate) fn names(&self) -> String {
+        let names = self.0.iter().map(|cell| format!("`{}`", cell.region));
+        names.collect::<Vec<_>>().join(" or ")
+    }
+
+    /// What each cell has, in the order of their keys.
+    pub(crate) fn merged<T, K: Ord>(
+        &self,
+        each: impl Fn(&Shared) -> Vec<T>,
+        key: impl Fn(&T) -> K,
+    ) -> Vec<T> {
+        let mut all: Vec<T> = self.0.iter().flat_map(each).collect();
+        if self.0.len() > 1 {
+            all.sort_by_key(key);
+        }
+        all
+    }
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        self.home()
+    }
+}
+
+impl FromRef<App> for Shared {
+    fn from_ref(app: &App) -> Self {
+        app.home().clone()
+    }
+}
+
+impl FromRequestParts<App> for Here {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refused> {
+        if app.all().len() == 1 {
+            return Ok(Self(app.home().clone()));
+        }
+        let params = RawPathParams::from_request_parts(parts, app)
+            .await
+            .map_err(|rejection| Refused::internal(&rejection.body_text()))?;
+        let tenant = params.iter().find(|(name, _)| *name == "tenant").map(|(_, value)| value);
+        let tenant = tenant.and_then(|tenant| tenant.parse().ok());
+        let cell = tenant.and_then(|tenant| app.of(&tenant)).unwrap_or_else(|| app.home());
+        Ok(Self(cell.clone()))
+    }
+}
+
+/// The region of a configuration, which was checked there.
+pub(crate) fn region_name(name: &str) -> RegionName {
+    RegionName::parse(name).expect("the configuration was checked")
+}
