@@ -76,7 +76,7 @@ const CORE_COMPOSERS: &[(&str, &[&str])] = &[
     ("driver", &["driver.rs"]),
     ("limiter", &["limiter.rs", "limiter/", "cell.rs", "cell/"]),
     ("ledger", &["ledger.rs", "ledger/", "cell.rs", "cell/"]),
-    ("policy", &["policy.rs", "policy/", "gate.rs", "cell.rs", "cell/"]),
+    ("policy", &["policy.rs", "policy/", "gate.rs", "reject.rs", "cell.rs", "cell/"]),
 ];
 
 /// A crate of the workspace as its manifest declares it.

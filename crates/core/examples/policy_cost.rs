@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use fairlane_core::id::{ModelName, OrgId, PolicyName, TenantId, TierName, ToolName};
 use fairlane_core::policy::{Ask, Decisions, Policies, Source, Subject, compile};
-use fairlane_core::tenant::Context;
+use fairlane_core::tenant::{Context, Rules};
 
 const RUNS: u32 = 100_000;
 const TENANTS: u32 = 1_000;
@@ -107,6 +107,8 @@ fn context(at: u32) -> Context {
         sla: None,
         budget_class: None,
         suspended: false,
+        rules: Rules::default(),
+        rules_since: 1,
         attributes: Arc::from(
             r#"{"premium": true, "threshold": 0.8, "repositories": ["core", "web"]}"#,
         ),
@@ -114,7 +116,7 @@ fn context(at: u32) -> Context {
 }
 
 const fn subject(context: &Context) -> Subject<'_> {
-    Subject { context, region: Some("eu-west-1") }
+    Subject { context, region: None }
 }
 
 fn ask(at: u32) -> Ask {

@@ -25,15 +25,16 @@ mod total;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use cedar_policy::{Authorizer, Context, Decision, Entities, PolicyId, PolicySet, Request};
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ModelName, PolicyName, ToolName, WorkflowName};
+use crate::id::{ModelName, PolicyName, RegionName, ToolName, WorkflowName};
+use crate::time::Time;
 
 pub use decisions::Decisions;
-pub use entity::{Deed, Person, Role, Subject, Thing};
+pub use entity::{Deed, Person, Role, Subject, Thing, USE_MODEL};
 
 use entity::{Names, Question};
 
@@ -53,11 +54,28 @@ pub const DEFAULT_NAME: &str = "default";
 pub const POLICIES_MAX: usize = 1_000;
 /// Longest text of one policy, in bytes.
 pub const TEXT_BYTES_MAX: usize = 64 * 1024;
+/// Versions of a policy that are kept: enough to see what was changed lately and to go back.
+pub const VERSIONS_KEPT: usize = 10;
 
 /// A policy as the operator declares it: one or more statements of Cedar.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     pub name: PolicyName,
+    pub text: Arc<str>,
+}
+
+/// A policy and the versions of it that are kept, oldest first. The last one is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    pub name: PolicyName,
+    pub versions: Vec<Version>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Counts from 1.
+    pub version: u32,
+    pub declared: Time,
     pub text: Arc<str>,
 }
 
@@ -77,14 +95,14 @@ pub struct Mistake {
 pub enum Ask {
     CallTool {
         tool: ToolName,
-        region: Option<Arc<str>>,
+        region: Option<RegionName>,
     },
     UseModel {
         model: ModelName,
         endpoint: ToolName,
         /// What the endpoint calls the model.
         upstream: Arc<str>,
-        region: Option<Arc<str>>,
+        region: Option<RegionName>,
     },
     StartRun {
         workflow: WorkflowName,
@@ -114,7 +132,14 @@ pub enum Because {
 
 /// A set of policies that is in force together. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Policies(Arc<Compiled>);
+pub struct Policies(Arc<State>);
+
+#[derive(Debug)]
+enum State {
+    Open(Box<Compiled>),
+    /// One of them is wrong: everything is denied in its name.
+    Shut(Arc<str>),
+}
 
 #[derive(Debug)]
 struct Compiled {
@@ -126,20 +151,74 @@ struct Compiled {
 /// Checks policies that shall be in force together, and makes them ready. All mistakes at once, sorted.
 pub fn compile(sources: &[Source]) -> Result<Policies, Vec<Mistake>> {
     let (set, names) = check::check(sources)?;
-    Ok(Policies(Arc::new(Compiled { set, names, authorizer: Authorizer::new() })))
+    let compiled = Compiled { set, names, authorizer: Authorizer::new() };
+    Ok(Policies(Arc::new(State::Open(Box::new(compiled)))))
 }
 
 impl Default for Policies {
     /// What is in force where nothing is declared.
     fn default() -> Self {
-        compile(&[]).expect("what the product ships has no mistake, as a test shows")
+        static SHIPPED: LazyLock<Policies> = LazyLock::new(|| {
+            compile(&[]).expect("what the product ships has no mistake, as a test shows")
+        });
+        SHIPPED.clone()
+    }
+}
+
+impl Policy {
+    pub fn first(source: Source, now: Time) -> Self {
+        let version = Version { version: 1, declared: now, text: source.text };
+        Self { name: source.name, versions: vec![version] }
+    }
+
+    /// The same with another version in force; the oldest is forgotten if there are too many.
+    #[must_use]
+    pub fn next(&self, text: Arc<str>, now: Time) -> Self {
+        let from = (self.versions.len() + 1).saturating_sub(VERSIONS_KEPT);
+        let mut versions = self.versions[from..].to_vec();
+        versions.push(Version { version: self.newest().version + 1, declared: now, text });
+        Self { name: self.name.clone(), versions }
+    }
+
+    /// What is in force.
+    pub fn newest(&self) -> &Version {
+        self.versions.last().expect("a policy has a version")
+    }
+
+    pub fn source(&self) -> Source {
+        Source { name: self.name.clone(), text: self.newest().text.clone() }
+    }
+}
+
+impl Mistake {
+    /// What is wrong, and what is expected instead, for whoever writes `MESSAGE; expected EXPECTED`. Help that is no such
+    /// phrase goes with the message.
+    pub fn told(&self) -> (String, Option<String>) {
+        let Some(help) = &self.help else { return (self.message.clone(), None) };
+        if let Some(expected) = help.strip_prefix("expected ") {
+            return (self.message.clone(), Some(expected.to_owned()));
+        }
+        let meant = help.strip_prefix("did you mean ").and_then(|help| help.strip_suffix('?'));
+        match meant {
+            Some(meant) => (self.message.clone(), Some(meant.to_owned())),
+            None => (format!("{}: {help}", self.message), None),
+        }
     }
 }
 
 impl Policies {
+    /// Denies everything in the name of a policy that is wrong.
+    pub fn shut(policy: &str) -> Self {
+        Self(Arc::new(State::Shut(policy.into())))
+    }
+
+    pub fn is_shut(&self) -> bool {
+        matches!(*self.0, State::Shut(_))
+    }
+
     /// Whether the tenant's step may do it. Evaluates all policies: [`Decisions`] remembers the answers.
     pub fn decide(&self, subject: &Subject<'_>, ask: &Ask) -> Result<(), Denied> {
-        self.answer(entity::of_step(&self.0.names, subject, ask))
+        self.answer(|names| entity::of_step(names, subject, ask))
     }
 
     /// Whether a person or a program may do it.
@@ -149,22 +228,28 @@ impl Policies {
         deed: Deed,
         thing: &Thing<'_>,
     ) -> Result<(), Denied> {
-        self.answer(entity::of_deed(&self.0.names, person, deed, thing))
+        self.answer(|names| entity::of_deed(names, person, deed, thing))
     }
 
-    fn answer(&self, question: Option<Question>) -> Result<(), Denied> {
-        let denied = |policy: &str, because| Err(Denied { policy: policy.into(), because });
-        // What is asked about has no form that policies can read.
-        let Some(question) = question else { return denied(BASE_NAME, Because::Failed) };
-        let Question { principal, action, resource, entities } = question;
-        let Ok(request) = Request::new(principal, action, resource, Context::empty(), None) else {
-            return denied(BASE_NAME, Because::Failed);
+    fn answer(&self, question: impl FnOnce(&Names) -> Option<Question>) -> Result<(), Denied> {
+        let compiled = match &*self.0 {
+            State::Open(compiled) => compiled,
+            State::Shut(policy) => {
+                return Err(Denied { policy: policy.clone(), because: Because::Failed });
+            }
         };
-        self.verdict(&request, &entities)
+        let unreadable = || Denied { policy: BASE_NAME.into(), because: Because::Failed };
+        let Question { principal, action, resource, entities } =
+            question(&compiled.names).ok_or_else(unreadable)?;
+        let request = Request::new(principal, action, resource, Context::empty(), None)
+            .map_err(|_| unreadable())?;
+        compiled.verdict(&request, &entities)
     }
+}
 
+impl Compiled {
     fn verdict(&self, request: &Request, entities: &Entities) -> Result<(), Denied> {
-        let response = self.0.authorizer.is_authorized(request, &self.0.set, entities);
+        let response = self.authorizer.is_authorized(request, &self.set, entities);
         let found = response.diagnostics();
         let first = |ids: &mut dyn Iterator<Item = &PolicyId>| {
             ids.min().map(|id| Arc::<str>::from(AsRef::<str>::as_ref(id)))

@@ -47,6 +47,7 @@ pub(crate) fn passed_words(passed: &Passed) -> String {
     match &passed.because {
         router::Because::Tier => "it is not meant for the tenant's tier".to_owned(),
         router::Because::Denied => "the tenant may not use its endpoint".to_owned(),
+        router::Because::Policy { policy } => format!("policy `{policy}` forbids it"),
         router::Because::Outside(outside) => format!("it {}", outside_words(outside)),
         router::Because::Endpoint => {
             "its endpoint is not declared, or the server cannot call it".to_owned()

@@ -78,7 +78,7 @@ impl Names {
                 Kind::Tenant => drop(self.tenants.insert(name)),
                 Kind::Workflow => drop(self.workflows.insert(name)),
                 Kind::Model => drop(self.models.insert(name)),
-                Kind::Valve => {}
+                Kind::Valve | Kind::Policy => {}
             }
         }
         for declaration in set.all() {
@@ -128,7 +128,8 @@ impl Names {
             | Spec::Class(_)
             | Spec::Org(_)
             | Spec::Pool(_)
-            | Spec::Valve(_) => Vec::new(),
+            | Spec::Valve(_)
+            | Spec::Policy(_) => Vec::new(),
         }
     }
 

@@ -6,6 +6,7 @@ mod curl;
 mod files;
 mod kill;
 mod money;
+mod policies;
 mod process;
 mod simulate;
 mod usage;

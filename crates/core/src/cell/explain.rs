@@ -59,6 +59,10 @@ impl Cell {
             Query::Accounts(owner) => self.accounts(owner),
             Query::Quotas(tenant) => self.quotas(tenant),
             Query::Provider(tool) => self.provider(tool),
+            Query::PolicyEffect(edit) => match self.policy_effect(edit) {
+                Ok(effect) => Response::PolicyEffect(Box::new(effect)),
+                Err(rejection) => Response::Rejected(rejection),
+            },
             Query::Valve => Response::Valve(self.queue.view(&self.directory.valve)),
         };
         turn.reply(reply, response);

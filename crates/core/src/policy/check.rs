@@ -83,7 +83,7 @@ fn statements_of(source: &Source) -> Result<Vec<Statement>, Vec<Mistake>> {
     let mut mistakes: Vec<Mistake> = parsed
         .templates()
         .map(|template| {
-            let offset = template.as_ref().loc().map_or(0, |loc| loc.start());
+            let offset = start(template.as_ref().loc().map(|loc| &loc.span));
             mistake(
                 offset,
                 "is a template",
@@ -93,7 +93,7 @@ fn statements_of(source: &Source) -> Result<Vec<Statement>, Vec<Mistake>> {
         .collect();
     let mut policies: Vec<(usize, &Policy)> = parsed
         .policies()
-        .map(|policy| (policy.as_ref().loc().map_or(0, |loc| loc.start()), policy))
+        .map(|policy| (start(policy.as_ref().loc().map(|loc| &loc.span)), policy))
         .collect();
     policies.sort_by_key(|(offset, _)| *offset);
     if policies.is_empty() && mistakes.is_empty() {
@@ -105,10 +105,7 @@ fn statements_of(source: &Source) -> Result<Vec<Statement>, Vec<Mistake>> {
     let mut statements = Vec::new();
     for (number, (offset, policy)) in (1..).zip(policies) {
         let own = policy.annotation("id").map_or_else(|| number.to_string(), str::to_owned);
-        let id = match is_alone {
-            true => source.name.to_string(),
-            false => format!("{}#{own}", source.name),
-        };
+        let id = if is_alone { source.name.to_string() } else { format!("{}#{own}", source.name) };
         if !ids.insert(id.clone()) {
             mistakes.push(mistake(
                 offset,
@@ -168,7 +165,8 @@ fn never(statement: &Statement) -> Mistake {
 
 fn mistake(source: &Source, found: &(impl Diagnostic + ?Sized)) -> Mistake {
     let offset = found.labels().and_then(|mut labels| labels.next());
-    let (line, column) = place(&source.text, offset.as_ref().map_or(0, |label| label.offset()));
+    let (line, column) =
+        place(&source.text, offset.as_ref().map_or(0, miette::LabeledSpan::offset));
     let said = found.to_string();
     // Cedar names the policy in front, which is named beside.
     let named = said.strip_prefix("for policy `").and_then(|rest| rest.split_once('`'));
@@ -179,6 +177,10 @@ fn mistake(source: &Source, found: &(impl Diagnostic + ?Sized)) -> Mistake {
     let label = offset.and_then(|label| label.label().map(str::to_owned));
     let help = found.help().map(|help| help.to_string()).or(label);
     Mistake { policy: source.name.clone(), line, column, message, help }
+}
+
+fn start(span: Option<&miette::SourceSpan>) -> usize {
+    span.map_or(0, miette::SourceSpan::offset)
 }
 
 fn place(text: &str, offset: usize) -> (u32, u32) {

@@ -4,7 +4,7 @@
 
 use cedar_policy::{Entities, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
 
-use crate::id::{KeyId, RunId, WorkflowName};
+use crate::id::{KeyId, RegionName, RunId, WorkflowName};
 use crate::tenant::Context;
 
 use super::Ask;
@@ -14,8 +14,8 @@ use super::attributes::Attributes;
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     pub context: &'a Context,
-    /// Where it is at home. The same for all questions about one version of the context.
-    pub region: Option<&'a str>,
+    /// Where its rows are. The same for all questions about one version of the context.
+    pub region: Option<&'a RegionName>,
 }
 
 /// A person or a program, by the key that it came with.
@@ -26,7 +26,7 @@ pub struct Person<'a> {
     /// `None`: it belongs to the platform.
     pub tenant: Option<Subject<'a>>,
     /// Where it works now.
-    pub region: Option<&'a str>,
+    pub region: Option<&'a RegionName>,
 }
 
 /// What a key is for. The schema has the same list.
@@ -58,7 +58,10 @@ pub enum Thing<'a> {
 
 /// The actions of steps, and what each is done to.
 pub(super) const STEP_ACTIONS: [(&str, &str); 3] =
-    [("call_tool", "Tool"), ("use_model", "ModelEndpoint"), ("start_run", "Workflow")];
+    [("call_tool", "Tool"), (USE_MODEL, "ModelEndpoint"), ("start_run", "Workflow")];
+
+/// What a call of a model does, as policies name it.
+pub const USE_MODEL: &str = "use_model";
 
 /// Names of the schema, parsed once.
 #[derive(Debug)]
@@ -131,7 +134,7 @@ pub(super) fn of_step(names: &Names, subject: &Subject<'_>, ask: &Ask) -> Option
         Ask::CallTool { tool, region } => {
             let at = uid(&names.tool, tool.as_str());
             let mut own = vec![text("name", tool.as_str())];
-            own.extend(region.as_deref().map(|region| text("region", region)));
+            own.extend(region.as_ref().map(|region| text("region", region.as_str())));
             entities.push(entity(at.clone(), own, [])?);
             (&names.call_tool, at)
         }
@@ -142,7 +145,7 @@ pub(super) fn of_step(names: &Names, subject: &Subject<'_>, ask: &Ask) -> Option
                 text("endpoint", endpoint.as_str()),
                 text("model", upstream),
             ];
-            own.extend(region.as_deref().map(|region| text("region", region)));
+            own.extend(region.as_ref().map(|region| text("region", region.as_str())));
             let parents = [uid(&names.model, model.as_str()), uid(&names.tool, endpoint.as_str())];
             entities.push(entity(at.clone(), own, parents)?);
             (&names.use_model, at)
@@ -172,8 +175,8 @@ pub(super) fn of_deed(
 ) -> Option<Question> {
     let (owner, at, own) = thing_of(names, thing);
     let mut entities = tenant(names, owner)?;
-    if let Some(at) = &own {
-        entities.push(at.clone()?);
+    if !own.is_empty() {
+        entities.push(entity(at.clone(), own, [])?);
     }
     if let Some(home) = person.tenant.filter(|home| home.context.tenant != owner.context.tenant) {
         entities.extend(tenant(names, &home)?);
@@ -182,7 +185,7 @@ pub(super) fn of_deed(
     let role = reference("role", uid(&names.role, person.role.name()));
     let mut known = vec![text("id", person.id.as_str()), role];
     known.extend(person.tenant.map(|home| reference("tenant", tenant_uid(names, &home))));
-    known.extend(person.region.map(|region| text("region", region)));
+    known.extend(person.region.map(|region| text("region", region.as_str())));
     entities.push(entity(principal.clone(), known, [])?);
     let action = match deed {
         Deed::ClaimReview => &names.claim_review,
@@ -194,20 +197,20 @@ pub(super) fn of_deed(
     Some(Question { principal, action: action.clone(), resource: at, entities })
 }
 
-/// Whose it is, what it is called, and the thing itself where that is not the tenant.
+/// Whose it is, what it is called, and what is said of it; nothing of the tenant itself, which is brought anyway.
 fn thing_of<'a>(
     names: &Names,
     thing: &'a Thing<'a>,
-) -> (&'a Subject<'a>, EntityUid, Option<Option<Entity>>) {
+) -> (&'a Subject<'a>, EntityUid, Vec<(String, RestrictedExpression)>) {
     match thing {
-        Thing::Tenant(owner) => (owner, tenant_uid(names, owner), None),
+        Thing::Tenant(owner) => (owner, tenant_uid(names, owner), Vec::new()),
         Thing::Run { tenant: owner, run, workflow } => {
             let at = uid(&names.run, &run.to_string());
             let own = vec![
                 reference("tenant", tenant_uid(names, owner)),
                 text("workflow", workflow.as_str()),
             ];
-            (owner, at.clone(), Some(entity(at, own, [])))
+            (owner, at, own)
         }
         Thing::Review { tenant: owner, id, kind, pool } => {
             let at = uid(&names.review, id);
@@ -216,7 +219,7 @@ fn thing_of<'a>(
                 text("kind", kind),
                 text("pool", pool),
             ];
-            (owner, at.clone(), Some(entity(at, own, [])))
+            (owner, at, own)
         }
     }
 }
@@ -235,7 +238,7 @@ fn tenant(names: &Names, subject: &Subject<'_>) -> Option<Vec<Entity>> {
         reference("numbers", at_numbers.clone()),
         reference("lists", at_lists.clone()),
     ];
-    own.extend(region.map(|region| text("region", region)));
+    own.extend(region.map(|region| text("region", region.as_str())));
     own.extend(context.budget_class.as_ref().map(|class| text("budget_class", class.as_str())));
     let string = RestrictedExpression::new_string;
     let texts = texts.into_iter().map(|(name, text)| (name, string(text)));

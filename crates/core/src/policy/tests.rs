@@ -5,7 +5,7 @@ mod kept;
 mod mistakes;
 mod readable;
 
-use std::sync::Arc;
+use std::sync::LazyLock;
 
 use super::*;
 use crate::id::{ClassName, OrgId, TenantId, TierName};
@@ -34,16 +34,24 @@ fn tenant(id: &str, tier: &str, attributes: &str) -> Tenant {
         sla: None,
         budget_class: Some(ClassName::parse("high-volume").unwrap()),
         suspended: false,
+        rules: crate::tenant::Rules::default(),
+        rules_since: 1,
         attributes: attributes.into(),
     }
 }
 
+fn region(name: &str) -> RegionName {
+    RegionName::parse(name).unwrap()
+}
+
+/// At home in `eu-west-1`.
 fn subject(context: &Tenant) -> Subject<'_> {
-    Subject { context, region: Some("eu-west-1") }
+    static HOME: LazyLock<RegionName> = LazyLock::new(|| region("eu-west-1"));
+    Subject { context, region: Some(&HOME) }
 }
 
 fn tool(name: &str) -> Ask {
-    Ask::CallTool { tool: ToolName::parse(name).unwrap(), region: Some(Arc::from("us-east-1")) }
+    Ask::CallTool { tool: ToolName::parse(name).unwrap(), region: Some(region("us-east-1")) }
 }
 
 fn model(alias: &str, endpoint: &str) -> Ask {

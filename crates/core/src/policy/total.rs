@@ -37,13 +37,10 @@ pub(super) fn mistakes(schema: &Schema, statements: &[Statement]) -> Vec<Mistake
     killers.sort_by_key(|(at, _)| *at);
     let times = |at: usize| killers.iter().filter(|(other, _)| *other == at).count();
     let alone = killers.iter().any(|(at, _)| times(*at) == all.len());
-    let message = match alone {
-        true => {
-            "forbids every tenant every tool, every model and every workflow: nothing could run"
-        }
-        false => {
-            "with the other policies, no step could call a tool or use a model, and no run could start"
-        }
+    let message = if alone {
+        "forbids every tenant every tool, every model and every workflow: nothing could run"
+    } else {
+        "with the other policies, no step could call a tool or use a model, and no run could start"
     };
     let blamed = killers.iter().filter(|(at, _)| !alone || times(*at) == all.len());
     let mut mistakes: Vec<Mistake> = blamed

@@ -20,6 +20,7 @@ mod models;
 mod openai_client;
 mod openapi;
 mod panics;
+mod policies;
 mod quotas;
 mod reports;
 mod resources;

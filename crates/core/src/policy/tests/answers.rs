@@ -51,7 +51,7 @@ fn an_endpoint_can_be_named_by_its_tool_its_model_and_its_region() {
     let acme = tenant("acme", "free", "{}");
     let at = |region: Option<&str>| match model("reasoner", "openai") {
         Ask::UseModel { model, endpoint, upstream, .. } => {
-            Ask::UseModel { model, endpoint, upstream, region: region.map(Arc::from) }
+            Ask::UseModel { model, endpoint, upstream, region: region.map(super::region) }
         }
         other => other,
     };
@@ -124,8 +124,9 @@ fn people_are_told_apart_by_role_and_place() {
     let acme = tenant("acme", "free", "{}");
     let id = KeyId::parse("key").unwrap();
     let review = Thing::Review { tenant: subject(&acme), id: "1", kind: "approval", pool: "p" };
-    let say = |role, region, deed| {
-        let person = Person { region, ..person(&id, role, None) };
+    let say = |role, region: Option<&str>, deed| {
+        let region = region.map(super::region);
+        let person = Person { region: region.as_ref(), ..person(&id, role, None) };
         said(policies.decide_deed(&person, deed, &review))
     };
     assert_eq!(say(Role::Auditor, Some("eu-west-1"), Deed::Read), "yes");

@@ -106,7 +106,8 @@ fn every_question_is_as_the_schema_says() {
         asks.iter().map(|ask| of_step(&names, &subject(&acme), ask).unwrap()).collect();
     let roles = [Role::Operator, Role::Tenant, Role::Reviewer, Role::Auditor, Role::Worker];
     for (role, home) in roles.into_iter().zip([None, Some(&acme), Some(&other), None, None]) {
-        let person = Person { id: &id, role, tenant: home.map(subject), region: Some("eu-west-1") };
+        let there = region("eu-west-1");
+        let person = Person { id: &id, role, tenant: home.map(subject), region: Some(&there) };
         let things = [
             Thing::Tenant(subject(&acme)),
             Thing::Run { tenant: subject(&acme), run: RunId(1), workflow: &name },
