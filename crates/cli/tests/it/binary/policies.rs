@@ -38,10 +38,18 @@ async fn the_guides_example_does_what_the_guide_says() {
     let applied = binary.ok(&["apply", "-f", &example("")]).await;
     assert!(applied.contains("policy data-abroad changed"), "{applied}");
     expect![[r#"
+        POLICY       VERSION  DECLARED              SAYS
+        base         shipped  -                     forbid (principal, action, resource)
+        data-abroad  v1       NOW  forbid (principal, action == Action::"call_tool", resource == Tool::"bureau-abroad")
+        default      shipped  -                     permit (principal, action, resource);
+        products     v1       NOW  @id("mortgages")
     "#]]
     .assert_eq(&binary.ok(&["policy", "list"]).await.replace(&now(&binary).await, "NOW"));
     let refused = binary.run(&["run", "policies-mortgage", "--tenant", "web-lender"]).await;
     expect![[r#"
+        exit code 3
+        --- stderr
+        error: Policy does not allow this: policy `products#mortgages` does not allow the tenant to start workflow `policies-mortgage` [policy-denied]
     "#]]
     .assert_eq(&refused.show(&[]));
     let run = binary.ok(&["run", "policies-loan", "--tenant", "home-bank"]).await;
