@@ -17,6 +17,7 @@ pub mod policy;
 pub mod problem;
 pub mod quota;
 pub mod report;
+pub mod residency;
 pub mod resource;
 pub mod run;
 pub mod time;

@@ -89,6 +89,16 @@ pub struct ToolSpec {
     /// When its provider is left alone because its calls fail. Absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<Breaker>,
+    /// Where it works on what it is sent: a region of the catalog. Absent: nobody knows, which is outside of every zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Where it keeps what it is sent: a region of the catalog, or `none` if it keeps nothing. Absent: nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_region: Option<String>,
+    /// What it is certified for, as adequacy decisions may need it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 1_000)]
+    pub certificates: Vec<String>,
 }
 
 /// So many failures in a row open the circuit: no tenant calls the tool for a while, and after that one call at a time
@@ -115,6 +125,14 @@ pub struct Tool {
     pub endpoint: Option<Endpoint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<Breaker>,
+    /// Where it works on what it is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Where it keeps what it is sent; `none`: it keeps nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_region: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<String>,
 }
 
 /// One limit. A call takes one unit of a rule that counts calls, and its tokens of one that counts tokens.

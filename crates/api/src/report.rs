@@ -1,10 +1,11 @@
-//! Reports for operators: how far tenants use their budgets, and which workflows run out of theirs.
+//! Reports for operators: how far tenants use their budgets, which workflows run out of theirs, and where data is.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Timestamp;
 use crate::quota::{Amount, Every};
+use crate::residency::{Decision, PassedCode};
 
 /// How far a tenant has used one of its budgets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -99,4 +100,68 @@ pub struct ShortWorkflow {
     /// The median of what those have spent as a part of their limit; of an even number of runs the lower one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub median_spent_permille: Option<u64>,
+}
+
+/// What rests on the adequacy of countries, and what is where it may not be, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ResidencyReport {
+    pub at: Timestamp,
+    /// Every country with decisions, by its code.
+    pub countries: Vec<CountryReport>,
+    /// What is under way where it may not be any more: it has been called back.
+    pub outside: Vec<OutsideUse>,
+    /// Decisions in force that end within 90 days, the next one first.
+    pub ending: Vec<EndingDecision>,
+    /// There is more under way than one report has, at most 1,000 of each kind in each region of the server.
+    pub cut: bool,
+}
+
+/// What rests on the adequacy of a country.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CountryReport {
+    pub country: String,
+    /// All decisions on it are put out of force.
+    pub suspended: bool,
+    /// The decision in force. Absent: there is none now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
+    /// How many tenants name the country, or a zone that takes adequate countries in and has not this one anyway.
+    pub tenants: u64,
+    /// The first 1,000 of them, by id.
+    pub tenant_ids: Vec<String>,
+    /// What is under way there.
+    pub live: Vec<LiveUse>,
+}
+
+/// An endpoint or a tool that is being used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LiveUse {
+    pub tenant: String,
+    /// Absent, as is `step`, if the call is the tenant's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    pub endpoint: String,
+}
+
+/// One that may not go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OutsideUse {
+    pub tenant: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    pub endpoint: String,
+    pub code: PassedCode,
+    /// The same as a sentence, with its facts.
+    pub reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EndingDecision {
+    pub country: String,
+    pub name: String,
+    pub until: Timestamp,
 }

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::Json;
 use crate::quota::OrgBudget;
+use crate::residency::{Outage, Residency};
 
 /// Answer to a `PUT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -70,6 +71,25 @@ pub struct TierSpec {
     /// Names what its tenants may call and spend. Absent: no bound but those of the tools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_class: Option<String>,
+    /// Where data may be. Absent: anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_residency: Option<Residency>,
+    /// The only tools that may be used. Absent: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_tools: Option<Vec<String>>,
+    /// Tools that may not be used, whatever is allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denied_tools: Vec<String>,
+    /// Which candidates of models are meant for its tenants. Absent: those that name the tier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_tier: Option<String>,
+    /// What becomes of a step when the endpoint that it would go to is down. Absent: another candidate stands in, and a step waits as long as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outage: Option<Outage>,
+    /// How many days audit records are kept at least. Absent: as long as the platform does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 36_525)]
+    pub audit_retention_days: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -85,6 +105,19 @@ pub struct Tier {
     pub sla: Option<Sla>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_class: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_residency: Option<Residency>,
+    /// Absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_tools: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denied_tools: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_tier: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outage: Option<Outage>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_retention_days: Option<u32>,
 }
 
 /// Permission to exceed the cap, paid back by waiting.
@@ -126,6 +159,25 @@ pub struct TenantSpec {
     /// The tier's, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_class: Option<String>,
+    /// Where data may be. Absent: where the tier says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_residency: Option<Residency>,
+    /// The only tools that may be used. Absent: what the tier says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_tools: Option<Vec<String>>,
+    /// Tools that may not be used, whatever is allowed, besides those of the tier.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denied_tools: Vec<String>,
+    /// Which candidates of models are meant for it. Absent: the tier's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_tier: Option<String>,
+    /// What becomes of a step when the endpoint that it would go to is down. Absent: the tier's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outage: Option<Outage>,
+    /// How many days audit records are kept at least. Absent: the tier's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 36_525)]
+    pub audit_retention_days: Option<u32>,
     /// Steps of a suspended tenant are not dispatched, and its new runs are refused.
     #[serde(default)]
     pub suspended: bool,
@@ -142,6 +194,7 @@ pub struct Tenant {
     pub org: String,
     pub tier: String,
     /// Where its data is kept.
+    #[serde(default)]
     pub region: String,
     /// Version of the context; new runs are pinned to it.
     pub version: u32,
@@ -155,6 +208,20 @@ pub struct Tenant {
     pub sla: Option<Sla>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_class: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_residency: Option<Residency>,
+    /// Absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_tools: Option<Vec<String>>,
+    /// Those of the tier and its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denied_tools: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_tier: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outage: Option<Outage>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_retention_days: Option<u32>,
     pub suspended: bool,
     #[schema(value_type = Object)]
     pub attributes: Json,
@@ -195,6 +262,7 @@ pub struct PoolSpec {
 pub struct Pool {
     pub name: String,
     /// The region of this server that it is in.
+    #[serde(default)]
     pub region: String,
     pub slots: u32,
     pub policy: Policy,

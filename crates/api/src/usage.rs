@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::Timestamp;
 use crate::quota::{Amount, Rung};
+use crate::residency::Passed;
 use crate::view::Part;
 
 /// A call of a model.
@@ -39,6 +40,15 @@ pub struct Call {
     /// Set aside for it while it is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Amount>,
+    /// Where the endpoint works on what it is sent, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The country whose adequacy let the tenant's data go there. Absent: it did not rest on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adequate: Option<String>,
+    /// The candidates that it did not go to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed: Vec<Passed>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -64,17 +74,20 @@ pub struct Usage {
     pub starts_at: Timestamp,
     pub ends_at: Timestamp,
     pub total: Used,
-    /// In the order of model, endpoint and who served it.
+    /// In the order of model, endpoint, who served it and region.
     pub models: Vec<ModelUsage>,
 }
 
-/// What calls of a model used that the same endpoint served as the same model.
+/// What calls of a model used that the same endpoint served as the same model in the same region.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ModelUsage {
     pub model: String,
     pub endpoint: String,
     /// What the endpoint calls the model.
     pub served_by: String,
+    /// Where the endpoint worked on what it was sent, if that was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     pub used: Used,
 }
 

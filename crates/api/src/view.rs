@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::Timestamp;
 use crate::quota::Rung;
+use crate::residency::Passed;
 use crate::run::Failure;
 use crate::usage::Call;
 
@@ -46,6 +47,15 @@ pub struct Route {
     pub input_tokens: u32,
     /// Most tokens that may come out.
     pub max_tokens: u32,
+    /// Where the endpoint works on what it is sent, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The country whose adequacy lets the tenant's data go there. Absent: it does not rest on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adequate: Option<String>,
+    /// The candidates that it does not go to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed: Vec<Passed>,
 }
 
 /// Which instance of a step.
@@ -121,6 +131,9 @@ pub struct Waiting {
     /// Why the last attempt failed, while the next one is waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// The candidates of its model, at the gate `route`: why none of them can serve it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed: Vec<Passed>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]

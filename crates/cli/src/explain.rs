@@ -2,6 +2,7 @@
 
 use clap::Args;
 use fairlane_api::Timestamp;
+use fairlane_api::residency::Passed;
 use fairlane_api::run::RunDetail;
 use fairlane_api::view::{Phase, Step, Waiting, WaitingOn};
 
@@ -31,6 +32,7 @@ fn explain(detail: &RunDetail, now: Timestamp) -> String {
     for step in &active {
         text.push_str(&sentence(step, now));
         text.push('\n');
+        text.push_str(&usage::passed_lines(passed(step)));
     }
     if !pending.is_empty() {
         let names: Vec<String> =
@@ -47,12 +49,27 @@ fn explain(detail: &RunDetail, now: Timestamp) -> String {
     text
 }
 
+/// The candidates that were refused: where it waits, for the call that is under way, or for the last one.
+fn passed(step: &Step) -> &[Passed] {
+    let waits = step.waits.iter().map(|waits| &waits.passed);
+    let route = step.route.iter().map(|route| &route.passed);
+    let call = step.call.iter().map(|call| &call.passed);
+    let mut all = waits.chain(route).filter(|passed| !passed.is_empty());
+    match all.next() {
+        Some(passed) => passed,
+        None if step.route.is_some() => &[],
+        None => call.last().map_or(&[], Vec::as_slice),
+    }
+}
+
 fn sentence(step: &Step, now: Timestamp) -> String {
     let name = text::step(&step.name, step.part);
     let since = step.since.map(|since| text::span_us(now.0.saturating_sub(since.0)));
     let since = since.map_or_else(String::new, |span| format!(" for {span}"));
     let Some(waits) = &step.waits else {
-        return format!("{name} is {}{since}.", text::word(&step.phase));
+        let mut sentence = format!("{name} is {}{since}.", text::word(&step.phase));
+        add_calls(step, &mut sentence);
+        return sentence;
     };
     let mut sentence = match waits.on {
         WaitingOn::Worker => format!("{name} runs{since}"),
@@ -68,13 +85,18 @@ fn sentence(step: &Step, now: Timestamp) -> String {
     sentence.push_str(&waits.needs);
     sentence.push_str(&details(step, waits));
     sentence.push('.');
+    add_calls(step, &mut sentence);
+    sentence
+}
+
+/// The call that is under way, and the last one.
+fn add_calls(step: &Step, sentence: &mut String) {
     if let Some(route) = &step.route {
         sentence.push_str(&format!(" It calls {}.", usage::route_words(route)));
     }
     if let Some(call) = &step.call {
         sentence.push_str(&format!(" Its last call: {}.", usage::call_words(call)));
     }
-    sentence
 }
 
 /// Numbers that the sentence about the need leaves out.
@@ -129,7 +151,10 @@ mod tests {
                 { "name": "judge", "part": "whole", "phase": "leased", "attempt": 1, "since": at(6),
                   "waits": { "on": "worker", "needs": "the report of worker `server`" },
                   "route": { "model": "reasoner", "endpoint": "eu", "served_by": "small",
-                             "degraded": "cheaper_model", "input_tokens": 120, "max_tokens": 800 },
+                             "degraded": "cheaper_model", "input_tokens": 120, "max_tokens": 800,
+                             "region": "us-east-1", "adequate": "US",
+                             "passed": [{ "endpoint": "asia", "served_by": "small", "code": "not-in-zone",
+                                          "reason": "it works in `ap-1`, where the tenant's data may not be" }] },
                   "call": { "id": "7", "model": "reasoner", "endpoint": "eu", "served_by": "large",
                             "status": "ended", "began_at": at(1), "certain": false, "cost": "0.01",
                             "tokens": { "input": 120, "cached": 0, "output": 30 } } },

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use fairlane_api::platform::Readings;
+use fairlane_api::residency::{Outage, Residency};
 use fairlane_api::resource::{self, Applied, TenantSpec, Tier};
 use fairlane_client::{Client, Write};
 use serde_json::json;
@@ -52,6 +53,24 @@ struct Put {
     /// What it may call and spend; the tier's if not given
     #[arg(long, value_name = "CLASS")]
     budget_class: Option<String>,
+    /// Where its data may be: a zone of the catalog; where the tier says if neither a zone nor a region is given
+    #[arg(long)]
+    zone: Option<String>,
+    /// A region where its data may be too; can be given several times
+    #[arg(long)]
+    region: Vec<String>,
+    /// A country where its data may be while an adequacy decision on it is in force; can be given several times
+    #[arg(long, value_name = "COUNTRY")]
+    adequate: Vec<String>,
+    /// The only tools that it may use; can be given several times
+    #[arg(long, value_name = "TOOL")]
+    allow: Vec<String>,
+    /// A tool that it may not use; can be given several times
+    #[arg(long, value_name = "TOOL")]
+    deny: Vec<String>,
+    /// Which candidates of models are meant for it; those that the tier has if not given
+    #[arg(long, value_name = "TIER")]
+    model_tier: Option<String>,
     /// A JSON object that expressions can read: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON")]
     attributes: Option<String>,
@@ -112,6 +131,7 @@ impl Put {
     fn into_spec(self) -> anyhow::Result<(String, TenantSpec)> {
         let attributes =
             self.attributes.map(|text| input::json("--attributes", &text)).transpose()?;
+        let data = Residency { zone: self.zone, regions: self.region, adequate: self.adequate };
         let spec = TenantSpec {
             org: self.org,
             tier: self.tier,
@@ -120,6 +140,12 @@ impl Put {
             burst: None,
             sla: None,
             budget_class: self.budget_class,
+            data_residency: (data != Residency::default()).then_some(data),
+            allowed_tools: (!self.allow.is_empty()).then_some(self.allow),
+            denied_tools: self.deny,
+            model_tier: self.model_tier,
+            outage: None,
+            audit_retention_days: None,
             suspended: false,
             attributes,
         };
@@ -146,12 +172,21 @@ fn declared(tenant: resource::Tenant, tier: &Tier) -> TenantSpec {
     fn own<T: PartialEq>(value: T, of_tier: &T) -> Option<T> {
         (value != *of_tier).then_some(value)
     }
+    let denied = tenant.denied_tools.into_iter();
     TenantSpec {
         weight: own(tenant.weight, &tier.weight),
         cap: own(tenant.cap, &tier.cap),
         burst: own(tenant.burst, &tier.burst).flatten(),
         sla: own(tenant.sla, &tier.sla).flatten(),
         budget_class: own(tenant.budget_class, &tier.budget_class).flatten(),
+        data_residency: own(tenant.data_residency, &tier.data_residency).flatten(),
+        allowed_tools: own(tenant.allowed_tools, &tier.allowed_tools).flatten(),
+        // Those of the tier are denied without being said again.
+        denied_tools: denied.filter(|tool| !tier.denied_tools.contains(tool)).collect(),
+        model_tier: own(tenant.model_tier, &tier.model_tier).flatten(),
+        outage: own(tenant.outage, &tier.outage).flatten(),
+        audit_retention_days: own(tenant.audit_retention_days, &tier.audit_retention_days)
+            .flatten(),
         org: tenant.org,
         tier: tenant.tier,
         suspended: tenant.suspended,
@@ -199,6 +234,21 @@ fn show(tenant: &resource::Tenant, readings: &Readings) -> String {
         ("runs", format!("at most {} live", tenant.runs_max)),
         ("sla", text::or_dash(sla)),
         ("class", text::or_dash(tenant.budget_class.clone())),
+        ("data", text::or_dash(tenant.data_residency.as_ref().map(data))),
+        (
+            "tools",
+            tenant
+                .allowed_tools
+                .as_ref()
+                .map_or_else(|| "all".to_owned(), |allowed| names(allowed)),
+        ),
+        ("denied", names(&tenant.denied_tools)),
+        ("models", text::or_dash(tenant.model_tier.as_ref().map(|tier| format!("for {tier}")))),
+        ("outage", text::or_dash(tenant.outage.as_ref().map(outage))),
+        (
+            "audit",
+            text::or_dash(tenant.audit_retention_days.map(|days| format!("kept for {days} days"))),
+        ),
         ("version", tenant.version.to_string()),
         ("attributes", tenant.attributes.get().to_owned()),
         ("", String::new()),
@@ -220,6 +270,32 @@ fn show(tenant: &resource::Tenant, readings: &Readings) -> String {
         .collect()
 }
 
+/// Where data may be, in words.
+fn data(residency: &Residency) -> String {
+    let Residency { zone, regions, adequate } = residency;
+    let mut places: Vec<String> = zone.iter().map(|zone| format!("in the zone {zone}")).collect();
+    if !regions.is_empty() {
+        places.push(format!("in {}", regions.join(", ")));
+    }
+    if !adequate.is_empty() {
+        places.push(format!("in {} while adequate", adequate.join(", ")));
+    }
+    if places.is_empty() { "nowhere".to_owned() } else { places.join("; ") }
+}
+
+fn names(names: &[String]) -> String {
+    if names.is_empty() { "-".to_owned() } else { names.join(", ") }
+}
+
+fn outage(outage: &Outage) -> String {
+    let Outage { alternative, wait, then } = outage;
+    let first = if *alternative { "goes elsewhere" } else { "goes nowhere else" };
+    match wait {
+        Some(wait) => format!("{first}, waits {wait}, then: {}", text::word(then)),
+        None => format!("{first}, waits as long as it takes"),
+    }
+}
+
 const fn state(suspended: bool) -> &'static str {
     if suspended { "suspended" } else { "active" }
 }
@@ -237,16 +313,21 @@ mod tests {
     #[test]
     fn what_comes_from_the_tier_goes_on_following_it() {
         let tier: Tier = serde_json::from_value(json!({
-            "name": "standard", "weight": 4, "cap": 10, "urgent_share_permille": 500, "runs_max": 9
+            "name": "standard", "weight": 4, "cap": 10, "urgent_share_permille": 500, "runs_max": 9,
+            "data_residency": { "zone": "eea" }, "denied_tools": ["mail"]
         }))
         .unwrap();
         let tenant: resource::Tenant = serde_json::from_value(json!({
             "id": "a", "org": "o", "tier": "standard", "version": 2, "weight": 4, "cap": 20,
-            "urgent_share_permille": 500, "runs_max": 9, "suspended": true, "attributes": {"x": 1}
+            "urgent_share_permille": 500, "runs_max": 9, "suspended": true, "attributes": {"x": 1},
+            "data_residency": { "zone": "eea" }, "denied_tools": ["bureau", "mail"],
+            "allowed_tools": ["crm"]
         }))
         .unwrap();
         let spec = declared(tenant, &tier);
         assert_eq!((spec.weight, spec.cap, spec.suspended), (None, Some(20), true));
+        assert_eq!((spec.data_residency, spec.denied_tools), (None, vec!["bureau".to_owned()]));
+        assert_eq!(spec.allowed_tools, Some(vec!["crm".to_owned()]));
         assert_eq!(spec.attributes.unwrap().get(), r#"{"x":1}"#);
     }
 }

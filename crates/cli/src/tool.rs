@@ -34,12 +34,17 @@ impl Tool {
 }
 
 fn list(tools: &[quota::Tool]) -> String {
-    let mut table = Table::new(&["TOOL", "LIMITS", "ENDPOINT"]);
+    let mut table = Table::new(&["TOOL", "REGION", "LIMITS", "ENDPOINT"]);
     for tool in tools {
         let endpoint = tool.endpoint.as_ref();
         let endpoint =
             endpoint.map(|endpoint| format!("{} {}", text::word(&endpoint.protocol), endpoint.url));
-        table.row([tool.name.clone(), rules(&tool.limits), text::or_dash(endpoint)]);
+        table.row([
+            tool.name.clone(),
+            text::or_dash(tool.region.as_ref()),
+            rules(&tool.limits),
+            text::or_dash(endpoint),
+        ]);
     }
     table.render()
 }
@@ -55,6 +60,11 @@ fn show(tool: &quota::Tool) -> String {
     }
     let breaker = text::or_dash(tool.breaker.as_ref().map(breaker));
     text.push_str(&format!("breaker     {breaker}\n"));
+    text.push_str(&format!("region      {}\n", text::or_dash(tool.region.as_ref())));
+    text.push_str(&format!("keeps in    {}\n", text::or_dash(tool.storage_region.as_ref())));
+    if !tool.certificates.is_empty() {
+        text.push_str(&format!("certified   {}\n", tool.certificates.join(", ")));
+    }
     if let Some(endpoint) = &tool.endpoint {
         show_endpoint(endpoint, &mut text);
     }
@@ -130,7 +140,8 @@ mod tests {
                 { "window": { "units": 500, "every": "hour", "time_zone": "Europe/Berlin" } },
                 { "bucket": { "units": 100, "per": "1s", "burst": 20, "of": "tokens" } },
                 { "concurrent": { "calls": 10 } } ],
-              "breaker": { "failures": 5, "open_for": "30s" } },
+              "breaker": { "failures": 5, "open_for": "30s" },
+              "region": "us-east-1", "storage_region": "none", "certificates": ["eu-us-dpf"] },
             { "name": "mail", "endpoint": { "protocol": "http", "url": "http://127.0.0.1:9/{{ to }}",
                 "allow_private": true, "key_env": "FAIRLANE_SECRET_MAIL", "request": { "method": "PUT", "headers": { "A": "b", "C": { "env": "FAIRLANE_SECRET_C" } } } } }
         ]))

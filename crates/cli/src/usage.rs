@@ -2,6 +2,7 @@
 
 use clap::Args;
 use fairlane_api::Timestamp;
+use fairlane_api::residency::Passed;
 use fairlane_api::usage::{Call, CallStatus, Usage as Summed, Used};
 use fairlane_api::view::Route;
 use fairlane_client::{CallFilter, Period};
@@ -26,7 +27,7 @@ pub(crate) struct Calls {
     limit: u32,
 }
 
-/// Sum up what a tenant's calls of models used, by model and who served it
+/// Sum up what a tenant's calls of models used, by model, who served it and where
 #[derive(Debug, Args)]
 pub(crate) struct Usage {
     #[command(flatten)]
@@ -103,10 +104,12 @@ pub(crate) fn of_steps(calls: &[(String, Call)]) -> String {
 
 /// Which way a call goes that is under way, in words.
 pub(crate) fn route_words(route: &Route) -> String {
-    let Route { model, endpoint, served_by, degraded, input_tokens, max_tokens } = route;
-    let degraded = degraded.map_or_else(String::new, |rung| format!(" ({})", text::word(&rung)));
+    let Route { model, endpoint, served_by, input_tokens, max_tokens, .. } = route;
+    let at = place(route.region.as_ref(), route.adequate.as_ref());
+    let degraded =
+        route.degraded.map_or_else(String::new, |rung| format!(" ({})", text::word(&rung)));
     format!(
-        "`{model}` as `{served_by}` at `{endpoint}`{degraded}, {input_tokens} tokens in and at most \
+        "`{model}` as `{served_by}` at `{endpoint}`{at}{degraded}, {input_tokens} tokens in and at most \
          {max_tokens} out"
     )
 }
@@ -114,13 +117,34 @@ pub(crate) fn route_words(route: &Route) -> String {
 /// What a call used that has ended, in words.
 pub(crate) fn call_words(call: &Call) -> String {
     let Call { model, endpoint, served_by, tokens, .. } = call;
+    let at = place(call.region.as_ref(), call.adequate.as_ref());
     let degraded =
         call.degraded.map_or_else(String::new, |rung| format!(" ({})", text::word(&rung)));
     let certain = if call.certain { "" } else { " that nobody has confirmed" };
     format!(
-        "`{model}` as `{served_by}` at `{endpoint}`{degraded}, {} tokens in and {} out, for {}{certain}",
+        "`{model}` as `{served_by}` at `{endpoint}`{at}{degraded}, {} tokens in and {} out, for {}{certain}",
         tokens.input, tokens.output, call.cost
     )
+}
+
+/// Where an endpoint is, behind its name.
+fn place(region: Option<&String>, adequate: Option<&String>) -> String {
+    let rests = adequate.map_or_else(String::new, |of| format!(", by the adequacy of {of}"));
+    region.map_or_else(String::new, |region| format!(" in {region}{rests}"))
+}
+
+/// The candidates that a call does not go to, each in a line of its own.
+pub(crate) fn passed_lines(passed: &[Passed]) -> String {
+    let line = |one: &Passed| {
+        format!(
+            "  not `{}` at `{}`: {} [{}]\n",
+            one.served_by,
+            one.endpoint,
+            one.reason,
+            text::word(&one.code)
+        )
+    };
+    passed.iter().map(line).collect()
 }
 
 fn served_by(model: &str, endpoint: &str) -> String {
@@ -147,6 +171,7 @@ fn show(usage: &Summed) -> String {
     let mut table = Table::new(&[
         "MODEL",
         "SERVED BY",
+        "REGION",
         ">CALLS",
         ">IN",
         ">CACHED",
@@ -154,10 +179,11 @@ fn show(usage: &Summed) -> String {
         ">COST",
         ">UNCERTAIN",
     ]);
-    let mut row = |model: &str, served: String, used: &Used| {
+    let mut row = |model: &str, [served, region]: [String; 2], used: &Used| {
         table.row([
             model.to_owned(),
             served,
+            region,
             used.calls.to_string(),
             used.tokens.input.to_string(),
             used.tokens.cached.to_string(),
@@ -167,9 +193,10 @@ fn show(usage: &Summed) -> String {
         ]);
     };
     for of in &usage.models {
-        row(&of.model, served_by(&of.served_by, &of.endpoint), &of.used);
+        let served = served_by(&of.served_by, &of.endpoint);
+        row(&of.model, [served, text::or_dash(of.region.as_ref())], &of.used);
     }
-    row("total", String::new(), &usage.total);
+    row("total", [String::new(), String::new()], &usage.total);
     let (from, until) = (text::time(usage.starts_at), text::time(usage.ends_at));
     format!("calls that began from {from} until {until}\n\n{}", table.render())
 }
@@ -189,7 +216,8 @@ mod tests {
         });
         let usage: Summed = serde_json::from_value(json!({
             "starts_at": "2026-11-01T00:00:00Z", "ends_at": "2026-12-01T00:00:00Z", "total": used,
-            "models": [{ "model": "reasoner", "endpoint": "eu", "served_by": "large", "used": used }],
+            "models": [{ "model": "reasoner", "endpoint": "eu", "served_by": "large",
+                         "region": "eu-west-1", "used": used }],
         }))
         .unwrap();
         expect![[r"

@@ -24,6 +24,7 @@ pub use fairlane_api as api;
 mod client;
 mod error;
 mod events;
+mod places;
 mod platform;
 mod reports;
 mod resources;

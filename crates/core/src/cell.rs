@@ -37,6 +37,7 @@ mod policy;
 mod quotas;
 mod reading;
 mod recent;
+pub mod residency_view;
 mod retry;
 mod rules;
 mod schedule;

@@ -5,9 +5,9 @@ use fairlane_core::cell::change::Snapshot;
 use fairlane_core::cell::effect::{Effect, Response};
 use fairlane_core::cell::input::{Configure, Input, ReplyId};
 use fairlane_core::driver::Driver;
-use fairlane_core::id::ClassName;
+use fairlane_core::id::{ClassName, TierName};
 use fairlane_core::row::Role;
-use fairlane_core::tenant::{Context, Tenant};
+use fairlane_core::tenant::{Context, Rules, Tenant, Tier};
 
 use crate::problem::Refused;
 use crate::registry::Registry;
@@ -63,7 +63,9 @@ fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
                 }
                 for tier in &candidate.tiers {
                     if snapshot.tiers.iter().all(|known| known.name != *tier) {
-                        snapshot.tiers.extend(registry.tier(tier));
+                        snapshot
+                            .tiers
+                            .extend(registry.tier(tier).or_else(|| model_tier(registry, tier)));
                     }
                 }
             }
@@ -94,6 +96,21 @@ fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
         }
     }
     snapshot
+}
+
+/// Any tier whose tenants are served by candidates of that name.
+fn model_tier(registry: &Registry, name: &TierName) -> Option<Tier> {
+    registry.is_model_tier(name).then(|| Tier {
+        name: name.clone(),
+        weight: 1,
+        cap: 1,
+        burst: None,
+        urgent_share_permille: 0,
+        runs_max: 1,
+        sla: None,
+        budget_class: None,
+        rules: Rules::default(),
+    })
 }
 
 fn add_class(registry: &Registry, class: Option<&ClassName>, snapshot: &mut Snapshot) {

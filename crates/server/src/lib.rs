@@ -38,6 +38,7 @@ mod readings;
 mod reads;
 mod registry;
 mod reports;
+mod rules;
 mod runs;
 mod serve;
 mod tenants;

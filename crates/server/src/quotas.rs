@@ -30,6 +30,7 @@ use crate::declare::{DryRun, configure};
 use crate::page::{Paging, page};
 use crate::problem::Refused;
 use crate::problem::rejection::unknown_tenant;
+use crate::rules;
 use crate::tenants::missing;
 use crate::wire::path_name;
 
@@ -44,7 +45,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .merge(read::routes())
 }
 
-/// Declares a tool: what all tenants together may call of it, and how the server calls it
+/// Declares a tool: what all tenants together may call of it, where it is, and how the server calls it
 #[utoipa::path(
     put, path = "/v1/catalog/tools/{tool}", tag = "catalog", params(("tool" = String, Path), DryRun),
     request_body = ToolSpec,
@@ -62,7 +63,8 @@ async fn put_tool(
     let limits = check.rules("/limits", &spec.limits);
     let breaker = spec.breaker.as_ref().and_then(|breaker| check.breaker(breaker));
     let endpoint = spec.endpoint.as_ref().and_then(|given| endpoint::read(&mut check, given));
-    let tool = check.finish(Tool { endpoint, breaker, ..Tool::new(name, limits) })?;
+    let location = rules::location(&mut check, &spec);
+    let tool = check.finish(Tool { endpoint, breaker, location, ..Tool::new(name, limits) })?;
     configure(&shared, Configure::Tool(tool), dry_run).await.map(Answer)
 }
 
@@ -210,7 +212,16 @@ fn tool_out(tool: &Tool) -> wire::Tool {
         failures: breaker.failures,
         open_for: fairlane_workflow::show_span(breaker.open_for),
     });
-    wire::Tool { name: tool.name.to_string(), limits: rules_out(&tool.limits), endpoint, breaker }
+    let (region, storage_region, certificates) = rules::location_out(&tool.location);
+    wire::Tool {
+        name: tool.name.to_string(),
+        limits: rules_out(&tool.limits),
+        endpoint,
+        breaker,
+        region,
+        storage_region,
+        certificates,
+    }
 }
 
 fn class_out(class: &BudgetClass) -> wire::BudgetClass {

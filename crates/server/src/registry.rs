@@ -21,7 +21,7 @@ use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
 use fairlane_core::residency::{Atlas, Declaration};
 use fairlane_core::row::KeyRow;
-use fairlane_core::tenant::{Context, Org, Tier};
+use fairlane_core::tenant::{Context, Org, Rules, Tier};
 
 #[derive(Debug)]
 pub(crate) struct Registry(RwLock<Declarations>);
@@ -167,6 +167,19 @@ impl Registry {
     /// All that was declared of places.
     pub(crate) fn residency(&self) -> Vec<Declaration> {
         self.read().residency.values().cloned().collect()
+    }
+
+    /// Whether a place was declared; those that were not are known anyway.
+    pub(crate) fn is_place_declared(&self, kind: &'static str, name: &str) -> bool {
+        self.read().residency.contains_key(&(kind, name.to_owned()))
+    }
+
+    /// Whether a tier or a tenant says that candidates of this name are meant for it.
+    pub(crate) fn is_model_tier(&self, name: &TierName) -> bool {
+        let all = self.read();
+        let names_it = |rules: &Rules| rules.model_tier.as_ref() == Some(name);
+        all.tiers.values().any(|tier| names_it(&tier.rules))
+            || all.contexts.values().any(|context| names_it(&context.rules))
     }
 
     /// Looks something up in what is known of places.

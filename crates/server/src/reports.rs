@@ -1,9 +1,11 @@
-//! `/v1/platform/reports`: what operators read of money over many tenants.
+//! `/v1/platform/reports`: what operators read of money and of places over many tenants.
 //!
 //! - `budgets`: how far each tenant has used its budgets, over several periods.
 //! - `workflows`: which workflows' runs run short of money.
+//! - `residency`: what rests on the adequacy of countries.
 
 mod budgets;
+mod residency;
 mod workflows;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -11,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::cells::App;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    budgets::routes().merge(workflows::routes())
+    budgets::routes().merge(workflows::routes()).merge(residency::routes())
 }
 
 /// A part of a whole in thousandths, rounded down; `None` if the whole is nothing.

@@ -21,6 +21,7 @@ use crate::page::{Paging, page};
 use crate::problem::Refused;
 use crate::problem::rejection::unknown_tenant;
 use crate::quotas::{Check, org_budget_out};
+use crate::rules::{Given, Shown};
 use crate::serve::Shared;
 use crate::wire::{burst, burst_out, json, name, path_name, sla, sla_out};
 
@@ -100,8 +101,13 @@ async fn put_tier(
     Params(dry_run): Params<DryRun>,
     Json(spec): Json<TierSpec>,
 ) -> Result<Answer<Applied>, Refused> {
+    let name = path_name(&tier)?;
+    let given = Given::from(&spec);
+    let mut check = Check::default();
+    let rules = given.read(&mut check);
+    let rules = check.finish(rules)?;
     let tier = Tier {
-        name: path_name(&tier)?,
+        name,
         weight: spec.weight,
         cap: spec.cap,
         burst: spec.burst.map(burst),
@@ -109,9 +115,10 @@ async fn put_tier(
         runs_max: spec.runs_max,
         sla: spec.sla.map(sla).transpose()?,
         budget_class: budget_class(spec.budget_class.as_deref())?,
-        rules: fairlane_core::tenant::Rules::default(),
+        rules,
     };
-    configure(&shared, Configure::Tier(tier), dry_run).await.map(Answer)
+    let applied = configure(&shared, Configure::Tier(tier), dry_run).await;
+    applied.map(Answer).map_err(|refused| given.placed(refused))
 }
 
 /// Reads a tier
@@ -160,8 +167,14 @@ async fn put_tenant(
     Params(dry_run): Params<DryRun>,
     Json(spec): Json<TenantSpec>,
 ) -> Result<Answer<Applied>, Refused> {
+    let id = path_name(&tenant)?;
+    let attributes = attributes(spec.attributes.as_ref())?;
+    let given = Given::from(&spec);
+    let mut check = Check::default();
+    let rules = given.read(&mut check);
+    let rules = check.finish(rules)?;
     let tenant = Tenant {
-        id: path_name(&tenant)?,
+        id,
         org: name(&spec.org, "/org")?,
         tier: name(&spec.tier, "/tier")?,
         weight: spec.weight,
@@ -169,11 +182,12 @@ async fn put_tenant(
         burst: spec.burst.map(burst),
         sla: spec.sla.map(sla).transpose()?,
         budget_class: budget_class(spec.budget_class.as_deref())?,
-        rules: fairlane_core::tenant::Rules::default(),
+        rules,
         suspended: spec.suspended,
-        attributes: attributes(spec.attributes)?,
+        attributes,
     };
-    configure(&shared, Configure::Tenant(tenant), dry_run).await.map(Answer)
+    let applied = configure(&shared, Configure::Tenant(tenant), dry_run).await;
+    applied.map(Answer).map_err(|refused| given.placed(refused))
 }
 
 /// Reads a tenant
@@ -221,7 +235,7 @@ fn budget_class(given: Option<&str>) -> Result<Option<ClassName>, Refused> {
     given.map(|class| name(class, "/budget_class")).transpose()
 }
 
-fn attributes(given: Option<fairlane_api::Json>) -> Result<Arc<str>, Refused> {
+fn attributes(given: Option<&fairlane_api::Json>) -> Result<Arc<str>, Refused> {
     let Some(given) = given else { return Ok(Arc::from("{}")) };
     if given.get().starts_with('{') {
         return Ok(Arc::from(given.get()));
@@ -235,6 +249,7 @@ fn org_out(org: &Org) -> wire::Org {
 }
 
 fn tier_out(tier: &Tier) -> wire::Tier {
+    let rules = Shown::from(&tier.rules);
     wire::Tier {
         name: tier.name.to_string(),
         weight: tier.weight,
@@ -244,10 +259,17 @@ fn tier_out(tier: &Tier) -> wire::Tier {
         runs_max: tier.runs_max,
         sla: tier.sla.map(sla_out),
         budget_class: tier.budget_class.as_ref().map(ToString::to_string),
+        data_residency: rules.data_residency,
+        allowed_tools: rules.allowed_tools,
+        denied_tools: rules.denied_tools,
+        model_tier: rules.model_tier,
+        outage: rules.outage,
+        audit_retention_days: rules.audit_retention_days,
     }
 }
 
 fn tenant_out(context: &Context, region: &RegionName) -> wire::Tenant {
+    let rules = Shown::from(&context.rules);
     wire::Tenant {
         id: context.tenant.to_string(),
         org: context.org.to_string(),
@@ -261,6 +283,12 @@ fn tenant_out(context: &Context, region: &RegionName) -> wire::Tenant {
         runs_max: context.runs_max,
         sla: context.sla.map(sla_out),
         budget_class: context.budget_class.as_ref().map(ToString::to_string),
+        data_residency: rules.data_residency,
+        allowed_tools: rules.allowed_tools,
+        denied_tools: rules.denied_tools,
+        model_tier: rules.model_tier,
+        outage: rules.outage,
+        audit_retention_days: rules.audit_retention_days,
         suspended: context.suspended,
         attributes: json(&context.attributes),
     }

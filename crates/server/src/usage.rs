@@ -22,6 +22,7 @@ use crate::auth::Scoped;
 use crate::body::Params;
 use crate::cells::{App, Here};
 use crate::page::{after, limit};
+use crate::places::passed_out;
 use crate::problem::Refused;
 use crate::quotas::{account_views, amount_out, rung_out};
 use crate::reads::Planned;
@@ -151,6 +152,9 @@ pub(crate) fn call_out(row: &CallRow, step: Option<String>) -> wire::Call {
         certain: row.metered.is_certain,
         cost: amount_out(row.cost),
         held: row.hold.as_ref().map(|hold| amount_out(hold.amount)),
+        region: row.considered.region.as_ref().map(ToString::to_string),
+        adequate: row.considered.adequate.map(|country| country.to_string()),
+        passed: passed_out(&row.considered.passed),
     }
 }
 
@@ -159,6 +163,7 @@ fn model_out(row: &UsageRow) -> wire::ModelUsage {
         model: row.model.to_string(),
         endpoint: row.endpoint.to_string(),
         served_by: row.upstream.to_string(),
+        region: row.region.as_ref().map(ToString::to_string),
         used: total(std::slice::from_ref(row)),
     }
 }

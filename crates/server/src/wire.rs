@@ -20,7 +20,7 @@ use fairlane_core::tenant::{Burst, Sla};
 use fairlane_core::time::{Span, Time};
 use serde_json::value::RawValue;
 
-use crate::places::{all_passed_words, outside_words};
+use crate::places::{all_passed_words, outside_words, passed_out};
 use crate::problem::Refused;
 use crate::quotas::rung_out;
 
@@ -209,6 +209,9 @@ pub(crate) fn route_out(route: &Route) -> api::view::Route {
         degraded: route.rung.map(rung_out),
         input_tokens: route.input,
         max_tokens: route.output,
+        region: route.considered.region.as_ref().map(ToString::to_string),
+        adequate: route.considered.adequate.map(|country| country.to_string()),
+        passed: passed_out(&route.considered.passed),
     }
 }
 
@@ -281,7 +284,8 @@ fn gate(refusal: &Refusal) -> api::view::Waiting {
     });
     waits.needs = match refusal {
         Refusal::Route { model, because, passed } => {
-            format!("a candidate of model `{model}`: {}", no_way_words(*because, passed))
+            waits.passed = passed_out(passed);
+            format!("a candidate of model `{model}`: {}", no_way(*because))
         }
         Refusal::Outside { tool, outside } => {
             format!(
@@ -497,6 +501,7 @@ const fn blank(on: api::view::WaitingOn) -> api::view::Waiting {
         items_done: None,
         items: None,
         failure: None,
+        passed: Vec::new(),
     }
 }
 

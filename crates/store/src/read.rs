@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use fairlane_core::calendar::Calendar;
 use fairlane_core::cell::change::EndedRun;
-use fairlane_core::id::{ModelName, RunId, TenantId, ToolName, WorkflowName};
+use fairlane_core::id::{ModelName, RegionName, RunId, TenantId, ToolName, WorkflowName};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::row::{
@@ -220,12 +220,14 @@ pub struct CallQuery {
     pub run: Option<RunId>,
 }
 
-/// What calls of a model have used that the same endpoint served.
+/// What calls of a model have used that the same endpoint served in the same region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageRow {
     pub model: ModelName,
     pub endpoint: ToolName,
     pub upstream: Arc<str>,
+    /// Where the endpoint worked, if that was known.
+    pub region: Option<RegionName>,
     pub calls: u64,
     pub input: u64,
     pub cached: u64,

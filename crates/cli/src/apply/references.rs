@@ -1,5 +1,7 @@
 //! Names that declarations refer to: each must be declared in the files or on the server.
 
+mod places;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use fairlane_api::catalog::{Candidate, Endpoint, Protocol};
@@ -8,6 +10,7 @@ use fairlane_client::Client;
 use super::resource::{Declaration, Kind, Origin, Spec, escape};
 use super::set::Set;
 use crate::mistake::Mistake;
+use places::Places;
 
 /// What can be referred to.
 #[derive(Debug, Default)]
@@ -22,6 +25,9 @@ pub(super) struct Names {
     pools: BTreeSet<String>,
     tenants: BTreeSet<String>,
     workflows: BTreeSet<String>,
+    places: Places,
+    /// What candidates can be meant for that is no tier.
+    model_tiers: BTreeSet<String>,
 }
 
 impl Names {
@@ -35,6 +41,7 @@ impl Names {
         if set.has_any(Kind::Model) {
             let (prices, tiers) = tokio::try_join!(client.prices(), client.tiers())?;
             names.prices = prices.into_iter().map(|price| price.name).collect();
+            names.model_tiers = tiers.iter().filter_map(|tier| tier.model_tier.clone()).collect();
             names.tiers = tiers.into_iter().map(|tier| tier.name).collect();
         }
         if set.has_any(Kind::Tenant) {
@@ -55,12 +62,21 @@ impl Names {
         if set.definitions().any(|definition| !definition.models.is_empty()) {
             names.models = client.models().await?.into_iter().map(|model| model.name).collect();
         }
+        names.places = Places::read(client, set).await?;
         let are_called = set.definitions().any(|definition| !definition.tools.is_empty());
-        if are_called || set.has_any(Kind::Class) || set.has_any(Kind::Model) {
+        if are_called
+            || places::name_tools(set)
+            || set.has_any(Kind::Class)
+            || set.has_any(Kind::Model)
+        {
             let tools = client.tools().await?.into_iter();
             names.tools = tools.map(|tool| (tool.name, is_chat(tool.endpoint.as_ref()))).collect();
         }
         names.add(set);
+        if names.has_strange_tier(set) {
+            let tenants = client.tenants().await?.into_iter();
+            names.model_tiers.extend(tenants.filter_map(|tenant| tenant.model_tier));
+        }
         Ok(names)
     }
 
@@ -78,14 +94,36 @@ impl Names {
                 Kind::Tenant => drop(self.tenants.insert(name)),
                 Kind::Workflow => drop(self.workflows.insert(name)),
                 Kind::Model => drop(self.models.insert(name)),
-                Kind::Valve | Kind::Policy => {}
+                Kind::Region => drop(self.places.regions.insert(name)),
+                Kind::Zone => drop(self.places.zones.insert(name)),
+                Kind::Adequacy | Kind::Valve | Kind::Policy => {}
             }
         }
         for declaration in set.all() {
-            if let Spec::Tool(spec) = &declaration.spec {
-                self.tools.insert(declaration.name.clone(), is_chat(spec.endpoint.as_ref()));
+            match &declaration.spec {
+                Spec::Tool(spec) => {
+                    self.tools.insert(declaration.name.clone(), is_chat(spec.endpoint.as_ref()));
+                }
+                Spec::Tier(spec) => self.model_tiers.extend(spec.model_tier.clone()),
+                Spec::Tenant(spec) => self.model_tiers.extend(spec.model_tier.clone()),
+                _ => {}
             }
         }
+    }
+
+    /// Whether a candidate is meant for what may be the model tier of a tenant on the server, if it is anything.
+    fn has_strange_tier(&self, set: &Set) -> bool {
+        set.all().any(|declaration| match &declaration.spec {
+            Spec::Model(spec) => {
+                let mut tiers = spec.candidates.iter().flat_map(|candidate| &candidate.tiers);
+                tiers.any(|tier| !self.is_tier_of_models(tier))
+            }
+            _ => false,
+        })
+    }
+
+    fn is_tier_of_models(&self, name: &String) -> bool {
+        self.tiers.contains(name) || self.model_tiers.contains(name)
     }
 
     /// What a declaration refers to and is nowhere.
@@ -98,9 +136,15 @@ impl Names {
             Some(mistake("/budget_class", "unknown-budget-class", "budget class", class))
         };
         match &declaration.spec {
-            Spec::Tier(spec) => unknown_class(&spec.budget_class).into_iter().collect(),
+            Spec::Zone(_) | Spec::Tool(_) => self.places.missing(declaration),
+            Spec::Tier(spec) => {
+                let mut mistakes = self.places.missing(declaration);
+                mistakes.extend(unknown_class(&spec.budget_class));
+                mistakes
+            }
             Spec::Tenant(spec) => {
-                let mut mistakes = Vec::from_iter(unknown_class(&spec.budget_class));
+                let mut mistakes = self.places.missing(declaration);
+                mistakes.extend(unknown_class(&spec.budget_class));
                 if !self.orgs.contains(&spec.org) {
                     mistakes.push(mistake("/org", "unknown-org", "organisation", &spec.org));
                 }
@@ -123,7 +167,8 @@ impl Names {
                 let candidates = spec.candidates.iter().zip(0..);
                 candidates.flat_map(|(one, at)| self.missing_of(origin, one, at)).collect()
             }
-            Spec::Tool(_)
+            Spec::Region(_)
+            | Spec::Adequacy(_)
             | Spec::Price(_)
             | Spec::Class(_)
             | Spec::Org(_)
@@ -159,7 +204,7 @@ impl Names {
             mistakes.push(missing(origin, &pointer, "unknown-price", "price", price));
         }
         for (tier, tier_at) in candidate.tiers.iter().zip(0..) {
-            if !self.tiers.contains(tier) {
+            if !self.is_tier_of_models(tier) {
                 let pointer = format!("{}/{tier_at}", pointer("tiers"));
                 mistakes.push(missing(origin, &pointer, "unknown-tier", "tier", tier));
             }
@@ -186,6 +231,14 @@ impl Names {
                     doubt(&pointer, "tool", tool, "the quota bounds nothing")
                 })
                 .collect(),
+            Spec::Tier(_) | Spec::Tenant(_) => {
+                let named = places::tools_of(declaration).into_iter();
+                let unknown = named.filter(|(_, tool)| !self.tools.contains_key(tool));
+                let says = |(pointer, tool): (String, String)| {
+                    doubt(&pointer, "tool", &tool, "it says nothing")
+                };
+                unknown.map(says).collect()
+            }
             Spec::Workflow(definition) => {
                 let of = |steps: &[(String, String)], known: &dyn Fn(&String) -> bool| {
                     let unknown = steps.iter().filter(|(_, name)| !known(name)).cloned();
@@ -213,7 +266,13 @@ impl Names {
     }
 }
 
-fn missing(origin: &Origin, pointer: &str, code: &str, what: &str, name: &str) -> Mistake {
+pub(super) fn missing(
+    origin: &Origin,
+    pointer: &str,
+    code: &str,
+    what: &str,
+    name: &str,
+) -> Mistake {
     let message = format!("no {what} is named `{name}`");
     let expected = Some(format!("{what} in the files or on the server"));
     origin.mistake(origin.place(pointer), code, message, expected)

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use fairlane_api::catalog::{ModelSpec, PriceSpec};
 use fairlane_api::policy::PolicySpec;
 use fairlane_api::quota::{BudgetClassSpec, ToolSpec};
+use fairlane_api::residency::{AdequacySpec, RegionSpec, ZoneSpec};
 use fairlane_api::resource::{OrgSpec, PoolSpec, TenantSpec, TierSpec, ValveSpec};
 use fairlane_api::{Problem, words};
 use fairlane_client::{self as client, Client, Error, Write};
 use fairlane_core::id::{
-    ClassName, ModelName, OrgId, PolicyName, PoolName, PriceName, TenantId, TierName, ToolName,
+    ClassName, ModelName, OrgId, PolicyName, PoolName, PriceName, RegionName, TenantId, TierName,
+    ToolName, ZoneName,
 };
+use fairlane_core::residency::Country;
 use fairlane_workflow::Format;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -24,6 +27,9 @@ pub(super) const MISTAKES_MAX: usize = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
+    Region,
+    Zone,
+    Adequacy,
     Tool,
     Price,
     Class,
@@ -39,16 +45,30 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The order of writing: what is referred to comes first.
-    pub(super) const PHASES: [&[Self]; 5] = [
-        &[Self::Tool, Self::Price, Self::Class, Self::Org, Self::Pool, Self::Valve],
+    pub(super) const PHASES: [&[Self]; 7] = [
+        &[Self::Region],
+        &[
+            Self::Zone,
+            Self::Adequacy,
+            Self::Tool,
+            Self::Price,
+            Self::Class,
+            Self::Org,
+            Self::Pool,
+            Self::Valve,
+        ],
         &[Self::Tier],
-        &[Self::Model, Self::Tenant],
+        &[Self::Tenant],
+        &[Self::Model],
         &[Self::Workflow],
         // Last: what they speak about is there then.
         &[Self::Policy],
     ];
     /// Sections of a file, by the kind of what is in them.
-    pub(super) const SECTIONS: [(&str, Self); 9] = [
+    pub(super) const SECTIONS: [(&str, Self); 12] = [
+        ("regions", Self::Region),
+        ("zones", Self::Zone),
+        ("adequacy", Self::Adequacy),
         ("tools", Self::Tool),
         ("prices", Self::Price),
         ("policies", Self::Policy),
@@ -62,6 +82,9 @@ impl Kind {
 
     pub(super) const fn word(self) -> &'static str {
         match self {
+            Self::Region => "region",
+            Self::Zone => "zone",
+            Self::Adequacy => "adequacy",
             Self::Tool => "tool",
             Self::Price => "price",
             Self::Model => "model",
@@ -79,6 +102,9 @@ impl Kind {
 
 #[derive(Debug)]
 pub(super) enum Spec {
+    Region(RegionSpec),
+    Zone(ZoneSpec),
+    Adequacy(AdequacySpec),
     Tool(ToolSpec),
     Price(PriceSpec),
     Model(ModelSpec),
@@ -113,6 +139,9 @@ pub(crate) struct Origin {
 impl Declaration {
     pub(super) const fn kind(&self) -> Kind {
         match &self.spec {
+            Spec::Region(_) => Kind::Region,
+            Spec::Zone(_) => Kind::Zone,
+            Spec::Adequacy(_) => Kind::Adequacy,
             Spec::Tool(_) => Kind::Tool,
             Spec::Price(_) => Kind::Price,
             Spec::Model(_) => Kind::Model,
@@ -131,6 +160,9 @@ impl Declaration {
     pub(super) async fn put(&self, client: &Client, write: Write) -> Result<bool, Error> {
         let name = &self.name;
         let applied = match &self.spec {
+            Spec::Region(spec) => client.put_region(name, spec, write).await?,
+            Spec::Zone(spec) => client.put_zone(name, spec, write).await?,
+            Spec::Adequacy(spec) => client.put_adequacy(name, spec, write).await?,
             Spec::Tool(spec) => client.put_tool(name, spec, write).await?,
             Spec::Price(spec) => client.put_price(name, spec, write).await?,
             Spec::Model(spec) => client.put_model(name, spec, write).await?,
@@ -253,6 +285,9 @@ pub(super) fn read(
     let value = if value.is_null() { Value::Object(serde_json::Map::new()) } else { value };
     let mut reading = Reading { value, mistakes: Vec::new(), taken: Vec::new(), made: Vec::new() };
     let spec = match kind {
+        Kind::Region => reading.spec(origin).map(Spec::Region),
+        Kind::Zone => reading.spec(origin).map(Spec::Zone),
+        Kind::Adequacy => reading.spec(origin).map(Spec::Adequacy),
         Kind::Tool => reading.spec(origin).map(Spec::Tool),
         Kind::Price => reading.spec(origin).map(Spec::Price),
         Kind::Model => reading.spec(origin).map(Spec::Model),
@@ -279,11 +314,20 @@ pub(crate) fn read_as<T: DeserializeOwned>(
 }
 
 fn wrong_name(kind: Kind, name: &str, origin: &Origin) -> Option<Mistake> {
+    if kind == Kind::Adequacy {
+        Country::parse(name).err()?;
+        let message = format!("{name:?} is no country");
+        let expected = "two capital letters as in ISO 3166-1, such as `DE`".to_owned();
+        return Some(origin.mistake(origin.key_place(""), "bad-name", message, Some(expected)));
+    }
     let allowed = match kind {
+        Kind::Zone => "a-z 0-9 - _ +",
         Kind::Tool | Kind::Model | Kind::Price => "a-z A-Z 0-9 - _ . : /",
         _ => "a-z 0-9 - _",
     };
     let error = match kind {
+        Kind::Region => RegionName::parse(name).err(),
+        Kind::Zone => ZoneName::parse(name).err(),
         Kind::Tool => ToolName::parse(name).err(),
         Kind::Price => PriceName::parse(name).err(),
         Kind::Model => ModelName::parse(name).err(),
@@ -293,7 +337,7 @@ fn wrong_name(kind: Kind, name: &str, origin: &Origin) -> Option<Mistake> {
         Kind::Pool => PoolName::parse(name).err(),
         Kind::Policy => PolicyName::parse(name).err(),
         Kind::Tenant => TenantId::parse(name).err(),
-        Kind::Valve | Kind::Workflow => None,
+        Kind::Adequacy | Kind::Valve | Kind::Workflow => None,
     }?;
     let message = format!("the name {name:?} {error}");
     let expected = Some(format!("1 to 64 of {allowed}"));

@@ -76,10 +76,20 @@ impl Set {
     /// What a refusal of the server says about the files, beyond the names that are checked for the whole set.
     pub(super) fn refused(declaration: &Declaration, problem: &Problem) -> Vec<Mistake> {
         match (&declaration.spec, problem.code()) {
-            (Spec::Tier(_), Some(Code::UnknownBudgetClass))
+            (Spec::Zone(_) | Spec::Tool(_), Some(Code::UnknownRegion))
+            | (
+                Spec::Tier(_),
+                Some(Code::UnknownBudgetClass | Code::UnknownRegion | Code::UnknownZone),
+            )
             | (
                 Spec::Tenant(_),
-                Some(Code::UnknownOrg | Code::UnknownTier | Code::UnknownBudgetClass),
+                Some(
+                    Code::UnknownOrg
+                    | Code::UnknownTier
+                    | Code::UnknownBudgetClass
+                    | Code::UnknownRegion
+                    | Code::UnknownZone,
+                ),
             )
             | (
                 Spec::Model(_),
@@ -155,7 +165,7 @@ impl Set {
     fn resources(&mut self, file: &str, root: Located) {
         let origin = Origin { file: file.into(), root: Arc::new(root), pointer: String::new() };
         let root = origin.root.clone();
-        let expected = "orgs, tiers, pools, tenants, tools, models, prices, policies, budget_classes, valve, or a workflow";
+        let expected = "regions, zones, adequacy, orgs, tiers, pools, tenants, tools, models, prices, policies, budget_classes, valve, or a workflow";
         let Some(sections) = root.object() else {
             let message = "this is no object".to_owned();
             let expected = Some(format!("an object with {expected}"));
@@ -302,7 +312,7 @@ mod tests {
         let specs: Vec<_> =
             set.all().map(|declaration| format!("{:?}", declaration.spec)).collect();
         expect![[r#"
-            Tool(ToolSpec { limits: [Window { units: 5, every: Hour, time_zone: "Europe/Berlin", of: Calls }, Bucket { units: 100, per: "1s", burst: 20, of: Tokens }], endpoint: None, breaker: Some(Breaker { failures: 5, open_for: "30s" }) })
+            Tool(ToolSpec { limits: [Window { units: 5, every: Hour, time_zone: "Europe/Berlin", of: Calls }, Bucket { units: 100, per: "1s", burst: 20, of: Tokens }], endpoint: None, breaker: Some(Breaker { failures: 5, open_for: "30s" }), region: None, storage_region: None, certificates: [] })
             Class(BudgetClassSpec { quotas: {"Bureau/v2": [Concurrent { calls: 2 }]}, budget: Budget { run: Some(Amount("0.5")), reserve: Amount("0"), day: Some(Amount("7")), month: None, time_zone: "UTC", short: [] } })"#]]
         .assert_eq(&specs.join("\n"));
 
@@ -341,7 +351,7 @@ mod tests {
             a.yaml:3:12: unknown field `wieght`; expected one of `weight`, `cap`, `budget` [unknown-field]
             a.yaml:3:28: this is the text "many"; expected a whole number from 0 to 4294967295 [invalid-value]
             a.yaml:5:9: missing field `org` [missing-field]
-            a.yaml:6:1: there is no section `polls`; expected orgs, tiers, pools, tenants, tools, models, prices, policies, budget_classes, valve, or a workflow [unknown-field]
+            a.yaml:6:1: there is no section `polls`; expected regions, zones, adequacy, orgs, tiers, pools, tenants, tools, models, prices, policies, budget_classes, valve, or a workflow [unknown-field]
             b.yaml:3:8: `pools` is no object; expected an object with an entry for each name [wrong-type]
             b.yaml:4:8: missing field `bytes_hard` [missing-field]
             b.yaml:4:8: missing field `bytes_soft` [missing-field]

@@ -29,6 +29,12 @@ pub(crate) fn tenant(org: impl Into<String>, tier: &str) -> TenantSpec {
         burst: None,
         sla: None,
         budget_class: None,
+        data_residency: None,
+        allowed_tools: None,
+        denied_tools: Vec::new(),
+        model_tier: None,
+        outage: None,
+        audit_retention_days: None,
         suspended: false,
         attributes: None,
     }

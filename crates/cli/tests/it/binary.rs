@@ -8,5 +8,6 @@ mod kill;
 mod money;
 mod policies;
 mod process;
+mod residency;
 mod simulate;
 mod usage;

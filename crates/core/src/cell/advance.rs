@@ -25,6 +25,7 @@ pub(crate) mod class {
     pub(crate) const CHILD_REFUSED: &str = "child-refused";
     pub(crate) const BUDGET_EXHAUSTED: &str = "budget-exhausted";
     pub(crate) const PROMPT_TOO_LONG: &str = "prompt-too-long";
+    pub(crate) const TOOL_DENIED: &str = "tool-denied";
     pub(crate) const ENDPOINT_DOWN: &str = "endpoint-down";
     pub(crate) const POOL_UNKNOWN: &str = "pool-unknown";
 }

@@ -5,8 +5,10 @@ use crate::catalog::{
     HEADERS_MAX, Model, PRICE_MAX, PRICE_VERSIONS_MAX, Price, PriceVersion, Protocol, Rates,
     SURCHARGE_MAX, TOKENS_MAX,
 };
+use crate::id::TierName;
 use crate::quota::Tool;
 use crate::reject::{CandidateFault, Rejection};
+use crate::tenant::Rules;
 
 use super::change::Change;
 use super::configure::{full, span, wide};
@@ -52,8 +54,17 @@ impl Cell {
         if !self.directory.prices.contains_key(price) {
             return Some(CandidateFault::UnknownPrice { price: price.clone() });
         }
-        let unknown = tiers.iter().find(|tier| !self.directory.tiers.contains_key(*tier))?;
+        let unknown = tiers.iter().find(|tier| !self.is_tier_of_models(tier))?;
         Some(CandidateFault::UnknownTier { tier: unknown.clone() })
+    }
+
+    /// Whether candidates of models can be meant for tenants under this name: a tier, or one that a tier or a tenant names as
+    /// its model tier. All tenants are looked at only for what is no tier's.
+    fn is_tier_of_models(&self, name: &TierName) -> bool {
+        let names_it = |rules: &Rules| rules.model_tier.as_ref() == Some(name);
+        self.directory.tiers.contains_key(name)
+            || self.directory.tiers.values().any(|tier| names_it(&tier.rules))
+            || self.directory.tenants.indexed().any(|(_, entry)| names_it(&entry.declared.rules))
     }
 
     pub(crate) fn declare_price(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::cell::input::{AskId, Configure, ReplyId, ScheduleKey};
+use crate::cell::residency_view::ResidencyView;
 use crate::gate::{Account, Refusal};
 use crate::id::{
     OrgId, PoolName, RunId, SignalName, StepName, TaskName, TenantId, TierName, ToolName,
@@ -183,6 +184,7 @@ pub enum Response {
     Accounts(Vec<AccountView>),
     Budgets(Vec<(TenantId, AccountView)>),
     Limits(Vec<LimitView>),
+    Residency(Box<ResidencyView>),
     /// The limits of a tool that all tenants share, and whether its provider is called.
     Provider(Vec<LimitView>, Circuit),
     PolicyEffect(Box<PolicyEffect>),

@@ -63,6 +63,7 @@ impl Cell {
                 Ok(effect) => Response::PolicyEffect(Box::new(effect)),
                 Err(rejection) => Response::Rejected(rejection),
             },
+            Query::Residency => Response::Residency(Box::new(self.residency_view())),
             Query::Valve => Response::Valve(self.queue.view(&self.directory.valve)),
         };
         turn.reply(reply, response);

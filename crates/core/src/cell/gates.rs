@@ -56,7 +56,11 @@ impl Gates<'_> {
         }
         let run = self.runs.get(at.run);
         if let Some(refusal) = self.directory.forbids(run, at.node, self.now) {
-            return Err(Verdict::Park { refusal, wake: WAY });
+            // What a run was admitted without stays so.
+            return Err(match self.directory.is_denied_for_good(run, at.node) {
+                true => Verdict::Aside(refusal),
+                false => Verdict::Park { refusal, wake: WAY },
+            });
         }
         self.pass_policy(at)?;
         let run = self.runs.get_mut(at.run);

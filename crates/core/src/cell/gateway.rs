@@ -466,6 +466,11 @@ impl Cell {
         }
     }
 
+    /// Calls that are under way: whose, the lease that each was made under, and its way.
+    pub(crate) fn open_calls(&self) -> impl Iterator<Item = (TenantIx, Option<At>, &Route)> {
+        self.calls.open.values().map(|open| (open.tenant, open.at, &open.route))
+    }
+
     fn tenant_of(&self, tenant: TenantIx) -> &TenantId {
         &self.directory.tenants.get(tenant).declared.id
     }

@@ -304,6 +304,8 @@ pub enum Query {
     Quotas(TenantId),
     /// How much all tenants together have used of a provider's limits.
     Provider(ToolName),
+    /// What live work rests on the adequacy of a country, and what is where it may not be any more.
+    Residency,
     /// What a change of policies would do to the work that is there.
     PolicyEffect(Box<PolicyEdit>),
 }

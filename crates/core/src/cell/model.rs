@@ -79,7 +79,10 @@ impl Gates<'_> {
         let can_pay = |need| self.ledger.check(self.now, tenant.0, &run.money, need);
         let options = match options(self.directory, &contexts, &wanted, self.now, (may, can_pay)) {
             Ok(options) => options,
-            Err(Without::Way(none)) => return Err(no_way(&wanted.model, none)),
+            Err(Without::Way(none)) => {
+                let is_for_good = denies_all(&run.context, &none);
+                return Err(no_way(&wanted.model, none, is_for_good));
+            }
             Err(Without::Policy(denied)) => return Err(self.policed.park(tenant, denied)),
             Err(Without::Money(short)) => {
                 self.ledger.wait(self.now, short.wake);
@@ -207,10 +210,22 @@ fn pass_over_forbidden(
     }
 }
 
-/// A prompt that is too long stays so; anything else is mended by the catalog.
-fn no_way(model: &ModelName, NoneFound { because, passed }: NoneFound) -> Verdict {
+/// Whether the rules that a run is pinned to deny every endpoint that is denied to it.
+fn denies_all(pinned: &Context, NoneFound { because, passed }: &NoneFound) -> bool {
+    let is_denied = |passed: &&PassedOver| passed.because == Because::Denied;
+    let mut denied = passed.iter().filter(is_denied);
+    *because == NoWay::Denied && denied.all(|passed| !pinned.rules.allows(&passed.endpoint))
+}
+
+/// A prompt that is too long stays so, and so does what a run was admitted without; anything else is mended by the catalog.
+fn no_way(
+    model: &ModelName,
+    NoneFound { because, passed }: NoneFound,
+    is_for_good: bool,
+) -> Verdict {
     let refusal = Refusal::Route { model: model.clone(), because, passed };
     match because {
+        _ if is_for_good => Verdict::Aside(refusal),
         NoWay::Context => Verdict::Aside(refusal),
         _ => Verdict::Park { refusal, wake: WAY },
     }

@@ -88,6 +88,11 @@ impl Directory {
         self.binding(run).into_iter().find_map(|context| self.forbids_tool(context, tool, now))
     }
 
+    /// Whether the rules that a run is pinned to deny a node's tool: they never change.
+    pub(crate) fn is_denied_for_good(&self, run: &Run, node: u32) -> bool {
+        run.step(node).tool.as_ref().is_some_and(|tool| !run.context.rules.allows(tool))
+    }
+
     /// Why work under a context may not use a tool. One that nobody has declared is nowhere.
     fn forbids_tool(&self, context: &Context, tool: &ToolName, now: Time) -> Option<Refusal> {
         let nowhere = Location::default();
@@ -281,22 +286,12 @@ impl Cell {
 
     /// The tool that a leased node uses and may not use any more.
     fn misplaced(&self, at: At) -> Option<(ToolName, Because)> {
-        let run = self.runs.get(at.run);
-        let State::Leased(lease) = &run.node(at.node).state else { return None };
+        let State::Leased(lease) = &self.runs.get(at.run).node(at.node).state else { return None };
         if lease.revoked != Revoked::No {
             return None;
         }
-        if let Some(route) = &lease.passed.route {
-            let tool = self.directory.tools.get(&route.endpoint)?;
-            let because =
-                self.directory.all_may_use(&self.directory.binding(run), tool, self.now).err()?;
-            return Some((tool.name.clone(), because));
-        }
-        match self.directory.forbids(run, at.node, self.now)? {
-            Refusal::Outside { tool, outside } => Some((tool, Because::Outside(outside))),
-            Refusal::Denied { tool } => Some((tool, Because::Denied)),
-            other => unreachable!("{other:?} is no answer of the rules"),
-        }
+        let (tool, may) = self.tool_in_use(at)?;
+        Some((tool.clone(), may.err()?))
     }
 
     pub(crate) fn log_withdrawn(

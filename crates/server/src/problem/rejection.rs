@@ -306,9 +306,9 @@ fn bad_candidate(at: u32, fault: &CandidateFault) -> Refused {
         ),
         CandidateFault::UnknownTier { tier } => (
             Code::UnknownTier,
-            format!("no tier is named `{tier}`"),
+            format!("no tier or model tier is named `{tier}`"),
             "tiers",
-            "tiers that are declared",
+            "tiers that are declared, or model tiers that they name",
         ),
     };
     Refused::new(code).detail(detail).at(format!("/candidates/{at}/{field}")).expected(expected)

@@ -173,7 +173,7 @@ impl Check {
         self.keep(zone)
     }
 
-    fn span(&mut self, pointer: &str, text: &str, most: Span) -> Option<Span> {
+    pub(crate) fn span(&mut self, pointer: &str, text: &str, most: Span) -> Option<Span> {
         let Some(span) = parse_span(text) else {
             let refused = Refused::new(Code::InvalidValue);
             let refused = refused.detail(format!("`{text}` is no duration"));

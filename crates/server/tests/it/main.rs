@@ -25,5 +25,6 @@ mod quotas;
 mod reports;
 mod resources;
 mod restart;
+mod routing;
 mod runs;
 mod usage;

@@ -7,7 +7,7 @@ use fairlane_core::cell::change::Change;
 use fairlane_core::id::RunId;
 use fairlane_core::money::Nano;
 use fairlane_core::quota::Rung;
-use fairlane_core::row::{AccountRow, CallRow, Lane, Owner, RunRow, RunStatus};
+use fairlane_core::row::{AccountRow, CallRow, Considered, Lane, Owner, RunRow, RunStatus};
 use fairlane_core::time::Time;
 
 use super::samples::{
@@ -227,7 +227,10 @@ fn calls_come_newest_first_and_are_summed_up_by_who_served_them(
     let (mut store, epoch) = claimed(place)?;
     let run = key("acme", 9);
     let made_for = |id: u32| Some(&run).filter(|_| id.is_multiple_of(3));
-    let begun = (1..=6).map(|id| Change::Call(Box::new(call("acme", id, made_for(id)))));
+    let mut begun: Vec<CallRow> = (1..=6).map(|id| call("acme", id, made_for(id))).collect();
+    // Nobody knew where the endpoint was.
+    begun[0].considered = Considered::default();
+    let begun = begun.into_iter().map(Box::new).map(Change::Call);
     store.commit(epoch, &begun.collect::<Vec<_>>())?;
     let other = CallRow { upstream: "maker/small".into(), ..ended_call("acme", 4, None) };
     let mut over: Vec<CallRow> = [1, 2, 3].map(|id| ended_call("acme", id, made_for(id))).into();
@@ -250,6 +253,7 @@ fn calls_come_newest_first_and_are_summed_up_by_who_served_them(
         model: name("reasoner"),
         endpoint: name("models/eu"),
         upstream: "maker/large-1".into(),
+        region: Some(name("eu-1")),
         calls,
         input: 10 * tokens,
         cached: tokens,
@@ -257,7 +261,8 @@ fn calls_come_newest_first_and_are_summed_up_by_who_served_them(
         cost: Nano(cost),
         uncertain: Nano(uncertain),
     };
-    assert_eq!(reader.usage(&scope("acme"), Time(0), Time(100))?, [line(4, 10, 10, 4)]);
+    let nowhere = UsageRow { region: None, ..line(1, 1, 1, 1) };
+    assert_eq!(reader.usage(&scope("acme"), Time(0), Time(100))?, [nowhere, line(3, 9, 9, 3)]);
     assert_eq!(reader.usage(&scope("acme"), Time(2), Time(4))?, [line(2, 5, 5, 3)]);
     assert_eq!(reader.usage(&scope("acme"), Time(5), Time(100))?, [], "those are under way");
     Ok(())

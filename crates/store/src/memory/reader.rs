@@ -257,11 +257,17 @@ impl Read for MemoryReader {
             calls.filter(|call| call.ended.is_some() && (from..until).contains(&call.began));
         let mut sums = BTreeMap::new();
         for call in counted {
-            let served = (call.model.clone(), call.endpoint.clone(), call.upstream.clone());
+            let served = (
+                call.model.clone(),
+                call.endpoint.clone(),
+                call.upstream.clone(),
+                call.considered.region.clone(),
+            );
             let sum = sums.entry(served.clone()).or_insert_with(|| UsageRow {
                 model: served.0,
                 endpoint: served.1,
                 upstream: served.2,
+                region: served.3,
                 calls: 0,
                 input: 0,
                 cached: 0,

@@ -101,10 +101,10 @@ pub(super) fn usage(
     until: Time,
 ) -> Result<Vec<UsageRow>, Fault> {
     let mut statement = connection.prepare_cached(
-        "SELECT model, endpoint, upstream, count(*), sum(input), sum(cached), sum(output),
+        "SELECT model, endpoint, upstream, considered ->> 'region' AS region, count(*), sum(input), sum(cached), sum(output),
          sum(cost), sum(iif(is_certain, 0, cost))
          FROM calls WHERE tenant = ?1 AND began >= ?2 AND began < ?3 AND ended IS NOT NULL
-         GROUP BY model, endpoint, upstream ORDER BY model, endpoint, upstream",
+         GROUP BY model, endpoint, upstream, region ORDER BY model, endpoint, upstream, region",
     )?;
     let mut rows =
         statement.query(params![scope.tenant().as_str(), signed(from.0), signed(until.0)])?;
@@ -114,12 +114,13 @@ pub(super) fn usage(
             model: row.name(0)?,
             endpoint: row.name(1)?,
             upstream: row.text(2)?.into(),
-            calls: row.unsigned(3)?,
-            input: row.unsigned(4)?,
-            cached: row.unsigned(5)?,
-            output: row.unsigned(6)?,
-            cost: Nano(row.unsigned(7)?),
-            uncertain: Nano(row.unsigned(8)?),
+            region: row.optional_name(3)?,
+            calls: row.unsigned(4)?,
+            input: row.unsigned(5)?,
+            cached: row.unsigned(6)?,
+            output: row.unsigned(7)?,
+            cost: Nano(row.unsigned(8)?),
+            uncertain: Nano(row.unsigned(9)?),
         });
     }
     Ok(found)
