@@ -33,6 +33,7 @@ mod live;
 mod load;
 mod model;
 mod outage;
+mod policy;
 mod quotas;
 mod reading;
 mod recent;
@@ -64,6 +65,7 @@ use gates::OtherWaits;
 use gateway::Calls;
 use input::Input;
 use live::{Run, Runs};
+use policy::Policed;
 use recent::Recent;
 use retry::Reopened;
 use schedule::Schedules;
@@ -84,6 +86,7 @@ pub struct Cell {
     calls: Calls,
     limiter: Limiter,
     ledger: Ledger,
+    policed: Policed,
     others: OtherWaits,
     /// When a decision on a country begins or ends.
     rules_next: Option<Time>,

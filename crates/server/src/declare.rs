@@ -58,6 +58,11 @@ pub(crate) async fn reconcile(app: &App) -> Result<(), Refused> {
     }
     let declared = home.registry.declared();
     for cell in others {
+        for policy in cell.registry.policies(None, usize::MAX) {
+            if home.registry.policy(&policy.name).is_none() {
+                ask(cell, Configure::DropPolicy(policy.name)).await?;
+            }
+        }
         for resource in &declared {
             ask(cell, for_cell(resource, cell)).await?;
         }
@@ -120,6 +125,8 @@ fn cells(app: &App, resource: &Configure) -> Result<Vec<Shared>, Refused> {
         | Configure::Class(_)
         | Configure::Model(_)
         | Configure::Price(_)
+        | Configure::Policy(_)
+        | Configure::DropPolicy(_)
         | Configure::Residency(_) => Ok(app.all().to_vec()),
     }
 }

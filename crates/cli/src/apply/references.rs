@@ -96,7 +96,7 @@ impl Names {
                 Kind::Model => drop(self.models.insert(name)),
                 Kind::Region => drop(self.places.regions.insert(name)),
                 Kind::Zone => drop(self.places.zones.insert(name)),
-                Kind::Adequacy | Kind::Valve => {}
+                Kind::Adequacy | Kind::Valve | Kind::Policy => {}
             }
         }
         for declaration in set.all() {
@@ -173,7 +173,8 @@ impl Names {
             | Spec::Class(_)
             | Spec::Org(_)
             | Spec::Pool(_)
-            | Spec::Valve(_) => Vec::new(),
+            | Spec::Valve(_)
+            | Spec::Policy(_) => Vec::new(),
         }
     }
 

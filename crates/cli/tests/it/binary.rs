@@ -7,6 +7,7 @@ mod files;
 mod kill;
 mod money;
 mod places;
+mod policies;
 mod process;
 mod residency;
 mod simulate;

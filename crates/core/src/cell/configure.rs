@@ -54,6 +54,8 @@ impl Cell {
             Configure::Model(model) => self.declare_model(model, turn),
             Configure::Price(price) => self.declare_price(price, turn),
             Configure::Residency(declaration) => self.declare_residency(declaration, turn),
+            Configure::Policy(source) => self.declare_policy(source, turn),
+            Configure::DropPolicy(policy) => self.drop_policy(&policy, turn),
             Configure::Account(account) => self.set_account(&account),
             Configure::Key(key) => self.declare_key(key, turn),
             Configure::DropKey(key) => {
@@ -177,6 +179,9 @@ impl Cell {
         self.put_tenant(tenant, context);
         if let Some(at) = known.filter(|_| are_new_rules) {
             self.rules_changed(Some(at), turn);
+        }
+        if let Some(at) = known {
+            self.policed_changed(Some(at), turn);
         }
     }
 

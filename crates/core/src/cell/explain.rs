@@ -59,6 +59,10 @@ impl Cell {
             Query::Accounts(owner) => self.accounts(owner),
             Query::Quotas(tenant) => self.quotas(tenant),
             Query::Provider(tool) => self.provider(tool),
+            Query::PolicyEffect(edit) => match self.policy_effect(edit) {
+                Ok(effect) => Response::PolicyEffect(Box::new(effect)),
+                Err(rejection) => Response::Rejected(rejection),
+            },
             Query::Residency => Response::Residency(Box::new(self.residency_view())),
             Query::Valve => Response::Valve(self.queue.view(&self.directory.valve)),
         };

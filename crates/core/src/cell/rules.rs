@@ -245,6 +245,7 @@ impl Cell {
         for pool in &mut self.pools {
             pool.scheduler.wake(self.now, WAY.0, u32::MAX);
         }
+        self.wake_policed(tenant);
         let places: Vec<u32> = self.runs.places().collect();
         for run in places {
             if tenant.is_none_or(|tenant| self.runs.get(run).tenant == tenant) {
@@ -267,6 +268,7 @@ impl Cell {
         for run in places {
             self.withdraw_of(run, turn);
         }
+        self.withdraw_forbidden(None, turn);
     }
 
     fn withdraw_of(&mut self, run: u32, turn: &mut Turn) {
@@ -294,7 +296,13 @@ impl Cell {
         Some((tool.clone(), may.err()?))
     }
 
-    fn log_withdrawn(&mut self, at: At, tool: &ToolName, because: &Because, turn: &mut Turn) {
+    pub(crate) fn log_withdrawn(
+        &mut self,
+        at: At,
+        tool: &ToolName,
+        because: &Because,
+        turn: &mut Turn,
+    ) {
         let run = self.runs.get(at.run);
         let facts = serde_json::json!({
             "run": run.key.run.to_string(),

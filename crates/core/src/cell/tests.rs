@@ -16,6 +16,7 @@ mod money;
 mod moves;
 mod orphans;
 mod places;
+mod policy;
 mod quota;
 mod recovery;
 mod residency_view;

@@ -21,6 +21,7 @@ mod openai_client;
 mod openapi;
 mod panics;
 mod places;
+mod policies;
 mod quotas;
 mod reports;
 mod resources;

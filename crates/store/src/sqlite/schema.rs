@@ -48,6 +48,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0030_calls_open.sql"),
     include_str!("../../migrations/0031_residency.sql"),
     include_str!("../../migrations/0032_calls_considered.sql"),
+    include_str!("../../migrations/0033_policies.sql"),
 ];
 
 /// The version that this program writes.
