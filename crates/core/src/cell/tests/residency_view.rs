@@ -34,7 +34,7 @@ fn desk() -> Desk {
     let location = Location::within(name("us-east-1"), name("us-east-1"));
     desk.declare(Configure::Tool(Tool { location, ..tool }));
     desk.declare(model(&[("us", "small")]));
-    let adequate = adequacy(&desk, 10, false);
+    let adequate = adequacy(&desk, 5, false);
     desk.declare(adequate);
     let residency = Residency { zone: Some(name("eea+adequate")), ..Residency::default() };
     let rules = Rules { data_residency: Some(residency), ..Rules::default() };
@@ -62,7 +62,7 @@ fn a_call_rests_on_adequacy_until_that_is_suspended_and_is_outside_then() {
     assert_eq!(used.run, Some((run.run, name("ask"))));
     assert!(seen.outside.is_empty() && !seen.is_cut);
 
-    let suspended = adequacy(&desk, 10, true);
+    let suspended = adequacy(&desk, 5, true);
     desk.declare(suspended);
     let seen = view(&mut desk);
     assert!(seen.adequate.is_empty());
@@ -76,7 +76,8 @@ fn a_call_is_outside_when_the_decision_that_it_rests_on_has_ended() {
     desk.submit("b", "flow");
     counted(&mut desk, 100);
     assert_eq!(leases(&mut desk).len(), 1);
-    desk.now = desk.now + Span::from_secs(10);
+    // Sooner than the lease of the call.
+    desk.now = desk.now + Span::from_secs(5);
     let at = desk.now;
     let seen = view(&mut desk);
     let [(_, router::Because::Outside(outside))] = &seen.outside[..] else { panic!("{seen:?}") };
