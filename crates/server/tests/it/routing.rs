@@ -54,7 +54,7 @@ struct Stage {
 impl Stage {
     /// A server in eu-west-1. `us` is the first candidate, and `eu` the second.
     async fn start(us: &str) -> Self {
-        let harness = Harness::start_with(|config| config.region = "eu-west-1".to_owned()).await;
+        let harness = Harness::start_with(|config| config.region = String::from("eu-west-1")).await;
         harness.declare().await;
         let stage = Self { harness, eu: Provider::start().await.unwrap() };
         let operator = &stage.harness.operator;
