@@ -52,7 +52,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 const TESTS_ONLY: &[&str] = &["fairlane-fake-provider"];
 
 /// What the core may take from outside: data crates, which bring no clock, no files and no threads.
-const CORE_ALLOWED: &[&str] = &["jiff", "serde", "serde_json", "thiserror"];
+const CORE_ALLOWED: &[&str] =
+    &["cedar-policy", "jiff", "miette", "serde", "serde_json", "thiserror"];
 const CORE_TESTS_ALLOWED: &[&str] = &["expect-test", "proptest"];
 
 /// Crates from outside that only these may depend on.
@@ -63,6 +64,7 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
         &["fairlane-server", "fairlane-client", "fairlane-fake-provider", "fairlane"],
         "only what speaks to the network waits asynchronously",
     ),
+    ("cedar-policy", &["fairlane-core"], "the core decides what policies say"),
     ("cel", &["fairlane-workflow"], "expressions belong to the workflow format"),
     ("axum", &["fairlane-server"], "only the server serves HTTP"),
 ];
@@ -75,6 +77,7 @@ const CORE_COMPOSERS: &[(&str, &[&str])] = &[
     ("limiter", &["limiter.rs", "limiter/", "cell.rs", "cell/"]),
     ("ledger", &["ledger.rs", "ledger/", "cell.rs", "cell/"]),
     ("reviews", &["reviews.rs", "reviews/", "cell.rs", "cell/"]),
+    ("policy", &["policy.rs", "policy/", "gate.rs", "reject.rs", "cell.rs", "cell/"]),
 ];
 
 /// A crate of the workspace as its manifest declares it.

@@ -66,6 +66,7 @@ codes! {
     UnknownRegion = "unknown-region", 404, "There is no such region";
     UnknownZone = "unknown-zone", 404, "There is no such zone";
     UnknownAdequacy = "unknown-adequacy", 404, "There is no adequacy of this country";
+    UnknownPolicy = "unknown-policy", 404, "There is no such policy";
     UnknownBudgetClass = "unknown-budget-class", 404, "There is no such budget class";
     UnknownReviewerPool = "unknown-reviewer-pool", 404, "There is no such reviewer pool";
     /// Missing, ended, or not for whoever asks.
@@ -118,6 +119,8 @@ codes! {
     TooMany = "too-many", 422, "There are too many of something";
     /// The definition has mistakes, all of them in `mistakes`.
     InvalidWorkflow = "invalid-workflow", 422, "The workflow definition has mistakes";
+    /// The policy has mistakes, all of them in `mistakes`.
+    InvalidPolicy = "invalid-policy", 422, "The policy has mistakes";
     /// The input does not match the workflow's schema.
     InvalidInput = "invalid-input", 422, "The input does not match the workflow's schema";
     /// A candidate of a model names a tool that the server does not call for chat completions.
@@ -132,6 +135,8 @@ codes! {
     StoreOutside = "store-outside", 409, "The tenant's data is kept elsewhere";
     TenantQueueFull = "tenant-queue-full", 429, "The tenant has as many live runs as it may have";
     InboxFull = "inbox-full", 429, "The run's inbox of signals is full";
+    /// Policy does not let the tenant do it; `facts` have the policy, the action and the thing.
+    PolicyDenied = "policy-denied", 451, "Policy does not allow this";
     /// No provider of the model answered as it should; `facts` have the class of what went wrong with the last one.
     ProviderFailed = "provider-failed", 502, "The provider of the model failed";
     /// The provider of the model did not take the request.

@@ -13,6 +13,7 @@ pub mod gateway;
 pub mod key;
 pub mod page;
 pub mod platform;
+pub mod policy;
 pub mod problem;
 pub mod quota;
 pub mod report;

@@ -45,7 +45,7 @@ pub struct Problem {
 pub struct Mistake {
     pub code: String,
     pub message: String,
-    /// From 1. Only workflow definitions have lines.
+    /// From 1. Only workflow definitions and policies have lines.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub line: u32,
     /// From 1, in characters.

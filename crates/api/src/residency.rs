@@ -162,6 +162,8 @@ pub enum PassedCode {
     Tier,
     /// The tenant may not use its endpoint.
     Denied,
+    /// A policy forbids it.
+    Policy,
     /// Its endpoint does not say where it is.
     UnknownLocation,
     /// The country of its region is not declared.

@@ -211,6 +211,7 @@ pub struct Tenant {
     pub org: String,
     pub tier: String,
     /// Where its data is kept.
+    #[serde(default)]
     pub region: String,
     /// Version of the context; new runs are pinned to it.
     pub version: u32,
@@ -281,6 +282,7 @@ pub struct PoolSpec {
 pub struct Pool {
     pub name: String,
     /// The region of this server that it is in.
+    #[serde(default)]
     pub region: String,
     pub slots: u32,
     pub policy: Policy,

@@ -98,6 +98,13 @@ pub enum Phase {
     Cancelled,
 }
 
+impl Phase {
+    /// The step will not change any more, unless its run is retried.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Skipped | Self::Failed | Self::Cancelled)
+    }
+}
+
 /// What a step waits for. The fields that are present depend on `on`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Waiting {

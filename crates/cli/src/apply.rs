@@ -31,10 +31,11 @@ const CONCURRENCY: usize = 16;
 /// Declare organisations, tiers, pools, tenants, the catalog, budget classes and workflows from files
 ///
 /// A file has the sections `regions`, `zones`, `adequacy`, `orgs`, `tiers`, `pools`, `tenants`, `tools`, `models`,
-/// `prices`, `budget_classes` (each an object by name) and `valve`, or it is a workflow. All files are checked before anything is written.
+/// `prices`, `policies`, `budget_classes` (each an object by name) and `valve`, or it is a workflow, or a policy in Cedar
+/// that is named like the file. All files are checked before anything is written.
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
-    /// A file, or a folder of .yaml, .yml and .json files; can be given several times
+    /// A file, or a folder of .yaml, .yml, .json and .cedar files; can be given several times
     #[arg(long = "file", short, value_name = "FILE|DIR", required = true)]
     files: Vec<PathBuf>,
     /// Check only, against the server too, and write nothing

@@ -1,10 +1,14 @@
-//! `fairlane catalog`: brings the price book up to date from a list of prices.
+//! `fairlane catalog`: brings prices, regions and adequacy decisions up to date from lists, and shows where data may be.
 //!
 //! - `price_list`: reads the list, with all its mistakes.
 //! - `plan`: what becomes of each price.
+//! - `residency`: the same for places, whose files `place_list` reads; `places` shows them.
 
+mod place_list;
+mod places;
 mod plan;
 mod price_list;
+mod residency;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,6 +28,7 @@ use crate::target::Target;
 use crate::{input, text};
 use plan::{Became, Plan};
 use price_list::{Line, PriceList};
+use residency::ImportResidency;
 
 /// Requests under way at once.
 const CONCURRENCY: usize = 16;
@@ -31,7 +36,7 @@ const DAY_US: u64 = 24 * 3_600 * 1_000_000;
 /// Largest list that is read.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// Bring the price book up to date
+/// Bring prices, regions and adequacy decisions up to date, and show where data may be
 #[derive(Debug, Args)]
 pub(crate) struct Catalog {
     #[command(subcommand)]
@@ -47,6 +52,20 @@ enum Verb {
     /// `context_tokens` and `max_output_tokens`. What is the same already is left as it is. Everything is checked
     /// before anything is written.
     ImportPrices(ImportPrices),
+    /// Declare the regions and adequacy decisions that files say
+    ///
+    /// The files are JSON: `regions`, each with its `region`, `country`, `cloud` and `place`; or `decisions`, each with its
+    /// `code` (a country), `decision` (its number), `adopted`, `expires`, `scope` and `status`, and `former` ones, which
+    /// are history. A decision that covers only the EU-US Data Privacy Framework list needs the certificate `eu-us-dpf`.
+    /// Decisions that the files do not have stay, and so does a suspension. Everything is checked before anything is
+    /// written.
+    ImportResidency(ImportResidency),
+    /// List regions, those that are known without being declared too
+    Regions,
+    /// List zones, those that are known without being declared too
+    Zones,
+    /// List adequacy decisions, and whether they are in force
+    Adequacy,
 }
 
 #[derive(Debug, Args)]
@@ -69,8 +88,17 @@ struct ImportPrices {
 
 impl Catalog {
     pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
-        let Verb::ImportPrices(import) = self.verb;
-        import.execute(&target.client()?, target.printer()).await
+        let (client, printer) = (target.client()?, target.printer());
+        match self.verb {
+            Verb::ImportPrices(import) => import.execute(&client, printer).await,
+            Verb::ImportResidency(import) => import.execute(&client, printer).await,
+            Verb::Regions => printer.data(&client.regions().await?, |all| places::regions(all)),
+            Verb::Zones => printer.data(&client.zones().await?, |all| places::zones(all)),
+            Verb::Adequacy => {
+                let now = text::now();
+                printer.data(&client.adequacies().await?, |all| places::adequacies(all, now))
+            }
+        }
     }
 }
 

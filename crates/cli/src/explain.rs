@@ -9,7 +9,7 @@ use fairlane_api::view::{Phase, Step, Waiting, WaitingOn};
 use crate::target::{OneRun, Target};
 use crate::{runs, text, usage};
 
-/// Explain what a run waits for: the gate, since when, and what would let it through
+/// Explain what a run waits for: the gate, since when, and what would let it through; and where its calls of models went
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     #[command(flatten)]
@@ -39,7 +39,7 @@ fn explain(detail: &RunDetail, now: Timestamp) -> String {
             pending.iter().map(|step| text::step(&step.name, step.part)).collect();
         text.push_str(&format!("Not begun: {}.\n", names.join(", ")));
     }
-    if detail.steps.is_empty() {
+    if detail.steps.iter().all(|step| step.phase.is_final()) {
         text.push_str(if detail.run.status.is_ended() {
             "The run has ended; nothing waits.\n"
         } else {
@@ -53,12 +53,11 @@ fn explain(detail: &RunDetail, now: Timestamp) -> String {
 fn passed(step: &Step) -> &[Passed] {
     let waits = step.waits.iter().map(|waits| &waits.passed);
     let route = step.route.iter().map(|route| &route.passed);
-    let call = step.call.iter().map(|call| &call.passed);
     let mut all = waits.chain(route).filter(|passed| !passed.is_empty());
     match all.next() {
         Some(passed) => passed,
         None if step.route.is_some() => &[],
-        None => call.last().map_or(&[], Vec::as_slice),
+        None => step.call.as_ref().map_or(&[], |call| &call.passed),
     }
 }
 
@@ -67,6 +66,7 @@ fn sentence(step: &Step, now: Timestamp) -> String {
     let since = step.since.map(|since| text::span_us(now.0.saturating_sub(since.0)));
     let since = since.map_or_else(String::new, |span| format!(" for {span}"));
     let Some(waits) = &step.waits else {
+        let since = if step.phase.is_final() { "" } else { &since };
         let mut sentence = format!("{name} is {}{since}.", text::word(&step.phase));
         add_calls(step, &mut sentence);
         return sentence;
@@ -174,7 +174,8 @@ mod tests {
             credit[4] waits for 6.0 s at the gate `slot`; what lets it through: a free slot of pool `default`.
             score waits for 6.0 s at the gate `limit`; what lets it through: room in the tenant's own quota of tool `bureau`, opens 2026-01-31T09:31:30Z, until 2026-01-31T09:31:04Z at the latest.
             fraud waits for 5.0 s; what lets it through: its next attempt, until 2026-01-31T09:30:12Z at the latest, after bureau-away: 503.
-            judge runs for 4.0 s; it needs the report of worker `server`. It calls `reasoner` as `small` at `eu` (cheaper_model), 120 tokens in and at most 800 out. Its last call: `reasoner` as `large` at `eu`, 120 tokens in and 30 out, for 0.01 that nobody has confirmed.
+            judge runs for 4.0 s; it needs the report of worker `server`. It calls `reasoner` as `small` at `eu` in us-east-1, by the adequacy of US (cheaper_model), 120 tokens in and at most 800 out. Its last call: `reasoner` as `large` at `eu`, 120 tokens in and 30 out, for 0.01 that nobody has confirmed.
+              not `small` at `asia`: it works in `ap-1`, where the tenant's data may not be [not-in-zone]
             Not begun: decide.
         "]]
         .assert_eq(&explain(&detail, at(10)));

@@ -22,6 +22,7 @@ mod log;
 mod measure;
 mod mistake;
 mod model;
+mod policy;
 mod pool;
 mod price;
 mod printer;
@@ -89,6 +90,7 @@ enum Command {
     Tool(tool::Tool),
     Model(model::Model),
     Price(price::Price),
+    Policy(policy::Policy),
     Catalog(catalog::Catalog),
     Class(class::Class),
     Budget(budget::Budget),
@@ -150,6 +152,7 @@ impl Command {
             Self::Tool(command) => command.execute(target).await,
             Self::Model(command) => command.execute(target).await,
             Self::Price(command) => command.execute(target).await,
+            Self::Policy(command) => command.execute(target).await,
             Self::Catalog(command) => command.execute(target).await,
             Self::Class(command) => command.execute(target).await,
             Self::Budget(command) => command.execute(target).await,

@@ -63,8 +63,8 @@ impl Mistake {
         Self { file: file.to_owned(), line, column, message, expected, code: told.code.clone() }
     }
 
-    /// The same for a workflow, whose mistakes have their own places.
-    pub(crate) fn in_workflow(file: &str, problem: &Problem) -> Vec<Self> {
+    /// The same for a text of its own, a workflow or a policy, whose mistakes have their own places.
+    pub(crate) fn in_text(file: &str, problem: &Problem) -> Vec<Self> {
         let mistakes = problem.mistakes.iter().cloned().map(|mistake| Self {
             file: file.to_owned(),
             line: mistake.line,

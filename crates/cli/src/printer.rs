@@ -173,6 +173,7 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
             Code::UnknownWorkflow => Some("`fairlane workflow list` shows the workflows"),
             Code::UnknownModel => Some("`fairlane model list` shows the models"),
             Code::UnknownPrice => Some("`fairlane price list` shows the prices"),
+            Code::UnknownPolicy => Some("`fairlane policy list` shows the policies"),
             Code::UnknownPool => Some("`fairlane pool list` shows the pools"),
             _ => None,
         },

@@ -1,4 +1,6 @@
-//! `fairlane report`: what operators read of money over many tenants.
+//! `fairlane report`: what operators read of money and of places over many tenants.
+
+mod residency;
 
 use clap::{Args, Subcommand, ValueEnum};
 use fairlane_api::Timestamp;
@@ -14,7 +16,7 @@ use crate::{input, text};
 /// Tenants of one page.
 const PAGE: u32 = 1_000;
 
-/// Report how far budgets are used, and which workflows run out of theirs
+/// Report how far budgets are used, which workflows run out of theirs, and what rests on adequacy
 #[derive(Debug, Args)]
 pub(crate) struct Report {
     #[command(subcommand)]
@@ -51,6 +53,8 @@ enum Verb {
         #[arg(long)]
         cursor: Option<String>,
     },
+    /// Show what rests on the adequacy of countries now, what is outside, and which decisions end soon
+    Residency,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -79,6 +83,7 @@ impl Report {
                 }
                 Ok(())
             }
+            Verb::Residency => printer.data(&client.report_residency().await?, residency::show),
         }
     }
 }

@@ -27,7 +27,7 @@ enum Verb {
     /// Show one tenant: what it may do, and its numbers now
     Get { tenant: String },
     /// Declare a tenant, or change what it is declared to be
-    Put(Put),
+    Put(Box<Put>),
     /// Change the cap, weight or tier of a tenant; work that waits follows at once
     Set(Set),
     /// Dispatch no more steps of a tenant, and refuse its new runs
@@ -323,7 +323,7 @@ mod tests {
             "id": "a", "org": "o", "tier": "standard", "version": 2, "weight": 4, "cap": 20,
             "urgent_share_permille": 500, "runs_max": 9, "suspended": true, "attributes": {"x": 1},
             "data_residency": { "zone": "eea" }, "denied_tools": ["bureau", "mail"],
-            "allowed_tools": ["crm"]
+            "allowed_tools": ["crm"], "region": "local"
         }))
         .unwrap();
         let spec = declared(tenant, &tier);

@@ -147,9 +147,9 @@ mod tests {
         ]))
         .unwrap();
         expect![[r"
-            TOOL    LIMITS                                                                     ENDPOINT
-            bureau  500 per hour (Europe/Berlin), 100 tokens per 1s, 20 at once, 10 under way  -
-            mail    -                                                                          http http://127.0.0.1:9/{{ to }}
+            TOOL    REGION     LIMITS                                                                     ENDPOINT
+            bureau  us-east-1  500 per hour (Europe/Berlin), 100 tokens per 1s, 20 at once, 10 under way  -
+            mail    -          -                                                                          http http://127.0.0.1:9/{{ to }}
         "]]
         .assert_eq(&list(&tools));
         expect![[r"
@@ -158,12 +158,17 @@ mod tests {
                         100 tokens per 1s, 20 at once
                         10 under way
             breaker     open for 30s after 5 failures in a row
+            region      us-east-1
+            keeps in    none
+            certified   eu-us-dpf
         "]]
         .assert_eq(&show(&tools[0]));
         expect![[r"
             tool        mail
             limits      -
             breaker     -
+            region      -
+            keeps in    -
             endpoint    PUT http://127.0.0.1:9/{{ to }}, may be private
             header      A: b
             header      C: the variable FAIRLANE_SECRET_C

@@ -223,9 +223,9 @@ mod tests {
         expect![[r"
             calls that began from 2026-11-01T00:00:00Z until 2026-12-01T00:00:00Z
 
-            MODEL     SERVED BY    CALLS   IN  CACHED  OUT      COST  UNCERTAIN
-            reasoner  large at eu      2  240      20   60  0.000342       0.00
-            total                      2  240      20   60  0.000342       0.00
+            MODEL     SERVED BY    REGION     CALLS   IN  CACHED  OUT      COST  UNCERTAIN
+            reasoner  large at eu  eu-west-1      2  240      20   60  0.000342       0.00
+            total                                 2  240      20   60  0.000342       0.00
         "]]
         .assert_eq(&show(&usage));
     }

@@ -2,12 +2,14 @@
 
 use fairlane_api::catalog::{Model, ModelSpec, Price, PriceSpec};
 use fairlane_api::page::Page;
+use fairlane_api::policy::{AppliedPolicy, Policy, PolicySchema, PolicySpec};
 use fairlane_api::quota::{
     Account, AccountSpec, Accounts, BudgetClass, BudgetClassSpec, Every, LimitUse, Limits,
     RunBudget, Tool, ToolSpec,
 };
 use fairlane_api::resource::{Applied, Org, OrgSpec, Tenant, TenantSpec, Tier, TierSpec};
 use fairlane_api::run::Commanded;
+use hyper::Method;
 use serde::de::DeserializeOwned;
 
 use crate::client::{Call, Path};
@@ -97,6 +99,41 @@ impl Client {
         write: Write,
     ) -> Result<Applied, Error> {
         self.put(&["v1", "budget-classes", name], spec, write).await
+    }
+
+    /// Declares a policy, as text in Cedar. One with mistakes is refused with all of them (`invalid-policy`, see
+    /// [`Problem::mistakes`](fairlane_api::Problem)). A check says what it would do to the work that is there.
+    pub async fn put_policy(
+        &self,
+        name: &str,
+        text: &str,
+        write: Write,
+    ) -> Result<AppliedPolicy, Error> {
+        let spec = PolicySpec { text: text.to_owned() };
+        self.put(&["v1", "catalog", "policies", name], &spec, write).await
+    }
+
+    /// Removes a policy.
+    pub async fn remove_policy(&self, name: &str, write: Write) -> Result<AppliedPolicy, Error> {
+        let path = Path::new(&["v1", "catalog", "policies", name]);
+        let path = path.query("dry_run", write.parameter());
+        self.call(Call::new(Method::DELETE, path.into_string())).await
+    }
+
+    /// A version of a policy that is kept; the one in force if none is named.
+    pub async fn policy(&self, name: &str, version: Option<u32>) -> Result<Policy, Error> {
+        let path = Path::new(&["v1", "catalog", "policies", name]).query("version", version);
+        self.call(Call::get(path.into_string())).await
+    }
+
+    /// All policies, those that the product ships included.
+    pub async fn policies(&self) -> Result<Vec<Policy>, Error> {
+        self.list(&["v1", "catalog", "policies"]).await
+    }
+
+    /// What policies can speak about.
+    pub async fn policy_schema(&self) -> Result<PolicySchema, Error> {
+        self.get(&["v1", "catalog", "policy-schema"]).await
     }
 
     pub async fn tool(&self, name: &str) -> Result<Tool, Error> {

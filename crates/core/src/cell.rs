@@ -33,6 +33,7 @@ mod live;
 mod load;
 mod model;
 mod outage;
+mod policy;
 mod quotas;
 mod reading;
 mod recent;
@@ -65,6 +66,7 @@ use gates::OtherWaits;
 use gateway::Calls;
 use input::Input;
 use live::{Run, Runs};
+use policy::Policed;
 use recent::Recent;
 use retry::Reopened;
 use review::Desk;
@@ -86,6 +88,7 @@ pub struct Cell {
     calls: Calls,
     limiter: Limiter,
     ledger: Ledger,
+    policed: Policed,
     others: OtherWaits,
     /// When a decision on a country begins or ends.
     rules_next: Option<Time>,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{ModelName, PoolName, ToolName};
 use crate::money::Nano;
+use crate::policy::Because;
 use crate::residency::Outside;
 use crate::router::{NoWay, Passed};
 use crate::time::Time;
@@ -54,7 +55,7 @@ pub enum Refusal {
     /// The tenant may not use the step's tool.
     Denied { tool: ToolName },
     /// A policy forbids it.
-    Policy { policy: Arc<str> },
+    Policy { policy: Arc<str>, because: Because },
     /// An account cannot hold the estimate.
     Budget { account: Account, need: Nano, left: Nano, opens: Option<Time> },
     /// A quota is used up until it turns, or others of the same provider come first.

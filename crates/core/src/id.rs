@@ -117,6 +117,8 @@ names! {
     PriceName: "a-z A-Z 0-9 - _ . : /", is_free;
     /// A budget class: a named set of quotas and budgets.
     ClassName: "a-z 0-9 - _", is_id;
+    /// A policy.
+    PolicyName: "a-z 0-9 - _", is_id;
     /// A region: a place where data rests or is worked on.
     RegionName: "a-z 0-9 - _", is_id;
     /// A zone: a named set of countries and regions.

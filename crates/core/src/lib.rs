@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod limiter;
 pub mod money;
 pub mod plan;
+pub mod policy;
 pub mod pool;
 pub mod quota;
 pub mod reject;

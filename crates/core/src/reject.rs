@@ -7,10 +7,11 @@ use serde::Serialize;
 use crate::calendar::Calendar;
 use crate::gate::{Account, LimitHolder};
 use crate::id::{
-    ClassName, ModelName, OrgId, PersonId, PoolName, PriceName, RegionName, ReviewId,
+    ClassName, ModelName, OrgId, PersonId, PolicyName, PoolName, PriceName, RegionName, ReviewId,
     ReviewerPoolName, RunId, StepName, TenantId, TierName, ToolName, WorkflowName, ZoneName,
 };
 use crate::money::Nano;
+use crate::policy::{Because, Mistake};
 use crate::residency::Outside;
 use crate::review::Refused;
 use crate::router::{NoWay, Passed};
@@ -156,6 +157,24 @@ pub enum Rejection {
         /// More is asked for than the rule ever allows at once.
         is_never: bool,
         retry_after: Span,
+    },
+    UnknownPolicy {
+        policy: PolicyName,
+    },
+    /// A policy has mistakes, or there would be too little left that anybody may do.
+    BadPolicy {
+        mistakes: Vec<Mistake>,
+    },
+    /// Policy does not let the tenant do it.
+    PolicyDenied {
+        policy: Arc<str>,
+        because: Because,
+        /// As policies name it.
+        action: &'static str,
+        /// The tool, the model or the workflow.
+        thing: Arc<str>,
+        /// The step that would do it; `None` if it is the run itself, or no step's call.
+        step: Option<StepName>,
     },
     /// The lease that a call was to be made under is over, or not wanted any more.
     StaleLease {

@@ -96,6 +96,8 @@ pub enum Because {
     Tier,
     /// The tenant may not use its endpoint.
     Denied,
+    /// A policy forbids it.
+    Policy { policy: Arc<str> },
     /// Its endpoint is outside of where the tenant's data may be.
     Outside(Outside),
     /// Its endpoint is not declared, or the server cannot call it.
@@ -215,7 +217,7 @@ impl Because {
     const fn of_all(&self) -> NoWay {
         match self {
             Self::Tier | Self::NotNeeded => NoWay::Tier,
-            Self::Denied => NoWay::Denied,
+            Self::Denied | Self::Policy { .. } => NoWay::Denied,
             Self::Outside(_) => NoWay::Outside,
             Self::Endpoint | Self::Broken | Self::Limit { .. } => NoWay::Endpoint,
             Self::Price | Self::Money { .. } => NoWay::Price,

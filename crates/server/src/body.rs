@@ -50,6 +50,7 @@ pub(crate) struct Params<T>(pub(crate) T);
 pub(crate) enum MediaType {
     Json,
     Yaml,
+    Text,
     Other,
 }
 
@@ -222,6 +223,7 @@ fn media_type(headers: &HeaderMap) -> Option<MediaType> {
     Some(match essence.as_str() {
         "application/json" => MediaType::Json,
         "application/yaml" | "application/x-yaml" | "text/yaml" | "text/x-yaml" => MediaType::Yaml,
+        "text/plain" => MediaType::Text,
         _ => MediaType::Other,
     })
 }

@@ -11,9 +11,10 @@ use fairlane_core::cell::effect::Response;
 use fairlane_core::cell::input::{Configure, Input};
 use fairlane_core::id::{OrgId, TenantId};
 use fairlane_core::plan::Workflow;
-use fairlane_core::residency::Atlas;
+use fairlane_core::residency::{Atlas, Declaration};
 use fairlane_core::row::{Owner, Role};
 use fairlane_core::tenant::{Org, Tenant};
+use fairlane_core::time::Time;
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
@@ -58,11 +59,29 @@ pub(crate) async fn reconcile(app: &App) -> Result<(), Refused> {
     }
     let declared = home.registry.declared();
     for cell in others {
-        for resource in &declared {
-            ask(cell, for_cell(resource, cell)).await?;
+        for policy in cell.registry.policies(None, usize::MAX) {
+            if home.registry.policy(&policy.name).is_none() {
+                ask(cell, Configure::DropPolicy(policy.name)).await?;
+            }
+        }
+        let now = home.now();
+        for resource in declared.iter().filter_map(|resource| still_new(resource, now)) {
+            ask(cell, for_cell(&resource, cell)).await?;
         }
     }
     Ok(())
+}
+
+/// A resource as a cell may be told of it that has never heard of it: decisions that have ended are refused as new ones, and
+/// decide nothing any more.
+fn still_new(resource: &Configure, now: Time) -> Option<Configure> {
+    let Configure::Residency(Declaration::Adequacy(adequacy)) = resource else {
+        return Some(resource.clone());
+    };
+    let mut adequacy = adequacy.clone();
+    adequacy.decisions.retain(|decision| decision.until.is_none_or(|until| until > now));
+    let is_any = !adequacy.decisions.is_empty();
+    is_any.then(|| Configure::Residency(Declaration::Adequacy(adequacy)))
 }
 
 async fn ask(cell: &Shared, resource: Configure) -> Result<bool, Refused> {
@@ -123,6 +142,8 @@ fn cells(app: &App, resource: &Configure) -> Result<Vec<Shared>, Refused> {
         | Configure::Class(_)
         | Configure::Model(_)
         | Configure::Price(_)
+        | Configure::Policy(_)
+        | Configure::DropPolicy(_)
         | Configure::Residency(_) => Ok(app.all().to_vec()),
     }
 }

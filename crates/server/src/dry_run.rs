@@ -47,6 +47,9 @@ fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
         | Configure::Valve(_)
         | Configure::Class(_)
         | Configure::Price(_)
+        // Of these the cell itself is asked: see `catalog::policies`.
+        | Configure::Policy(_)
+        | Configure::DropPolicy(_)
         | Configure::Residency(_)
         | Configure::Account(_)
         | Configure::ReviewerPool(_)

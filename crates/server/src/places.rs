@@ -61,6 +61,7 @@ pub(crate) fn passed_code(because: &router::Because) -> PassedCode {
     match because {
         router::Because::Tier => PassedCode::Tier,
         router::Because::Denied => PassedCode::Denied,
+        router::Because::Policy { .. } => PassedCode::Policy,
         router::Because::Outside(outside) => match &outside.because {
             Because::Unknown => PassedCode::UnknownLocation,
             Because::Undeclared => PassedCode::UndeclaredRegion,
@@ -89,6 +90,7 @@ pub(crate) fn passed_words(because: &router::Because) -> String {
     match because {
         router::Because::Tier => "it is not meant for the tenant's tier".to_owned(),
         router::Because::Denied => "the tenant may not use its endpoint".to_owned(),
+        router::Because::Policy { policy } => format!("policy `{policy}` forbids it"),
         router::Because::Outside(outside) => format!("it {}", outside_words(outside)),
         router::Because::Endpoint => {
             "its endpoint is not declared, or the server cannot call it".to_owned()

@@ -12,10 +12,11 @@ use fairlane_core::cell::change::Snapshot;
 use fairlane_core::cell::effect::Declared;
 use fairlane_core::cell::input::Configure;
 use fairlane_core::id::{
-    ClassName, KeyId, ModelName, OrgId, PoolName, PriceName, ReviewerPoolName, TenantId, TierName,
-    ToolName, WorkflowName,
+    ClassName, KeyId, ModelName, OrgId, PolicyName, PoolName, PriceName, ReviewerPoolName,
+    TenantId, TierName, ToolName, WorkflowName,
 };
 use fairlane_core::plan::Workflow;
+use fairlane_core::policy::{DEFAULT_NAME, Policy};
 use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
 use fairlane_core::residency::{Atlas, Declaration};
@@ -39,6 +40,7 @@ struct Declarations {
     classes: BTreeMap<ClassName, BudgetClass>,
     models: BTreeMap<ModelName, Model>,
     prices: BTreeMap<PriceName, Price>,
+    policies: BTreeMap<PolicyName, Policy>,
     residency: BTreeMap<(&'static str, String), Declaration>,
     atlas: Atlas,
     reviewer_pools: BTreeMap<ReviewerPoolName, ReviewerPool>,
@@ -60,10 +62,12 @@ impl Registry {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         match declared {
             Declared::Context(context) => all.newer(context),
+            Declared::Policy(policy) => drop(all.policies.insert(policy.name.clone(), *policy)),
             Declared::Resource(resource) => match *resource {
                 Configure::Org(org) => drop(all.orgs.insert(org.id.clone(), org)),
                 Configure::Tier(tier) => drop(all.tiers.insert(tier.name.clone(), tier)),
-                Configure::Tenant(_) | Configure::Account(_) => {}
+                Configure::Tenant(_) | Configure::Account(_) | Configure::Policy(_) => {}
+                Configure::DropPolicy(policy) => drop(all.policies.remove(&policy)),
                 Configure::Pool(pool) => drop(all.pools.insert(pool.name.clone(), pool)),
                 Configure::Valve(valve) => all.valve = valve,
                 Configure::Workflow(workflow) => all.version(workflow),
@@ -171,6 +175,10 @@ impl Registry {
         declared.extend(all.models.values().cloned().map(Configure::Model));
         let workflows = all.workflows.values().flat_map(BTreeMap::values);
         declared.extend(workflows.cloned().map(Configure::Workflow));
+        // The default last: it may permit less than what is shipped, and others what it does not.
+        let mut policies: Vec<&Policy> = all.policies.values().collect();
+        policies.sort_by_key(|policy| policy.name.as_str() == DEFAULT_NAME);
+        declared.extend(policies.into_iter().map(|policy| Configure::Policy(policy.source())));
         declared
     }
 
@@ -195,6 +203,14 @@ impl Registry {
     /// Looks something up in what is known of places.
     pub(crate) fn places<T>(&self, look: impl FnOnce(&Atlas) -> T) -> T {
         look(&self.read().atlas)
+    }
+
+    pub(crate) fn policy(&self, name: &PolicyName) -> Option<Policy> {
+        self.read().policies.get(name).cloned()
+    }
+
+    pub(crate) fn policies(&self, after: Option<&PolicyName>, limit: usize) -> Vec<Policy> {
+        page(&self.read().policies, after, limit, |_, policy| policy.clone())
     }
 
     pub(crate) fn context(&self, tenant: &TenantId) -> Option<Arc<Context>> {
@@ -267,6 +283,8 @@ impl Declarations {
         all.prices.extend(snapshot.prices.iter().map(|price| (price.name.clone(), price.clone())));
         all.reviewer_pools
             .extend(snapshot.reviewer_pools.iter().map(|pool| (pool.name.clone(), pool.clone())));
+        all.policies
+            .extend(snapshot.policies.iter().map(|policy| (policy.name.clone(), policy.clone())));
         all.keys.extend(snapshot.keys.iter().map(|key| (key.id.clone(), Arc::new(key.clone()))));
         snapshot.residency.iter().cloned().for_each(|declaration| all.place(declaration));
         snapshot.contexts.iter().cloned().for_each(|context| all.newer(context));

@@ -123,15 +123,15 @@ pub(crate) fn country(text: &str, pointer: &str) -> Result<Country, Refused> {
 }
 
 pub(crate) fn countries(check: &mut Check, pointer: &str, given: &[String]) -> BTreeSet<Country> {
-    set(check, (pointer, PLACES_MAX), given, |text, pointer| country(text, pointer))
+    set(check, (pointer, PLACES_MAX), given, country)
 }
 
 pub(crate) fn regions(check: &mut Check, pointer: &str, given: &[String]) -> BTreeSet<RegionName> {
-    set(check, (pointer, PLACES_MAX), given, |text, pointer| name(text, pointer))
+    set(check, (pointer, PLACES_MAX), given, name)
 }
 
 fn tools(check: &mut Check, pointer: &str, given: &[String]) -> BTreeSet<ToolName> {
-    set(check, (pointer, TOOLS_NAMED_MAX), given, |text, pointer| name(text, pointer))
+    set(check, (pointer, TOOLS_NAMED_MAX), given, name)
 }
 
 /// All that can be read, each mistake at its place.

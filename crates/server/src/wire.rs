@@ -10,6 +10,7 @@ use fairlane_core::gate::{Account, Gate, LimitHolder, Refusal};
 use fairlane_core::id::{StepName, ToolName};
 use fairlane_core::limiter::{CIRCUIT_OPEN, RETRY_AFTER};
 use fairlane_core::money::Nano;
+use fairlane_core::policy;
 use fairlane_core::quota::{Rung, Unit};
 use fairlane_core::reject::Rejection;
 use fairlane_core::review::Barrier;
@@ -343,7 +344,7 @@ fn gate(refusal: &Refusal) -> api::view::Waiting {
             )
         }
         Refusal::Denied { tool } => format!("tool `{tool}` to be allowed to the tenant"),
-        Refusal::Policy { policy } => format!("a change of policy `{policy}`"),
+        Refusal::Policy { policy, because } => policy_needs(policy, *because),
         Refusal::Budget { account, need, left, opens } => {
             waits.opens_at = opens.map(timestamp);
             budget_words(*account, *need, *left)
@@ -360,6 +361,22 @@ fn gate(refusal: &Refusal) -> api::view::Waiting {
         Refusal::Slot(wait) => slot(wait),
     };
     waits
+}
+
+fn policy_needs(policy: &str, because: policy::Because) -> String {
+    match because {
+        policy::Because::Forbidden => {
+            format!(
+                "policy `{policy}`, which forbids it, to be changed, or what it reads of the tenant"
+            )
+        }
+        policy::Because::NotPermitted => {
+            format!("a policy that permits it: none does, `{policy}` included")
+        }
+        policy::Because::Failed => {
+            format!("policy `{policy}` to be mended: it could not be decided, and so denies")
+        }
+    }
 }
 
 /// Why no candidate of a model can serve a call, with the reason of each.

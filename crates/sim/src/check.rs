@@ -17,6 +17,7 @@ mod p07_quotas;
 mod p08_costs;
 mod p08_money;
 mod p08_ways;
+mod p10_residency;
 mod p12_durability;
 mod p12_outcomes_once;
 mod p16_valve;
@@ -57,6 +58,7 @@ pub(crate) struct Checks {
     quotas: p07_quotas::Quotas,
     circuits: p07_circuits::Circuits,
     costs: p08_costs::Costs,
+    bounds: p10_residency::Bounds,
     valve: p16_valve::Admissions,
 }
 
@@ -96,7 +98,8 @@ impl Checks {
         self.quotas.committed(changes, rows)?;
         self.costs.committed(epoch, changes, rows)?;
         p08_money::committed(changes, rows)?;
-        p08_ways::committed(changes, rows)
+        p08_ways::committed(changes, rows)?;
+        self.bounds.committed(changes, rows)
     }
 
     /// A turn is durable and its owner lives to release its effects.
@@ -108,6 +111,7 @@ impl Checks {
         rows: &Rows,
     ) -> Verdict {
         self.quotas.closed(effects)?;
+        self.bounds.closed(effects, rows)?;
         let moment = Moment { turn, clock: host.closed_clock };
         let close = p04_work_conservation::Close { turn, effects, host, rows };
         let asking = p04_work_conservation::asking(&close, &self.caps);

@@ -16,6 +16,7 @@ use fairlane_core::quota::{Breaker, Budget, BudgetClass, OrgBudget, Rule, Rung, 
 use fairlane_core::tenant::{Burst, Org, Tenant, Tier};
 use fairlane_core::time::Span;
 
+use crate::bounds;
 use crate::catalog;
 use crate::plans;
 use crate::prng::Prng;
@@ -33,6 +34,8 @@ pub struct Landscape {
     pub classes: Vec<BudgetClass>,
     pub prices: Vec<Price>,
     pub models: Vec<Model>,
+    /// Tools are somewhere, and tenants are bound to places.
+    pub is_bound: bool,
 }
 
 impl Landscape {
@@ -51,6 +54,7 @@ impl Landscape {
         if Workload::of(seed) == Workload::Paid {
             drawn.limit(&mut Prng::split(seed, "quotas", 0));
             drawn.price(&mut Prng::split(seed, "catalog", 0));
+            drawn.is_bound = bounds::draw(&mut Prng::split(seed, "bounds", 0), &mut drawn);
         }
         drawn
     }

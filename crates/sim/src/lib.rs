@@ -15,6 +15,7 @@
 //! can carry other scenarios.
 
 pub mod agenda;
+mod bounds;
 mod catalog;
 mod check;
 pub mod client;

@@ -13,6 +13,7 @@ use fairlane_core::row::Owner;
 use fairlane_core::tenant::{Org, Tenant, Tier};
 use fairlane_core::time::Span;
 
+use crate::bounds;
 use crate::catalog;
 use crate::landscape::{self, Landscape, burst, millis};
 use crate::plans;
@@ -22,6 +23,8 @@ use crate::workload::Workload;
 #[derive(Debug)]
 pub struct Operator {
     prng: Prng,
+    /// For changes of bounds.
+    bounds: Prng,
     workload: Workload,
     landscape: Landscape,
     plans: Vec<Arc<Workflow>>,
@@ -35,7 +38,8 @@ impl Operator {
     pub fn new(seed: u64, landscape: Landscape, plans: Vec<Arc<Workflow>>) -> Self {
         let mut prng = Prng::split(seed, "operator", 0);
         let is_busy = prng.chance(600);
-        Self { prng, workload: Workload::of(seed), landscape, plans, is_busy, opened: None }
+        let bounds = Prng::split(seed, "bounds changed", 0);
+        Self { prng, bounds, workload: Workload::of(seed), landscape, plans, is_busy, opened: None }
     }
 
     /// Time until it acts; `None`: never.
@@ -46,6 +50,9 @@ impl Operator {
 
     /// A changed declaration.
     pub fn act(&mut self) -> Configure {
+        if self.landscape.is_bound && self.bounds.chance(300) {
+            return bounds::change(&mut self.bounds, &mut self.landscape);
+        }
         let prng = &mut self.prng;
         if self.workload == Workload::Paid && prng.chance(500) {
             return price(prng, &mut self.landscape);
@@ -104,10 +111,12 @@ fn price(prng: &mut Prng, landscape: &mut Landscape) -> Configure {
         }
         40..60 => {
             let at = prng.index(tools.len());
+            let location = tools[at].location.clone();
             tools[at] = match (at as u64).checked_sub(catalog::TOOLS) {
                 Some(endpoint) => catalog::endpoint(prng, endpoint),
                 None => landscape::tool(prng, at as u64),
             };
+            tools[at].location = location;
             let tool = tools[at].clone();
             Configure::Tool(if prng.chance(50) { Tool { endpoint: None, ..tool } } else { tool })
         }

@@ -63,6 +63,8 @@ pub enum Planted {
     ForgetsCallEnds,
     /// The host says of a model's call that more came out than its worker told it.
     RoundsUsage,
+    /// The store writes that nobody knows where tools are.
+    WritesToolsNowhere,
     /// The host raises a tenant's weight when it submits something urgent.
     SellsUrgency,
 }
@@ -113,6 +115,9 @@ impl Planted {
                     {
                         *start = *start - Span::from_secs(3_600);
                     }
+                }
+                (Self::WritesToolsNowhere, Change::Tool(tool)) => {
+                    tool.location = fairlane_core::residency::Location::default();
                 }
                 (Self::WritesTighterValve, Change::Valve(valve)) => {
                     (valve.runs_soft, valve.runs_hard) = (1, 2);

@@ -10,10 +10,11 @@ use fairlane_core::calendar::Calendar;
 use fairlane_core::catalog::{Model, Price};
 use fairlane_core::cell::change::{Change, EndedRun, Snapshot};
 use fairlane_core::id::{
-    ClassName, KeyId, ModelName, OrgId, PoolName, PriceName, StepName, TenantId, TierName,
-    ToolName, WorkflowName,
+    ClassName, KeyId, ModelName, OrgId, PolicyName, PoolName, PriceName, StepName, TenantId,
+    TierName, ToolName, WorkflowName,
 };
 use fairlane_core::plan::{StepIndex, Workflow};
+use fairlane_core::policy::Policy;
 use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
 use fairlane_core::residency::Declaration;
@@ -42,6 +43,7 @@ pub struct Rows {
     pub classes: BTreeMap<ClassName, BudgetClass>,
     pub models: BTreeMap<ModelName, Model>,
     pub prices: BTreeMap<PriceName, Price>,
+    pub policies: BTreeMap<PolicyName, Policy>,
     pub residency: BTreeMap<(&'static str, String), Declaration>,
     pub uses: BTreeMap<(Option<TenantId>, ToolName, Arc<str>), UseRow>,
     pub accounts: BTreeMap<(Owner, Calendar, Time), AccountRow>,
@@ -110,6 +112,7 @@ impl Rows {
             classes: self.classes.values().cloned().collect(),
             models: self.models.values().cloned().collect(),
             prices: self.prices.values().cloned().collect(),
+            policies: self.policies.values().cloned().collect(),
             residency: self.residency.values().cloned().collect(),
             region: None,
             share: fairlane_core::quota::Share::default(),
@@ -191,6 +194,10 @@ impl Rows {
             Change::Class(class) => drop(self.classes.insert(class.name.clone(), class.clone())),
             Change::Model(model) => drop(self.models.insert(model.name.clone(), model.clone())),
             Change::Price(price) => drop(self.prices.insert(price.name.clone(), price.clone())),
+            Change::Policy(policy) => {
+                self.policies.insert(policy.name.clone(), policy.clone());
+            }
+            Change::DropPolicy(policy) => drop(self.policies.remove(policy)),
             Change::Residency(declaration) => {
                 let (kind, name) = declaration.key();
                 self.residency.insert((kind, name.to_owned()), declaration.clone());

@@ -170,3 +170,8 @@ fn a_call_that_is_settled_twice_is_found() {
 fn usage_that_no_worker_reported_is_found() {
     is_found_where_it_is_paid(Planted::RoundsUsage, "P9 cost");
 }
+
+#[test]
+fn tools_that_are_elsewhere_than_their_rows_say_are_found() {
+    is_found_where_it_is_paid(Planted::WritesToolsNowhere, "P10");
+}

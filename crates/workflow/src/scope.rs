@@ -4,6 +4,7 @@
 //! evaluation.
 
 use std::cell::{Cell, OnceCell};
+use std::collections::BTreeSet;
 
 use fairlane_core::id::{RunId, StepName};
 use fairlane_core::tenant::Context;
@@ -18,17 +19,52 @@ use crate::expr::{DATA_BYTES_MAX, Fault, Root, Value};
 pub struct Scope<'a> {
     pub input: &'a [u8],
     pub steps: &'a [StepResult<'a>],
-    /// A JSON object with `id`, `tier` and `attributes`.
+    /// A JSON object with the fields that [`tenant_json`] gives it.
     pub tenant: &'a [u8],
     pub run: RunId,
     /// Inside a `map`.
     pub item: Option<Item<'a>>,
 }
 
+/// What of a tenant expressions can read.
+pub(crate) const TENANT_FIELDS: [&str; 11] = [
+    "id",
+    "org",
+    "tier",
+    "version",
+    "budget_class",
+    "model_tier",
+    "zone",
+    "regions",
+    "allowed_tools",
+    "denied_tools",
+    "attributes",
+];
+
 /// The tenant as expressions see it: what [`Scope::tenant`] is.
 pub fn tenant_json(context: &Context) -> Vec<u8> {
-    let Context { tenant, tier, attributes, .. } = context;
-    format!(r#"{{"id":"{tenant}","tier":"{tier}","attributes":{attributes}}}"#).into_bytes()
+    let Context { tenant, org, tier, version, budget_class, rules, attributes, .. } = context;
+    let residency = rules.data_residency.as_ref();
+    let none = BTreeSet::new();
+    let fields = serde_json::json!({
+        "id": tenant,
+        "org": org,
+        "tier": tier,
+        "version": version,
+        "budget_class": budget_class,
+        "model_tier": context.model_tier(),
+        "zone": residency.and_then(|residency| residency.zone.as_ref()),
+        "regions": residency.map_or(&none, |residency| &residency.regions),
+        "allowed_tools": rules.allowed_tools,
+        "denied_tools": rules.denied_tools,
+    });
+    let mut text = fields.to_string();
+    // What the tenant itself says stays as it was written.
+    text.truncate(text.len() - 1);
+    text.push_str(",\"attributes\":");
+    text.push_str(attributes);
+    text.push('}');
+    text.into_bytes()
 }
 
 /// A step as expressions see it.
@@ -117,5 +153,67 @@ impl<'a> Session<'a> {
         let json = serde_json::from_slice(payload)
             .map_err(|error| Fault::Payload { detail: error.to_string() })?;
         Ok(Value::from_json(cell.get_or_init(|| json)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fairlane_core::residency::Residency;
+    use fairlane_core::tenant::Rules;
+    use serde_json::json;
+
+    use super::*;
+
+    fn context(rules: Rules) -> Context {
+        Context {
+            version: 3,
+            tenant: "acme".parse().unwrap(),
+            org: "group".parse().unwrap(),
+            tier: "gold".parse().unwrap(),
+            weight: 1,
+            cap: 1,
+            burst: None,
+            urgent_share_permille: 0,
+            runs_max: 1,
+            sla: None,
+            budget_class: Some("small".parse().unwrap()),
+            suspended: false,
+            rules,
+            rules_since: 3,
+            attributes: r#"{"limit": 1.0}"#.into(),
+        }
+    }
+
+    #[test]
+    fn a_tenant_has_every_field_that_expressions_can_name() {
+        let residency = Residency {
+            zone: Some("eea+adequate".parse().unwrap()),
+            regions: ["own-1".parse().unwrap()].into(),
+            ..Residency::default()
+        };
+        let rules = Rules {
+            data_residency: Some(residency),
+            denied_tools: ["mail".parse().unwrap()].into(),
+            ..Rules::default()
+        };
+        let text = tenant_json(&context(rules));
+        assert!(text.ends_with(br#","attributes":{"limit": 1.0}}"#), "it stays as it was written");
+        let tenant: Json = serde_json::from_slice(&text).unwrap();
+        let expected = json!({
+            "id": "acme", "org": "group", "tier": "gold", "version": 3, "budget_class": "small",
+            "model_tier": "gold", "zone": "eea+adequate", "regions": ["own-1"],
+            "allowed_tools": null, "denied_tools": ["mail"], "attributes": { "limit": 1.0 },
+        });
+        assert_eq!(tenant, expected);
+        let fields: Vec<&str> = tenant.as_object().unwrap().keys().map(String::as_str).collect();
+        assert!(TENANT_FIELDS.iter().all(|field| fields.contains(field)), "{fields:?}");
+        assert_eq!(fields.len(), TENANT_FIELDS.len());
+    }
+
+    #[test]
+    fn a_tenant_without_rules_may_be_anywhere() {
+        let text = tenant_json(&context(Rules::default()));
+        let tenant: Json = serde_json::from_slice(&text).unwrap();
+        assert_eq!((&tenant["zone"], &tenant["regions"]), (&Json::Null, &json!([])));
     }
 }

@@ -235,7 +235,9 @@ fn given(place: &str, inputs: &Map<String, serde_json::Value>) -> String {
     if inputs.is_empty() {
         return format!("{place} is nothing");
     }
-    let names: Vec<_> = inputs.keys().take(SHOWN_MAX).map(String::as_str).collect();
+    let mut names: Vec<_> = inputs.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    names.truncate(SHOWN_MAX);
     let more = if inputs.len() > SHOWN_MAX { ", ..." } else { "" };
     let verb = if inputs.len() == 1 { "is" } else { "are" };
     format!("{place} {verb} {}{more}", names.join(", "))

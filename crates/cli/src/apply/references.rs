@@ -96,7 +96,7 @@ impl Names {
                 Kind::Model => drop(self.models.insert(name)),
                 Kind::Region => drop(self.places.regions.insert(name)),
                 Kind::Zone => drop(self.places.zones.insert(name)),
-                Kind::Adequacy | Kind::Reviewers | Kind::Valve => {}
+                Kind::Adequacy | Kind::Reviewers | Kind::Valve | Kind::Policy => {}
             }
         }
         for declaration in set.all() {
@@ -174,7 +174,8 @@ impl Names {
             | Spec::Org(_)
             | Spec::Pool(_)
             | Spec::Reviewers(_)
-            | Spec::Valve(_) => Vec::new(),
+            | Spec::Valve(_)
+            | Spec::Policy(_) => Vec::new(),
         }
     }
 

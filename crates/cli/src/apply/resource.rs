@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use fairlane_api::catalog::{ModelSpec, PriceSpec};
+use fairlane_api::policy::PolicySpec;
 use fairlane_api::quota::{BudgetClassSpec, ToolSpec};
 use fairlane_api::residency::{AdequacySpec, RegionSpec, ZoneSpec};
 use fairlane_api::resource::{OrgSpec, PoolSpec, TenantSpec, TierSpec, ValveSpec};
@@ -10,8 +11,8 @@ use fairlane_api::review::ReviewerPoolSpec;
 use fairlane_api::{Problem, words};
 use fairlane_client::{self as client, Client, Error, Write};
 use fairlane_core::id::{
-    ClassName, ModelName, OrgId, PoolName, PriceName, RegionName, ReviewerPoolName, TenantId,
-    TierName, ToolName, ZoneName,
+    ClassName, ModelName, OrgId, PolicyName, PoolName, PriceName, RegionName, ReviewerPoolName,
+    TenantId, TierName, ToolName, ZoneName,
 };
 use fairlane_core::residency::Country;
 use fairlane_workflow::Format;
@@ -38,6 +39,7 @@ pub(super) enum Kind {
     Pool,
     Reviewers,
     Valve,
+    Policy,
     Model,
     Tenant,
     Workflow,
@@ -45,7 +47,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The order of writing: what is referred to comes first.
-    pub(super) const PHASES: [&[Self]; 6] = [
+    pub(super) const PHASES: [&[Self]; 7] = [
         &[Self::Region],
         &[
             Self::Zone,
@@ -62,14 +64,17 @@ impl Kind {
         &[Self::Tenant],
         &[Self::Model],
         &[Self::Workflow],
+        // Last: what they speak about is there then.
+        &[Self::Policy],
     ];
     /// Sections of a file, by the kind of what is in them.
-    pub(super) const SECTIONS: [(&str, Self); 12] = [
+    pub(super) const SECTIONS: [(&str, Self); 13] = [
         ("regions", Self::Region),
         ("zones", Self::Zone),
         ("adequacy", Self::Adequacy),
         ("tools", Self::Tool),
         ("prices", Self::Price),
+        ("policies", Self::Policy),
         ("models", Self::Model),
         ("budget_classes", Self::Class),
         ("orgs", Self::Org),
@@ -93,6 +98,7 @@ impl Kind {
             Self::Pool => "pool",
             Self::Reviewers => "reviewer pool",
             Self::Valve => "valve",
+            Self::Policy => "policy",
             Self::Tenant => "tenant",
             Self::Workflow => "workflow",
         }
@@ -113,6 +119,7 @@ pub(super) enum Spec {
     Pool(PoolSpec),
     Reviewers(ReviewerPoolSpec),
     Valve(ValveSpec),
+    Policy(PolicySpec),
     Tenant(TenantSpec),
     Workflow(Definition),
 }
@@ -150,6 +157,7 @@ impl Declaration {
             Spec::Pool(_) => Kind::Pool,
             Spec::Reviewers(_) => Kind::Reviewers,
             Spec::Valve(_) => Kind::Valve,
+            Spec::Policy(_) => Kind::Policy,
             Spec::Tenant(_) => Kind::Tenant,
             Spec::Workflow(_) => Kind::Workflow,
         }
@@ -171,6 +179,9 @@ impl Declaration {
             Spec::Reviewers(spec) => client.put_reviewer_pool(name, spec, write).await?,
             Spec::Pool(spec) => client.put_pool(name, spec, write).await?,
             Spec::Valve(spec) => client.put_valve(spec, write).await?,
+            Spec::Policy(spec) => {
+                return client.put_policy(name, &spec.text, write).await.map(|put| put.changed);
+            }
             Spec::Tenant(spec) => client.put_tenant(name, spec, write).await?,
             Spec::Workflow(definition) => {
                 let text = definition.text.as_str();
@@ -189,9 +200,14 @@ impl Declaration {
         if let Spec::Workflow(definition) = &self.spec
             && !problem.mistakes.is_empty()
         {
-            return Mistake::in_workflow(&definition.file, problem);
+            return Mistake::in_text(&definition.file, problem);
         }
         let file = &self.origin.file;
+        if let Spec::Policy(_) = &self.spec
+            && !problem.mistakes.is_empty()
+        {
+            return policy_mistakes(&self.origin, problem);
+        }
         if !problem.mistakes.is_empty() {
             let all = problem.mistakes.iter();
             return all.map(|one| Mistake::told(file, self.origin.told(one), one)).collect();
@@ -199,6 +215,22 @@ impl Declaration {
         let pointer = problem.pointer.as_deref().unwrap_or_default();
         vec![Mistake::refused(file, self.origin.place(pointer), problem)]
     }
+}
+
+/// A file of Cedar is the text itself; elsewhere the text is a value, whose lines are counted from its first.
+fn policy_mistakes(origin: &Origin, problem: &Problem) -> Vec<Mistake> {
+    let mut mistakes = Mistake::in_text(&origin.file, problem);
+    if origin.file.ends_with(".cedar") {
+        return mistakes;
+    }
+    let (line, column) = origin.place("/text");
+    for mistake in &mut mistakes {
+        let (of_text, in_it) = (mistake.line, mistake.column);
+        mistake.message =
+            format!("line {of_text}, column {in_it} of the text: {}", mistake.message);
+        (mistake.line, mistake.column) = (line, column);
+    }
+    mistakes
 }
 
 impl Declaration {
@@ -273,6 +305,7 @@ pub(super) fn read(
         Kind::Pool => reading.spec(origin).map(Spec::Pool),
         Kind::Reviewers => reading.spec(origin).map(Spec::Reviewers),
         Kind::Valve => reading.spec(origin).map(Spec::Valve),
+        Kind::Policy => reading.spec(origin).map(Spec::Policy),
         Kind::Tenant => reading.spec(origin).map(Spec::Tenant),
         Kind::Workflow => None,
     };
@@ -312,6 +345,7 @@ fn wrong_name(kind: Kind, name: &str, origin: &Origin) -> Option<Mistake> {
         Kind::Tier => TierName::parse(name).err(),
         Kind::Pool => PoolName::parse(name).err(),
         Kind::Reviewers => ReviewerPoolName::parse(name).err(),
+        Kind::Policy => PolicyName::parse(name).err(),
         Kind::Tenant => TenantId::parse(name).err(),
         Kind::Adequacy | Kind::Valve | Kind::Workflow => None,
     }?;

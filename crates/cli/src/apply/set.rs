@@ -34,7 +34,10 @@ impl Set {
             if path.is_dir() {
                 let inside = files(path)?;
                 if inside.is_empty() {
-                    anyhow::bail!("the folder {} has no .yaml, .yml or .json file", path.display());
+                    anyhow::bail!(
+                        "the folder {} has no .yaml, .yml, .json or .cedar file",
+                        path.display()
+                    );
                 }
                 for path in inside {
                     set.read_file(&path, From::Folder)?;
@@ -111,6 +114,10 @@ impl Set {
         );
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
         let file = name.to_string();
+        if path.extension().is_some_and(|ending| ending == "cedar") {
+            self.policy(path, &file, &text);
+            return Ok(());
+        }
         let (root, mistakes) = located::read(&file, &text);
         let Some(root) = root else {
             self.mistakes.extend(mistakes);
@@ -128,6 +135,16 @@ impl Set {
             }
         }
         Ok(())
+    }
+
+    /// The file is named like the policy in it.
+    fn policy(&mut self, path: &Path, file: &str, text: &str) {
+        let value = serde_json::json!({ "text": text });
+        let (root, _) = located::read(file, &value.to_string());
+        let Some(root) = root else { return };
+        let origin = Origin { file: file.into(), root: Arc::new(root), pointer: String::new() };
+        let value = origin.root.clone();
+        self.declare(Kind::Policy, &crate::policy::name_of(path), &value, origin);
     }
 
     fn workflow(&mut self, path: &Path, text: &str, root: Located) {
@@ -148,7 +165,7 @@ impl Set {
     fn resources(&mut self, file: &str, root: Located) {
         let origin = Origin { file: file.into(), root: Arc::new(root), pointer: String::new() };
         let root = origin.root.clone();
-        let expected = "regions, zones, adequacy, orgs, tiers, pools, tenants, tools, models, prices, budget_classes, valve, or a workflow";
+        let expected = "regions, zones, adequacy, orgs, tiers, pools, tenants, tools, models, prices, policies, budget_classes, valve, or a workflow";
         let Some(sections) = root.object() else {
             let message = "this is no object".to_owned();
             let expected = Some(format!("an object with {expected}"));
@@ -243,7 +260,7 @@ fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     for entry in std::fs::read_dir(folder).with_context(cannot)? {
         let path = entry.with_context(cannot)?.path();
         let ending = path.extension().and_then(|ending| ending.to_str());
-        if matches!(ending, Some("yaml" | "yml" | "json")) && path.is_file() {
+        if matches!(ending, Some("yaml" | "yml" | "json" | "cedar")) && path.is_file() {
             files.push(path);
         }
     }
@@ -334,7 +351,7 @@ mod tests {
             a.yaml:3:12: unknown field `wieght`; expected one of `weight`, `cap`, `budget` [unknown-field]
             a.yaml:3:28: this is the text "many"; expected a whole number from 0 to 4294967295 [invalid-value]
             a.yaml:5:9: missing field `org` [missing-field]
-            a.yaml:6:1: there is no section `polls`; expected regions, zones, adequacy, orgs, tiers, pools, tenants, tools, models, prices, budget_classes, valve, or a workflow [unknown-field]
+            a.yaml:6:1: there is no section `polls`; expected regions, zones, adequacy, orgs, tiers, pools, tenants, tools, models, prices, policies, budget_classes, valve, or a workflow [unknown-field]
             b.yaml:3:8: `pools` is no object; expected an object with an entry for each name [wrong-type]
             b.yaml:4:8: missing field `bytes_hard` [missing-field]
             b.yaml:4:8: missing field `bytes_soft` [missing-field]

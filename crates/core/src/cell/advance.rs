@@ -28,6 +28,7 @@ pub(crate) mod class {
     pub(crate) const NO_REVIEWERS: &str = "no-reviewers";
     pub(crate) const REVIEW_OVERDUE: &str = "review-overdue";
     pub(crate) const REVIEW_FAILED: &str = "review-failed";
+    pub(crate) const TOOL_DENIED: &str = "tool-denied";
     pub(crate) const ENDPOINT_DOWN: &str = "endpoint-down";
     pub(crate) const POOL_UNKNOWN: &str = "pool-unknown";
 }

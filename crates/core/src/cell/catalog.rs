@@ -112,6 +112,7 @@ impl Cell {
         for pool in &mut self.pools {
             pool.scheduler.wake(self.now, WAY.0, u32::MAX);
         }
+        self.wake_policed(None);
     }
 }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::catalog::{Model, Price};
-use crate::id::{KeyId, RegionName, ReviewId, TenantId};
+use crate::id::{KeyId, PolicyName, RegionName, ReviewId, TenantId};
 use crate::plan::{StepIndex, Workflow};
+use crate::policy::Policy;
 use crate::pool::{Pool, Valve};
 use crate::quota::{BudgetClass, Share, Tool};
 use crate::residency::Declaration;
@@ -29,6 +30,8 @@ pub enum Change {
     Class(BudgetClass),
     Model(Model),
     Price(Price),
+    Policy(Policy),
+    DropPolicy(PolicyName),
     Residency(Declaration),
     /// How much of a tool's rule is used.
     Use(UseRow),
@@ -76,6 +79,7 @@ pub struct Snapshot {
     pub classes: Vec<BudgetClass>,
     pub models: Vec<Model>,
     pub prices: Vec<Price>,
+    pub policies: Vec<Policy>,
     /// What the operator declared of places.
     pub residency: Vec<Declaration>,
     /// Where the cell keeps its rows. The surroundings say it, no row does; `None`: nobody knows.

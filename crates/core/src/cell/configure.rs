@@ -55,6 +55,8 @@ impl Cell {
             Configure::Model(model) => self.declare_model(model, turn),
             Configure::Price(price) => self.declare_price(price, turn),
             Configure::Residency(declaration) => self.declare_residency(declaration, turn),
+            Configure::Policy(source) => self.declare_policy(source, turn),
+            Configure::DropPolicy(policy) => self.drop_policy(&policy, turn),
             Configure::Account(account) => self.set_account(&account),
             Configure::ReviewerPool(pool) => self.declare_reviewer_pool(pool, turn),
             Configure::Key(key) => self.declare_key(key, turn),
@@ -183,6 +185,9 @@ impl Cell {
         if let Some(at) = known.filter(|_| are_new_rules) {
             self.rules_changed(Some(at), turn);
             self.refit_reviews(at);
+        }
+        if let Some(at) = known {
+            self.policed_changed(Some(at), turn);
         }
     }
 

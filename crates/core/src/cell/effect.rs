@@ -14,6 +14,7 @@ use crate::id::{
 use crate::limiter::Circuit;
 use crate::money::Nano;
 use crate::plan::{Expr, Workflow};
+use crate::policy;
 use crate::pool::Policy;
 use crate::reject::Rejection;
 use crate::review::{Digest, Proposal, Terms};
@@ -155,6 +156,8 @@ pub struct Progress {
 pub enum Declared {
     Resource(Box<Configure>),
     Context(Arc<Context>),
+    /// A policy with its versions.
+    Policy(Box<policy::Policy>),
 }
 
 #[derive(Clone, Debug)]
@@ -198,6 +201,7 @@ pub enum Response {
     Decided(Vec<Result<u32, Rejection>>),
     Review(Box<ReviewView>),
     Reviews(Vec<ReviewView>),
+    PolicyEffect(Box<PolicyEffect>),
     Rejected(Rejection),
 }
 
@@ -219,6 +223,41 @@ pub struct ReviewView {
     pub votes: Vec<PersonId>,
     pub proposal: Option<Proposal>,
     pub standing: Standing,
+}
+
+/// What a change of policies would do to steps that wait or run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyEffect {
+    /// Steps that may go on now, and might not any more.
+    pub forbidden: Affected,
+    /// Steps that may not go on now, and might then.
+    pub allowed: Affected,
+    /// What would be forbidden first, and of it what concerns most steps; a few of them.
+    pub groups: Vec<AffectedGroup>,
+    pub groups_in_all: u64,
+    /// False: only a part of the work was looked at.
+    pub is_complete: bool,
+}
+
+/// Numbers of steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Affected {
+    pub waiting: u64,
+    pub leased: u64,
+}
+
+/// Steps of one tenant that ask for the same thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AffectedGroup {
+    pub tenant: TenantId,
+    /// As policies name it.
+    pub action: &'static str,
+    pub thing: Arc<str>,
+    /// They would be forbidden; otherwise they would be allowed.
+    pub is_forbidden: bool,
+    /// What would forbid them, or forbids them now.
+    pub policy: Arc<str>,
+    pub steps: Affected,
 }
 
 /// How much of a rule is used.

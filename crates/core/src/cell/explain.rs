@@ -67,6 +67,10 @@ impl Cell {
                 let limit = (*limit).min(REVIEWS_SHOWN_MAX) as usize;
                 Response::Reviews(self.list_reviews(of, *after, limit))
             }
+            Query::PolicyEffect(edit) => match self.policy_effect(edit) {
+                Ok(effect) => Response::PolicyEffect(Box::new(effect)),
+                Err(rejection) => Response::Rejected(rejection),
+            },
             Query::Residency => Response::Residency(Box::new(self.residency_view())),
             Query::Valve => Response::Valve(self.queue.view(&self.directory.valve)),
         };

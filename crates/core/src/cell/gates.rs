@@ -27,6 +27,8 @@ use super::directory::Directory;
 use super::dispatch::PoolState;
 use super::live::{At, Passed, Run, Runs, Shape, State};
 use super::model::WAY;
+use super::policy::Policed;
+use super::rules::denied_for_good;
 
 /// Rounds of waking and dispatching in one turn at most. Whom the gates would still let try is woken by the clock; what
 /// rungs have made ready in the last round waits for the next turn, at the latest for the next exchange of a worker.
@@ -39,6 +41,7 @@ pub(crate) struct Gates<'a> {
     pub(crate) directory: &'a Directory,
     pub(crate) ledger: &'a mut Ledger,
     pub(crate) limiter: &'a mut Limiter,
+    pub(crate) policed: &'a mut Policed,
     pub(crate) others: &'a mut OtherWaits,
 }
 
@@ -52,10 +55,15 @@ impl Gates<'_> {
         if self.runs.get(at.run).model_call(at.node).is_some() {
             return self.pass_model(at);
         }
-        let run = self.runs.get_mut(at.run);
+        let run = self.runs.get(at.run);
+        if let Some(tool) = denied_for_good(run, at.node) {
+            return Err(Verdict::Aside(Refusal::Denied { tool: tool.clone() }));
+        }
         if let Some(refusal) = self.directory.forbids(run, at.node, self.now) {
             return Err(Verdict::Park { refusal, wake: WAY });
         }
+        self.pass_policy(at)?;
+        let run = self.runs.get_mut(at.run);
         let (tenant, cost) = (run.tenant, cost_of(run, at.node));
         if let Err(short) = self.ledger.check(self.now, tenant.0, &run.money, cost) {
             self.ledger.wait(self.now, short.wake);
@@ -143,8 +151,8 @@ pub(crate) fn limited(directory: &Directory, caller: &Caller<'_>, blocked: &Bloc
 
 impl Cell {
     pub(crate) fn gates(&mut self) -> (&mut Vec<PoolState>, Gates<'_>) {
-        let Self { now, pools, runs, directory, ledger, limiter, others, .. } = self;
-        (pools, Gates { now: *now, runs, directory, ledger, limiter, others })
+        let Self { now, pools, runs, directory, ledger, limiter, policed, others, .. } = self;
+        (pools, Gates { now: *now, runs, directory, ledger, limiter, policed, others })
     }
 
     /// Gives slots in all pools, wakes what the gates let try again, and so on until nothing more is woken.
@@ -316,7 +324,8 @@ impl Cell {
         if let Some(call) = run.model_call(at.node) {
             return self.model_refusal(at, call);
         }
-        if let Some(refusal) = self.directory.forbids(run, at.node, self.now) {
+        let forbidden = self.directory.forbids(run, at.node, self.now);
+        if let Some(refusal) = forbidden.or_else(|| self.policy_refusal(at)) {
             return Some(refusal);
         }
         let cost = cost_of(run, at.node);

@@ -15,6 +15,7 @@ use crate::id::TenantId;
 use crate::ledger::{Cost, Held, RunAccount};
 use crate::limiter::{Answer, Blocked, Taken};
 use crate::money::Nano;
+use crate::policy::Ask;
 use crate::reject::{Rejection, ValveCause};
 use crate::router::{Choice, NoneFound, Way};
 use crate::row::{CallAttempt, CallRow, LeaseId, Route, RunKey, RunStatus};
@@ -28,6 +29,7 @@ use super::input::{CloseCall, OpenCall, ReplyId};
 use super::live::{At, Revoked, State};
 use super::model::{Full, Options, Wanted, Without, options, route, units, way_caller};
 use super::outage;
+use super::policy::model_denied;
 use super::{Cell, Turn};
 use waiting::{WaitingCall, WaitingCalls};
 
@@ -48,7 +50,7 @@ pub(crate) struct Calls {
 /// Why a call is not let in.
 enum NotIn {
     Refused(Rejection),
-    Blocked(Lines),
+    Blocked(Box<Lines>),
 }
 
 /// No way has room. One that can wait stands in all their lines.
@@ -98,7 +100,8 @@ impl Cell {
                 turn.reply(reply, Response::Opened { call: id, route: Box::new(route) });
             }
             Err(NotIn::Refused(rejection)) => turn.reject(reply, rejection),
-            Err(NotIn::Blocked(Lines { refusal, keys })) => {
+            Err(NotIn::Blocked(lines)) => {
+                let Lines { refusal, keys } = *lines;
                 self.calls.waiting.wait(WaitingCall { reply, call, refusal, keys, until });
             }
         }
@@ -226,12 +229,14 @@ impl Cell {
             Some(at) => self.directory.binding(self.runs.get(at.run)),
             None => vec![&*context],
         };
-        let found = options(&self.directory, &contexts, &wanted, now, can_pay);
+        let may = |ask: &Ask| self.policed.decide(&self.directory, tenant, ask);
+        let found = options(&self.directory, &contexts, &wanted, now, (may, can_pay));
         let options = found.map_err(|without| match without {
             Without::Way(NoneFound { because, passed }) => {
                 let model = call.model.clone();
                 Rejection::ModelUnavailable { step: None, model, because, passed }
             }
+            Without::Policy(denied) => model_denied(&call.model, denied),
             Without::Money(short) => short_rejected(&short),
         })?;
         let (choice, taken, full) = self.take_open_way(tenant, &wanted, &options, waits)?;
@@ -357,7 +362,7 @@ impl Cell {
         let keys = lines.iter().map(|(key, _)| *key).collect();
         let soonest = lines.into_iter().min_by_key(|(_, refusal)| opens_of(refusal));
         let (_, refusal) = soonest.expect("one that may open was just found");
-        Err(NotIn::Blocked(Lines { refusal, keys }))
+        Err(NotIn::Blocked(Box::new(Lines { refusal, keys })))
     }
 
     /// The lease that a call is made under, if it still is one.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use crate::calendar::Calendar;
 use crate::catalog::{Metered, Model, Price};
 use crate::id::{
-    KeyId, ModelName, OutcomeName, PersonId, PoolName, ReviewId, ReviewerPoolName, RunId,
-    SignalName, StepName, TenantId, ToolName, WorkerName, WorkflowName,
+    KeyId, ModelName, OutcomeName, PersonId, PolicyName, PoolName, ReviewId, ReviewerPoolName,
+    RunId, SignalName, StepName, TenantId, ToolName, WorkerName, WorkflowName,
 };
 use crate::limiter::Answer;
 use crate::money::Nano;
 use crate::plan::Workflow;
+use crate::policy::Source;
 use crate::pool::{Pool, Valve};
 use crate::quota::{BudgetClass, Tool};
 use crate::residency::Declaration;
@@ -74,6 +75,8 @@ pub enum Configure {
     Model(Model),
     Price(Price),
     Residency(Declaration),
+    Policy(Source),
+    DropPolicy(PolicyName),
     Account(SetAccount),
     ReviewerPool(ReviewerPool),
     Key(KeyRow),
@@ -392,6 +395,15 @@ pub enum Query {
     },
     /// What live work rests on the adequacy of a country, and what is where it may not be any more.
     Residency,
+    /// What a change of policies would do to the work that is there.
+    PolicyEffect(Box<PolicyEdit>),
+}
+
+/// A change of policies that is not made yet.
+#[derive(Clone, Debug)]
+pub enum PolicyEdit {
+    Declare(Source),
+    Remove(PolicyName),
 }
 
 /// Whose reviews to list.

@@ -7,6 +7,7 @@ use crate::gate::Refusal;
 use crate::money::Nano;
 use crate::quota::Rung;
 use crate::reject::Rejection;
+use crate::router::NoWay;
 use crate::row::{Halt, Part, RunStatus};
 
 use super::advance::{class, fail};
@@ -37,12 +38,25 @@ impl Cell {
     fn go_down(&mut self, at: At, refusal: &Refusal, turn: &mut Turn) {
         let (need, left) = match refusal {
             Refusal::Budget { need, left, .. } => (*need, *left),
+            Refusal::Route { model, because: NoWay::Denied, .. } => {
+                let message =
+                    format!("the run was admitted without the right to any endpoint of {model}");
+                let failure = fail(class::TOOL_DENIED, &message);
+                return self.end(at, State::Failed(Box::new(failure)), None, turn);
+            }
             Refusal::Route { model, .. } => {
                 let message = format!("the prompt is too long for every candidate of {model}");
                 let failure = fail(class::PROMPT_TOO_LONG, &message);
                 return self.end(at, State::Failed(Box::new(failure)), None, turn);
             }
-            _ => unreachable!("only money, or a model's context, is short for one step alone"),
+            Refusal::Denied { tool } => {
+                let message = format!("the run was admitted without the right to use {tool}");
+                let failure = fail(class::TOOL_DENIED, &message);
+                return self.end(at, State::Failed(Box::new(failure)), None, turn);
+            }
+            _ => {
+                unreachable!("only money, a model's context or a tool is short for one step alone")
+            }
         };
         let run = self.runs.get(at.run);
         if run.status == RunStatus::Paused {

@@ -18,6 +18,7 @@ use crate::time::Time;
 use super::advance::{class, fail};
 use super::change::Snapshot;
 use super::live::{At, Lease, Mapping, Node, Revoked, Run, Shape, State};
+use super::policy::Policed;
 use super::submit::fresh_nodes;
 use super::timer::Kind;
 use super::{Cell, Turn};
@@ -49,6 +50,7 @@ impl Cell {
             calls: super::gateway::Calls::default(),
             limiter: Limiter::default(),
             ledger: Ledger::default(),
+            policed: Policed::load(snapshot.policies),
             others: super::gates::OtherWaits::default(),
             rules_next: None,
             later: VecDeque::new(),
@@ -68,9 +70,7 @@ impl Cell {
         for tool in snapshot.tools {
             cell.put_tool(tool);
         }
-        for pool in snapshot.pools {
-            cell.put_pool(&pool);
-        }
+        snapshot.pools.iter().for_each(|pool| cell.put_pool(pool));
         for org in snapshot.orgs {
             cell.put_org(org);
         }

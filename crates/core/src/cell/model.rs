@@ -7,6 +7,7 @@ use crate::ledger::Short;
 use crate::limiter::{Blocked, Caller, Taken, Units};
 use crate::money::Nano;
 use crate::plan::{ModelCall, Step, StepKind};
+use crate::policy::{Ask, Denied};
 use crate::quota::{Rung, Tool};
 use crate::reject::Rejection;
 use crate::router::{self, Because, Choice, Demand, NoWay, NoneFound, Passed as PassedOver, Way};
@@ -20,6 +21,7 @@ use super::directory::Directory;
 use super::gates::{Gates, blocked_by, lacking, limited, short_of, tool_caller};
 use super::live::{At, Passed, Run, State};
 use super::outage::may_pass_on;
+use super::policy::{forbidden, way_ask};
 use super::{Cell, Turn};
 
 /// Who waits for a way waits under this key, until the catalog changes.
@@ -73,11 +75,15 @@ impl Gates<'_> {
         let wanted = Wanted::of(run, at.node, call);
         let tenant = run.tenant;
         let contexts = self.directory.binding(run);
-        let options = match options(self.directory, &contexts, &wanted, self.now, |need| {
-            self.ledger.check(self.now, tenant.0, &run.money, need)
-        }) {
+        let may = |ask: &Ask| self.policed.decide(self.directory, tenant, ask);
+        let can_pay = |need| self.ledger.check(self.now, tenant.0, &run.money, need);
+        let options = match options(self.directory, &contexts, &wanted, self.now, (may, can_pay)) {
             Ok(options) => options,
-            Err(Without::Way(none)) => return Err(no_way(&wanted.model, none)),
+            Err(Without::Way(none)) => {
+                let is_for_good = denies_all(&run.context, &none);
+                return Err(no_way(&wanted.model, none, is_for_good));
+            }
+            Err(Without::Policy(denied)) => return Err(self.policed.park(tenant, denied)),
             Err(Without::Money(short)) => {
                 self.ledger.wait(self.now, short.wake);
                 return Err(short_of(&short));
@@ -142,6 +148,8 @@ pub(crate) type Full = Vec<(usize, std::sync::Arc<str>)>;
 /// Why a call may not be made, before limits are asked.
 pub(crate) enum Without {
     Way(NoneFound),
+    /// Policy forbids all that there are; this is what it says of the best.
+    Policy(Denied),
     Money(Short),
 }
 
@@ -151,7 +159,7 @@ pub(crate) fn options(
     contexts: &[&Context],
     wanted: &Wanted,
     now: Time,
-    can_pay: impl Fn(Nano) -> Result<(), Short>,
+    (may_go, can_pay): (impl FnMut(&Ask) -> Result<(), Denied>, impl Fn(Nano) -> Result<(), Short>),
 ) -> Result<Options, Without> {
     let Wanted { model, demand, is_optional, allows_cheaper, avoid, last } = wanted;
     let (demand, is_optional) = (*demand, *is_optional);
@@ -169,6 +177,7 @@ pub(crate) fn options(
     if ways.is_empty() {
         return Err(Without::Way(NoneFound { because: NoWay::Endpoint, passed }));
     }
+    passed.extend(pass_over_forbidden(model, &mut ways, may_go).map_err(Without::Policy)?);
     let rungs = router::model_rungs(directory.ladder(context), is_optional);
     let allowed = allows_cheaper.then_some(Rung::CheaperModel);
     let rungs = allowed.into_iter().chain(rungs.filter(|rung| Some(*rung) != allowed));
@@ -181,10 +190,42 @@ pub(crate) fn options(
     Ok(Options { ways, choices, passed, outage })
 }
 
-/// A prompt that is too long stays so; anything else is mended by the catalog.
-fn no_way(model: &ModelName, NoneFound { because, passed }: NoneFound) -> Verdict {
+/// Takes out what policy forbids, unless it is all that there is.
+fn pass_over_forbidden(
+    model: &ModelName,
+    ways: &mut Vec<Way>,
+    mut may_go: impl FnMut(&Ask) -> Result<(), Denied>,
+) -> Result<Vec<PassedOver>, Denied> {
+    let mut passed = Vec::new();
+    let mut first = None;
+    ways.retain(|way| {
+        let Err(denied) = may_go(&way_ask(model, way)) else { return true };
+        passed.push(passed_over(way, Because::Policy { policy: denied.policy.clone() }));
+        first.get_or_insert(denied);
+        false
+    });
+    match first.filter(|_| ways.is_empty()) {
+        Some(denied) => Err(denied),
+        None => Ok(passed),
+    }
+}
+
+/// Whether the rules that a run is pinned to deny every endpoint that is denied to it.
+fn denies_all(pinned: &Context, NoneFound { because, passed }: &NoneFound) -> bool {
+    let is_denied = |passed: &&PassedOver| passed.because == Because::Denied;
+    let mut denied = passed.iter().filter(is_denied);
+    *because == NoWay::Denied && denied.all(|passed| !pinned.rules.allows(&passed.endpoint))
+}
+
+/// A prompt that is too long stays so, and so does what a run was admitted without; anything else is mended by the catalog.
+fn no_way(
+    model: &ModelName,
+    NoneFound { because, passed }: NoneFound,
+    is_for_good: bool,
+) -> Verdict {
     let refusal = Refusal::Route { model: model.clone(), because, passed };
     match because {
+        _ if is_for_good => Verdict::Aside(refusal),
         NoWay::Context => Verdict::Aside(refusal),
         _ => Verdict::Park { refusal, wake: WAY },
     }
@@ -239,10 +280,11 @@ impl Cell {
         let run = self.runs.get(at.run);
         let wanted = Wanted::of(run, at.node, call);
         let contexts = self.directory.binding(run);
-        let options = match options(&self.directory, &contexts, &wanted, self.now, |need| {
-            self.ledger.check(self.now, run.tenant.0, &run.money, need)
-        }) {
+        let may = |ask: &Ask| self.policed.peek(&self.directory, run.tenant, ask);
+        let can_pay = |need| self.ledger.check(self.now, run.tenant.0, &run.money, need);
+        let options = match options(&self.directory, &contexts, &wanted, self.now, (may, can_pay)) {
             Ok(options) => options,
+            Err(Without::Policy(denied)) => return Some(forbidden(denied)),
             Err(Without::Way(NoneFound { because, passed })) => {
                 return Some(Refusal::Route { model: call.model.clone(), because, passed });
             }

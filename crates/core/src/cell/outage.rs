@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::id::ToolName;
 use crate::limiter::CIRCUIT_OPEN;
+use crate::policy::Ask;
 use crate::row::Part;
 use crate::tenant::{AfterOutage, Outage};
 use crate::time::{Span, Time};
@@ -100,9 +101,9 @@ impl Cell {
         };
         let wanted = Wanted::of(run, at.node, call);
         let contexts = self.directory.binding(run);
-        let found = options(&self.directory, &contexts, &wanted, self.now, |need| {
-            self.ledger.check(self.now, run.tenant.0, &run.money, need)
-        });
+        let may = |ask: &Ask| self.policed.peek(&self.directory, run.tenant, ask);
+        let can_pay = |need| self.ledger.check(self.now, run.tenant.0, &run.money, need);
+        let found = options(&self.directory, &contexts, &wanted, self.now, (may, can_pay));
         let Ok(options) = found else { return BTreeSet::new() };
         let takes_others = options.outage.is_none_or(|outage| outage.alternative);
         let most = if takes_others { options.choices.len() } else { 1 };

@@ -90,16 +90,12 @@ impl Cell {
         contexts: &[&Context],
         tool: &ToolName,
     ) -> Result<Option<Country>, Because> {
-        match self.directory.tools.get(tool) {
-            Some(tool) => self.directory.all_may_use(contexts, tool, self.now),
-            None => {
-                let nowhere = Location::default();
-                let may = |context: &&Context| {
-                    self.directory.may_use(context, (tool, &nowhere), self.now)
-                };
-                contexts.iter().map(may).find(Result::is_err).unwrap_or(Ok(None))
-            }
+        if let Some(tool) = self.directory.tools.get(tool) {
+            return self.directory.all_may_use(contexts, tool, self.now);
         }
+        let nowhere = Location::default();
+        let may = |context: &&Context| self.directory.may_use(context, (tool, &nowhere), self.now);
+        contexts.iter().map(may).find(Result::is_err).unwrap_or(Ok(None))
     }
 
     fn context_of(&self, tenant: TenantIx) -> &Context {

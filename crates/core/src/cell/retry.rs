@@ -93,6 +93,7 @@ impl Cell {
         self.let_in(tenant, &entrant)?;
         let again = downstream(&shape.workflow, &from);
         self.can_begin_again(tenant, &shape, &again)?;
+        self.may_start(tenant, &shape)?;
         let kept = forget_steps(&shape, steps, &again, turn);
         reopen(&mut row, self.now, shape.workflow.timeout);
         self.reopened.add(self.now, &row);

@@ -100,6 +100,13 @@ impl Directory {
     }
 }
 
+/// The tool of a node that the rules deny which its run is pinned to: they never change.
+pub(crate) fn denied_for_good(run: &Run, node: u32) -> Option<&ToolName> {
+    let is_undo = run.node(node).instance.part == Part::Compensation;
+    let tool = run.step(node).tool.as_ref().filter(|_| !is_undo)?;
+    (!run.context.rules.allows(tool)).then_some(tool)
+}
+
 impl Cell {
     pub(crate) fn declare_residency(
         &mut self,
@@ -238,6 +245,7 @@ impl Cell {
         for pool in &mut self.pools {
             pool.scheduler.wake(self.now, WAY.0, u32::MAX);
         }
+        self.wake_policed(tenant);
         let places: Vec<u32> = self.runs.places().collect();
         for run in places {
             if tenant.is_none_or(|tenant| self.runs.get(run).tenant == tenant) {
@@ -260,6 +268,7 @@ impl Cell {
         for run in places {
             self.withdraw_of(run, turn);
         }
+        self.withdraw_forbidden(None, turn);
     }
 
     fn withdraw_of(&mut self, run: u32, turn: &mut Turn) {
@@ -287,7 +296,13 @@ impl Cell {
         Some((tool.clone(), may.err()?))
     }
 
-    fn log_withdrawn(&mut self, at: At, tool: &ToolName, because: &Because, turn: &mut Turn) {
+    pub(crate) fn log_withdrawn(
+        &mut self,
+        at: At,
+        tool: &ToolName,
+        because: &Because,
+        turn: &mut Turn,
+    ) {
         let run = self.runs.get(at.run);
         let facts = serde_json::json!({
             "run": run.key.run.to_string(),

@@ -202,7 +202,9 @@ impl Cell {
         let planned = &self.schedules.list[at as usize];
         let Some(declared) = &planned.declared else { return };
         let (key, input) = (planned.key.clone(), Payload::from(declared.input.as_bytes()));
-        let (tenant, shape) = match self.startable(&key, input.len() as u64) {
+        let startable = self.startable(&key, input.len() as u64);
+        let allowed = startable.and_then(|(tenant, shape)| self.if_allowed(tenant, shape));
+        let (tenant, shape) = match allowed {
             Ok(found) => found,
             Err(rejection) => {
                 self.queue.count(&rejection);

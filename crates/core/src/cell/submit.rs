@@ -51,7 +51,8 @@ impl Cell {
                 None => {}
             }
         }
-        match self.admissible(&submit) {
+        let found = self.admissible(&submit);
+        match found.and_then(|(tenant, shape)| self.if_allowed(tenant, shape)) {
             Err(rejection) => {
                 self.queue.count(&rejection);
                 turn.reject(reply, rejection);

@@ -1,3 +1,5 @@
+//! Where data may be, on which day and for what reason.
+
 use super::*;
 
 fn region(name: &str) -> RegionName {

@@ -3,8 +3,9 @@
 use fairlane_api::Code;
 use fairlane_core::calendar::Calendar;
 use fairlane_core::gate::{Account, LimitHolder};
-use fairlane_core::id::{ReviewId, ToolName};
+use fairlane_core::id::{ReviewId, StepName, ToolName};
 use fairlane_core::money::Nano;
+use fairlane_core::policy;
 use fairlane_core::reject::{CandidateFault, Rejection, ValveCause};
 use fairlane_core::review::{self, Barrier, Over};
 use fairlane_core::router::NoWay;
@@ -12,6 +13,7 @@ use fairlane_core::row::{Owner, RunStatus};
 use fairlane_core::time::Time;
 
 use super::Refused;
+use crate::catalog::policies::mistake_out;
 use crate::places::outside_words;
 use crate::wire::{barrier_words, budget_words, limit_words, never_words, no_way_words, timestamp};
 
@@ -67,6 +69,14 @@ impl From<Rejection> for Refused {
                 };
                 let (code, expected) = unavailable(*because);
                 refused(code, detail).at(pointer).expected(expected)
+            }
+            Rejection::UnknownPolicy { policy } => {
+                refused(Code::UnknownPolicy, format!("no policy is named `{policy}`"))
+            }
+            Rejection::BadPolicy { mistakes } => bad_policy(mistakes),
+            Rejection::PolicyDenied { policy, because, action, thing, step } => {
+                let what = deed(step.as_ref().map(StepName::as_str), action, thing);
+                refused(Code::PolicyDenied, denied(policy, *because, &what))
             }
             Rejection::ToolDenied { step, tool } => refused(
                 Code::ToolDenied,
@@ -264,6 +274,37 @@ const fn unavailable(because: NoWay) -> (Code, &'static str) {
             Code::ModelUnavailable,
             "a candidate with an endpoint, and a price, for the tenant's tier",
         ),
+    }
+}
+
+fn bad_policy(mistakes: &[policy::Mistake]) -> Refused {
+    let detail = match mistakes.len() {
+        1 => "there is 1 mistake".to_owned(),
+        count => format!("there are {count} mistakes"),
+    };
+    Refused::new(Code::InvalidPolicy)
+        .detail(detail)
+        .mistakes(mistakes.iter().map(mistake_out).collect())
+}
+
+/// What policy does not let happen, as the rest of a sentence.
+fn deed(step: Option<&str>, action: &str, thing: &str) -> String {
+    let step = step.map_or_else(String::new, |step| format!("step `{step}` "));
+    match action {
+        "start_run" => format!("the tenant to start workflow `{thing}`"),
+        "call_tool" => format!("{step}to call tool `{thing}`, and the run can do nothing without"),
+        _ if step.is_empty() => format!("the tenant to use model `{thing}`"),
+        _ => format!("{step}to use model `{thing}`, and the run can do nothing without"),
+    }
+}
+
+fn denied(policy: &str, because: policy::Because, what: &str) -> String {
+    match because {
+        policy::Because::Forbidden => format!("policy `{policy}` does not allow {what}"),
+        policy::Because::NotPermitted => format!("no policy allows {what}"),
+        policy::Because::Failed => {
+            format!("policy `{policy}` could not be decided, and so does not allow {what}")
+        }
     }
 }
 

@@ -106,7 +106,9 @@ async fn get_run(Here(shared): Here, named: Named) -> Result<Answer<RunDetail>, 
     detail(&shared, &named).await.map(Answer)
 }
 
-/// Explains what a run waits for: the steps of it that have not ended
+/// Explains what a run waits for: the steps of it that have not ended, and where calls of models went
+///
+/// Of the steps that have ended it has those that have called a model, with their last call.
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/runs/{run}/explain", tag = "runs",
     params(("tenant" = String, Path), ("run" = String, Path)),
@@ -114,12 +116,7 @@ async fn get_run(Here(shared): Here, named: Named) -> Result<Answer<RunDetail>, 
 )]
 async fn explain_run(Here(shared): Here, named: Named) -> Result<Answer<RunDetail>, Refused> {
     let mut detail = detail(&shared, &named).await?;
-    detail.steps.retain(|step| {
-        !matches!(
-            step.phase,
-            WirePhase::Done | WirePhase::Skipped | WirePhase::Failed | WirePhase::Cancelled
-        )
-    });
+    detail.steps.retain(|step| !step.phase.is_final() || step.call.is_some());
     Ok(Answer(detail))
 }
 

@@ -120,6 +120,9 @@ impl Before<'_> {
         let candidates = models.get(&call.model).into_iter().flat_map(|model| &model.candidates);
         let way = |candidate: &fairlane_core::catalog::Candidate| {
             tier.filter(|tier| candidate.tiers.is_empty() || candidate.tiers.contains(tier))?;
+            if !super::p10_residency::may_use(&step.key, &candidate.endpoint, self.rows) {
+                return None;
+            }
             let endpoint = tools.get(&candidate.endpoint)?.endpoint.as_ref();
             let surcharge = endpoint.filter(|of| Endpoint::is_chat(of))?.surcharge_permille;
             let price = prices.get(&candidate.price)?;

@@ -12,7 +12,7 @@ use crate::violation::{Verdict, holds};
 
 const PROMISE: &str = "P17 live change";
 
-/// A step of the run could not be paid for in the turn of that time, or its prompt was too long; or one of a run that called
+/// A step of the run could not be paid for in the turn of that time, its prompt was too long, or its tool is denied for good; or one of a run that called
 /// it, or of another run that the same step has called.
 fn is_short(run: &RunRow, at: Time, rows: &Rows) -> bool {
     let is_of_caller = run.parent.as_ref().is_some_and(|parent| {
@@ -30,7 +30,7 @@ fn is_short(run: &RunRow, at: Time, rows: &Rows) -> bool {
 }
 
 fn says_short(failure: &Failure) -> bool {
-    let mut classes = ["budget-exhausted", "prompt-too-long"].into_iter();
+    let mut classes = ["budget-exhausted", "prompt-too-long", "tool-denied"].into_iter();
     classes.any(|class| &*failure.class == class || failure.message.contains(class))
 }
 

@@ -9,10 +9,11 @@ use fairlane_core::cell::input::{Command, Configure, Input, Query};
 use fairlane_core::money::Nano;
 use fairlane_core::quota::{Budget, BudgetClass, Tool};
 use fairlane_core::row::{RunStatus, StepState};
-use fairlane_core::tenant::{Org, Tenant};
+use fairlane_core::tenant::{Org, Rules, Tenant};
 use fairlane_core::time::Span;
 
 use super::{Act, Event, HEALING_MAX, World};
+use crate::bounds;
 use crate::fault::Faults;
 use crate::host::{About, Sender};
 use crate::plans;
@@ -94,9 +95,13 @@ impl World {
     }
 
     fn let_go(&mut self) -> Verdict {
-        let suspended = self.rows.tenants.values().filter(|tenant| tenant.suspended);
-        let freed: Vec<Tenant> =
-            suspended.map(|tenant| Tenant { suspended: false, ..tenant.clone() }).collect();
+        let is_kept = |tenant: &&Tenant| tenant.suspended || tenant.rules != Rules::default();
+        let kept = self.rows.tenants.values().filter(is_kept);
+        let free = |tenant: &Tenant| {
+            let rules = Rules::default();
+            Tenant { suspended: false, rules, ..tenant.clone() }
+        };
+        let freed: Vec<Tenant> = kept.map(free).collect();
         for tenant in freed {
             self.declare(Configure::Tenant(tenant))?;
         }
@@ -110,7 +115,8 @@ impl World {
         }
         let tools: Vec<Tool> = self.rows.tools.values().cloned().collect();
         for tool in tools {
-            self.declare(Configure::Tool(Tool { limits: Vec::new(), ..tool }))?;
+            let location = bounds::inside();
+            self.declare(Configure::Tool(Tool { limits: Vec::new(), location, ..tool }))?;
         }
         // Whoever waits for a way finds one.
         let models: Vec<Model> = self.rows.models.values().cloned().collect();

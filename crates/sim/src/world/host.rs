@@ -1,6 +1,6 @@
 //! The host's life: inputs are stepped, turns are committed, effects are released, and in between it dies.
 
-use fairlane_core::cell::change::Change;
+use fairlane_core::cell::change::{Change, Snapshot};
 use fairlane_core::cell::effect::Effect;
 use fairlane_core::cell::input::{Configure, Input};
 use fairlane_core::driver::Driver;
@@ -8,6 +8,7 @@ use fairlane_core::id::PoolName;
 use fairlane_core::time::{Span, Time};
 
 use super::{Event, World};
+use crate::bounds;
 use crate::check::p01_caps;
 use crate::host::{About, Batch, Fate, Sender};
 use crate::landscape::millis;
@@ -260,6 +261,8 @@ impl World {
         if let Some(planted) = self.scenario.planted {
             planted.leave_out(&mut snapshot, &self.rows);
         }
+        let region = Some(bounds::region(bounds::HERE));
+        let snapshot = Snapshot { region, ..snapshot };
         let driver = Driver::load(self.clock(), epoch, snapshot);
         self.note("load", format_args!("epoch {epoch}"));
         self.host.live(epoch, driver);

@@ -15,6 +15,7 @@ use fairlane_core::plan::{
     Compensation, Expr, Map, ModelCall, Overlap, Retry, Schedule, Step, StepIndex, StepKind,
     Timeouts, Wait, Workflow,
 };
+use fairlane_core::policy::{self, Source};
 use fairlane_core::pool::{LongSteps, Policy, Pool, Valve};
 use fairlane_core::quota::{Breaker, Budget, BudgetClass, OrgBudget, Rule, Rung, Tool, Unit};
 use fairlane_core::residency::{
@@ -509,6 +510,14 @@ pub fn model(model: &str) -> Model {
     };
     let candidates = vec![candidate("gpt-5.5", &["standard", "free"]), candidate("small", &[])];
     Model { name: name(model), candidates }
+}
+
+pub fn policy(policy: &str) -> policy::Policy {
+    let text =
+        "forbid (principal, action, resource == Tool::\"bureau\")\nwhen { true }; // \u{1f512}";
+    let source = Source { name: name(policy), text: text.into() };
+    policy::Policy::first(source, Time(7))
+        .next("permit (principal, action, resource);".into(), Time(9))
 }
 
 pub fn price(price: &str) -> Price {

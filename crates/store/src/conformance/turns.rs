@@ -13,9 +13,9 @@ use fairlane_core::time::{Span, Time};
 
 use super::samples::{
     account, adequacy, api_key, call, class, context, decision, done, empty_zone, ended, full_run,
-    idempotency, item, key, model, name, org, payload, pool, price, region, review, reviewer_pool,
-    run, schedule, scope, signal, states, step, tenant, tier, tool, uses, valve, whole, workflow,
-    zone,
+    idempotency, item, key, model, name, org, payload, policy, pool, price, region, review,
+    reviewer_pool, run, schedule, scope, signal, states, step, tenant, tier, tool, uses, valve,
+    whole, workflow, zone,
 };
 use super::{Place, checks, claimed};
 use crate::error::Error;
@@ -67,7 +67,7 @@ fn assert_loaded(store: &mut dyn Store, expected: &Snapshot) -> Result<(), Error
             $(assert_eq!(loaded.$table, expected.$table, stringify!($table));)*
         };
     }
-    equal!(orgs tiers tenants contexts pools valve workflows tools classes models prices residency uses
+    equal!(orgs tiers tenants contexts pools valve workflows tools classes models prices policies residency uses
         accounts calls reviewer_pools keys schedules runs steps signals reviews decisions);
     assert_eq!(loaded, *expected);
     Ok(())
@@ -94,6 +94,7 @@ fn changes_of(snapshot: &Snapshot) -> Vec<Change> {
         .chain(snapshot.classes.iter().cloned().map(Change::Class))
         .chain(snapshot.models.iter().cloned().map(Change::Model))
         .chain(snapshot.prices.iter().cloned().map(Change::Price))
+        .chain(snapshot.policies.iter().cloned().map(Change::Policy))
         .chain(snapshot.residency.iter().cloned().map(Change::Residency))
         .chain(snapshot.uses.iter().cloned().map(Change::Use))
         .chain(snapshot.accounts.iter().cloned().map(Change::Account))
@@ -133,6 +134,7 @@ fn one_of_each() -> Snapshot {
         classes: vec![class("basic"), class("high-volume")],
         models: vec![model("gpt/5.5"), model("reasoner")],
         prices: vec![price("gpt-5.5"), price("vertex_ai/gemini:2")],
+        policies: vec![policy("no-bureau"), policy("premium")],
         residency: vec![adequacy("JP"), region("eu-1"), region("us-1"), zone("mine")],
         region: None,
         share: fairlane_core::quota::Share::default(),
@@ -217,6 +219,7 @@ fn declarations_are_replaced_by_name(place: &dyn Place) -> Result<(), Error> {
     expected.tools[1].endpoint = None;
     expected.models[0].candidates.truncate(1);
     expected.prices[0].versions.truncate(1);
+    expected.policies[0].versions.truncate(1);
     expected.residency[3] = fairlane_core::residency::Declaration::Zone(empty_zone("mine"));
     expected.uses[0].used = Used::Window { start: Time(5), units: 6 };
     expected.accounts[1].posted = Nano(7);
@@ -238,6 +241,7 @@ fn declarations_are_replaced_by_name(place: &dyn Place) -> Result<(), Error> {
         Change::Tool(expected.tools[1].clone()),
         Change::Model(expected.models[0].clone()),
         Change::Price(expected.prices[0].clone()),
+        Change::Policy(expected.policies[0].clone()),
         Change::Residency(expected.residency[3].clone()),
         Change::Use(expected.uses[0].clone()),
         Change::Account(expected.accounts[1].clone()),
@@ -299,12 +303,14 @@ fn what_is_dropped_is_gone(place: &dyn Place) -> Result<(), Error> {
     let acme = key("acme", 1);
     let gone = expected.schedules.remove(0);
     let old = expected.keys.remove(1);
+    let removed = expected.policies.remove(0);
     expected.steps.retain(|row| row.instance.step != StepIndex(499));
     store.commit(
         epoch,
         &[
             Change::DropSchedule(gone.tenant, gone.workflow, gone.name),
             Change::DropKey(old.id),
+            Change::DropPolicy(removed.name),
             Change::DropStep(acme, StepIndex(499)),
         ],
     )?;
@@ -319,6 +325,7 @@ fn dropping_what_is_not_there_is_no_error(place: &dyn Place) -> Result<(), Error
         epoch,
         &[
             Change::DropKey(name("key-1")),
+            Change::DropPolicy(name("no-bureau")),
             Change::DropStep(key("acme", 1), StepIndex(0)),
             Change::DropSchedule(gone.tenant, gone.workflow, gone.name),
         ],

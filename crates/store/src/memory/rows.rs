@@ -7,10 +7,11 @@ use fairlane_core::calendar::Calendar;
 use fairlane_core::catalog::{Model, Price};
 use fairlane_core::cell::change::{Change, Snapshot};
 use fairlane_core::id::{
-    ClassName, KeyId, ModelName, OrgId, PoolName, PriceName, ReviewId, ReviewerPoolName, RunId,
-    StepName, TenantId, TierName, ToolName, WorkflowName,
+    ClassName, KeyId, ModelName, OrgId, PolicyName, PoolName, PriceName, ReviewId,
+    ReviewerPoolName, RunId, StepName, TenantId, TierName, ToolName, WorkflowName,
 };
 use fairlane_core::plan::{StepIndex, Workflow};
+use fairlane_core::policy::Policy;
 use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
 use fairlane_core::residency::Declaration;
@@ -42,6 +43,7 @@ pub(super) struct Rows {
     classes: Table<ClassName, BudgetClass>,
     models: Table<ModelName, Model>,
     prices: Table<PriceName, Price>,
+    policies: Table<PolicyName, Policy>,
     residency: Table<(&'static str, String), Declaration>,
     /// The provider's own counts have no tenant.
     uses: Table<(Option<TenantId>, ToolName, Arc<str>), UseRow>,
@@ -66,7 +68,7 @@ pub(super) struct Rows {
 macro_rules! each_table {
     ($rows:ident.$method:ident()) => {
         each_table!($rows.$method(): orgs tiers tenants contexts pools valves workflows tools
-            classes models prices residency uses accounts calls reviewer_pools reviews review_events keys runs steps children idempotency signals schedules decisions)
+            classes models prices policies residency uses accounts calls reviewer_pools reviews review_events keys runs steps children idempotency signals schedules decisions)
     };
     ($rows:ident.$method:ident(): $($table:ident)*) => {
         $($rows.$table.$method();)*
@@ -103,6 +105,8 @@ impl Rows {
             Change::Class(class) => self.classes.put(class.name.clone(), class.clone()),
             Change::Model(model) => self.models.put(model.name.clone(), model.clone()),
             Change::Price(price) => self.prices.put(price.name.clone(), price.clone()),
+            Change::Policy(policy) => self.policies.put(policy.name.clone(), policy.clone()),
+            Change::DropPolicy(policy) => drop(self.policies.remove(policy)),
             Change::Residency(declaration) => {
                 let (kind, name) = declaration.key();
                 self.residency.put((kind, name.to_owned()), declaration.clone());
@@ -256,6 +260,7 @@ impl Rows {
             classes: self.classes.values().cloned().collect(),
             models: self.models.values().cloned().collect(),
             prices: self.prices.values().cloned().collect(),
+            policies: self.policies.values().cloned().collect(),
             residency: self.residency.values().cloned().collect(),
             region: None,
             share: fairlane_core::quota::Share::default(),

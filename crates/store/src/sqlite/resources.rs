@@ -1,13 +1,14 @@
 //! What the operator declares: tables `orgs`, `tiers`, `tenants`, `contexts`, `pools`, `valves`, `workflows`,
-//! `tools`, `budget_classes`, `models`, `prices`, `residency`, `reviewer_pools`, `keys`.
+//! `tools`, `budget_classes`, `models`, `prices`, `policies`, `residency`, `reviewer_pools`, `keys`.
 //! Few rows, seldom written; each is one JSON document under its name.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fairlane_core::catalog::{Model, Price};
-use fairlane_core::id::{KeyId, TenantId, WorkflowName};
+use fairlane_core::id::{KeyId, PolicyName, TenantId, WorkflowName};
 use fairlane_core::plan::Workflow;
+use fairlane_core::policy::Policy;
 use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
 use fairlane_core::residency::Declaration;
@@ -135,6 +136,19 @@ pub(super) fn put_reviewer_pool(connection: &Connection, pool: &ReviewerPool) ->
     )
 }
 
+pub(super) fn put_policy(connection: &Connection, policy: &Policy) -> Result<(), Fault> {
+    write(
+        connection,
+        "INSERT INTO policies (policy, body) VALUES (?1, ?2)
+         ON CONFLICT DO UPDATE SET body = excluded.body",
+        params![policy.name.as_str(), to_json(policy)],
+    )
+}
+
+pub(super) fn delete_policy(connection: &Connection, policy: &PolicyName) -> Result<(), Fault> {
+    write(connection, "DELETE FROM policies WHERE policy = ?1", params![policy.as_str()])
+}
+
 pub(super) fn put_key(connection: &Connection, key: &KeyRow) -> Result<(), Fault> {
     write(
         connection,
@@ -207,6 +221,10 @@ pub(super) fn prices(connection: &Connection) -> Result<Vec<Price>, Fault> {
 
 pub(super) fn reviewer_pools(connection: &Connection) -> Result<Vec<ReviewerPool>, Fault> {
     bodies(connection, "SELECT body FROM reviewer_pools ORDER BY pool", [])
+}
+
+pub(super) fn policies(connection: &Connection) -> Result<Vec<Policy>, Fault> {
+    bodies(connection, "SELECT body FROM policies ORDER BY policy", [])
 }
 
 pub(super) fn keys(connection: &Connection) -> Result<Vec<KeyRow>, Fault> {

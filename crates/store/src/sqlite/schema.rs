@@ -48,11 +48,12 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0030_calls_open.sql"),
     include_str!("../../migrations/0031_residency.sql"),
     include_str!("../../migrations/0032_calls_considered.sql"),
-    include_str!("../../migrations/0033_runs_requester.sql"),
-    include_str!("../../migrations/0034_reviewer_pools.sql"),
-    include_str!("../../migrations/0035_reviews.sql"),
-    include_str!("../../migrations/0036_review_events.sql"),
-    include_str!("../../migrations/0037_reviews_open.sql"),
+    include_str!("../../migrations/0033_policies.sql"),
+    include_str!("../../migrations/0034_runs_requester.sql"),
+    include_str!("../../migrations/0035_reviewer_pools.sql"),
+    include_str!("../../migrations/0036_reviews.sql"),
+    include_str!("../../migrations/0037_review_events.sql"),
+    include_str!("../../migrations/0038_reviews_open.sql"),
 ];
 
 /// The version that this program writes.

@@ -11,7 +11,7 @@ use fairlane_core::id::StepName;
 use super::term::{Compiled, Function, Loop, LoopKind, Operator, Source, Spot, Term};
 use super::{DEPTH_MAX, LOOPS_MAX, PATTERN_BYTES_MAX, Refs, TERMS_MAX, Wrong};
 use crate::mistake::{Code, nearest};
-use crate::scope::STATUSES;
+use crate::scope::{STATUSES, TENANT_FIELDS};
 use crate::tree::quote;
 
 /// What an expression may begin with, for messages.
@@ -237,7 +237,7 @@ impl Lowering<'_> {
 
     /// The mistake of a field that the root does not have.
     fn fixed_field(&mut self, tree: &IdedExpr, root: &str, field: &str) -> Option<Term> {
-        let fields: &[&str] = if root == "run" { &["id"] } else { &["id", "tier", "attributes"] };
+        let fields: &[&str] = if root == "run" { &["id"] } else { &TENANT_FIELDS };
         if fields.contains(&field) {
             return None;
         }

@@ -46,8 +46,8 @@ async fn models_and_what_they_need_are_declared_from_one_file() {
         binary.ok(&["price", "get", "large"]).await,
     ];
     expect![[r#"
-        TOOL         LIMITS        ENDPOINT
-        provider/eu  50 under way  chat http://127.0.0.1:9/v1
+        TOOL         REGION  LIMITS        ENDPOINT
+        provider/eu  -       50 under way  chat http://127.0.0.1:9/v1
 
         MODEL     CANDIDATES
         reasoner  large at provider/eu, large latest at provider/eu

@@ -229,6 +229,12 @@ async fn tenants_are_changed_one_value_at_a_time() {
         runs        at most 1000000 live
         sla         -
         class       -
+        data        -
+        tools       all
+        denied      -
+        models      -
+        outage      -
+        audit       -
         version     4
         attributes  {}
 

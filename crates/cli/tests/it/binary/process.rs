@@ -83,6 +83,19 @@ impl Binary {
         serde_json::from_str(&self.ok(&arguments).await).unwrap()
     }
 
+    /// The same, with its log in a file of the folder.
+    pub(crate) fn start_logging(&self, arguments: &[&str], file: &str) -> Started {
+        let log = std::fs::File::create(self.path(file)).unwrap();
+        let mut child = self
+            .command(arguments)
+            .env("FAIRLANE_LOG", "trace")
+            .stderr(Stdio::from(log))
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        Started { child, stdout }
+    }
+
     /// Starts it and does not wait.
     pub(crate) fn start(&self, arguments: &[&str]) -> Started {
         let mut child = self.command(arguments).stderr(Stdio::inherit()).spawn().unwrap();

@@ -110,7 +110,7 @@ async fn the_help_names_all_commands_and_exit_codes() {
           run          Submit a run
           runs         List a tenant's runs, newest first
           get          Show a run with its steps, or its output
-          explain      Explain what a run waits for: the gate, since when, and what would let it through
+          explain      Explain what a run waits for: the gate, since when, and what would let it through; and where its calls of models went
           events       Follow what happens to a run until it ends
           cancel       Cancel a run, its children, and the steps that workers hold
           pause        Pause a run: nothing new is dispatched, and what runs, ends
@@ -124,13 +124,13 @@ async fn the_help_names_all_commands_and_exit_codes() {
           tool         List and show tools: what all tenants together may call of each, and how the server calls it
           model        List and show models: the candidates that each name stands for
           price        List and show prices: what a million tokens cost, and from when on
-          catalog      Bring the price book up to date
+          catalog      Bring prices, regions and adequacy decisions up to date, and show where data may be
           class        List and show budget classes: what each of their tenants may call and spend
           budget       Show and change budgets: what is spent, held and left
           limits       Show how much of limits is used: a tenant's own, or those of a tool that all tenants share
           calls        List a tenant's calls of models, newest first: who served them, and what they cost
-          usage        Sum up what a tenant's calls of models used, by model and who served it
-          report       Report how far budgets are used, and which workflows run out of theirs
+          usage        Sum up what a tenant's calls of models used, by model, who served it and where
+          report       Report how far budgets are used, which workflows run out of theirs, and what rests on adequacy
           key          Make, list and revoke API keys
           decisions    List the decision log, newest first: a tenant's, or the platform's own
           top          Watch tenants: slots, cap, share, waiting, p95, debt

@@ -55,6 +55,10 @@ impl Disk {
             Change::Price(price) => {
                 replace(&mut declared.prices, price, |price| price.name.clone());
             }
+            Change::Policy(policy) => {
+                replace(&mut declared.policies, policy, |policy| policy.name.clone());
+            }
+            Change::DropPolicy(name) => declared.policies.retain(|policy| policy.name != *name),
             Change::Residency(one) => put_place(&mut declared.residency, one),
             Change::Use(row) => replace(&mut declared.uses, row, |row| {
                 (row.tool.clone(), row.tenant.clone(), row.rule.clone())

@@ -411,3 +411,16 @@ fn a_denied_tool_at_a_model_is_a_candidate_less() {
     ask(&mut desk);
     assert_eq!(told(&leases(&mut desk)[0]), ("eu".into(), vec!["us: Denied".into()]));
 }
+
+#[test]
+fn a_step_whose_tool_its_run_was_admitted_without_fails_at_once() {
+    let optional = Step { tool: Some(name("bureau")), optional: true, ..step("pull", &[]) };
+    let mut desk = Desk::new(super::desk::workflow("flow", vec![optional, step("end", &[0])]));
+    // Elsewhere too: what is for good is said first.
+    desk.declare(Configure::Tool(Tool::new(name("bureau"), Vec::new())));
+    desk.declare(ruled(Rules { data_residency: Some(within("eu")), ..denied() }));
+    let run = desk.submit("b", "flow");
+    assert_eq!(super::desk::tasks(&desk.lease("w")), "end");
+    let (_, steps) = desk.rows(&run);
+    assert!(format!("{:?}", steps[0].state).contains("tool-denied"), "{:?}", steps[0]);
+}

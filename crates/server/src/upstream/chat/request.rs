@@ -301,7 +301,7 @@ mod tests {
             text(&request.streamed_body()),
             concat!(
                 r#"{"model":"m","messages":[{}],"#,
-                r#""stream_options":{"include_usage":true,"x":1},"stream":true}"#
+                r#""stream_options":{"x":1,"include_usage":true},"stream":true}"#
             )
         );
         assert_eq!(text(&request.whole_body()), r#"{"model":"m","messages":[{}]}"#);

@@ -39,20 +39,20 @@ steps:
     let lines: Vec<String> =
         step.iter().map(|(field, value)| format!("{field}: {value}")).collect();
     expect![[r#"
+        name: "second"
+        kind: {"task":{"task":"b","pool":"gpu"}}
         after: [0]
-        compensate: {"attempt_timeout":5000000,"pool":"gpu","retry":{"attempts":2,"backoff_max":30000000,"backoff_min":1000000,"jitter_permille":500},"task":"undo","with":[["id","steps.second.output"],["x","1"]]}
+        when: "steps.first.output.ok"
+        with: [["text","steps.first.output"],["number","1"],["list","[1, ('x'), (input.a)]"],["object","{\"k\": 1.5, \"q\\\"\": true}"],["none","null"],["whole","18446744073709551615u"],["item","item.id"]]
+        retry: {"attempts":5,"backoff_min":250000,"backoff_max":60000000,"jitter_permille":250}
+        timeout: {"queue":60000000,"attempt":30000000,"step":3600000000}
+        optional: true
+        map: {"over":"input.list","parallel":3,"items_max":50}
+        compensate: {"task":"undo","pool":"gpu","with":[["id","steps.second.output"],["x","1"]],"retry":{"attempts":2,"backoff_min":1000000,"backoff_max":30000000,"jitter_permille":500},"attempt_timeout":5000000}
+        tool: "bureau/v2"
         cost_nano: 20000000
         expected: 20000000
-        kind: {"task":{"pool":"gpu","task":"b"}}
-        map: {"items_max":50,"over":"input.list","parallel":3}
-        name: "second"
-        optional: true
-        output_schema: "{\"type\":\"integer\"}"
-        retry: {"attempts":5,"backoff_max":60000000,"backoff_min":250000,"jitter_permille":250}
-        timeout: {"attempt":30000000,"queue":60000000,"step":3600000000}
-        tool: "bureau/v2"
-        when: "steps.first.output.ok"
-        with: [["text","steps.first.output"],["number","1"],["list","[1, ('x'), (input.a)]"],["object","{\"k\": 1.5, \"q\\\"\": true}"],["none","null"],["whole","18446744073709551615u"],["item","item.id"]]"#]].assert_eq(&lines.join("\n"));
+        output_schema: "{\"type\":\"integer\"}""#]].assert_eq(&lines.join("\n"));
     expect![[r#"Some(Span(7200000000)) Some("{\"type\":\"object\"}")"#]]
         .assert_eq(&format!("{:?} {:?}", workflow.timeout, workflow.input_schema));
     assert_eq!(&*workflow.source, text);

@@ -22,26 +22,26 @@ fn schemas_come_into_the_text_and_all_else_stays() {
             yaml,
             "w.yaml",
             expect![[r##"
-        # head
-        workflow: w
-        version: 1
-        input:
-          schema: {"properties":{"a":{"pattern":"^\\d: #x$"}},"type":"object"} # the input
-          subject: a
-        steps:
-          a: { task: t, output: { schema: {"properties":{"a":{"pattern":"^\\d: #x$"}},"type":"object"} } }
-          b:
-            task: t
-            output:
-              schema: {"properties":{"a":{"pattern":"^\\d: #x$"}},"type":"object"}
-          c: { task: t, output: { schema: {} } }
-    "##]],
+                # head
+                workflow: w
+                version: 1
+                input:
+                  schema: {"type":"object","properties":{"a":{"pattern":"^\\d: #x$"}}} # the input
+                  subject: a
+                steps:
+                  a: { task: t, output: { schema: {"type":"object","properties":{"a":{"pattern":"^\\d: #x$"}}} } }
+                  b:
+                    task: t
+                    output:
+                      schema: {"type":"object","properties":{"a":{"pattern":"^\\d: #x$"}}}
+                  c: { task: t, output: { schema: {} } }
+            "##]],
         ),
         (
             json,
             "w.json",
             expect![[
-                r#"{"workflow": "w", "version": 1, "input": {"schema": {"properties":{"a":{"pattern":"^\\d: #x$"}},"type":"object"}}, "steps": {"a": {"task": "t"}}}"#
+                r#"{"workflow": "w", "version": 1, "input": {"schema": {"type":"object","properties":{"a":{"pattern":"^\\d: #x$"}}}}, "steps": {"a": {"task": "t"}}}"#
             ]],
         ),
     ] {
