@@ -113,11 +113,13 @@ fn declared(pool: resource::Pool) -> PoolSpec {
 }
 
 fn list(pools: &[resource::Pool]) -> String {
+    let has_regions = pools.iter().any(|pool| pool.region != pools[0].region);
     let titles = ["POOL", "POLICY", ">SLOTS", ">RUNNING", ">WAITING", ">WORKERS", ">OFFERED"];
     let mut table = Table::new(&titles);
     for pool in pools {
+        let of = if has_regions { format!(" in {}", pool.region) } else { String::new() };
         table.row([
-            pool.name.clone(),
+            format!("{}{of}", pool.name),
             text::word(&pool.policy),
             pool.slots.to_string(),
             pool.in_flight.to_string(),

@@ -101,7 +101,7 @@ impl Review {
                 let fence = fence.unwrap_or_default();
                 let decision = Decide { fence, digest, outcome, data: json_of(data)? };
                 let decided = client.decide_review(&review, &decision).await?;
-                printer.data(&decided, |decided| result(decided))
+                printer.data(&decided, result)
             }
             Verb::Batch { outcome, reviews, data } => {
                 let mut decisions = Vec::with_capacity(reviews.len());
@@ -132,10 +132,9 @@ fn result(decided: &review::Decided) -> String {
     let outcome = match (&decided.more, &decided.problem) {
         (Some(0), _) => "decided".to_owned(),
         (Some(more), _) => format!("recorded; {more} more persons are needed"),
-        (None, Some(problem)) => format!(
-            "refused: {}",
-            problem.detail.clone().unwrap_or_else(|| problem.title.to_string())
-        ),
+        (None, Some(problem)) => {
+            format!("refused: {}", problem.detail.clone().unwrap_or_else(|| problem.title.clone()))
+        }
         (None, None) => "nothing".to_owned(),
     };
     format!("{} {outcome}", decided.review)

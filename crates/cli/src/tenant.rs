@@ -236,6 +236,7 @@ fn show(tenant: &resource::Tenant, readings: &Readings) -> String {
         ("runs", format!("at most {} live", tenant.runs_max)),
         ("sla", text::or_dash(sla)),
         ("class", text::or_dash(tenant.budget_class.clone())),
+        ("region", tenant.region.clone()),
         ("data", text::or_dash(tenant.data_residency.as_ref().map(data))),
         (
             "tools",

@@ -1,6 +1,7 @@
 //! Checks a declaration without making it: a cell that knows only what the declaration refers to is asked, and
 //! thrown away. So the rules exist once, in the core.
 
+use fairlane_core::catalog::Model;
 use fairlane_core::cell::change::Snapshot;
 use fairlane_core::cell::effect::{Effect, Response};
 use fairlane_core::cell::input::{Configure, Input, ReplyId};
@@ -34,6 +35,23 @@ pub(crate) fn check(cell: &Surroundings, resource: &Configure) -> Result<(), Ref
     Ok(())
 }
 
+/// What the candidates of a model refer to.
+fn add_candidates(registry: &Registry, model: &Model, snapshot: &mut Snapshot) {
+    for candidate in &model.candidates {
+        if snapshot.tools.iter().all(|known| known.name != candidate.endpoint) {
+            snapshot.tools.extend(registry.tool(&candidate.endpoint));
+        }
+        if snapshot.prices.iter().all(|known| known.name != candidate.price) {
+            snapshot.prices.extend(registry.price(&candidate.price));
+        }
+        for tier in &candidate.tiers {
+            if snapshot.tiers.iter().all(|known| known.name != *tier) {
+                snapshot.tiers.extend(registry.tier(tier).or_else(|| model_tier(registry, tier)));
+            }
+        }
+    }
+}
+
 /// What the declaration refers to, as far as it exists.
 fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
     let mut snapshot = Snapshot { residency: registry.residency(), ..Snapshot::default() };
@@ -59,23 +77,7 @@ fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
             snapshot.tools.extend(model.as_ref().and_then(|_| registry.tool(&tool.name)));
             snapshot.models.extend(model);
         }
-        Configure::Model(model) => {
-            for candidate in &model.candidates {
-                if snapshot.tools.iter().all(|known| known.name != candidate.endpoint) {
-                    snapshot.tools.extend(registry.tool(&candidate.endpoint));
-                }
-                if snapshot.prices.iter().all(|known| known.name != candidate.price) {
-                    snapshot.prices.extend(registry.price(&candidate.price));
-                }
-                for tier in &candidate.tiers {
-                    if snapshot.tiers.iter().all(|known| known.name != *tier) {
-                        snapshot
-                            .tiers
-                            .extend(registry.tier(tier).or_else(|| model_tier(registry, tier)));
-                    }
-                }
-            }
-        }
+        Configure::Model(model) => add_candidates(registry, model, &mut snapshot),
         Configure::Tenant(tenant) => {
             snapshot.orgs.extend(registry.org(&tenant.org));
             snapshot.tiers.extend(registry.tier(&tenant.tier));

@@ -208,7 +208,7 @@ impl Server {
                 for cell in server.app.all() {
                     tokio::spawn(crate::calls::work(cell.clone()));
                 }
-                tracing::info!(%addr, regions = server.app.names(), "serving");
+                tracing::info!(%addr, regions = config.all_regions().iter().map(RegionName::as_str).collect::<Vec<_>>().join(", "), "serving");
                 Ok(Self { operator_key, ..server })
             }
             Err(error) => {

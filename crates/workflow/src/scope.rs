@@ -177,6 +177,8 @@ mod tests {
             runs_max: 1,
             sla: None,
             budget_class: Some("small".parse().unwrap()),
+            reviewer_pool: None,
+            review_class: 0,
             suspended: false,
             rules,
             rules_since: 3,

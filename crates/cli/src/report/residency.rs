@@ -46,7 +46,7 @@ pub(super) fn show(report: &ResidencyReport) -> String {
 }
 
 fn countries(countries: &[CountryReport]) -> String {
-    let mut table = Table::new(&["COUNTRY", "DECISION", "UNTIL", ">TENANTS", ">LIVE", "TENANTS"]);
+    let mut table = Table::new(&["COUNTRY", "DECISION", "UNTIL", ">TENANTS", ">LIVE", "NAMED"]);
     for of in countries {
         let decision = of.decision.as_ref();
         let in_force = match decision {
@@ -98,7 +98,7 @@ mod tests {
         expect![[r"
             at 2026-12-01T00:00:00Z
 
-            COUNTRY  DECISION        UNTIL                 TENANTS  LIVE  TENANTS
+            COUNTRY  DECISION        UNTIL                 TENANTS  LIVE  NAMED
             GB       (EU) 2021/1772  2026-12-27T00:00:00Z        7     2  bank-1, bank-2, bank-3, bank-4, bank-5, and 2 more
             US       (suspended)     -                           0     0
 

@@ -31,30 +31,8 @@ impl Cell {
     /// Builds the cell from what was committed, as the owner of that epoch. What follows from it at once (steps
     /// that can begin, schedules without a time) is in `turn`.
     pub fn load(now: Time, epoch: u64, snapshot: Snapshot, turn: &mut Turn) -> Self {
-        let mut cell = Self {
-            now,
-            directory: super::directory::Directory::default(),
-            pools: Vec::new(),
-            runs: super::live::Runs::default(),
-            timers: super::timer::Timers::default(),
-            schedules: super::schedule::Schedules::default(),
-            queue: super::valve::Queue::default(),
-            recent: super::recent::Recent::default(),
-            reopened: super::retry::Reopened::default(),
-            fence: epoch * FENCES_PER_EPOCH,
-            ages: 0,
-            decisions: snapshot.decisions,
-            evaluations: first_evaluation(epoch),
-            lines: super::call::Lines::default(),
-            desk: super::review::Desk::default(),
-            calls: super::gateway::Calls::default(),
-            limiter: Limiter::default(),
-            ledger: Ledger::default(),
-            policed: Policed::load(snapshot.policies),
-            others: super::gates::OtherWaits::default(),
-            rules_next: None,
-            later: VecDeque::new(),
-        };
+        let mut cell = Self::empty(now, epoch, snapshot.decisions);
+        cell.policed = Policed::load(snapshot.policies);
         let directory = &mut cell.directory;
         directory.classes = keyed(snapshot.classes, |class| class.name.clone());
         directory.models = keyed(snapshot.models, |model| model.name.clone());
@@ -105,6 +83,34 @@ impl Cell {
         cell.withdraw_all(turn);
         cell.catch_up(turn);
         cell
+    }
+
+    /// Of that owner, in which nothing is declared and nobody waits.
+    fn empty(now: Time, epoch: u64, decisions: u64) -> Self {
+        Self {
+            now,
+            directory: super::directory::Directory::default(),
+            pools: Vec::new(),
+            runs: super::live::Runs::default(),
+            timers: super::timer::Timers::default(),
+            schedules: super::schedule::Schedules::default(),
+            queue: super::valve::Queue::default(),
+            recent: super::recent::Recent::default(),
+            reopened: super::retry::Reopened::default(),
+            fence: epoch * FENCES_PER_EPOCH,
+            ages: 0,
+            decisions,
+            evaluations: first_evaluation(epoch),
+            lines: super::call::Lines::default(),
+            desk: super::review::Desk::default(),
+            calls: super::gateway::Calls::default(),
+            limiter: Limiter::default(),
+            ledger: Ledger::default(),
+            policed: Policed::default(),
+            others: super::gates::OtherWaits::default(),
+            rules_next: None,
+            later: VecDeque::new(),
+        }
     }
 
     fn restore_use(&mut self, row: &UseRow) {

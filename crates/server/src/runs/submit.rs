@@ -72,6 +72,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         (status = "4XX", body = Problem), (status = "5XX", body = Problem)
     )
 )]
+#[expect(clippy::too_many_arguments, reason = "one for each part of the request")]
 async fn submit_run(
     Here(shared): Here,
     Scoped(scope): Scoped,
