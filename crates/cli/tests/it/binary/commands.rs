@@ -229,6 +229,7 @@ async fn tenants_are_changed_one_value_at_a_time() {
         runs        at most 1000000 live
         sla         -
         class       -
+        region      local
         data        -
         tools       all
         denied      -

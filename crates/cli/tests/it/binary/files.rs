@@ -129,7 +129,7 @@ async fn a_definition_is_checked_without_a_server() {
         bad.yaml:2:10: 0 is out of range; expected a whole number from 1 to 1000000 [out-of-range]
         bad.yaml:4:3: these steps wait for each other: a after b after a; expected steps that can run one after another [cycle]
         bad.yaml:4:38: a retry has no field "atempts"; expected attempts (did you mean that?) [unknown-field]
-        bad.yaml:5:6: the step does not say what it does; expected exactly one of task, model, wait, call; or a tool alone [missing-field]
+        bad.yaml:5:6: the step does not say what it does; expected exactly one of task, model, wait, call, review; or a tool alone [missing-field]
         bad.yaml:5:43: the expression ends too early; expected an expression of CEL such as input.amount > 1000; a text is written '"in quotes"' [expression]
         broken.yaml:1:11: this is not YAML: unclosed bracket '['; expected YAML 1.2 [syntax]
         error: 6 mistakes
@@ -177,7 +177,7 @@ async fn a_folder_without_files_is_code_5() {
     expect![[r#"
         exit code 5
         --- stderr
-        error: the folder empty has no .yaml, .yml or .json file
+        error: the folder empty has no .yaml, .yml, .json or .cedar file
     "#]]
     .assert_eq(&said.show(&[]));
 }

@@ -47,8 +47,8 @@ async fn what_files_declare_is_shown_and_bounds_runs() {
     let again = binary.ok(&["apply", "-f", "money.yaml"]).await;
     assert!(again.lines().all(|line| line.ends_with(" unchanged")), "{again}");
     expect![[r#"
-        TOOL    LIMITS                        ENDPOINT
-        bureau  500 per hour (Europe/Berlin)  -
+        TOOL    REGION  LIMITS                        ENDPOINT
+        bureau  -       500 per hour (Europe/Berlin)  -
     "#]]
     .assert_eq(&binary.ok(&["tool", "list"]).await);
     expect![[r#"

@@ -124,6 +124,7 @@ async fn the_help_names_all_commands_and_exit_codes() {
           tool         List and show tools: what all tenants together may call of each, and how the server calls it
           model        List and show models: the candidates that each name stands for
           price        List and show prices: what a million tokens cost, and from when on
+          policy       List, show, set, remove and check policies: who may do what, in Cedar
           catalog      Bring prices, regions and adequacy decisions up to date, and show where data may be
           class        List and show budget classes: what each of their tenants may call and spend
           budget       Show and change budgets: what is spent, held and left
@@ -131,6 +132,7 @@ async fn the_help_names_all_commands_and_exit_codes() {
           calls        List a tenant's calls of models, newest first: who served them, and what they cost
           usage        Sum up what a tenant's calls of models used, by model, who served it and where
           report       Report how far budgets are used, which workflows run out of theirs, and what rests on adequacy
+          review       List, claim and decide reviews, with a reviewer's key
           key          Make, list and revoke API keys
           decisions    List the decision log, newest first: a tenant's, or the platform's own
           top          Watch tenants: slots, cap, share, waiting, p95, debt
