@@ -81,6 +81,33 @@ impl FromRequestParts<App> for Scoped {
     }
 }
 
+/// The checked credential of whoever has to do with reviews: a reviewer, a tenant, an operator.
+#[derive(Clone, Debug)]
+pub(crate) struct OfReviews(pub(crate) Identity);
+
+impl FromRequestParts<App> for OfReviews {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refused> {
+        let identity = Identity::from_request_parts(parts, app).await?;
+        identity.handler(None)?;
+        Ok(Self(identity))
+    }
+}
+
+/// The person whose key a reviewer's is.
+#[derive(Clone, Debug)]
+pub(crate) struct Deciding(pub(crate) PersonId);
+
+impl FromRequestParts<App> for Deciding {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refused> {
+        let identity = Identity::from_request_parts(parts, app).await?;
+        identity.reviewer().cloned().map(Self)
+    }
+}
+
 impl Identity {
     /// The right to the named tenant's rows, or the answer that a tenant which does not exist gives.
     fn scope(&self, app: &App, tenant: &str) -> Result<TenantScope, Refused> {
@@ -128,7 +155,7 @@ impl Identity {
     }
 
     /// The person whose reviews the key decides.
-    pub(crate) fn reviewer(&self) -> Result<&PersonId, Refused> {
+    fn reviewer(&self) -> Result<&PersonId, Refused> {
         match &self.0.role {
             Role::Reviewer { person } => Ok(person),
             Role::Operator | Role::Tenant { .. } | Role::Worker { .. } => {

@@ -26,7 +26,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::auth::Identity;
+use crate::auth::{Deciding, OfReviews};
 use crate::body::{Json, OptionalJson, Params};
 use crate::cells::App;
 use crate::page;
@@ -71,7 +71,7 @@ pub(crate) struct Listing {
 )]
 async fn list_reviews(
     State(app): State<App>,
-    identity: Identity,
+    OfReviews(identity): OfReviews,
     Params(listing): Params<Listing>,
 ) -> Result<Answer<Page<wire::Review>>, Refused> {
     let limit = page::limit(listing.limit)?;
@@ -107,10 +107,9 @@ async fn list_reviews(
 )]
 async fn next_review(
     State(app): State<App>,
-    identity: Identity,
+    Deciding(person): Deciding,
     OptionalJson(body): OptionalJson<NextReview>,
 ) -> Result<HttpResponse, Refused> {
-    let person = identity.reviewer()?;
     let pool = body.pool.as_deref().map(|pool| name(pool, "/pool")).transpose()?;
     for cell in app.all() {
         let command = ReviewCommand::Next { person: person.clone(), pool: pool.clone() };
@@ -130,7 +129,7 @@ async fn next_review(
 )]
 async fn get_review(
     State(app): State<App>,
-    identity: Identity,
+    OfReviews(identity): OfReviews,
     Path(review): Path<String>,
 ) -> Result<Answer<ReviewDetail>, Refused> {
     let id = review_id(&review)?;
@@ -153,10 +152,10 @@ async fn get_review(
 )]
 async fn claim_review(
     State(app): State<App>,
-    identity: Identity,
+    Deciding(person): Deciding,
     Path(review): Path<String>,
 ) -> Result<Answer<wire::Review>, Refused> {
-    let (review, person) = (review_id(&review)?, identity.reviewer()?.clone());
+    let review = review_id(&review)?;
     match command(&app, review, ReviewCommand::Claim { review, person }).await? {
         Response::Claimed(view) => Ok(Answer(view_out(&view))),
         other => Err(unexpected(&other)),
@@ -171,11 +170,11 @@ async fn claim_review(
 )]
 async fn release_review(
     State(app): State<App>,
-    identity: Identity,
+    Deciding(person): Deciding,
     Path(review): Path<String>,
     Json(body): Json<WithFence>,
 ) -> Result<StatusCode, Refused> {
-    let (review, person) = (review_id(&review)?, identity.reviewer()?.clone());
+    let review = review_id(&review)?;
     let fence = needed(fence(body.fence.as_deref())?)?;
     done(&app, review, ReviewCommand::Release { review, person, fence }).await
 }
@@ -188,7 +187,7 @@ async fn release_review(
 )]
 async fn reassign_review(
     State(app): State<App>,
-    identity: Identity,
+    OfReviews(identity): OfReviews,
     Path(review): Path<String>,
     Json(body): Json<Reassign>,
 ) -> Result<StatusCode, Refused> {
@@ -206,7 +205,7 @@ async fn reassign_review(
 )]
 async fn escalate_review(
     State(app): State<App>,
-    identity: Identity,
+    OfReviews(identity): OfReviews,
     Path(review): Path<String>,
     OptionalJson(body): OptionalJson<WithFence>,
 ) -> Result<StatusCode, Refused> {
@@ -223,7 +222,7 @@ async fn escalate_review(
 )]
 async fn comment_review(
     State(app): State<App>,
-    identity: Identity,
+    OfReviews(identity): OfReviews,
     Path(review): Path<String>,
     Json(body): Json<ReviewComment>,
 ) -> Result<StatusCode, Refused> {

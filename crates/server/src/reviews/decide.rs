@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 
 use super::{done, fence, find, needed, record_of, review_id, unexpected};
 use crate::assembly::output_breaks;
-use crate::auth::{Identity, Operator};
+use crate::auth::{Deciding, Identity, Operator};
 use crate::body::Json;
 use crate::cells::App;
 use crate::problem::Refused;
@@ -49,12 +49,11 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 )]
 async fn decide_review(
     State(app): State<App>,
-    identity: Identity,
+    Deciding(person): Deciding,
     Path(review): Path<String>,
     Json(body): Json<Decide>,
 ) -> Result<Answer<Decided>, Refused> {
-    let person = identity.reviewer()?;
-    let more = decide(&app, person, &review, &body).await?;
+    let more = decide(&app, &person, &review, &body).await?;
     Ok(Answer(Decided { review, more: Some(more), problem: None }))
 }
 
@@ -65,10 +64,9 @@ async fn decide_review(
 )]
 async fn decide_reviews(
     State(app): State<App>,
-    identity: Identity,
+    Deciding(person): Deciding,
     Json(body): Json<DecideAll>,
 ) -> Result<Answer<Vec<Decided>>, Refused> {
-    let person = identity.reviewer()?;
     if body.decisions.len() > BATCH_MAX {
         let refused = Refused::new(Code::TooMany).at("/decisions");
         return Err(refused.expected(format!("at most {BATCH_MAX}")));
@@ -77,7 +75,7 @@ async fn decide_reviews(
     for one in body.decisions {
         let wire::DecideOne { review, fence, digest, outcome, data } = one;
         let given = Decide { fence, digest, outcome, data };
-        let result = decide(&app, person, &review, &given).await;
+        let result = decide(&app, &person, &review, &given).await;
         let (more, problem) = match result {
             Ok(more) => (Some(more), None),
             Err(refused) => (None, Some(refused.0)),
