@@ -62,7 +62,8 @@ pub struct Review {
     pub step: String,
     pub state: ReviewState,
     pub kind: ReviewKind,
-    /// Why there is one: `step`, or `money` if the step could not be paid for.
+    /// Why there is one: `step`, or `money` if the step could not be paid for, `outage` if no
+    /// endpoint that it may go to has answered for as long as its tenant waits.
     pub cause: String,
     pub pool: String,
     /// 0 is served first.

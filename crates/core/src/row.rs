@@ -548,6 +548,8 @@ pub enum ReviewCause {
     Step,
     /// The step could not be paid for.
     Money { need: Nano, left: Nano },
+    /// No endpoint that it may go to has answered since then.
+    Outage { since: Time },
 }
 
 /// An entry of a review's record.

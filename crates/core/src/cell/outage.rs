@@ -64,7 +64,7 @@ impl Cell {
         self.withdraw(at);
         let run = self.runs.get(at.run);
         let tools = self.endpoints_of(at);
-        let names: Vec<&str> = tools.iter().map(ToolName::as_str).collect();
+        let names: Vec<String> = tools.iter().map(ToString::to_string).collect();
         let facts = serde_json::json!({
             "run": run.key.run.to_string(),
             "step": run.step(at.node).name.as_str(),
@@ -74,15 +74,14 @@ impl Cell {
         let then = run.context.rules.outage.map_or(AfterOutage::Fail, |outage| outage.then);
         let tenant = run.key.tenant.clone();
         self.decide(Some(tenant), "outage", facts.to_string(), turn);
-        match then {
-            AfterOutage::Fail | AfterOutage::Escalate => {
-                let names = names.join("`, `");
-                let down = self.now.since(since);
-                let message = format!("`{names}` did not answer for {down}");
-                let failure = fail(class::ENDPOINT_DOWN, &message);
-                self.end(at, State::Failed(Box::new(failure)), None, turn);
-            }
+        let names = names.join("`, `");
+        if then == AfterOutage::Escalate && self.escalate_outage(at, since, turn) {
+            return;
         }
+        let down = self.now.since(since);
+        let message = format!("`{names}` did not answer for {down}");
+        let failure = fail(class::ENDPOINT_DOWN, &message);
+        self.end(at, State::Failed(Box::new(failure)), None, turn);
     }
 
     /// Since when none of the endpoints that a node may go to is up; `None` if one is, or it may go to none.

@@ -187,6 +187,25 @@ impl Cell {
         }
     }
 
+    /// No endpoint that a step may go to has answered for long, and the tenant wants a person to decide: the step is done by
+    /// that person, or fails. False if there is no pool for it.
+    pub(crate) fn escalate_outage(&mut self, at: At, since: Time, turn: &mut Turn) -> bool {
+        let run = self.runs.get(at.run);
+        if run.node(at.node).instance.part != Part::Whole {
+            return false;
+        }
+        self.fence += 1;
+        let id = review_id(run.key.run, self.now, self.fence);
+        let digest = digest_of([self.fence, at.node.into(), since.0, 0]);
+        let opening =
+            Opening { id, cause: ReviewCause::Outage { since }, terms: outage_terms(), digest };
+        let is_open = self.open_review(at, opening, turn);
+        if is_open {
+            self.move_to(at, State::Reviewing(Box::new(id)), None, turn);
+        }
+        is_open
+    }
+
     /// The run is not halted any more: nobody has to decide of it.
     pub(crate) fn end_halt_review(
         &mut self,
@@ -267,16 +286,19 @@ impl Cell {
                 }
                 self.write_run(at.run, turn);
             }
+            (ReviewCause::Outage { .. }, _) => self.undecided(id, at, turn),
             (ReviewCause::Step, Overdue::Outcome(outcome)) if !item.terms.approves_itself() => {
                 let output = self.output(id, outcome, (&[], "null"));
                 self.end(at, State::Done, Some(output), turn);
             }
-            (ReviewCause::Step, _) => {
-                let message = format!("nobody decided the review {id} in time");
-                let failure = fail(class::REVIEW_OVERDUE, &message);
-                self.end(at, State::Failed(Box::new(failure)), None, turn);
-            }
+            (ReviewCause::Step, _) => self.undecided(id, at, turn),
         }
+    }
+
+    fn undecided(&mut self, id: ReviewId, at: At, turn: &mut Turn) {
+        let message = format!("nobody decided the review {id} in time");
+        let failure = fail(class::REVIEW_OVERDUE, &message);
+        self.end(at, State::Failed(Box::new(failure)), None, turn);
     }
 
     /// People have decided: the step goes on.
@@ -292,6 +314,14 @@ impl Cell {
             ReviewCause::Step => {
                 let output = self.output(id, outcome, (by, data));
                 self.end(at, State::Done, Some(output), turn);
+            }
+            ReviewCause::Outage { .. } if outcome.as_str() == RESOLVED => {
+                let output = data.as_bytes().into();
+                self.end(at, State::Done, Some(output), turn);
+            }
+            ReviewCause::Outage { .. } => {
+                let failure = fail(class::REVIEW_FAILED, "a reviewer let the step fail");
+                self.end(at, State::Failed(Box::new(failure)), None, turn);
             }
             ReviewCause::Money { .. } => {
                 if let Some(halt) = &mut self.runs.get_mut(at.run).halt {
@@ -451,6 +481,14 @@ const RESOLVED: &str = "resolved";
 /// A cheaper model may stand in from now on.
 const CHEAPER: &str = "cheaper";
 const FAILED: &str = "failed";
+
+/// What people are asked of a step whose endpoints are down: they do it, or let it fail.
+fn outage_terms() -> Arc<Terms> {
+    let shortage = shortage_terms();
+    let mut outcomes = shortage.outcomes.clone();
+    outcomes.retain(|outcome| outcome.name.as_str() != CHEAPER);
+    Arc::new(Terms { outcomes, ..Terms::clone(&shortage) })
+}
 
 /// What people are asked of a step that could not be paid for.
 fn shortage_terms() -> Arc<Terms> {

@@ -123,6 +123,7 @@ const fn cause(cause: &ReviewCause) -> &'static str {
     match cause {
         ReviewCause::Step => "step",
         ReviewCause::Money { .. } => "money",
+        ReviewCause::Outage { .. } => "outage",
     }
 }
 

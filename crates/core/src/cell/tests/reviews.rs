@@ -18,7 +18,7 @@ use crate::review::{Barrier, Escalation, Member, Over, Overdue, Refused, Reviewe
 use crate::row::{Lane, ReviewCause, ReviewState, RunKey, RunStatus, StepState};
 use crate::time::Span;
 
-fn pool(text: &str, people: &[&str]) -> ReviewerPool {
+pub(super) fn pool(text: &str, people: &[&str]) -> ReviewerPool {
     let member = |text: &&str| Member {
         person: name(text),
         skills: [].into(),
@@ -69,7 +69,7 @@ impl Desk {
         self.ask(|reply| Input::Review(reply, command))
     }
 
-    fn next_review(&mut self, person: &str) -> Option<(Box<ReviewView>, u64)> {
+    pub(super) fn next_review(&mut self, person: &str) -> Option<(Box<ReviewView>, u64)> {
         match self.review(ReviewCommand::Next { person: name(person), pool: None }) {
             Response::Claimed(view) => {
                 let fence = view.standing.claim.as_ref().unwrap().fence;
@@ -80,7 +80,7 @@ impl Desk {
         }
     }
 
-    fn decide(&mut self, decide: Decide) -> Result<u32, Rejection> {
+    pub(super) fn decide(&mut self, decide: Decide) -> Result<u32, Rejection> {
         match self.review(ReviewCommand::Decide(vec![decide])) {
             Response::Decided(mut answers) => answers.pop().unwrap(),
             other => panic!("{other:?}"),
@@ -100,7 +100,7 @@ impl Desk {
     }
 }
 
-fn decide(review: ReviewId, person: &str, fence: u64, outcome: &str) -> Decide {
+pub(super) fn decide(review: ReviewId, person: &str, fence: u64, outcome: &str) -> Decide {
     Decide {
         review,
         person: name(person),

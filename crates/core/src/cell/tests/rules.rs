@@ -424,3 +424,32 @@ fn a_step_whose_tool_its_run_was_admitted_without_fails_at_once() {
     let (_, steps) = desk.rows(&run);
     assert!(format!("{:?}", steps[0].state).contains("tool-denied"), "{:?}", steps[0]);
 }
+
+#[test]
+fn in_an_outage_a_person_does_the_step_if_the_tenant_wants_that() {
+    for (outcome, status) in [("resolved", RunStatus::Completed), ("failed", RunStatus::Failed)] {
+        let wait = Some(Span::from_secs(20));
+        let mut desk = desk(eu());
+        let mut people = super::reviews::pool("people", &["ada"]);
+        // Who is nowhere is outside.
+        people.members[0].region = Some(name("eu-west-1"));
+        desk.declare(Configure::ReviewerPool(people));
+        let Configure::Tenant(mut tenant) = ruled(eu()) else { unreachable!() };
+        tenant.rules.outage =
+            Some(Outage { wait, then: AfterOutage::Escalate, ..Outage::default() });
+        tenant.reviewer_pool = Some(name("people"));
+        desk.declare(Configure::Tenant(tenant));
+        let run = ask(&mut desk);
+        let grants = leases(&mut desk);
+        down(&mut desk, &grants[0]);
+        desk.pass(Span::from_secs(25));
+        assert!(desk.explain(&run).contains("Reviewing"), "{}", desk.explain(&run));
+        desk.restart();
+        let (view, fence) = desk.next_review("ada").unwrap();
+        assert!(matches!(view.cause, crate::row::ReviewCause::Outage { .. }));
+        let decide = super::reviews::decide(view.id, "ada", fence, outcome);
+        let given = crate::cell::input::Decide { digest: view.digest, ..decide };
+        assert_eq!(desk.decide(given), Ok(0));
+        assert_eq!(desk.rows(&run).0.status, status, "{outcome}");
+    }
+}
