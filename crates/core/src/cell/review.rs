@@ -286,12 +286,11 @@ impl Cell {
                 }
                 self.write_run(at.run, turn);
             }
-            (ReviewCause::Outage { .. }, _) => self.undecided(id, at, turn),
             (ReviewCause::Step, Overdue::Outcome(outcome)) if !item.terms.approves_itself() => {
                 let output = self.output(id, outcome, (&[], "null"));
                 self.end(at, State::Done, Some(output), turn);
             }
-            (ReviewCause::Step, _) => self.undecided(id, at, turn),
+            (ReviewCause::Step | ReviewCause::Outage { .. }, _) => self.undecided(id, at, turn),
         }
     }
 
