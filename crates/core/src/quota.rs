@@ -53,12 +53,7 @@ pub struct Breaker {
 impl Tool {
     /// One that workers call.
     pub const fn new(name: ToolName, limits: Vec<Rule>) -> Self {
-        let location = Location {
-            region: None,
-            storage: None,
-            certificates: std::collections::BTreeSet::new(),
-        };
-        Self { name, limits, endpoint: None, breaker: None, location }
+        Self { name, limits, endpoint: None, breaker: None, location: Location::unknown() }
     }
 }
 

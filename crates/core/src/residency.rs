@@ -378,6 +378,11 @@ impl Inside {
 }
 
 impl Location {
+    /// Nobody knows where it is.
+    pub const fn unknown() -> Self {
+        Self { region: None, storage: None, certificates: BTreeSet::new() }
+    }
+
     /// In a region, where it is kept too.
     pub const fn within(region: RegionName, kept: RegionName) -> Self {
         Self {
@@ -388,7 +393,7 @@ impl Location {
     }
 
     pub fn is_unknown(&self) -> bool {
-        *self == Self::default()
+        *self == Self::unknown()
     }
 }
 

@@ -106,6 +106,14 @@ impl Default for Outage {
     }
 }
 
+impl Tenant {
+    /// Where its data may be, as it says or else its tier.
+    pub fn residency<'a>(&'a self, tier: Option<&'a Tier>) -> Option<&'a Residency> {
+        let of_tier = || tier.and_then(|tier| tier.rules.data_residency.as_ref());
+        self.rules.data_residency.as_ref().or_else(of_tier)
+    }
+}
+
 impl Rules {
     /// What the tenant says, and where it says nothing its tier. What either denies is denied.
     fn over(&self, tier: &Self) -> Self {

@@ -109,9 +109,7 @@ impl Cell {
     pub(crate) fn models_changed(&mut self) {
         self.limiter.retry_everyone();
         self.ledger.retry_everyone();
-        for pool in &mut self.pools {
-            pool.scheduler.wake(self.now, WAY.0, u32::MAX);
-        }
+        self.wake_parked(WAY.0);
         self.wake_policed(None);
     }
 }

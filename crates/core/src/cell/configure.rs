@@ -9,7 +9,7 @@ use crate::pool::{Pool, SLOTS_MAX, Valve};
 use crate::reject::Rejection;
 use crate::review::CLASSES;
 use crate::row::{DecisionRow, KeyRow, Role};
-use crate::scheduler::{self, OrgConfig, OrgIx, TenantConfig};
+use crate::scheduler::{self, OrgConfig, OrgIx, TenantConfig, TenantIx};
 use crate::tenant::{ATTRIBUTES_BYTES_MAX, CAP_MAX, Context, Org, Tenant, Tier, WEIGHT_MAX};
 use crate::time::Span;
 
@@ -123,8 +123,13 @@ impl Cell {
             .filter(|(_, entry)| entry.declared.tier == name)
             .map(|(_, entry)| entry.declared.clone())
             .collect();
+        let has_members = !members.is_empty();
+        let mut are_new_rules = false;
         for tenant in members {
-            self.renew_tenant(tenant, turn);
+            are_new_rules |= self.renew_tenant(tenant, turn);
+        }
+        if has_members {
+            self.contexts_changed(None, are_new_rules, turn);
         }
         Ok(true)
     }
@@ -156,7 +161,11 @@ impl Cell {
         full("tenants", known.is_none(), self.directory.tenants.len(), TENANTS_MAX)?;
         self.check_rules(&tenant.rules)?;
         self.check_store(&tenant)?;
-        self.renew_tenant(tenant, turn);
+        let known = self.directory.tenants.find(&tenant.id);
+        let are_new_rules = self.renew_tenant(tenant, turn);
+        if known.is_some() {
+            self.contexts_changed(known, are_new_rules, turn);
+        }
         Ok(true)
     }
 
@@ -167,8 +176,9 @@ impl Cell {
         }
     }
 
-    /// Mints the tenant's next context version and puts it in force.
-    fn renew_tenant(&mut self, tenant: Tenant, turn: &mut Turn) {
+    /// Mints the tenant's next context version and puts it in force. Gives whether a tenant that was there has other rules now:
+    /// what follows for its live work is the caller's to see to.
+    fn renew_tenant(&mut self, tenant: Tenant, turn: &mut Turn) -> bool {
         let known = self.directory.tenants.find(&tenant.id);
         let before = known.map(|at| self.directory.tenants.get(at).context().clone());
         let version = before.as_ref().map_or(1, |before| before.version + 1);
@@ -183,11 +193,17 @@ impl Cell {
         let are_new_rules = before.is_some() && context.rules_since == version;
         self.put_tenant(tenant, context);
         if let Some(at) = known.filter(|_| are_new_rules) {
-            self.rules_changed(Some(at), turn);
             self.refit_reviews(at);
         }
-        if let Some(at) = known {
-            self.policed_changed(Some(at), turn);
+        are_new_rules
+    }
+
+    /// The context of one tenant, or those of many, are others: policies read all of them.
+    fn contexts_changed(&mut self, tenant: Option<TenantIx>, are_new_rules: bool, turn: &mut Turn) {
+        if are_new_rules {
+            self.rules_changed(tenant, turn);
+        } else {
+            self.policed_changed(tenant, turn);
         }
     }
 

@@ -95,10 +95,7 @@ fn cost_of(run: &Run, node: u32) -> Nano {
 /// Who calls which tool with the step, and the tenant's own quota for it. Calls are counted although nothing limits them,
 /// so that a new rule finds those under way.
 fn caller<'a>(directory: &'a Directory, run: &Run, node: u32) -> Option<Caller<'a>> {
-    if run.node(node).instance.part == Part::Compensation {
-        return None;
-    }
-    tool_caller(directory, run.tenant, run.step(node).tool.as_ref()?)
+    tool_caller(directory, run.tenant, run.tool(node)?)
 }
 
 /// The tenant as a caller of the tool; `None` if nobody has named that tool yet.
@@ -297,11 +294,9 @@ impl Cell {
         hold: Option<&Hold>,
         route: Option<Box<Route>>,
     ) -> Passed {
-        let step = self.runs.get(at.run).step(at.node);
-        let is_undo = self.runs.get(at.run).node(at.node).instance.part == Part::Compensation;
         let tool = match &route {
             Some(route) => Some(route.endpoint.clone()),
-            None => step.tool.clone().filter(|_| !is_undo),
+            None => self.runs.get(at.run).tool(at.node).cloned(),
         };
         if let Some(tool) = &tool {
             self.directory.number_tool(tool);

@@ -30,6 +30,7 @@ use super::live::{At, Revoked, State};
 use super::model::{Full, Options, Wanted, Without, options, route, units, way_caller};
 use super::outage;
 use super::policy::model_denied;
+use super::rules::Binding;
 use super::{Cell, Turn};
 use waiting::{WaitingCall, WaitingCalls};
 
@@ -225,12 +226,12 @@ impl Cell {
         };
         let now = self.now;
         let can_pay = |need| self.ledger.check(now, tenant.0, &account, need);
-        let contexts = match at {
+        let binding = match at {
             Some(at) => self.directory.binding(self.runs.get(at.run)),
-            None => vec![&*context],
+            None => Binding::newest(&context),
         };
         let may = |ask: &Ask| self.policed.decide(&self.directory, tenant, ask);
-        let found = options(&self.directory, &contexts, &wanted, now, (may, can_pay));
+        let found = options(&self.directory, binding, &wanted, now, (may, can_pay));
         let options = found.map_err(|without| match without {
             Without::Way(NoneFound { because, passed }) => {
                 let model = call.model.clone();

@@ -273,6 +273,12 @@ impl Run {
         }
     }
 
+    /// The tool that a node calls, if it is no call of a model. What undoes a step calls none.
+    pub(crate) fn tool(&self, node: u32) -> Option<&ToolName> {
+        let is_undo = self.node(node).instance.part == Part::Compensation;
+        self.step(node).tool.as_ref().filter(|_| !is_undo)
+    }
+
     /// How many callers stand above it.
     pub(crate) fn level(&self) -> usize {
         level(self.parent.as_deref())

@@ -80,7 +80,7 @@ impl Cell {
             cell.revive(run, turn);
         }
         cell.rules_next = cell.directory.atlas.next_change(now);
-        cell.withdraw_all(turn);
+        cell.withdraw_leases(None, turn);
         cell.catch_up(turn);
         cell
     }

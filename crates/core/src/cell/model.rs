@@ -22,6 +22,7 @@ use super::gates::{Gates, blocked_by, lacking, limited, short_of, tool_caller};
 use super::live::{At, Passed, Run, State};
 use super::outage::may_pass_on;
 use super::policy::{forbidden, way_ask};
+use super::rules::Binding;
 use super::{Cell, Turn};
 
 /// Who waits for a way waits under this key, until the catalog changes.
@@ -74,10 +75,10 @@ impl Gates<'_> {
         let call = run.model_call(at.node).expect("only calls of models come here");
         let wanted = Wanted::of(run, at.node, call);
         let tenant = run.tenant;
-        let contexts = self.directory.binding(run);
+        let binding = self.directory.binding(run);
         let may = |ask: &Ask| self.policed.decide(self.directory, tenant, ask);
         let can_pay = |need| self.ledger.check(self.now, tenant.0, &run.money, need);
-        let options = match options(self.directory, &contexts, &wanted, self.now, (may, can_pay)) {
+        let options = match options(self.directory, binding, &wanted, self.now, (may, can_pay)) {
             Ok(options) => options,
             Err(Without::Way(none)) => {
                 let is_for_good = denies_all(&run.context, &none);
@@ -156,15 +157,15 @@ pub(crate) enum Without {
 /// What a call may be, as far as catalog and money say.
 pub(crate) fn options(
     directory: &Directory,
-    contexts: &[&Context],
+    binding: Binding<'_>,
     wanted: &Wanted,
     now: Time,
     (may_go, can_pay): (impl FnMut(&Ask) -> Result<(), Denied>, impl Fn(Nano) -> Result<(), Short>),
 ) -> Result<Options, Without> {
     let Wanted { model, demand, is_optional, allows_cheaper, avoid, last } = wanted;
     let (demand, is_optional) = (*demand, *is_optional);
-    let context = contexts.first().expect("a call is made under a context");
-    let may = |tool: &Tool| directory.all_may_use(contexts, tool, now);
+    let context = binding.newest;
+    let may = |tool: &Tool| directory.may_use(binding, (&tool.name, &tool.location), now);
     let found = router::ways(directory, now, (model, context.model_tier()), demand, &may);
     let router::Found { mut ways, mut passed } = found.map_err(Without::Way)?;
     ways.retain(|way| {
@@ -279,10 +280,10 @@ impl Cell {
     pub(crate) fn model_refusal(&self, at: At, call: &ModelCall) -> Option<Refusal> {
         let run = self.runs.get(at.run);
         let wanted = Wanted::of(run, at.node, call);
-        let contexts = self.directory.binding(run);
+        let binding = self.directory.binding(run);
         let may = |ask: &Ask| self.policed.peek(&self.directory, run.tenant, ask);
         let can_pay = |need| self.ledger.check(self.now, run.tenant.0, &run.money, need);
-        let options = match options(&self.directory, &contexts, &wanted, self.now, (may, can_pay)) {
+        let options = match options(&self.directory, binding, &wanted, self.now, (may, can_pay)) {
             Ok(options) => options,
             Err(Without::Policy(denied)) => return Some(forbidden(denied)),
             Err(Without::Way(NoneFound { because, passed })) => {
@@ -327,7 +328,10 @@ impl Cell {
                 min_output: least.min(call.min_tokens),
                 answers: 1,
             };
-            let may = |tool: &Tool| self.directory.all_may_use(&[context], tool, self.now);
+            let binding = Binding::newest(context);
+            let may = |tool: &Tool| {
+                self.directory.may_use(binding, (&tool.name, &tool.location), self.now)
+            };
             let asked = (&call.model, context.model_tier());
             let found = router::ways(&self.directory, self.now, asked, demand, &may);
             let found = found.map_err(|none| Rejection::ModelUnavailable {

@@ -1,5 +1,5 @@
 //! What becomes of steps whose endpoint is down, as their tenant's rules say: another candidate in the zone, a wait with a
-//! limit, and then the end of it. There is nothing else, and nothing goes out of the zone.
+//! limit, and then a person, or the end of it. There is nothing else, and nothing goes out of the zone.
 //!
 //! An endpoint is down while its circuit is open since its calls fail, and until one of its trials is served. A provider
 //! that asks to be left alone is not down.
@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use crate::id::ToolName;
 use crate::limiter::CIRCUIT_OPEN;
 use crate::policy::Ask;
-use crate::row::Part;
 use crate::tenant::{AfterOutage, Outage};
 use crate::time::{Span, Time};
 
@@ -26,9 +25,8 @@ pub(crate) fn may_pass_on(outage: Option<Outage>, rule: &str) -> bool {
 
 /// How long a node's step waits for an endpoint that is down.
 fn bound(run: &Run, node: u32) -> Option<Span> {
-    let is_call = run.model_call(node).is_some() || run.step(node).tool.is_some();
-    let is_undo = run.node(node).instance.part == Part::Compensation;
-    run.context.rules.outage?.wait.filter(|_| is_call && !is_undo)
+    let is_call = run.model_call(node).is_some() || run.tool(node).is_some();
+    run.context.rules.outage?.wait.filter(|_| is_call)
 }
 
 impl Cell {
@@ -53,17 +51,23 @@ impl Cell {
         let Some(run) = self.runs.at(at) else { return };
         let State::Ready { queued: true } = run.node(at.node).state else { return };
         let Some(wait) = bound(run, at.node) else { return };
-        match self.down_since(at) {
-            Some(since) if since + wait <= self.now => self.give_up_on_outage(at, since, turn),
-            Some(since) => self.timers.set(since + wait, Kind::Outage, at),
+        match self.down(at) {
+            Some((since, tools)) if since + wait <= self.now => {
+                self.give_up_on_outage(at, (since, &tools), turn);
+            }
+            Some((since, _)) => self.timers.set(since + wait, Kind::Outage, at),
             None => self.timers.set(self.now + wait, Kind::Outage, at),
         }
     }
 
-    fn give_up_on_outage(&mut self, at: At, since: Time, turn: &mut Turn) {
+    fn give_up_on_outage(
+        &mut self,
+        at: At,
+        (since, tools): (Time, &BTreeSet<ToolName>),
+        turn: &mut Turn,
+    ) {
         self.withdraw(at);
         let run = self.runs.get(at.run);
-        let tools = self.endpoints_of(at);
         let names: Vec<String> = tools.iter().map(ToString::to_string).collect();
         let facts = serde_json::json!({
             "run": run.key.run.to_string(),
@@ -84,25 +88,25 @@ impl Cell {
         self.end(at, State::Failed(Box::new(failure)), None, turn);
     }
 
-    /// Since when none of the endpoints that a node may go to is up; `None` if one is, or it may go to none.
-    fn down_since(&self, at: At) -> Option<Time> {
+    /// The endpoints that a node may go to, and since when none of them is up; `None` if one is, or it may go to none.
+    fn down(&self, at: At) -> Option<(Time, BTreeSet<ToolName>)> {
         let down = |tool: &ToolName| self.limiter.down_since(self.directory.tool_number(tool)?);
         let tools = self.endpoints_of(at);
         let all: Option<Vec<Time>> = tools.iter().map(down).collect();
-        all?.into_iter().max()
+        Some((all?.into_iter().max()?, tools))
     }
 
     /// The endpoints that a node may go to: of a call that takes no alternative the first alone.
     fn endpoints_of(&self, at: At) -> BTreeSet<ToolName> {
         let run = self.runs.get(at.run);
         let Some(call) = run.model_call(at.node) else {
-            return run.step(at.node).tool.iter().cloned().collect();
+            return run.tool(at.node).into_iter().cloned().collect();
         };
         let wanted = Wanted::of(run, at.node, call);
-        let contexts = self.directory.binding(run);
+        let binding = self.directory.binding(run);
         let may = |ask: &Ask| self.policed.peek(&self.directory, run.tenant, ask);
         let can_pay = |need| self.ledger.check(self.now, run.tenant.0, &run.money, need);
-        let found = options(&self.directory, &contexts, &wanted, self.now, (may, can_pay));
+        let found = options(&self.directory, binding, &wanted, self.now, (may, can_pay));
         let Ok(options) = found else { return BTreeSet::new() };
         let takes_others = options.outage.is_none_or(|outage| outage.alternative);
         let most = if takes_others { options.choices.len() } else { 1 };

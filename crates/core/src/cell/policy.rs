@@ -21,7 +21,7 @@ use crate::policy::{
 };
 use crate::reject::Rejection;
 use crate::router::{Because, Way};
-use crate::row::{Part, Route};
+use crate::row::Route;
 use crate::scheduler::TenantIx;
 
 use super::change::Change;
@@ -230,7 +230,7 @@ impl Cell {
     /// withdrawn from where it is.
     pub(crate) fn policed_changed(&mut self, tenant: Option<TenantIx>, turn: &mut Turn) {
         self.wake_policed(tenant);
-        self.withdraw_forbidden(tenant, turn);
+        self.withdraw_leases(tenant, turn);
     }
 
     pub(crate) fn wake_policed(&mut self, tenant: Option<TenantIx>) {
@@ -243,26 +243,8 @@ impl Cell {
         }
     }
 
-    /// Tells workers to stop what their tenants may not do any more.
-    pub(crate) fn withdraw_forbidden(&mut self, tenant: Option<TenantIx>, turn: &mut Turn) {
-        let places: Vec<u32> = self.runs.places().collect();
-        for place in places {
-            let run = self.runs.get(place);
-            if run.held == 0 || tenant.is_some_and(|tenant| run.tenant != tenant) {
-                continue;
-            }
-            for node in 0..u32::try_from(run.nodes.len()).expect("a run's nodes are bounded") {
-                let at = At { run: place, node };
-                if let Some((tool, because)) = self.forbidden_lease(at) {
-                    self.revoke_as(at, Revoked::Withdrawn);
-                    self.log_withdrawn(at, &tool, &because, turn);
-                }
-            }
-        }
-    }
-
     /// The tool of a leased node that policy forbids.
-    fn forbidden_lease(&mut self, at: At) -> Option<(ToolName, Because)> {
+    pub(crate) fn forbidden_lease(&mut self, at: At) -> Option<(ToolName, Because)> {
         let run = self.runs.get(at.run);
         let State::Leased(lease) = &run.node(at.node).state else { return None };
         if lease.revoked != Revoked::No {
@@ -336,7 +318,7 @@ impl Directory {
     /// What the step may ask, best first; one yes is enough for it to go on. Empty: it asks nothing.
     fn asks(&self, step: &Step) -> Vec<Ask> {
         let StepKind::Model(call) = &step.kind else {
-            return self.tool_ask(step).into_iter().collect();
+            return step.tool.iter().map(|tool| self.tool_ask(tool)).collect();
         };
         let model = self.models.get(&call.model);
         let candidates = model.map_or(&[][..], |model| &model.candidates);
@@ -350,16 +332,11 @@ impl Directory {
     }
 
     fn node_ask(&self, run: &Run, node: u32) -> Option<Ask> {
-        if run.node(node).instance.part == Part::Compensation {
-            return None;
-        }
-        self.tool_ask(run.step(node))
+        run.tool(node).map(|tool| self.tool_ask(tool))
     }
 
-    fn tool_ask(&self, step: &Step) -> Option<Ask> {
-        let tool = step.tool.clone()?;
-        let region = self.region_of(&tool);
-        Some(Ask::CallTool { tool, region })
+    fn tool_ask(&self, tool: &ToolName) -> Ask {
+        Ask::CallTool { tool: tool.clone(), region: self.region_of(tool) }
     }
 
     fn route_ask(&self, model: &ModelName, route: &Route) -> Ask {
@@ -372,6 +349,6 @@ impl Directory {
     }
 
     fn region_of(&self, tool: &ToolName) -> Option<RegionName> {
-        self.tools.get(tool)?.location.region.clone()
+        self.location(tool).region.clone()
     }
 }

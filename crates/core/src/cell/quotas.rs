@@ -46,7 +46,7 @@ impl Cell {
         }
         full("tools", known.is_none(), self.directory.tools.len(), TOOLS_MAX)?;
         let is_called_anew = known.is_some_and(|known| known.endpoint != tool.endpoint);
-        let is_elsewhere = known.is_none_or(|known| known.location != tool.location);
+        let is_elsewhere = *self.directory.location(&tool.name) != tool.location;
         turn.write(Change::Tool(tool.clone()));
         let before = self.circuit(&tool.name);
         let number = self.put_tool(tool);

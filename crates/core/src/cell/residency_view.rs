@@ -2,15 +2,15 @@
 //! same answers that the gates give.
 
 use crate::id::{RunId, StepName, TenantId, ToolName};
-use crate::residency::{Country, Location};
+use crate::residency::Country;
 use crate::router::Because;
-use crate::row::Part;
 use crate::scheduler::TenantIx;
 use crate::tenant::Context;
 use crate::time::Time;
 
 use super::Cell;
 use super::live::{At, State};
+use super::rules::Binding;
 
 /// Uses of each kind that one view shows at most.
 pub const USES_SHOWN_MAX: usize = 1_000;
@@ -53,15 +53,15 @@ impl Cell {
             }
         }
         for (tenant, at, route) in self.open_calls() {
-            let (contexts, run) = match at {
+            let (binding, run) = match at {
                 Some(at) => {
                     let run = self.runs.get(at.run);
                     let of = (run.key.run, run.step(at.node).name.clone());
                     (self.directory.binding(run), Some(of))
                 }
-                None => (vec![self.context_of(tenant)], None),
+                None => (Binding::newest(self.context_of(tenant)), None),
             };
-            let may = self.may_all_use(&contexts, &route.endpoint);
+            let may = self.may_use_now(binding, &route.endpoint);
             let tenant = self.context_of(tenant).tenant.clone();
             view.add(Use { tenant, run, tool: route.endpoint.clone() }, may);
         }
@@ -74,28 +74,20 @@ impl Cell {
         at: At,
     ) -> Option<(&ToolName, Result<Option<Country>, Because>)> {
         let run = self.runs.get(at.run);
-        let node = run.node(at.node);
-        let State::Leased(lease) = &node.state else { return None };
+        let State::Leased(lease) = &run.node(at.node).state else { return None };
         let tool = match &lease.passed.route {
             Some(route) => &route.endpoint,
-            None if node.instance.part == Part::Compensation => return None,
-            None => run.step(at.node).tool.as_ref()?,
+            None => run.tool(at.node)?,
         };
-        Some((tool, self.may_all_use(&self.directory.binding(run), tool)))
+        Some((tool, self.may_use_now(self.directory.binding(run), tool)))
     }
 
-    /// One that nobody has declared is nowhere.
-    fn may_all_use(
+    fn may_use_now(
         &self,
-        contexts: &[&Context],
+        binding: Binding<'_>,
         tool: &ToolName,
     ) -> Result<Option<Country>, Because> {
-        if let Some(tool) = self.directory.tools.get(tool) {
-            return self.directory.all_may_use(contexts, tool, self.now);
-        }
-        let nowhere = Location::default();
-        let may = |context: &&Context| self.directory.may_use(context, (tool, &nowhere), self.now);
-        contexts.iter().map(may).find(Result::is_err).unwrap_or(Ok(None))
+        self.directory.may_use(binding, (tool, self.directory.location(tool)), self.now)
     }
 
     fn context_of(&self, tenant: TenantIx) -> &Context {

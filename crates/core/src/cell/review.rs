@@ -171,17 +171,8 @@ impl Cell {
         (need, left): (Nano, Nano),
         turn: &mut Turn,
     ) {
-        let run = self.runs.get(at.run);
-        if run.node(at.node).instance.part != Part::Whole {
-            // What one item of a map comes to is not for a person to write.
-            return;
-        }
-        self.fence += 1;
-        let id = review_id(run.key.run, self.now, self.fence);
-        let digest = digest_of([self.fence, at.node.into(), need.0, left.0]);
-        let terms = shortage_terms();
-        let cause = ReviewCause::Money { need, left };
-        if self.open_review(at, Opening { id, cause, terms, digest }, turn) {
+        let (cause, terms) = (ReviewCause::Money { need, left }, shortage_terms());
+        if let Some(id) = self.escalate(at, (cause, terms), [need.0, left.0], turn) {
             let halt = self.runs.get_mut(at.run).halt.as_mut();
             halt.expect("the run is halted").review = Some(id);
         }
@@ -190,20 +181,31 @@ impl Cell {
     /// No endpoint that a step may go to has answered for long, and the tenant wants a person to decide: the step is done by
     /// that person, or fails. False if there is no pool for it.
     pub(crate) fn escalate_outage(&mut self, at: At, since: Time, turn: &mut Turn) -> bool {
+        let (cause, terms) = (ReviewCause::Outage { since }, outage_terms());
+        let opened = self.escalate(at, (cause, terms), [since.0, 0], turn);
+        if let Some(id) = opened {
+            self.move_to(at, State::Reviewing(Box::new(id)), None, turn);
+        }
+        opened.is_some()
+    }
+
+    /// Asks people about a step that is none for people. `None` if it cannot be theirs, or nobody works for the tenant.
+    fn escalate(
+        &mut self,
+        at: At,
+        (cause, terms): (ReviewCause, Arc<Terms>),
+        numbers: [u64; 2],
+        turn: &mut Turn,
+    ) -> Option<ReviewId> {
         let run = self.runs.get(at.run);
         if run.node(at.node).instance.part != Part::Whole {
-            return false;
+            // What one item of a map comes to is not for a person to write.
+            return None;
         }
         self.fence += 1;
         let id = review_id(run.key.run, self.now, self.fence);
-        let digest = digest_of([self.fence, at.node.into(), since.0, 0]);
-        let opening =
-            Opening { id, cause: ReviewCause::Outage { since }, terms: outage_terms(), digest };
-        let is_open = self.open_review(at, opening, turn);
-        if is_open {
-            self.move_to(at, State::Reviewing(Box::new(id)), None, turn);
-        }
-        is_open
+        let digest = digest_of([self.fence, at.node.into(), numbers[0], numbers[1]]);
+        self.open_review(at, Opening { id, cause, terms, digest }, turn).then_some(id)
     }
 
     /// The run is not halted any more: nobody has to decide of it.
@@ -309,38 +311,28 @@ impl Cell {
         turn: &mut Turn,
     ) {
         let Some(at) = self.place_of(opened) else { return };
-        match opened.cause {
-            ReviewCause::Step => {
+        if matches!(opened.cause, ReviewCause::Money { .. })
+            && let Some(halt) = &mut self.runs.get_mut(at.run).halt
+        {
+            halt.review = None;
+        }
+        match (&opened.cause, outcome.as_str()) {
+            (ReviewCause::Step, _) => {
                 let output = self.output(id, outcome, (by, data));
                 self.end(at, State::Done, Some(output), turn);
             }
-            ReviewCause::Outage { .. } if outcome.as_str() == RESOLVED => {
+            (ReviewCause::Money { .. } | ReviewCause::Outage { .. }, RESOLVED) => {
                 let output = data.as_bytes().into();
                 self.end(at, State::Done, Some(output), turn);
             }
-            ReviewCause::Outage { .. } => {
+            (ReviewCause::Money { .. }, CHEAPER) => {
+                self.runs.get_mut(at.run).allows_cheaper = true;
+                let resumed = self.resume(at.run, turn);
+                assert!(resumed.is_ok(), "a run that is halted is paused: {resumed:?}");
+            }
+            (ReviewCause::Money { .. } | ReviewCause::Outage { .. }, _) => {
                 let failure = fail(class::REVIEW_FAILED, "a reviewer let the step fail");
                 self.end(at, State::Failed(Box::new(failure)), None, turn);
-            }
-            ReviewCause::Money { .. } => {
-                if let Some(halt) = &mut self.runs.get_mut(at.run).halt {
-                    halt.review = None;
-                }
-                match outcome.as_str() {
-                    RESOLVED => {
-                        let output = data.as_bytes().into();
-                        self.end(at, State::Done, Some(output), turn);
-                    }
-                    CHEAPER => {
-                        self.runs.get_mut(at.run).allows_cheaper = true;
-                        let resumed = self.resume(at.run, turn);
-                        assert!(resumed.is_ok(), "a run that is halted is paused: {resumed:?}");
-                    }
-                    _ => {
-                        let failure = fail(class::REVIEW_FAILED, "a reviewer let the step fail");
-                        self.end(at, State::Failed(Box::new(failure)), None, turn);
-                    }
-                }
             }
         }
     }
@@ -483,23 +475,21 @@ const FAILED: &str = "failed";
 
 /// What people are asked of a step whose endpoints are down: they do it, or let it fail.
 fn outage_terms() -> Arc<Terms> {
-    let shortage = shortage_terms();
-    let mut outcomes = shortage.outcomes.clone();
-    outcomes.retain(|outcome| outcome.name.as_str() != CHEAPER);
-    Arc::new(Terms { outcomes, ..Terms::clone(&shortage) })
+    escalation_terms(&[(RESOLVED, true), (FAILED, false)])
 }
 
 /// What people are asked of a step that could not be paid for.
 fn shortage_terms() -> Arc<Terms> {
-    let outcome = |name, approving| Outcome {
+    escalation_terms(&[(RESOLVED, true), (CHEAPER, true), (FAILED, false)])
+}
+
+fn escalation_terms(outcomes: &[(&str, bool)]) -> Arc<Terms> {
+    let outcome = |&(name, approving): &(&str, bool)| Outcome {
         name: OutcomeName::parse(name).expect("the name is one"),
         approving,
     };
-    Arc::new(Terms {
-        kind: Kind::Escalation,
-        outcomes: vec![outcome(RESOLVED, true), outcome(CHEAPER, true), outcome(FAILED, false)],
-        ..Terms::default()
-    })
+    let outcomes = outcomes.iter().map(outcome).collect();
+    Arc::new(Terms { kind: Kind::Escalation, outcomes, ..Terms::default() })
 }
 
 /// Tells apart what people are shown of the platform's own numbers, of which the cell has no text to digest.

@@ -11,14 +11,12 @@ use std::collections::BTreeSet;
 use crate::gate::Refusal;
 use crate::id::{RegionName, ToolName};
 use crate::plan::Step;
-use crate::quota::Tool;
 use crate::reject::Rejection;
 use crate::residency::{
     Adequacy, Country, DECISIONS_MAX, Declaration, Inside, Location, PLACES_MAX, Residency,
     Storage, Zone,
 };
 use crate::router::Because;
-use crate::row::Part;
 use crate::scheduler::TenantIx;
 use crate::tenant::{Context, Rules, Tenant};
 use crate::time::Time;
@@ -30,6 +28,9 @@ use super::live::{At, Revoked, Run, State};
 use super::model::WAY;
 use super::{Cell, Turn};
 
+/// Where a tool is that nobody has declared.
+static NOWHERE: Location = Location::unknown();
+
 /// Bounds on how much can be declared in one cell.
 const REGIONS_MAX: usize = 10_000;
 const ZONES_MAX: usize = 1_000;
@@ -37,74 +38,72 @@ const TOOLS_NAMED_MAX: usize = 10_000;
 /// A hundred years.
 const RETENTION_DAYS_MAX: u32 = 36_525;
 
+/// The contexts that bind work: the one in force, and the one that its run is pinned to if that has other rules.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Binding<'a> {
+    pub(crate) newest: &'a Context,
+    pinned: Option<&'a Context>,
+}
+
+impl<'a> Binding<'a> {
+    /// Of work that is no run's.
+    pub(crate) const fn newest(newest: &'a Context) -> Self {
+        Self { newest, pinned: None }
+    }
+
+    pub(crate) fn all(self) -> impl Iterator<Item = &'a Context> {
+        std::iter::once(self.newest).chain(self.pinned)
+    }
+}
+
 impl Directory {
-    /// Whether work under this context may use a tool, and on which country's adequacy that rests.
+    pub(crate) fn binding<'a>(&'a self, run: &'a Run) -> Binding<'a> {
+        let newest: &Context = self.tenants.get(run.tenant).context();
+        let has_others = newest.rules_since != run.context.rules_since;
+        Binding { newest, pinned: has_others.then_some(&*run.context) }
+    }
+
+    /// Where a tool is.
+    pub(crate) fn location(&self, tool: &ToolName) -> &Location {
+        self.tools.get(tool).map_or(&NOWHERE, |tool| &tool.location)
+    }
+
+    /// Whether work may use a tool that is there, and on which country's adequacy that rests.
     pub(crate) fn may_use(
         &self,
-        context: &Context,
+        binding: Binding<'_>,
         (name, location): (&ToolName, &Location),
         now: Time,
     ) -> Result<Option<Country>, Because> {
-        if !context.rules.allows(name) {
-            return Err(Because::Denied);
-        }
-        let residency = context.rules.data_residency.as_ref();
-        match self.atlas.admits(residency, location, now) {
-            Ok(Inside::Adequacy { country, .. }) => Ok(Some(country)),
-            Ok(Inside::Unbound | Inside::Zone) => Ok(None),
-            Err(outside) => Err(Because::Outside(outside)),
-        }
-    }
-
-    /// The same for a declared tool and all contexts that bind the work.
-    pub(crate) fn all_may_use(
-        &self,
-        contexts: &[&Context],
-        tool: &Tool,
-        now: Time,
-    ) -> Result<Option<Country>, Because> {
         let mut adequate = None;
-        for context in contexts {
-            adequate = adequate.or(self.may_use(context, (&tool.name, &tool.location), now)?);
+        for Context { rules, .. } in binding.all() {
+            if !rules.allows(name) {
+                return Err(Because::Denied);
+            }
+            match self.atlas.admits(rules.data_residency.as_ref(), location, now) {
+                Ok(Inside::Adequacy { country, .. }) => adequate = adequate.or(Some(country)),
+                Ok(Inside::Unbound | Inside::Zone) => {}
+                Err(outside) => return Err(Because::Outside(outside)),
+            }
         }
         Ok(adequate)
     }
 
-    /// The contexts that bind a run's steps: the one in force, and the one that it is pinned to if that has other rules.
-    pub(crate) fn binding<'a>(&'a self, run: &'a Run) -> Vec<&'a Context> {
-        let newest: &Context = self.tenants.get(run.tenant).context();
-        if newest.rules_since == run.context.rules_since {
-            return vec![newest];
-        }
-        vec![newest, &run.context]
-    }
-
     /// Why a node that is no call of a model may not use its tool.
     pub(crate) fn forbids(&self, run: &Run, node: u32, now: Time) -> Option<Refusal> {
-        let tool = run.step(node).tool.as_ref()?;
-        if run.node(node).instance.part == Part::Compensation {
-            return None;
-        }
-        self.binding(run).into_iter().find_map(|context| self.forbids_tool(context, tool, now))
-    }
-
-    /// Why work under a context may not use a tool. One that nobody has declared is nowhere.
-    fn forbids_tool(&self, context: &Context, tool: &ToolName, now: Time) -> Option<Refusal> {
-        let nowhere = Location::default();
-        let location = self.tools.get(tool).map_or(&nowhere, |tool| &tool.location);
+        let tool = run.tool(node)?;
+        let may = self.may_use(self.binding(run), (tool, self.location(tool)), now);
         let tool = tool.clone();
-        match self.may_use(context, (&tool, location), now).err()? {
-            Because::Outside(outside) => Some(Refusal::Outside { tool, outside }),
-            _ => Some(Refusal::Denied { tool }),
-        }
+        Some(match may.err()? {
+            Because::Outside(outside) => Refusal::Outside { tool, outside },
+            _ => Refusal::Denied { tool },
+        })
     }
 }
 
 /// The tool of a node that the rules deny which its run is pinned to: they never change.
 pub(crate) fn denied_for_good(run: &Run, node: u32) -> Option<&ToolName> {
-    let is_undo = run.node(node).instance.part == Part::Compensation;
-    let tool = run.step(node).tool.as_ref().filter(|_| !is_undo)?;
-    (!run.context.rules.allows(tool)).then_some(tool)
+    run.tool(node).filter(|tool| !run.context.rules.allows(tool))
 }
 
 impl Cell {
@@ -205,9 +204,7 @@ impl Cell {
 
     /// A tenant's rows are kept where its data may be.
     pub(crate) fn check_store(&self, tenant: &Tenant) -> Result<(), Rejection> {
-        let of_tier = self.directory.tiers.get(&tenant.tier);
-        let of_tier = of_tier.and_then(|tier| tier.rules.data_residency.as_ref());
-        let residency = tenant.rules.data_residency.as_ref().or(of_tier);
+        let residency = tenant.residency(self.directory.tiers.get(&tenant.tier));
         let region = self.directory.region.as_ref();
         match self.directory.atlas.admits_region(residency, region, self.now) {
             Ok(_) => Ok(()),
@@ -219,39 +216,29 @@ impl Cell {
     pub(crate) fn may_begin<'a>(
         &self,
         context: &Context,
-        mut steps: impl Iterator<Item = &'a Step>,
+        steps: impl Iterator<Item = &'a Step>,
     ) -> Result<(), Rejection> {
-        let forbidden = steps.find_map(|step| {
-            let tool = step.tool.as_ref()?;
-            Some((step, self.directory.forbids_tool(context, tool, self.now)?))
-        });
-        let step = |step: &Step| step.name.clone();
-        match forbidden {
-            None => Ok(()),
-            Some((of, Refusal::Outside { tool, outside })) => {
-                let outside = Box::new(outside);
-                Err(Rejection::ToolOutside { step: step(of), tool, outside })
-            }
-            Some((of, Refusal::Denied { tool })) => {
-                Err(Rejection::ToolDenied { step: step(of), tool })
-            }
-            Some((_, other)) => unreachable!("{other:?} is no answer of the rules"),
+        let binding = Binding::newest(context);
+        for step in steps {
+            let Some(tool) = &step.tool else { continue };
+            let at = (tool, self.directory.location(tool));
+            let Err(because) = self.directory.may_use(binding, at, self.now) else { continue };
+            let (step, tool) = (step.name.clone(), tool.clone());
+            return Err(match because {
+                Because::Outside(outside) => {
+                    Rejection::ToolOutside { step, tool, outside: Box::new(outside) }
+                }
+                _ => Rejection::ToolDenied { step, tool },
+            });
         }
+        Ok(())
     }
 
     /// What may go where is another thing now, for one tenant or for all: what waits tries again, and what is where it may
     /// not be any more is withdrawn.
     pub(crate) fn rules_changed(&mut self, tenant: Option<TenantIx>, turn: &mut Turn) {
-        for pool in &mut self.pools {
-            pool.scheduler.wake(self.now, WAY.0, u32::MAX);
-        }
-        self.wake_policed(tenant);
-        let places: Vec<u32> = self.runs.places().collect();
-        for run in places {
-            if tenant.is_none_or(|tenant| self.runs.get(run).tenant == tenant) {
-                self.withdraw_of(run, turn);
-            }
-        }
+        self.wake_parked(WAY.0);
+        self.policed_changed(tenant, turn);
     }
 
     /// A decision on a country has begun or ended.
@@ -262,26 +249,26 @@ impl Cell {
         }
     }
 
-    /// Leases that outlived their owner may not be where they may be now.
-    pub(crate) fn withdraw_all(&mut self, turn: &mut Turn) {
-        let places: Vec<u32> = self.runs.places().collect();
-        for run in places {
-            self.withdraw_of(run, turn);
-        }
-        self.withdraw_forbidden(None, turn);
-    }
-
-    fn withdraw_of(&mut self, run: u32, turn: &mut Turn) {
-        let live = self.runs.get(run);
-        if live.held == 0 {
+    /// Tells workers to stop what may not go on, of one tenant or of all. O(live runs), but for a tenant that has none.
+    pub(crate) fn withdraw_leases(&mut self, tenant: Option<TenantIx>, turn: &mut Turn) {
+        if tenant.is_some_and(|tenant| self.queue.runs_of(tenant) == 0) {
             return;
         }
-        let nodes = u32::try_from(live.nodes.len()).expect("a run's nodes are bounded");
-        for node in 0..nodes {
-            let at = At { run, node };
-            if let Some((tool, because)) = self.misplaced(at) {
-                self.revoke_as(at, Revoked::Withdrawn);
-                self.log_withdrawn(at, &tool, &because, turn);
+        let is_theirs = |run: &Run| tenant.is_none_or(|tenant| run.tenant == tenant);
+        let may_hold = |place: &u32| {
+            let run = self.runs.get(*place);
+            run.held > 0 && is_theirs(run)
+        };
+        let places: Vec<u32> = self.runs.places().filter(may_hold).collect();
+        for run in places {
+            let nodes = self.runs.get(run).nodes.len();
+            for node in 0..u32::try_from(nodes).expect("a run's nodes are bounded") {
+                let at = At { run, node };
+                let found = self.misplaced(at).or_else(|| self.forbidden_lease(at));
+                if let Some((tool, because)) = found {
+                    self.revoke_as(at, Revoked::Withdrawn);
+                    self.log_withdrawn(at, &tool, &because, turn);
+                }
             }
         }
     }
@@ -296,13 +283,7 @@ impl Cell {
         Some((tool.clone(), may.err()?))
     }
 
-    pub(crate) fn log_withdrawn(
-        &mut self,
-        at: At,
-        tool: &ToolName,
-        because: &Because,
-        turn: &mut Turn,
-    ) {
+    fn log_withdrawn(&mut self, at: At, tool: &ToolName, because: &Because, turn: &mut Turn) {
         let run = self.runs.get(at.run);
         let facts = serde_json::json!({
             "run": run.key.run.to_string(),

@@ -126,7 +126,7 @@ impl Directory {
     pub(crate) fn review_facts(&mut self, run: &Run) -> u32 {
         let mut bounds: Vec<Residency> = self
             .binding(run)
-            .into_iter()
+            .all()
             .filter_map(|context| context.rules.data_residency.clone())
             .collect();
         bounds.dedup();
