@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use fairlane_api::Code;
-use fairlane_core::id::{KeyId, OrgId, RegionName, TenantId};
+use fairlane_core::id::{KeyId, OrgId, TenantId};
 use fairlane_core::row::KeyRow;
 use fairlane_core::tenant::TenantScope;
 use serde::Deserialize;
@@ -58,18 +58,21 @@ impl App {
         self.0.iter().find(|cell| cell.registry.context(tenant).is_some())
     }
 
-    /// The cell of an authenticated tenant.
-    pub(crate) fn of_scope(&self, scope: &TenantScope) -> &Shared {
-        self.of(scope.tenant()).unwrap_or_else(|| self.home())
+    /// The cell that has the tenant, or home if there is none, which says so.
+    pub(crate) fn at(&self, tenant: &TenantId) -> &Shared {
+        self.of(tenant).unwrap_or_else(|| self.home())
     }
 
-    /// The cells in which an organisation has tenants.
-    pub(crate) fn of_org<'a>(&'a self, org: &'a OrgId) -> impl Iterator<Item = &'a Shared> {
-        self.0.iter().filter(|cell| cell.registry.has_tenant_of(org))
+    /// The cell of an authenticated tenant.
+    pub(crate) fn of_scope(&self, scope: &TenantScope) -> &Shared {
+        self.at(scope.tenant())
     }
 
     /// The cell that keeps an organisation's account.
     pub(crate) fn account_of(&self, org: &OrgId) -> &Shared {
+        if self.0.len() == 1 {
+            return self.home();
+        }
         let has_tenants = |cell: &&Shared| cell.registry.has_tenant_of(org);
         self.0.iter().find(has_tenants).unwrap_or_else(|| self.home())
     }
@@ -143,12 +146,7 @@ impl FromRequestParts<App> for Here {
             .map_err(|rejection| Refused::internal(&rejection.body_text()))?;
         let tenant = params.iter().find(|(name, _)| *name == "tenant").map(|(_, value)| value);
         let tenant = tenant.and_then(|tenant| tenant.parse().ok());
-        let cell = tenant.and_then(|tenant| app.of(&tenant)).unwrap_or_else(|| app.home());
+        let cell = tenant.map_or(app.home(), |tenant| app.at(&tenant));
         Ok(Self(cell.clone()))
     }
-}
-
-/// The region of a configuration, which was checked there.
-pub(crate) fn region_name(name: &str) -> RegionName {
-    RegionName::parse(name).expect("the configuration was checked")
 }

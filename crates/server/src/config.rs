@@ -108,7 +108,8 @@ impl Config {
         } else {
             &self.regions[..]
         };
-        all.iter().map(|name| crate::cells::region_name(name)).collect()
+        let checked = |name: &String| name.parse().expect("the configuration was checked");
+        all.iter().map(checked).collect()
     }
 
     /// Reads the file, if one is given, and then the variables that `environment` knows.

@@ -109,11 +109,11 @@ fn cells(app: &App, resource: &Configure) -> Result<Vec<Shared>, Refused> {
     match resource {
         Configure::Tenant(tenant) => one(place(app, tenant)?),
         Configure::Account(account) => one(match &account.owner {
-            Owner::Tenant(tenant) => app.of(tenant).unwrap_or(app.home()),
+            Owner::Tenant(tenant) => app.at(tenant),
             Owner::Org(org) => app.account_of(org),
         }),
         Configure::Key(key) => one(match &key.role {
-            Role::Tenant { tenant, .. } => app.of(tenant).unwrap_or(app.home()),
+            Role::Tenant { tenant, .. } => app.at(tenant),
             Role::Worker { region: Some(region), .. } => {
                 let cell = app.region(region.as_str());
                 cell.ok_or_else(|| app.no_region(region.as_str()).at("/region"))?
@@ -179,8 +179,7 @@ fn place<'a>(app: &'a App, tenant: &Tenant) -> Result<&'a Shared, Refused> {
 /// The first cell whose region is one where a new tenant's data may be. If there is none: home, which says why not.
 fn first_allowed<'a>(app: &'a App, tenant: &Tenant) -> &'a Shared {
     let tier = app.home().registry.tier(&tenant.tier);
-    let of_tier = tier.as_ref().and_then(|tier| tier.rules.data_residency.as_ref());
-    let residency = tenant.rules.data_residency.as_ref().or(of_tier);
+    let residency = tenant.residency(tier.as_ref());
     let now = app.home().now();
     let may = |cell: &&Shared| {
         let asked = |atlas: &Atlas| atlas.admits_region(residency, Some(&cell.region), now).is_ok();
@@ -191,16 +190,20 @@ fn first_allowed<'a>(app: &'a App, tenant: &Tenant) -> &'a Shared {
 
 /// An organisation with a budget has its tenants in one region: there is one ledger that its money is counted in.
 fn one_region(app: &App, org: &Org) -> Result<(), Refused> {
-    let mut regions = app.of_org(&org.id);
-    match (&org.budget, regions.next(), regions.next()) {
-        (Some(_), Some(first), Some(_)) => Err(split_budget(&org.id, first).at("/budget")),
-        _ => Ok(()),
+    if org.budget.is_none() || app.all().len() == 1 {
+        return Ok(());
+    }
+    let first = app.account_of(&org.id);
+    match elsewhere(app, &org.id, first) {
+        Some(_) => Err(split_budget(&org.id, first).at("/budget")),
+        None => Ok(()),
     }
 }
 
 /// Another cell that has tenants of the organisation.
 fn elsewhere(app: &App, org: &OrgId, cell: &Shared) -> Option<Shared> {
-    app.of_org(org).find(|other| !Arc::ptr_eq(other, cell)).cloned()
+    let is_other = |other: &&Shared| !Arc::ptr_eq(other, cell) && other.registry.has_tenant_of(org);
+    app.all().iter().find(is_other).cloned()
 }
 
 fn split_budget(org: &OrgId, other: &Shared) -> Refused {

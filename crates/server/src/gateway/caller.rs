@@ -39,7 +39,7 @@ impl FromRequestParts<App> for Caller {
             return match named {
                 Some(named) if named != tenant.as_str() => Err(unknown_tenant(named).into()),
                 _ => {
-                    let shared = shared.of(&tenant).unwrap_or(shared.home()).clone();
+                    let shared = shared.at(&tenant).clone();
                     Ok(Self { tenant, lease: Some(lease), shared })
                 }
             };
