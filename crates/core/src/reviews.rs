@@ -1,6 +1,6 @@
 //! What people have to decide, as a fair queue: whose review is next, who may decide it, and what a decision needs.
 //!
-//! A pool has up to [`CLASSES`](crate::review::CLASSES) priority classes, and each class is a start-time fair queue (Goyal,
+//! A pool has up to [`CLASSES`] priority classes, and each class is a start-time fair queue (Goyal,
 //! Vin, Cheng 1996) of tenants with one review as the unit of service; within a tenant the earliest due time is first.
 //! Tenants are numbers here. What the rest of the platform knows (zones, policies) comes in as a closure over the member
 //! and what a review asks for, [`Facts`]; time and fencing tokens come in with each call.
