@@ -60,7 +60,7 @@ CREATE TABLE runs (
   schedule TEXT,
   revision INTEGER NOT NULL,
   input_bytes INTEGER NOT NULL,
-  input BLOB, money TEXT, requester TEXT,
+  input BLOB, money TEXT, requester TEXT, replans INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (tenant, run)
 ) STRICT, WITHOUT ROWID;
 
@@ -214,3 +214,11 @@ CREATE INDEX calls_by_run ON calls (tenant, run, id) WHERE run IS NOT NULL;
 CREATE INDEX calls_open ON calls (tenant, id) WHERE ended IS NULL;
 
 CREATE INDEX reviews_open ON reviews (tenant, review) WHERE ended IS NULL;
+
+CREATE TABLE replans (
+  tenant TEXT NOT NULL,
+  run BLOB NOT NULL,
+  number INTEGER NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (tenant, run, number)
+) STRICT, WITHOUT ROWID;

@@ -97,6 +97,9 @@ pub struct TierSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 36_525)]
     pub audit_retention_days: Option<u32>,
+    /// Whether people have to agree before a run changes its plan. Absent: as its workflow says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replan_approval: Option<bool>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -132,6 +135,9 @@ pub struct Tier {
     pub outage: Option<Outage>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_retention_days: Option<u32>,
+    /// Whether people have to agree before a run changes its plan. Absent: as its workflow says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replan_approval: Option<bool>,
 }
 
 /// Permission to exceed the cap, paid back by waiting.
@@ -195,6 +201,9 @@ pub struct TenantSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 36_525)]
     pub audit_retention_days: Option<u32>,
+    /// Whether people have to agree before a run changes its plan. Absent: as its workflow says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replan_approval: Option<bool>,
     /// Steps of a suspended tenant are not dispatched, and its new runs are refused.
     #[serde(default)]
     pub suspended: bool,
@@ -242,6 +251,9 @@ pub struct Tenant {
     pub outage: Option<Outage>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_retention_days: Option<u32>,
+    /// Whether people have to agree before a run changes its plan. Absent: as its workflow says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replan_approval: Option<bool>,
     pub suspended: bool,
     #[schema(value_type = Object)]
     pub attributes: Json,

@@ -150,6 +150,68 @@ pub struct Run {
 pub struct RunDetail {
     pub run: Run,
     pub steps: Vec<Step>,
+    /// How its plan was looked at again, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replans: Vec<Replan>,
+}
+
+/// A look at the plan of a run under way: what made it necessary, who planned, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Replan {
+    /// 1 for the first of the run.
+    pub number: u32,
+    /// `failed`, `rejected`, `low_confidence`, `contradiction` or `budget`.
+    pub trigger: String,
+    /// The step that it began with.
+    pub step: String,
+    /// What was wrong with it.
+    pub failure: Failure,
+    /// The step that plans.
+    pub planner: String,
+    pub began_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    pub verdict: ReplanVerdict,
+    /// Why a revision was refused, as a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// A stable code for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What the planner says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who has agreed, where people have to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved_by: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub added: Vec<String>,
+    /// Steps that are defined in another way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<String>,
+    /// Steps that had begun, and are done again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redone: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub distrusted: Vec<String>,
+    /// Steps that were done and are not done again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<String>,
+}
+
+/// What becomes of a replan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplanVerdict {
+    /// A planner is at work, or its revision is being judged.
+    Open,
+    /// The revision is the plan.
+    Accepted,
+    Refused,
+    /// The run ended before.
+    Cancelled,
 }
 
 /// Why a step or a run failed.

@@ -24,6 +24,9 @@ pub struct Step {
     pub waits: Option<Waiting>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// How far its output can be relied upon, if it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
     /// The call of a model that is under way for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<Route>,
@@ -92,6 +95,10 @@ pub enum Phase {
     Reviewing,
     /// Its items are under way.
     Mapping,
+    /// It cannot stand as it is, and a planner decides what becomes of it.
+    Disputed,
+    /// It has planned, and its revision is being judged.
+    Proposed,
     Done,
     Skipped,
     Failed,
@@ -103,6 +110,18 @@ impl Phase {
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Skipped | Self::Failed | Self::Cancelled)
     }
+}
+
+/// How far the output of a step can be relied upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Trust {
+    /// A check or a person has looked at it.
+    Verified,
+    /// Made from what can be relied upon.
+    Derived,
+    /// A later step puts it in doubt, or something that it was made from.
+    Suspect,
 }
 
 /// What a step waits for. The fields that are present depend on `on`.
@@ -177,6 +196,8 @@ pub enum WaitingOn {
     Money,
     /// People decide: `review`, `pool`, `class`, `before` and `until`.
     Review,
+    /// A change of the plan: `steps` names who plans, or what has to stop first.
+    Replan,
 }
 
 /// A check before dispatch, in the order in which they are tried.

@@ -82,6 +82,10 @@ pub struct Failed {
     /// The provider did not answer, or answered with an error of its own (HTTP 5xx): the tool's breaker counts it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub provider_down: bool,
+    /// Steps before this one whose outputs cannot be true, as this step sees it: they are in doubt from now on. The class is
+    /// `contradiction` then, and there is no further attempt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contradicts: Vec<String>,
 }
 
 /// Still at work: renews the lease.

@@ -3,7 +3,7 @@
 use clap::Args;
 use fairlane_api::Timestamp;
 use fairlane_api::residency::Passed;
-use fairlane_api::run::RunDetail;
+use fairlane_api::run::{Replan, ReplanVerdict, RunDetail};
 use fairlane_api::view::{Phase, Step, Waiting, WaitingOn};
 
 use crate::target::{OneRun, Target};
@@ -39,6 +39,9 @@ fn explain(detail: &RunDetail, now: Timestamp) -> String {
             pending.iter().map(|step| text::step(&step.name, step.part)).collect();
         text.push_str(&format!("Not begun: {}.\n", names.join(", ")));
     }
+    for replan in &detail.replans {
+        text.push_str(&replanned(replan));
+    }
     if detail.steps.iter().all(|step| step.phase.is_final()) {
         text.push_str(if detail.run.status.is_ended() {
             "The run has ended; nothing waits.\n"
@@ -46,6 +49,43 @@ fn explain(detail: &RunDetail, now: Timestamp) -> String {
             "No step waits.\n"
         });
     }
+    text
+}
+
+/// How the plan was looked at again: why, by whom, what came of it, and what it changed.
+fn replanned(replan: &Replan) -> String {
+    let Replan { number, step, failure, planner, .. } = replan;
+    let mut text = format!("Plan {number}: {step} met {}, and {planner} ", text::failure(failure));
+    text.push_str(match replan.verdict {
+        ReplanVerdict::Open => "is to plan anew",
+        ReplanVerdict::Accepted => "made the plan that is followed since",
+        ReplanVerdict::Refused => "made none that is followed",
+        ReplanVerdict::Cancelled => "was called off",
+    });
+    if let Some(refused) = &replan.refused {
+        text.push_str(&format!(": {refused}"));
+    }
+    if let Some(reason) = &replan.reason {
+        text.push_str(&format!(" (it says: {reason})"));
+    }
+    if !replan.approved_by.is_empty() {
+        text.push_str(&format!("; agreed to by {}", replan.approved_by.join(", ")));
+    }
+    text.push('.');
+    for (what, steps) in [
+        ("Added", &replan.added),
+        ("changed", &replan.changed),
+        ("dropped", &replan.dropped),
+        ("done again", &replan.redone),
+        ("distrusted", &replan.distrusted),
+        ("kept", &replan.kept),
+    ] {
+        if !steps.is_empty() {
+            text.push_str(&format!(" {what}: {};", steps.join(", ")));
+        }
+    }
+    let mut text = text.trim_end_matches(';').to_owned();
+    text.push('\n');
     text
 }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 use fairlane_api::run::{Commanded, Lane, Run, RunDetail, RunStatus};
 use fairlane_api::usage::Call;
-use fairlane_api::view::Step;
+use fairlane_api::view::{Step, Trust};
 use fairlane_client::{Client, RunFilter};
 
 use crate::printer::Printer;
@@ -109,7 +109,10 @@ fn show(detail: &RunDetail) -> String {
     for step in &detail.steps {
         steps.row([
             text::step(&step.name, step.part),
-            text::word(&step.phase),
+            match step.trust {
+                None | Some(Trust::Derived) => text::word(&step.phase),
+                Some(trust) => format!("{}, {}", text::word(&step.phase), text::word(&trust)),
+            },
             step.attempt.to_string(),
             text::or_dash(step.since.map(text::time)),
             step.failure.as_ref().map_or_else(String::new, text::failure),

@@ -147,6 +147,7 @@ impl Put {
             model_tier: self.model_tier,
             outage: None,
             audit_retention_days: None,
+            replan_approval: None,
             suspended: false,
             attributes,
         };
@@ -189,6 +190,7 @@ fn declared(tenant: resource::Tenant, tier: &Tier) -> TenantSpec {
         outage: own(tenant.outage, &tier.outage).flatten(),
         audit_retention_days: own(tenant.audit_retention_days, &tier.audit_retention_days)
             .flatten(),
+        replan_approval: own(tenant.replan_approval, &tier.replan_approval).flatten(),
         org: tenant.org,
         tier: tenant.tier,
         suspended: tenant.suspended,
@@ -251,6 +253,14 @@ fn show(tenant: &resource::Tenant, readings: &Readings) -> String {
         (
             "audit",
             text::or_dash(tenant.audit_retention_days.map(|days| format!("kept for {days} days"))),
+        ),
+        (
+            "replans",
+            match tenant.replan_approval {
+                Some(true) => "people have to agree".to_owned(),
+                Some(false) => "nobody has to agree".to_owned(),
+                None => "as their workflow says".to_owned(),
+            },
         ),
         ("version", tenant.version.to_string()),
         ("attributes", tenant.attributes.get().to_owned()),

@@ -37,6 +37,7 @@ mod policy;
 mod quotas;
 mod reading;
 mod recent;
+mod replan;
 pub mod residency_view;
 mod retry;
 mod review;

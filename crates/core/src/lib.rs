@@ -21,6 +21,7 @@ pub mod policy;
 pub mod pool;
 pub mod quota;
 pub mod reject;
+pub mod replan;
 pub mod residency;
 pub mod review;
 pub mod reviews;

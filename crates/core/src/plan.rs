@@ -5,13 +5,15 @@
 //! the effect `Evaluate`) and gets a value back as an input, so that no payload has to be in memory
 //! and no expression engine in the core.
 //!
-//! INVARIANT: `steps` is in topological order of `after`; an index in `after` is smaller than the step's own.
+//! INVARIANT: `steps` of a workflow that was declared is in topological order of `after`. In the plan of a run that was
+//! revised, steps keep their places and new ones follow, so that one can come after a step behind it.
 
 use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ModelName, PoolName, SignalName, StepName, TaskName, ToolName, WorkflowName};
+use crate::replan::{Replanning, Revised};
 use crate::review::Terms;
 use crate::time::Span;
 
@@ -40,6 +42,12 @@ pub struct Workflow {
     /// Bound on the whole run, from admission to its end.
     pub timeout: Option<Span>,
     pub schedules: Vec<Schedule>,
+    /// Its runs may change their plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replan: Option<Arc<Replanning>>,
+    /// How it came to be another one than was declared.
+    #[serde(default, skip_serializing_if = "Revised::is_plain")]
+    pub revised: Revised,
 }
 
 /// A node of the plan.
@@ -66,6 +74,29 @@ pub struct Step {
     pub expected: Span,
     /// JSON Schema of the output, as JSON text. An output that breaks it is a failed attempt.
     pub output_schema: Option<Arc<str>>,
+    /// What else is asked of an output.
+    #[serde(default, skip_serializing_if = "Judge::asks_nothing")]
+    pub judge: Judge,
+}
+
+/// Expressions on a step's own output, which they read as any other: `steps.NAME.output`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judge {
+    /// An output for which it is not `true` is a failed attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Expr>,
+    /// How sure the step is, from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Expr>,
+    /// How sure it must be; `None`: the tenant's attribute `confidence_threshold`, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub least: Option<Expr>,
+}
+
+impl Judge {
+    pub fn asks_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -223,7 +254,12 @@ impl Workflow {
         &self.steps[usize::from(index.0)]
     }
 
-    /// Index and step, in topological order.
+    /// Whether the step is one of the plan, and none that plans.
+    pub fn has(&self, index: StepIndex) -> bool {
+        !self.revised.dropped.contains(&index) && !self.revised.planners.contains(&index)
+    }
+
+    /// Index and step, in the order of their places.
     pub fn indexed(&self) -> impl Iterator<Item = (StepIndex, &Step)> {
         self.steps.iter().enumerate().map(|(at, step)| {
             (StepIndex(u16::try_from(at).expect("a workflow has at most STEPS_MAX steps")), step)

@@ -19,6 +19,7 @@ use crate::id::{
 use crate::money::Nano;
 use crate::plan::StepIndex;
 use crate::quota::Rung;
+use crate::replan::{Confidence, Trigger, Trust};
 use crate::residency::Country;
 use crate::review::{Claim, Digest, Proposal, Terms};
 use crate::router::Passed;
@@ -162,6 +163,8 @@ pub struct RunRow {
     pub input_bytes: u32,
     /// Its own account.
     pub money: RunMoney,
+    /// How often its plan was looked at again: if ever, the plan is in the newest of its replans.
+    pub replans: u32,
     pub input: Option<Payload>,
 }
 
@@ -358,6 +361,8 @@ pub struct StepRow {
     pub since: Time,
     /// When it first became ready.
     pub ready: Time,
+    /// Of its output; of a step that is not done it means nothing.
+    pub trust: Trust,
     pub output: Option<Payload>,
 }
 
@@ -404,6 +409,15 @@ pub enum StepState {
     Mapping {
         items: u32,
     },
+    /// A planner decides what becomes of it. `doubt`: it has an output, which may stand.
+    Disputed {
+        trigger: Trigger,
+        failure: Failure,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        doubt: Option<Confidence>,
+    },
+    /// It has planned: its output is a revision, of which nobody has decided.
+    Proposed,
     Done,
     Skipped,
     Failed {
@@ -550,6 +564,10 @@ pub enum ReviewCause {
     Money { need: Nano, left: Nano },
     /// No endpoint that it may go to has answered since then.
     Outage { since: Time },
+    /// The step is less sure of its output than it must be.
+    Confidence { permille: u32, least_permille: u32 },
+    /// A planner wants to change the plan of the run.
+    Replan { number: u32 },
 }
 
 /// An entry of a review's record.

@@ -78,6 +78,9 @@ pub struct Rules {
     /// How long audit records are kept at least.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit_retention_days: Option<u32>,
+    /// Whether people have to agree before a run changes its plan; `None`: as its workflow says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replan_approval: Option<bool>,
 }
 
 /// What becomes of a step when the endpoint that it would go to is down.
@@ -124,6 +127,7 @@ impl Rules {
             model_tier: self.model_tier.clone().or_else(|| tier.model_tier.clone()),
             outage: self.outage.or(tier.outage),
             audit_retention_days: self.audit_retention_days.or(tier.audit_retention_days),
+            replan_approval: self.replan_approval.or(tier.replan_approval),
         }
     }
 

@@ -4,18 +4,21 @@
 //! and small is done on the spot; anything else on a thread that may wait.
 //!
 //! - `gather` finds payloads: cache, then store, then other rows for maps and calls.
+//! - `judge` says how an output does at its step's own check; `plan` serves planners.
 //! - `lists` remembers the lists that maps run over.
 
 mod gather;
+mod judge;
 mod lists;
+mod plan;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use fairlane_core::cell::effect::{Evaluation, Grant, Question, ReviewView};
-use fairlane_core::cell::input::Value;
+use fairlane_core::cell::input::{Judged, Value};
 use fairlane_core::plan::{Expr, StepIndex, StepKind, Workflow};
-use fairlane_core::row::{Failure, Instance, LeaseId, Part, Payload, RunKey};
+use fairlane_core::row::{Failure, Instance, LeaseId, Part, Payload, ReviewCause, RunKey};
 use fairlane_core::tenant::Context;
 use fairlane_workflow::{EvalError, Evaluator, Refs, Violation, tenant_json};
 use sha2::{Digest as _, Sha256};
@@ -26,6 +29,7 @@ use crate::problem::Refused;
 use crate::reads::Reads;
 use crate::registry::Registry;
 use gather::{Gathered, Gatherer, Miss};
+pub(crate) use judge::Unfit;
 use lists::Lists;
 
 /// Payloads above this, taken together, are evaluated on a thread that may take its time.
@@ -99,9 +103,24 @@ impl Assembly {
             workflow: view.workflow.clone(),
             context: view.context.clone(),
         };
+        if matches!(view.cause, ReviewCause::Confidence { .. } | ReviewCause::Replan { .. }) {
+            // What the step itself has made is what is decided on.
+            return self.made(subject).await;
+        }
         match self.run(subject, Task::With).await? {
             Value::Input(input) => Ok(input),
             other => Err(failed("input-invalid", &format!("the input came out as {other:?}"))),
+        }
+    }
+
+    /// The output of a step that is not done with it.
+    async fn made(&self, subject: Subject) -> Result<Payload, Unassembled> {
+        let (scope, run, instance) = (scope(&subject.key), subject.key.run, subject.instance);
+        let read = self.0.reads.read(move |reader| reader.output(&scope, run, instance)).await;
+        match read {
+            Ok(Some(output)) => Ok(output),
+            Ok(None) => Err(failed("payload-missing", "the step's output is not stored")),
+            Err(_) => Err(Unassembled::Unavailable),
         }
     }
 
@@ -119,6 +138,10 @@ impl Assembly {
             Question::Until(until) => Task::Until(until.clone()),
             Question::ChildInput => return self.child_input(subject).await,
             Question::Prompt => return self.prompt_tokens(subject).await,
+            Question::Revision => {
+                let this = self.clone();
+                return blocking(move || this.revision(&subject)).await;
+            }
             Question::Subject => {
                 return match self.run(subject, Task::With).await? {
                     Value::Input(input) => Ok(Value::Digest(Sha256::digest(&input).into())),
@@ -173,22 +196,26 @@ impl Assembly {
         }
     }
 
-    /// Whether an output fits its step's schema; the text says what is wrong.
+    /// Whether an output fits its step's schema, and what else the step asks of it.
     pub(crate) async fn check_output(
         &self,
         lease: &LeaseId,
         output: &Payload,
-    ) -> Result<Result<(), String>, Refused> {
+    ) -> Result<Result<Judged, Unfit>, Refused> {
         if lease.instance.part == Part::Compensation {
-            return Ok(Ok(()));
+            return Ok(Ok(Judged::default()));
         }
-        let Some(workflow) = self.workflow_of(&lease.key).await? else { return Ok(Ok(())) };
-        let step = workflow.steps.get(usize::from(lease.instance.step.0));
-        let Some(schema) = step.and_then(|step| step.output_schema.clone()) else {
-            return Ok(Ok(()));
+        let workflow = self.workflow_of(&lease.key).await?;
+        let Some(workflow) = workflow else { return Ok(Ok(Judged::default())) };
+        let Some(step) = workflow.steps.get(usize::from(lease.instance.step.0)) else {
+            return Ok(Ok(Judged::default()));
         };
-        let checked = self.check(schema, output.clone()).await?;
-        Ok(checked.map_err(|violations| output_breaks(&violations)))
+        if let Some(schema) = step.output_schema.clone()
+            && let Err(violations) = self.check(schema, output.clone()).await?
+        {
+            return Ok(Err(("output-invalid", output_breaks(&violations))));
+        }
+        self.judge(lease, (&workflow, step), output).await
     }
 
     /// Whether a payload fits a schema.
@@ -226,27 +253,32 @@ impl Assembly {
         .await
     }
 
-    /// The workflow version that a run follows; `None` if there is no such run.
+    /// The plan that a run follows; `None` if there is no such run.
     async fn workflow_of(&self, key: &RunKey) -> Result<Option<Arc<Workflow>>, Refused> {
-        let (name, version) = match self.0.cache.workflow(key) {
-            Some(found) => found,
-            None => match self.0.reads.run(&scope(key), key.run).await? {
-                Some(row) => (row.workflow, row.version),
-                None => return Ok(None),
-            },
-        };
-        Ok(self.0.registry.workflow(&name, Some(version)))
+        if let Some(plan) = self.0.cache.plan(key) {
+            return Ok(Some(plan));
+        }
+        if let Some((name, version)) = self.0.cache.workflow(key) {
+            return Ok(self.0.registry.workflow(&name, Some(version)));
+        }
+        match self.0.reads.run(&scope(key), key.run).await? {
+            Some(row) => self.plan(&row).await,
+            None => Ok(None),
+        }
     }
 
     async fn run(&self, subject: Subject, task: Task) -> Result<Value, Unassembled> {
-        if let Some(result) = contained(|| self.run_here(&subject, &task)) {
+        let plans = matches!(task, Task::With)
+            && subject.workflow.revised.planners.contains(&subject.instance.step);
+        if !plans && let Some(result) = contained(|| self.run_here(&subject, &task)) {
             return result;
         }
         let this = self.clone();
         blocking(move || {
             let reads = this.0.reads.clone();
             let gathered = this.gather(&subject, &task, Some(&reads))?;
-            this.0.compute(&subject, &task, &gathered)
+            let value = this.0.compute(&subject, &task, &gathered)?;
+            if plans { Self::with_situation(&subject, value, &reads) } else { Ok(value) }
         })
         .await
     }

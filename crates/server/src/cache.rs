@@ -6,11 +6,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fairlane_core::cell::change::Change;
 use fairlane_core::id::{RunId, WorkflowName};
-use fairlane_core::plan::StepIndex;
+use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::row::{Instance, Payload, RunKey, StepState};
 
 /// Locks that runs are spread over, so that workers' requests do not wait for each other.
@@ -41,6 +41,8 @@ pub(crate) enum Write {
     /// The run follows this version of this workflow.
     Run(RunKey, WorkflowName, u32),
     Put(RunKey, Slot, Known),
+    /// The run follows this plan from now on.
+    Plan(RunKey, Arc<Workflow>),
     /// The call has started this run.
     Child(RunKey, Instance, RunId),
     /// The step's instances were forgotten: the run is retried from it.
@@ -64,6 +66,8 @@ struct Shard {
 #[derive(Debug, Default)]
 struct Entry {
     workflow: Option<(WorkflowName, u32)>,
+    /// Where it is not what that workflow declares.
+    plan: Option<Arc<Workflow>>,
     children: Vec<(Instance, RunId)>,
     slots: Vec<(Slot, Known)>,
     touched: bool,
@@ -87,6 +91,11 @@ impl Cache {
         self.shard(key).runs.get(key)?.workflow.clone()
     }
 
+    /// The plan that the run follows, if it is known not to be what its workflow declares.
+    pub(crate) fn plan(&self, key: &RunKey) -> Option<Arc<Workflow>> {
+        self.shard(key).runs.get(key)?.plan.clone()
+    }
+
     /// The newest run that the call has started.
     pub(crate) fn child(&self, key: &RunKey, instance: Instance) -> Option<RunId> {
         let shard = self.shard(key);
@@ -107,6 +116,7 @@ impl Cache {
                 Write::Run(key, name, version) => {
                     self.shard(&key).entry(key).workflow = Some((name, version));
                 }
+                Write::Plan(key, plan) => self.shard(&key).entry(key).plan = Some(plan),
                 Write::Child(key, caller, child) => {
                     self.shard(&key).entry(key).children.push((caller, child));
                 }
@@ -207,6 +217,10 @@ fn write(change: &Change) -> Option<Write> {
                 (state, _) => Known::Absent(ended(state)?),
             };
             Some(Write::Put(row.key.clone(), Slot::Output(row.instance), known))
+        }
+        Change::Replan(row) => {
+            let key = RunKey { tenant: row.tenant.clone(), run: row.run };
+            Some(Write::Plan(key, row.plan.clone()))
         }
         Change::DropStep(key, step) => Some(Write::Drop(key.clone(), *step)),
         _ => None,

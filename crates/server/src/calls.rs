@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use fairlane_core::catalog::{Metered, Usage};
 use fairlane_core::cell::effect::{Grant, Work};
-use fairlane_core::cell::input::{AskId, Called, Configure, Exchange, Input, Outcome, Report};
+use fairlane_core::cell::input::{
+    AskId, Called, Configure, Exchange, Input, Judged, Outcome, Report,
+};
 use fairlane_core::id::WorkerName;
 use fairlane_core::limiter::Answer;
 use fairlane_core::plan::SERVER_POOL;
@@ -251,7 +253,8 @@ fn broken_off(grant: &Grant, class: &str, message: &str) -> Outcome {
             let usage = Usage { input: route.input, cached: 0, output: 0 };
             let metered = Metered { usage, is_certain: false };
             let result = Err((failure, true));
-            Outcome::Called(Box::new(Called { result, metered, answer: Answer::Unknown }))
+            let judged = Judged::default();
+            Outcome::Called(Box::new(Called { result, judged, metered, answer: Answer::Unknown }))
         }
         Work::Task(_) | Work::Tool => Outcome::Failed {
             failure,
@@ -266,7 +269,11 @@ fn broken_off(grant: &Grant, class: &str, message: &str) -> Outcome {
 
 /// Checks what a call has brought; a check that cannot be made fails the attempt. The flag: whether another may do
 /// better.
-async fn fit(shared: &Shared, lease: &LeaseId, output: &Payload) -> Result<(), (Failure, bool)> {
+async fn fit(
+    shared: &Shared,
+    lease: &LeaseId,
+    output: &Payload,
+) -> Result<Judged, (Failure, bool)> {
     match output::check(shared, lease, output).await {
         Ok(checked) => checked.map_err(|Unfit { failure, retryable, .. }| (failure, retryable)),
         Err(refused) => Err((Failure::cut("internal", &refused.0.to_string()), true)),

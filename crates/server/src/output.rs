@@ -1,6 +1,7 @@
 //! Whether an output is one that its step may have, whoever made it.
 
 use fairlane_api::worker::Reason;
+use fairlane_core::cell::input::Judged;
 use fairlane_core::row::{Failure, LeaseId, Payload};
 
 use crate::problem::Refused;
@@ -14,12 +15,12 @@ pub(crate) struct Unfit {
     pub(crate) retryable: bool,
 }
 
-/// Checks its size, and the schema of its step. Time grows with the output's length.
+/// Checks its size, the schema of its step, and what else that asks. Time grows with the output's length.
 pub(crate) async fn check(
     shared: &Surroundings,
     lease: &LeaseId,
     output: &Payload,
-) -> Result<Result<(), Unfit>, Refused> {
+) -> Result<Result<Judged, Unfit>, Refused> {
     let max = shared.config.payload_bytes_max;
     if output.len() > max {
         let message = format!("the output has {} bytes, at most {max} are allowed", output.len());
@@ -27,8 +28,8 @@ pub(crate) async fn check(
         return Ok(Err(Unfit { reason: Reason::OutputTooLarge, failure, retryable: false }));
     }
     let checked = shared.assembly.check_output(lease, output).await?;
-    Ok(checked.map_err(|message| {
-        let failure = Failure::cut("output-invalid", &message);
+    Ok(checked.map_err(|(class, message)| {
+        let failure = Failure::cut(class, &message);
         Unfit { reason: Reason::OutputInvalid, failure, retryable: true }
     }))
 }

@@ -7,6 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use fairlane_api::Code;
 use fairlane_core::cell::change::EndedRun;
 use fairlane_core::id::{RunId, WorkflowName};
+use fairlane_core::plan::Workflow;
+use fairlane_core::replan::ReplanRow;
 use fairlane_core::row::{CallRow, DecisionRow, IdempotencyRow, Instance, RunRow, StepRow};
 use fairlane_core::tenant::TenantScope;
 use fairlane_core::time::{Span, Time};
@@ -24,8 +26,8 @@ const CALL_PAGES_MAX: usize = 4;
 /// A run with its steps, and the last call of a model of each that has made one.
 pub(crate) type RunAndSteps = (RunRow, Vec<StepRow>, BTreeMap<Instance, CallRow>);
 
-/// The workflow of a run, and its version.
-pub(crate) type Planned = (WorkflowName, u32);
+/// The workflow of a run, and its version; and its plan, if that is another one.
+pub(crate) type Planned = (WorkflowName, u32, Option<Arc<Workflow>>);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Reads(Arc<Pool>);
@@ -107,7 +109,11 @@ impl Reads {
                     continue;
                 }
                 if let Some(row) = reader.run(&scope, attempt.run, Payloads::Leave)? {
-                    plans.insert(attempt.run, (row.workflow, row.version));
+                    let plan = match row.replans {
+                        0 => None,
+                        _ => reader.replans(&scope, attempt.run)?.pop().map(|newest| newest.plan),
+                    };
+                    plans.insert(attempt.run, (row.workflow, row.version, plan));
                 }
             }
             Ok((page, plans))
@@ -132,6 +138,16 @@ impl Reads {
     ) -> Result<Option<EndedRun>, Refused> {
         let scope = scope.clone();
         self.read(move |reader| reader.ended_run(&scope, run)).await
+    }
+
+    /// How the plan of a run was looked at again, oldest first.
+    pub(crate) async fn replans(
+        &self,
+        scope: &TenantScope,
+        run: RunId,
+    ) -> Result<Vec<ReplanRow>, Refused> {
+        let scope = scope.clone();
+        self.read(move |reader| reader.replans(&scope, run)).await
     }
 
     pub(crate) async fn runs(

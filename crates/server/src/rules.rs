@@ -33,6 +33,7 @@ pub(crate) struct Given<'a> {
     model_tier: Option<&'a str>,
     outage: Option<&'a wire::Outage>,
     audit_retention_days: Option<u32>,
+    replan_approval: Option<bool>,
 }
 
 /// The same for answers.
@@ -43,6 +44,7 @@ pub(crate) struct Shown {
     pub(crate) model_tier: Option<String>,
     pub(crate) outage: Option<wire::Outage>,
     pub(crate) audit_retention_days: Option<u32>,
+    pub(crate) replan_approval: Option<bool>,
 }
 
 impl<'a> From<&'a TierSpec> for Given<'a> {
@@ -54,6 +56,7 @@ impl<'a> From<&'a TierSpec> for Given<'a> {
             model_tier: spec.model_tier.as_deref(),
             outage: spec.outage.as_ref(),
             audit_retention_days: spec.audit_retention_days,
+            replan_approval: spec.replan_approval,
         }
     }
 }
@@ -67,6 +70,7 @@ impl<'a> From<&'a TenantSpec> for Given<'a> {
             model_tier: spec.model_tier.as_deref(),
             outage: spec.outage.as_ref(),
             audit_retention_days: spec.audit_retention_days,
+            replan_approval: spec.replan_approval,
         }
     }
 }
@@ -87,6 +91,7 @@ impl Given<'_> {
             model_tier,
             outage: self.outage.map(|given| outage(check, given)),
             audit_retention_days: self.audit_retention_days,
+            replan_approval: self.replan_approval,
         }
     }
 
@@ -209,6 +214,7 @@ impl From<&Rules> for Shown {
             model_tier: rules.model_tier.as_ref().map(ToString::to_string),
             outage: rules.outage.map(outage_out),
             audit_retention_days: rules.audit_retention_days,
+            replan_approval: rules.replan_approval,
         }
     }
 }

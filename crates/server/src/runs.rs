@@ -6,6 +6,7 @@
 
 mod command;
 pub(crate) mod read;
+mod replan;
 mod submit;
 
 use axum::extract::{FromRequestParts, RawPathParams};

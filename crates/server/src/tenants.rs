@@ -274,6 +274,7 @@ fn tier_out(tier: &Tier) -> wire::Tier {
         model_tier: rules.model_tier,
         outage: rules.outage,
         audit_retention_days: rules.audit_retention_days,
+        replan_approval: rules.replan_approval,
     }
 }
 
@@ -299,6 +300,7 @@ fn tenant_out(context: &Context, region: &RegionName) -> wire::Tenant {
         model_tier: rules.model_tier,
         outage: rules.outage,
         audit_retention_days: rules.audit_retention_days,
+        replan_approval: rules.replan_approval,
         suspended: context.suspended,
         attributes: json(&context.attributes),
     }

@@ -127,8 +127,9 @@ fn run(text: &str) -> Result<RunId, Refused> {
 /// What the step is called that a call was made for.
 fn step_name(shared: &Shared, plans: &BTreeMap<RunId, Planned>, call: &CallRow) -> Option<String> {
     let attempt = call.attempt?;
-    let (workflow, version) = plans.get(&attempt.run)?;
-    let workflow = shared.registry.workflow(workflow, Some(*version))?;
+    let (workflow, version, plan) = plans.get(&attempt.run)?;
+    let declared = || shared.registry.workflow(workflow, Some(*version));
+    let workflow = plan.clone().or_else(declared)?;
     let step = workflow.steps.get(usize::from(attempt.instance.step.0))?;
     Some(step.name.to_string())
 }

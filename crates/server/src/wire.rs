@@ -13,6 +13,7 @@ use fairlane_core::money::Nano;
 use fairlane_core::policy;
 use fairlane_core::quota::{Rung, Unit};
 use fairlane_core::reject::Rejection;
+use fairlane_core::replan::{Trigger, Trust};
 use fairlane_core::review::Barrier;
 use fairlane_core::reviews::Standing;
 use fairlane_core::router::{NoWay, Passed};
@@ -152,6 +153,8 @@ pub(crate) const fn phase_out(phase: Phase) -> api::view::Phase {
         Phase::Calling => api::view::Phase::Calling,
         Phase::Reviewing => api::view::Phase::Reviewing,
         Phase::Mapping => api::view::Phase::Mapping,
+        Phase::Disputed => api::view::Phase::Disputed,
+        Phase::Proposed => api::view::Phase::Proposed,
         Phase::Done => api::view::Phase::Done,
         Phase::Skipped => api::view::Phase::Skipped,
         Phase::Failed => api::view::Phase::Failed,
@@ -199,6 +202,7 @@ pub(crate) fn step_out(view: &StepView) -> api::view::Step {
         since: Some(timestamp(view.since)),
         waits: view.waits.as_ref().map(waiting_out),
         failure: view.failure.as_ref().map(failure_out),
+        trust: view.trust.map(trust_out),
         route: view.route.as_deref().map(route_out),
         call: None,
     }
@@ -268,8 +272,46 @@ fn waiting_out(waiting: &Waiting) -> api::view::Waiting {
             until: Some(timestamp(standing.due)),
             ..with(On::Review, review_words(standing))
         },
+        Waiting::Replan { trigger, failure, planner } => api::view::Waiting {
+            failure: Some(failure_out(failure)),
+            steps: planner.iter().map(ToString::to_string).collect(),
+            ..with(On::Replan, replan_words(*trigger, planner.as_ref()))
+        },
+        Waiting::Stopping(steps) => api::view::Waiting {
+            steps: steps.iter().map(ToString::to_string).collect(),
+            ..with(
+                On::Replan,
+                match steps.as_slice() {
+                    [] => "its revision to be judged".to_owned(),
+                    steps => format!("{} to stop, which the revision touches", list(steps)),
+                },
+            )
+        },
         Waiting::Money(halt) => with(On::Money, halted(halt)),
         Waiting::Resume => with(On::Resume, "the run to be resumed".to_owned()),
+    }
+}
+
+/// What a step waits for that a planner decides of.
+fn replan_words(trigger: Trigger, planner: Option<&StepName>) -> String {
+    let what = match trigger {
+        Trigger::Failed => "the step has failed",
+        Trigger::Rejected => "its output was rejected",
+        Trigger::LowConfidence => "it is not sure enough of its output",
+        Trigger::Contradiction => "it contradicts what it was given",
+        Trigger::Budget => "it cannot be paid for",
+    };
+    match planner {
+        Some(planner) => format!("a new plan from `{planner}`, since {what}"),
+        None => format!("a planner, since {what}"),
+    }
+}
+
+pub(crate) const fn trust_out(trust: Trust) -> api::view::Trust {
+    match trust {
+        Trust::Verified => api::view::Trust::Verified,
+        Trust::Derived => api::view::Trust::Derived,
+        Trust::Suspect => api::view::Trust::Suspect,
     }
 }
 

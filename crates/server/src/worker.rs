@@ -17,7 +17,7 @@ use fairlane_api::{Code, Problem};
 use fairlane_core::cell::input::{AskId, Exchange, Input, Outcome, Report};
 use fairlane_core::id::{PoolName, WorkerName};
 use fairlane_core::money::Nano;
-use fairlane_core::plan::SERVER_POOL;
+use fairlane_core::plan::{SERVER_POOL, STEPS_MAX};
 use fairlane_core::row::{Failure, LeaseId, Payload};
 use fairlane_core::time::Span;
 use tokio::sync::oneshot;
@@ -42,6 +42,8 @@ pub(crate) use lease::{IdempotencyKey, LeaseName, parse as parse_lease};
 const LEASES_MAX: u64 = 10_000;
 const WAIT_MS_MAX: u64 = 60_000;
 const RETRY_AFTER_MS_MAX: u64 = 86_400_000;
+/// The class of a failure that says of which steps the outputs cannot be true.
+const CONTRADICTION: &str = "contradiction";
 /// Longest class of a failure; what is longer is cut.
 const CLASS_BYTES_MAX: usize = 64;
 
@@ -201,7 +203,7 @@ async fn completion(
     let output = completed.output.as_ref().map_or("null", |output| output.get());
     let output = Payload::from(output.as_bytes());
     Ok(match output::check(shared, lease, &output).await? {
-        Ok(()) => (Outcome::Completed { output, cost }, None),
+        Ok(judged) => (Outcome::Completed { output, judged, cost }, None),
         Err(Unfit { reason, failure, retryable }) => {
             (Outcome::failed(failure, retryable, cost), Some(reason))
         }
@@ -219,9 +221,26 @@ fn failure(failed: &wire::Failed, report: &str) -> Result<Outcome, Refused> {
     let class = if failed.class.is_empty() { "failed" } else { &failed.class };
     let class = &class[..class.floor_char_boundary(CLASS_BYTES_MAX)];
     let failure = Failure::cut(class, &failed.message);
+    if !failed.contradicts.is_empty() {
+        return contradiction(failed, failure, cost, report);
+    }
     let wire::Failed { retryable, provider_down: is_provider_down, .. } = *failed;
     let is_uncertain = false;
     Ok(Outcome::Failed { failure, retryable, cost, is_uncertain, retry_after, is_provider_down })
+}
+
+/// What the worker was given cannot be true: it says of which steps.
+fn contradiction(
+    failed: &wire::Failed,
+    failure: Failure,
+    cost: Option<Nano>,
+    report: &str,
+) -> Result<Outcome, Refused> {
+    at_most(failed.contradicts.len() as u64, STEPS_MAX as u64, &format!("{report}/contradicts"))?;
+    let read = |(at, step): (usize, &String)| name(step, &format!("{report}/contradicts/{at}"));
+    let steps = failed.contradicts.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+    let failure = Failure { class: CONTRADICTION.into(), ..failure };
+    Ok(Outcome::Contradicted { failure, steps, cost })
 }
 
 /// How long the worker says that the provider is to be left alone.

@@ -50,6 +50,7 @@ fn value(now: Time, draw: u64, what: &Question) -> Value {
             u32::try_from(draw % PROMPT_TOKENS_MAX).expect("less than a small constant"),
         ),
         Question::Subject => Value::Digest([draw.to_be_bytes()[7]; 32]),
+        Question::Revision => unreachable!("no plan of the simulator has a planner"),
     }
 }
 
@@ -63,6 +64,7 @@ fn draw(evaluation: &Evaluation) -> u64 {
         Question::ChildInput => 4,
         Question::Prompt => 5,
         Question::Subject => 6,
+        Question::Revision => 7,
     };
     let run = mix(key.run.0 as u64) ^ mix((key.run.0 >> 64) as u64);
     let place = (u64::from(instance.step.0) << 40) ^ instance.part.code().cast_unsigned();

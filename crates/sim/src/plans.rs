@@ -6,9 +6,10 @@ use std::sync::Arc;
 use fairlane_core::id::{PoolName, SignalName, StepName, TaskName, ToolName, WorkflowName};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{
-    Compensation, Expr, Map, Overlap, Retry, SERVER_POOL, Schedule, Step, StepIndex, StepKind,
-    Timeouts, Wait, Workflow,
+    Compensation, Expr, Judge, Map, Overlap, Retry, SERVER_POOL, Schedule, Step, StepIndex,
+    StepKind, Timeouts, Wait, Workflow,
 };
+use fairlane_core::replan::Revised;
 use fairlane_core::time::Span;
 
 use crate::catalog;
@@ -114,6 +115,7 @@ fn plain(prng: &mut Prng, landscape: &Landscape) -> Workflow {
         cost_nano: 0,
         expected: Span::from_millis(50),
         output_schema: None,
+        judge: Judge::default(),
     }];
     plain
 }
@@ -135,6 +137,8 @@ fn workflow(drawing: &mut Drawing<'_>, at: u64) -> Workflow {
         steps: (0..count).map(|at| step(drawing, u16::try_from(at).expect("few steps"))).collect(),
         timeout,
         schedules: Vec::new(),
+        replan: None,
+        revised: Revised::default(),
     }
 }
 
@@ -165,6 +169,7 @@ fn step(drawing: &mut Drawing<'_>, at: u16) -> Step {
         cost_nano: 0,
         expected: millis(prng, 50, 2_000),
         output_schema: None,
+        judge: Judge::default(),
     }
 }
 

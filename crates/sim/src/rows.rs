@@ -17,6 +17,7 @@ use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::policy::Policy;
 use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
+use fairlane_core::replan::ReplanRow;
 use fairlane_core::residency::Declaration;
 use fairlane_core::row::{
     AccountRow, CallRow, IdempotencyRow, Instance, KeyRow, LeaseId, Owner, Payload, RunKey, RunRow,
@@ -51,6 +52,8 @@ pub struct Rows {
     pub reviewer_pools:
         BTreeMap<fairlane_core::id::ReviewerPoolName, fairlane_core::review::ReviewerPool>,
     reviews: BTreeMap<(TenantId, fairlane_core::id::ReviewId), fairlane_core::row::ReviewRow>,
+    /// The newest of each run that has one.
+    replans: BTreeMap<RunKey, ReplanRow>,
     keys: BTreeMap<KeyId, KeyRow>,
     pub runs: BTreeMap<RunKey, RunRow>,
     pub steps: BTreeMap<RunKey, BTreeMap<Instance, StepRow>>,
@@ -121,6 +124,7 @@ impl Rows {
             calls: self.open_calls().cloned().collect(),
             reviewer_pools: self.reviewer_pools.values().cloned().collect(),
             reviews: self.reviews.values().filter(|row| row.ended.is_none()).cloned().collect(),
+            replans: self.replans.values().filter(|row| is_live(&key_of(row))).cloned().collect(),
             keys: self.keys.values().cloned().collect(),
             schedules: self.schedules.values().cloned().collect(),
             runs,
@@ -138,6 +142,7 @@ impl Rows {
             steps: self.steps_of(key).map(without_output).collect(),
             signals: signals.map(|(_, signal)| without_payload(signal)).collect(),
             context: self.contexts.get(&key.tenant)?.get(&run.context).cloned(),
+            plan: self.replans.get(key).map(|newest| newest.plan.clone()),
             run: RunRow { input: None, ..run.clone() },
         })
     }
@@ -156,7 +161,10 @@ impl Rows {
     }
 
     pub fn workflow_of(&self, run: &RunRow) -> Option<&Arc<Workflow>> {
-        self.workflows.get(&(run.workflow.clone(), run.version))
+        match self.replans.get(&run.key) {
+            Some(newest) => Some(&newest.plan),
+            None => self.workflows.get(&(run.workflow.clone(), run.version)),
+        }
     }
 
     pub fn live_runs(&self) -> impl Iterator<Item = &RunRow> {
@@ -212,6 +220,7 @@ impl Rows {
             Change::Call(row) => {
                 self.calls.insert((row.tenant.clone(), row.id), (**row).clone());
             }
+            Change::Replan(row) => drop(self.replans.insert(key_of(row), (**row).clone())),
             Change::Key(key) => drop(self.keys.insert(key.id.clone(), key.clone())),
             Change::DropKey(key) => drop(self.keys.remove(key)),
             Change::Run(run) => self.put_run(run),
@@ -293,4 +302,8 @@ fn without_payload(signal: &SignalRow) -> SignalRow {
 
 fn without_output(step: &StepRow) -> StepRow {
     StepRow { output: None, ..step.clone() }
+}
+
+fn key_of(row: &ReplanRow) -> RunKey {
+    RunKey { tenant: row.tenant.clone(), run: row.run }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use fairlane_core::catalog::{Metered, Usage};
 use fairlane_core::cell::effect::{Exchanged, Receipt, Work as Asked};
-use fairlane_core::cell::input::{Called, Outcome, Report};
+use fairlane_core::cell::input::{Called, Judged, Outcome, Report};
 use fairlane_core::id::{PoolName, WorkerName};
 use fairlane_core::limiter::Answer as Answered;
 use fairlane_core::money::Nano;
@@ -270,7 +270,7 @@ impl Worker {
         } else {
             Err((failure, prng.chance(800)))
         };
-        Outcome::Called(Box::new(Called { result, metered, answer }))
+        Outcome::Called(Box::new(Called { result, judged: Judged::default(), metered, answer }))
     }
 
     /// The provider of the step's tool asks to be left alone, or does not answer.
@@ -389,7 +389,8 @@ fn completed(fence: u64, draw: u64, workload: Workload) -> Outcome {
         (Workload::Paid, 8) => Some(Nano::from_cents(40)),
         _ => None,
     };
-    Outcome::Completed { output: Payload::from(format!("[{fence},{draw}]").into_bytes()), cost }
+    let output = Payload::from(format!("[{fence},{draw}]").into_bytes());
+    Outcome::Completed { output, judged: Judged::default(), cost }
 }
 
 fn failed(class: &str, retryable: bool) -> Outcome {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use fairlane_core::cell::change::Change;
 use fairlane_core::id::{RunId, TenantId};
 use fairlane_core::plan::StepIndex;
+use fairlane_core::replan::Trust;
 use fairlane_core::row::{
     Instance, Lane, Part, Payload, RunKey, RunRow, RunStatus, StepRow, StepState,
 };
@@ -118,6 +119,7 @@ fn change(tenants: &[TenantId], number: u64, stage: u64) -> Change {
         let ended = stage != 0;
         return Change::Run(Box::new(RunRow {
             requester: None,
+            replans: 0,
             key,
             workflow: "loan".parse().expect("a valid name"),
             version: 1,
@@ -156,6 +158,7 @@ fn change(tenants: &[TenantId], number: u64, stage: u64) -> Change {
         fence: (1 << 40) + number,
         since: at,
         ready: at,
+        trust: Trust::Derived,
         output: if done { payload() } else { None },
     }))
 }

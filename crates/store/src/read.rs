@@ -12,6 +12,7 @@ use fairlane_core::cell::change::EndedRun;
 use fairlane_core::id::{ModelName, RegionName, ReviewId, RunId, TenantId, ToolName, WorkflowName};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{StepIndex, Workflow};
+use fairlane_core::replan::ReplanRow;
 use fairlane_core::row::{
     AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, Lane, Payload, ReviewEventRow,
     ReviewRow, RunRow, RunStatus, StepRow,
@@ -54,6 +55,9 @@ pub trait Read: Send + fmt::Debug {
 
     /// All that it takes to retry a run, as of the same commit; `None` if it has not ended.
     fn ended_run(&mut self, scope: &TenantScope, run: RunId) -> Result<Option<EndedRun>, Error>;
+
+    /// How its plan was looked at again, oldest first: the newest has its plan. A run that is not there has none.
+    fn replans(&mut self, scope: &TenantScope, run: RunId) -> Result<Vec<ReplanRow>, Error>;
 
     /// The newest run that a step instance has called, input left out. The output of a call that is done is the output
     /// of this run.

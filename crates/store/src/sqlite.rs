@@ -16,6 +16,7 @@ mod lock;
 mod open;
 mod payloads;
 mod reader;
+mod replans;
 mod resources;
 mod reviews;
 mod runs;
@@ -186,6 +187,7 @@ fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
         steps: steps::live(connection)?,
         signals: signals::live(connection)?,
         reviews: reviews::open(connection)?,
+        replans: replans::live(connection)?,
         decisions: cells::decisions(connection)?,
     })
 }
@@ -214,6 +216,7 @@ fn apply(tx: &Connection, change: &Change) -> Result<(), Fault> {
         Change::Run(row) => runs::put(tx, row),
         Change::Step(row) => steps::put(tx, row),
         Change::DropStep(key, step) => steps::drop_step(tx, key, *step),
+        Change::Replan(row) => replans::put(tx, row),
         Change::Idempotency(row) => idempotency::put(tx, row),
         Change::Signal(row) => signals::put(tx, row),
         Change::TakeSignal { key, sequence, instance } => {

@@ -11,6 +11,7 @@ mod kind;
 mod model;
 mod part;
 mod reader;
+mod replan;
 mod review;
 mod schedules;
 mod step;
@@ -20,11 +21,13 @@ use std::sync::Arc;
 
 use fairlane_core::id::{PoolName, TaskName, WorkflowName};
 use fairlane_core::plan::{STEPS_MAX, VERSIONS_MAX, Workflow};
+use fairlane_core::replan::Revised;
 
 use crate::mistake::{Code, Mistake};
 use crate::tree::{self, Entry, Format, Node, Value, quote};
 pub use inline::inline;
 use reader::Reader;
+pub(crate) use replan::is_reserved;
 use step::Draft;
 
 /// A workflow's text and what to call it.
@@ -52,9 +55,8 @@ pub fn no_files(name: &str) -> Result<String, String> {
 }
 
 /// Fields of the whole file.
-const FIELDS: &[&str] = &["workflow", "version", "input", "timeout", "steps", "schedules"];
-/// Fields that the format has and this release does not run.
-const LATER: &[&str] = &["replan"];
+const FIELDS: &[&str] =
+    &["workflow", "version", "input", "timeout", "steps", "schedules", "replan"];
 
 /// The workflow, or all mistakes in the order of the file, at most [`MISTAKES_MAX`](crate::MISTAKES_MAX).
 pub fn parse(
@@ -89,8 +91,15 @@ pub fn without_schedules(text: &str) -> Option<String> {
     serde_json::to_string_pretty(&root).ok()
 }
 
+/// The steps of a definition that was accepted, as JSON; null if it cannot be read.
+pub fn definition_of(text: &str) -> serde_json::Value {
+    let (root, _) = tree::read(text, Format::Auto, "");
+    let definition = root.map(|root| root.to_json()).unwrap_or_default();
+    definition.get("steps").cloned().unwrap_or_default()
+}
+
 fn workflow(reader: &mut Reader<'_>, root: &Node) -> Option<Workflow> {
-    let fields = reader.object(root, "a workflow", FIELDS, LATER)?;
+    let fields = reader.object(root, "a workflow", FIELDS, &[])?;
     let name = reader
         .required(&fields, root, "workflow", "a name such as loan-application")
         .and_then(|node| reader.name(node, "a workflow", WorkflowName::parse));
@@ -108,6 +117,10 @@ fn workflow(reader: &mut Reader<'_>, root: &Node) -> Option<Workflow> {
         Some(node) => schedules::read(reader, node, input_schema.as_ref()),
         None => Vec::new(),
     };
+    let replan = match (fields.get("replan"), &steps) {
+        (Some(node), Some(steps)) => replan::read(reader, node, steps),
+        _ => None,
+    };
     Some(Workflow {
         name: name?,
         version: version?,
@@ -116,6 +129,8 @@ fn workflow(reader: &mut Reader<'_>, root: &Node) -> Option<Workflow> {
         steps: steps?,
         timeout,
         schedules,
+        replan,
+        revised: Revised::default(),
     })
 }
 

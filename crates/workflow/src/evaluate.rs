@@ -95,6 +95,18 @@ impl Evaluator {
         })
     }
 
+    /// A number, such as how sure a step is.
+    pub fn number(&self, expression: &Expr, scope: &Scope<'_>) -> Result<f64, EvalError> {
+        let mut text = Vec::new();
+        let session = Session::new(*scope);
+        self.append(expression, &session, &Budget::new(), &mut text)
+            .and_then(|()| {
+                let wanted = Fault::Result { found: "something else", wanted: "a number" };
+                serde_json::from_slice(&text).map_err(|_| wanted)
+            })
+            .map_err(|fault| failed("output".to_owned(), expression, fault))
+    }
+
     /// The items of the list that a `map` runs over, each as JSON.
     pub fn list(&self, expression: &Expr, scope: &Scope<'_>) -> Result<Vec<Vec<u8>>, EvalError> {
         let field = "map.over";

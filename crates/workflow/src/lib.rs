@@ -2,7 +2,7 @@
 //!
 //! [`parse`] turns a YAML or JSON text into the [`Workflow`](fairlane_core::plan::Workflow) that the cell runs.
 //! [`Evaluator`] computes the expressions in it on the payloads of a run. [`next_fire`] says when a schedule is
-//! due, [`Template`] makes what models and tools are sent. All are pure: no clock, no files (a caller hands them in), no network; and all are bounded, because the
+//! due, [`revise`] makes the plan that a planner proposes, [`Template`] makes what models and tools are sent. All are pure: no clock, no files (a caller hands them in), no network; and all are bounded, because the
 //! texts come from tenants.
 //!
 //! Knows nothing of stores, servers or scheduling.
@@ -11,6 +11,7 @@ mod definition;
 mod evaluate;
 pub mod expr;
 mod mistake;
+mod revise;
 mod schedule;
 mod schema;
 mod scope;
@@ -18,10 +19,13 @@ mod span;
 mod template;
 pub mod tree;
 
-pub use definition::{Files, Known, Source, inline, no_files, parse, without_schedules};
+pub use definition::{
+    Files, Known, Source, definition_of, inline, no_files, parse, without_schedules,
+};
 pub use evaluate::{EvalError, Evaluator};
 pub use expr::{Fault, Refs};
 pub use mistake::{Code, MISTAKES_MAX, Mistake, Position};
+pub use revise::{REVISION_SCHEMA, revise};
 pub use schedule::next_fire;
 pub use schema::{SCHEMA_BYTES_MAX, VIOLATIONS_MAX, Violation};
 pub use scope::{Item, STATUSES, Scope, StepResult, tenant_json};

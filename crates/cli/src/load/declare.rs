@@ -36,6 +36,7 @@ pub(crate) fn tenant(org: impl Into<String>, tier: &str) -> TenantSpec {
         model_tier: None,
         outage: None,
         audit_retention_days: None,
+        replan_approval: None,
         suspended: false,
         attributes: None,
     }

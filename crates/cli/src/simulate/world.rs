@@ -11,7 +11,7 @@ use fairlane_core::catalog::{Metered, Usage};
 use fairlane_core::cell::change::{Change, Snapshot};
 use fairlane_core::cell::effect::{Effect, Evaluation, Exchanged, Grant, Question, Response, Work};
 use fairlane_core::cell::input::{
-    AskId, Called, Evaluated, Exchange, Input, Outcome, ReplyId, Report, Submit, Value,
+    AskId, Called, Evaluated, Exchange, Input, Judged, Outcome, ReplyId, Report, Submit, Value,
 };
 use fairlane_core::driver::Driver;
 use fairlane_core::id::{PoolName, RunId, TenantId, WorkerName, WorkflowName};
@@ -365,9 +365,10 @@ impl<'a> World<'a> {
                 self.evaluator.time(until, scope).map(Value::Until)
             }),
             // The scenario is refused if its workflows ask this.
-            Question::Over(Expr(_)) | Question::ChildInput | Question::Subject => {
-                Err(failure("not-simulated"))
-            }
+            Question::Over(Expr(_))
+            | Question::ChildInput
+            | Question::Subject
+            | Question::Revision => Err(failure("not-simulated")),
         }
     }
 
@@ -425,7 +426,9 @@ fn outcome(effort: &Effort, work: &Work, fails: bool) -> Outcome {
     let output = Payload::from(output.as_bytes().to_vec());
     match work {
         Work::Task(_) | Work::Tool if fails => Outcome::failed(failure("simulated"), true, None),
-        Work::Task(_) | Work::Tool => Outcome::Completed { output, cost: None },
+        Work::Task(_) | Work::Tool => {
+            Outcome::Completed { output, judged: Judged::default(), cost: None }
+        }
         Work::Model(route) => called(effort, route, fails, output),
     }
 }
@@ -443,7 +446,7 @@ fn called(effort: &Effort, route: &Route, fails: bool, output: Payload) -> Outco
         (Ok(output), Answer::Served)
     };
     let metered = Metered { usage, is_certain: true };
-    Outcome::Called(Box::new(Called { result, metered, answer }))
+    Outcome::Called(Box::new(Called { result, judged: Judged::default(), metered, answer }))
 }
 
 fn failure(class: &str) -> Failure {

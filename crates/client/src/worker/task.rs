@@ -57,6 +57,7 @@ pub struct TaskError {
     retryable: bool,
     retry_after: Option<Duration>,
     is_provider_down: bool,
+    contradicts: Vec<String>,
 }
 
 impl TaskError {
@@ -71,7 +72,14 @@ impl TaskError {
     }
 
     const fn new(class: String, message: String, retryable: bool) -> Self {
-        Self { class, message, retryable, retry_after: None, is_provider_down: false }
+        Self {
+            class,
+            message,
+            retryable,
+            retry_after: None,
+            is_provider_down: false,
+            contradicts: Vec::new(),
+        }
     }
 
     /// The provider of the step's tool asked to be left alone for so long (HTTP 429, `Retry-After`). The server keeps the
@@ -97,6 +105,23 @@ impl TaskError {
         Self { is_provider_down: true, ..self }
     }
 
+    /// What these steps before it handed on cannot be true. Their outputs are in doubt from now on, and no further attempt
+    /// is made; a workflow that says so has its plan looked at again.
+    ///
+    /// ```
+    /// use fairlane_client::worker::TaskError;
+    ///
+    /// let error = TaskError::contradiction(["credit"], "the income is below the debts that it pays");
+    /// assert_eq!(error.class(), "contradiction");
+    /// ```
+    pub fn contradiction<S: Into<String>>(
+        steps: impl IntoIterator<Item = S>,
+        message: impl Into<String>,
+    ) -> Self {
+        let contradicts = steps.into_iter().map(Into::into).collect();
+        Self { contradicts, ..Self::fatal("contradiction", message) }
+    }
+
     pub fn class(&self) -> &str {
         &self.class
     }
@@ -119,6 +144,7 @@ impl TaskError {
             cost: None,
             retry_after_ms: self.retry_after.map(millis),
             provider_down: self.is_provider_down,
+            contradicts: self.contradicts,
         }
     }
 }

@@ -31,6 +31,11 @@ pub(crate) mod class {
     pub(crate) const TOOL_DENIED: &str = "tool-denied";
     pub(crate) const ENDPOINT_DOWN: &str = "endpoint-down";
     pub(crate) const POOL_UNKNOWN: &str = "pool-unknown";
+    /// An output that does not pass its step's check; the surroundings say so.
+    pub(crate) const OUTPUT_REJECTED: &str = "output-rejected";
+    pub(crate) const CONTRADICTION: &str = "contradiction";
+    pub(crate) const LOW_CONFIDENCE: &str = "low-confidence";
+    pub(crate) const NO_PLAN: &str = "no-plan";
 }
 
 impl Cell {
@@ -260,6 +265,10 @@ impl Cell {
 
     /// Enters a final state, and lets what follows from it happen.
     pub(crate) fn end(&mut self, at: At, state: State, output: Option<Payload>, turn: &mut Turn) {
+        if matches!(state, State::Done) {
+            self.runs.get_mut(at.run).node_mut(at.node).trust = self.trust_of(at);
+        }
+        let state = self.or_disputed(at, state);
         self.clear_timers(at);
         self.move_to(at, state, output, turn);
         self.follow(at, turn);
@@ -274,10 +283,19 @@ impl Cell {
         }
     }
 
-    fn follow_step(&mut self, at: At, turn: &mut Turn) {
+    pub(crate) fn follow_step(&mut self, at: At, turn: &mut Turn) {
         self.end_halt(at, turn);
         let run = self.runs.get(at.run);
         if run.outcome.is_some() {
+            self.conclude(at.run, turn);
+            return;
+        }
+        if self.follow_replan(at, turn) {
+            return;
+        }
+        let run = self.runs.get(at.run);
+        if matches!(run.node(at.node).state, State::Cancelled) {
+            // A revision of the plan stops it.
             self.conclude(at.run, turn);
             return;
         }
@@ -302,6 +320,9 @@ impl Cell {
 
     /// Ends the run if nothing is left to do, or to wait for, in it.
     pub(crate) fn conclude(&mut self, run: u32, turn: &mut Turn) {
+        if self.apply_revision(run, turn) {
+            return;
+        }
         let live = self.runs.get(run);
         if live.held > 0 {
             return;
@@ -323,7 +344,7 @@ impl Cell {
 
     fn follow_item(&mut self, at: At, turn: &mut Turn) {
         let run = self.runs.get_mut(at.run);
-        let whole = At { run: at.run, node: u32::from(run.node(at.node).instance.step.0) };
+        let whole = At { run: at.run, node: run.whole(run.node(at.node).instance.step) };
         let failure = match &run.node(at.node).state {
             State::Failed(failure) => Some(failure.clone()),
             _ => None,
@@ -395,9 +416,16 @@ pub(crate) fn downstream(workflow: &crate::plan::Workflow, from: &[StepIndex]) -
     for start in from {
         reached[usize::from(start.0)] = true;
     }
-    for (index, step) in workflow.indexed() {
-        if step.after.iter().any(|before| reached[usize::from(before.0)]) {
-            reached[usize::from(index.0)] = true;
+    // Once, but in a plan that was revised: there a step can come after one behind it.
+    let mut is_done = false;
+    while !is_done {
+        is_done = true;
+        for (index, step) in workflow.indexed().filter(|(index, _)| workflow.has(*index)) {
+            let at = usize::from(index.0);
+            if !reached[at] && step.after.iter().any(|before| reached[usize::from(before.0)]) {
+                reached[at] = true;
+                is_done = false;
+            }
         }
     }
     reached

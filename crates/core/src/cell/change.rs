@@ -8,6 +8,7 @@ use crate::plan::{StepIndex, Workflow};
 use crate::policy::Policy;
 use crate::pool::{Pool, Valve};
 use crate::quota::{BudgetClass, Share, Tool};
+use crate::replan::ReplanRow;
 use crate::residency::Declaration;
 use crate::review::ReviewerPool;
 use crate::row::{
@@ -46,6 +47,8 @@ pub enum Change {
     Step(Box<StepRow>),
     /// Forget every instance of the step: the run is retried from it.
     DropStep(RunKey, StepIndex),
+    /// A replan of a run has begun, or is over.
+    Replan(Box<ReplanRow>),
     Idempotency(IdempotencyRow),
     Signal(SignalRow),
     /// The instance consumes a signal of its run's inbox: the signal's payload becomes the instance's output, and the
@@ -102,6 +105,8 @@ pub struct Snapshot {
     pub signals: Vec<SignalRow>,
     /// Reviews that have not ended, by tenant and id.
     pub reviews: Vec<ReviewRow>,
+    /// The newest replan of each of those runs that has one.
+    pub replans: Vec<ReplanRow>,
     /// The newest decision's sequence, 0 if there is none.
     pub decisions: u64,
 }
@@ -115,4 +120,6 @@ pub struct EndedRun {
     pub signals: Vec<SignalRow>,
     /// The version of its tenant's context that the run is pinned to.
     pub context: Option<Arc<Context>>,
+    /// Its plan, if that is another one than its workflow declares.
+    pub plan: Option<Arc<Workflow>>,
 }

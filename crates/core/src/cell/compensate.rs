@@ -21,7 +21,7 @@ impl Cell {
         }
         let next = live
             .wholes()
-            .iter()
+            .map(|(_, node)| node)
             .filter(|node| matches!(node.state, State::Done))
             .filter(|node| live.shape.workflow.step(node.instance.step).compensate.is_some())
             .filter(|node| live.find(undo(node)).is_none())

@@ -17,6 +17,7 @@ use crate::plan::{Expr, Workflow};
 use crate::policy;
 use crate::pool::Policy;
 use crate::reject::Rejection;
+use crate::replan::{Trigger, Trust};
 use crate::review::{Digest, Proposal, Terms};
 use crate::reviews::Standing;
 use crate::row::{Failure, Halt, Instance, LeaseId, ReviewCause, Route, RunKey, RunStatus};
@@ -126,6 +127,8 @@ pub enum Question {
     Prompt,
     /// The digest of the step's `with`, which people are to decide on.
     Subject,
+    /// The step's output as a revision of the plan.
+    Revision,
 }
 
 /// A question for the first time of a schedule after a moment.
@@ -325,6 +328,8 @@ pub struct StepView {
     pub since: Time,
     pub waits: Option<Waiting>,
     pub failure: Option<Failure>,
+    /// Of its output, if it is done.
+    pub trust: Option<Trust>,
     /// The way of the call of a model that is under way.
     pub route: Option<Box<Route>>,
 }
@@ -346,6 +351,10 @@ pub enum Phase {
     /// People decide.
     Reviewing,
     Mapping,
+    /// A planner decides what becomes of it.
+    Disputed,
+    /// It has planned, and its revision is looked at.
+    Proposed,
     Done,
     Skipped,
     Failed,
@@ -394,6 +403,14 @@ pub enum Waiting {
         review: ReviewId,
         standing: Box<Standing>,
     },
+    /// A planner decides, or will when it has decided of another step. `planner`: the step that plans now.
+    Replan {
+        trigger: Trigger,
+        failure: Failure,
+        planner: Option<StepName>,
+    },
+    /// The revision becomes the plan once these steps, which are to be done again or dropped, have stopped.
+    Stopping(Vec<StepName>),
 }
 
 /// One tenant's numbers over all pools.

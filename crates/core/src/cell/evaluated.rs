@@ -1,6 +1,7 @@
 //! Answers of the evaluator: conditions, list lengths, times and inputs of children.
 
 use crate::catalog::TOKENS_MAX;
+use crate::replan::Unfit;
 use crate::row::Failure;
 
 use super::input::{Evaluated, Value};
@@ -20,6 +21,9 @@ impl Cell {
         }
         match answer.result {
             Ok(value) => self.apply(at, asked, value, turn),
+            Err(failure) if asked == Asked::Revision => {
+                self.refuse(at.run, Unfit::Invalid { message: failure.message }, turn);
+            }
             Err(failure) => self.end(at, State::Failed(Box::new(failure)), None, turn),
         }
     }
@@ -37,6 +41,7 @@ impl Cell {
                 self.make_ready(at, turn);
             }
             (Asked::Subject, Value::Digest(digest)) => self.begin_review(at, digest, turn),
+            (Asked::Revision, Value::Revision(revision)) => self.revised(at, *revision, turn),
             (asked, value) => {
                 let message = format!("the evaluator answered {asked:?} with {value:?}");
                 let failure =

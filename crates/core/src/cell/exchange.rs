@@ -5,7 +5,7 @@
 
 use crate::id::{PoolName, WorkerName};
 use crate::limiter::Answer;
-use crate::money::Nano;
+use crate::replan::{Confidence, Trigger, Trust};
 use crate::row::{Failure, LeaseId, Part, Payload};
 use crate::time::Time;
 
@@ -13,8 +13,8 @@ use super::advance::{backoff, class, fail};
 use super::dispatch::{Ask, Worker};
 use super::effect::{Effect, Exchanged, Receipt, Stale};
 use super::gates::Spent;
-use super::input::{AskId, Exchange, Outcome, Report};
-use super::live::{At, Revoked, State};
+use super::input::{AskId, Exchange, Judged, Outcome, Report};
+use super::live::{At, Dispute, Revoked, State};
 use super::timer::Kind;
 use super::{Cell, Turn};
 use crate::reject::Rejection;
@@ -119,15 +119,16 @@ impl Cell {
         let revoked = lease.revoked;
         match report.outcome {
             Outcome::Heartbeat => self.renew(at),
-            Outcome::Completed { output, cost } => {
-                self.complete(at, output, cost, turn);
+            Outcome::Completed { output, judged, cost } => {
+                self.give_back(at, Spent::Said(cost, Answer::Served), turn);
+                self.done(at, output, judged, turn);
                 Receipt::Recorded
             }
             Outcome::Called(called) => {
                 self.note_broken(at, called.answer);
                 self.give_back(at, Spent::Metered(called.metered, called.answer), turn);
                 match called.result {
-                    Ok(output) => self.end(at, State::Done, Some(output), turn),
+                    Ok(output) => self.done(at, output, called.judged, turn),
                     Err(failed) => self.failed(at, revoked, failed, turn),
                 }
                 Receipt::Recorded
@@ -147,6 +148,14 @@ impl Cell {
                     if is_unknown { Spent::Lost(answer) } else { Spent::Said(cost, answer) };
                 self.give_back(at, spent, turn);
                 self.failed(at, revoked, (failure, retryable), turn);
+                Receipt::Recorded
+            }
+            Outcome::Contradicted { failure, steps, cost } => {
+                self.give_back(at, Spent::Said(cost, Answer::Served), turn);
+                if revoked == Revoked::No {
+                    self.suspect(at, &steps, turn);
+                }
+                self.failed(at, revoked, (failure, false), turn);
                 Receipt::Recorded
             }
             Outcome::NotSent(failure) => {
@@ -182,9 +191,36 @@ impl Cell {
         self.ready_again(at, turn);
     }
 
-    fn complete(&mut self, at: At, output: Payload, cost: Option<Nano>, turn: &mut Turn) {
-        self.give_back(at, Spent::Said(cost, Answer::Served), turn);
-        self.end(at, State::Done, Some(output), turn);
+    /// An attempt has made an output. Where the step is not sure enough of it, a planner or people decide.
+    fn done(&mut self, at: At, output: Payload, judged: Judged, turn: &mut Turn) {
+        let run = self.runs.get_mut(at.run);
+        let node = run.node_mut(at.node);
+        node.trust = if judged.is_checked { Trust::Verified } else { Trust::Derived };
+        let is_whole = node.instance.part == Part::Whole && run.outcome.is_none();
+        match judged.confidence.filter(|confidence| is_whole && confidence.is_low()) {
+            Some(confidence) => self.unsure(at, output, confidence, turn),
+            None => self.end(at, State::Done, Some(output), turn),
+        }
+    }
+
+    fn unsure(&mut self, at: At, output: Payload, confidence: Confidence, turn: &mut Turn) {
+        let Confidence { permille, least_permille } = confidence;
+        let part = |permille: u32| format!("0.{permille:03}");
+        let message = format!(
+            "the step is sure of its output to {}, and must be to {}",
+            part(permille),
+            part(least_permille.min(999))
+        );
+        let failure = fail(class::LOW_CONFIDENCE, &message);
+        if self.replans_doubt(at) {
+            let trigger = Trigger::LowConfidence;
+            let dispute = Dispute { trigger, failure, doubt: Some(confidence) };
+            self.clear_timers(at);
+            self.move_to(at, State::Disputed(Box::new(dispute)), Some(output), turn);
+            self.follow_step(at, turn);
+        } else if !self.escalate_doubt(at, (Some(output), confidence), turn) {
+            self.end(at, State::Failed(Box::new(failure)), None, turn);
+        }
     }
 
     fn renew(&mut self, at: At) -> Receipt {

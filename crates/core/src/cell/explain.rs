@@ -116,8 +116,10 @@ impl Cell {
             failure: match &node.state {
                 State::Failed(failure) => Some((**failure).clone()),
                 State::Backoff(wait) => Some(wait.1.clone()),
+                State::Disputed(dispute) => Some(dispute.failure.clone()),
                 _ => None,
             },
+            trust: matches!(node.state, State::Done).then_some(node.trust),
             route: match &node.state {
                 State::Leased(lease) => lease.passed.route.clone(),
                 _ => None,
@@ -158,6 +160,8 @@ impl Cell {
             }
             State::Calling(child) => Waiting::Child { run: **child },
             State::Reviewing(review) => return self.waits_for_review(**review),
+            State::Disputed(dispute) => self.waits_for_planner(at, dispute),
+            State::Proposed => self.waits_to_apply(at),
             State::Mapping(mapping) => Waiting::Items { done: mapping.done, of: mapping.items },
             State::Done | State::Skipped | State::Failed(_) | State::Cancelled => return None,
         })
@@ -244,7 +248,7 @@ impl Cell {
 fn pending(run: &Run, node: &Node) -> Option<Waiting> {
     if let Part::Item(_) = node.instance.part {
         // So many items are under way that this one's turn has not come.
-        let State::Mapping(mapping) = &run.nodes[usize::from(node.instance.step.0)].state else {
+        let State::Mapping(mapping) = &run.whole_node(node.instance.step).state else {
             return None;
         };
         return Some(Waiting::Items { done: mapping.done, of: mapping.items });
@@ -256,6 +260,6 @@ fn pending(run: &Run, node: &Node) -> Option<Waiting> {
         return None;
     }
     let step = run.shape.workflow.step(node.instance.step);
-    let open = step.after.iter().filter(|before| !run.nodes[usize::from(before.0)].is_final());
+    let open = step.after.iter().filter(|before| !run.whole_node(**before).is_final());
     Some(Waiting::Steps(open.map(|before| run.shape.workflow.step(*before).name.clone()).collect()))
 }

@@ -33,6 +33,7 @@ impl Cell {
             self.timers.clear(deadline, Kind::Run, At { run, node: 0 });
         }
         let nodes = u32::try_from(live.nodes.len()).expect("maps and steps are bounded");
+        self.cancel_replan(run, turn);
         self.end_halt_review(halt, ReviewEvent::Cancelled, turn);
         for node in 0..nodes {
             self.call_off(At { run, node }, turn);
@@ -70,6 +71,16 @@ impl Cell {
                 self.drop_review(review, ReviewEvent::Cancelled, turn);
                 true
             }
+            State::Disputed(dispute) => {
+                // What it is without anybody who plans for it.
+                let state = if dispute.doubt.is_some() {
+                    State::Done
+                } else {
+                    State::Failed(Box::new(dispute.failure.clone()))
+                };
+                return self.move_to(at, state, None, turn);
+            }
+            State::Proposed => return self.move_to(at, State::Done, None, turn),
             State::Mapping(_) | State::Backoff(_) | State::Sleeping(_) | State::Listening => true,
         };
         self.clear_timers(at);

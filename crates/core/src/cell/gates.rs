@@ -356,7 +356,12 @@ impl Cell {
         self.can_pay(tenant, &RunAccount::default(), need)
     }
 
-    fn can_pay(&self, tenant: TenantIx, account: &RunAccount, need: Nano) -> Result<(), Rejection> {
+    pub(crate) fn can_pay(
+        &self,
+        tenant: TenantIx,
+        account: &RunAccount,
+        need: Nano,
+    ) -> Result<(), Rejection> {
         let checked = self.ledger.check(self.now, tenant.0, account, need);
         checked.map_err(|short| short_rejected(&short))
     }

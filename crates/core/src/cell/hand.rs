@@ -24,7 +24,7 @@ impl Cell {
         if live.outcome.is_some() || live.halt.is_none_or(|halt| halt.step != index) {
             return Err(wrong(live, "halted at that step for want of money"));
         }
-        let node = u32::from(index.0);
+        let node = live.whole(index);
         if !matches!(live.node(node).state, State::Ready { .. }) {
             // An item of its map, or its compensation, is what could not be paid for.
             return Err(wrong(live, "halted at a step that is no map and is not being undone"));

@@ -14,6 +14,7 @@ use crate::plan::Workflow;
 use crate::policy::Source;
 use crate::pool::{Pool, Valve};
 use crate::quota::{BudgetClass, Tool};
+use crate::replan::{Confidence, Revision};
 use crate::residency::Declaration;
 use crate::review::{Digest, ReviewerPool};
 use crate::router::Demand;
@@ -280,8 +281,18 @@ pub struct CloseCall {
 pub struct Called {
     /// The output, or the failure and whether another attempt may succeed.
     pub result: Result<Payload, (Failure, bool)>,
+    pub judged: Judged,
     pub metered: Metered,
     pub answer: Answer,
+}
+
+/// What the surroundings found of an output when they checked it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// It has passed a check of its step.
+    pub is_checked: bool,
+    /// `None`: the step does not say, or need not be sure.
+    pub confidence: Option<Confidence>,
 }
 
 #[derive(Clone, Debug)]
@@ -291,7 +302,7 @@ pub enum Outcome {
     /// Still at work: renew the lease.
     Heartbeat,
     /// `cost`: what it really cost, if that is not what was held for it.
-    Completed { output: Payload, cost: Option<Nano> },
+    Completed { output: Payload, judged: Judged, cost: Option<Nano> },
     Failed {
         failure: Failure,
         retryable: bool,
@@ -303,6 +314,8 @@ pub enum Outcome {
         /// The provider did not answer, or answered with an error of its own.
         is_provider_down: bool,
     },
+    /// What these steps before it handed on cannot be true, the worker says. No attempt goes better with the same inputs.
+    Contradicted { failure: Failure, steps: Vec<StepName>, cost: Option<Nano> },
     /// The step could not get its input: nothing was called, and no attempt will go better.
     NotSent(Failure),
 }
@@ -353,6 +366,8 @@ pub enum Value {
     Tokens(u32),
     /// SHA-256 of what a review is on: the step's `with`, as JSON text.
     Digest(Digest),
+    /// What a planner has answered. An answer that is no plan is a failure.
+    Revision(Box<Revision>),
 }
 
 /// Questions about the live state that decided.

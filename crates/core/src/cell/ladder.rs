@@ -67,6 +67,11 @@ impl Cell {
             // Only what its other steps hold is in the way: it waits for them, and nothing is to be decided.
             return self.halt(at, (Rung::Pause, true), (need, left), turn);
         }
+        if self.replans_shortage(at) {
+            let message = format!("the step needs {need}, and the run has {left} left");
+            let failure = fail(class::BUDGET_EXHAUSTED, &message);
+            return self.end(at, State::Failed(Box::new(failure)), None, turn);
+        }
         let is_optional =
             run.step(at.node).optional && run.node(at.node).instance.part == Part::Whole;
         let rungs = self.directory.ladder(self.directory.tenants.get(run.tenant).context());

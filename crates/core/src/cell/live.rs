@@ -13,6 +13,7 @@ use crate::ledger::{Held, RunAccount};
 use crate::limiter::Taken;
 use crate::money::Nano;
 use crate::plan::{ModelCall, Step, StepIndex, StepKind, Wait, Workflow};
+use crate::replan::{Confidence, Trigger, Trust};
 use crate::row::{
     Failure, Halt, Instance, Lane, Parent, Part, Payload, Route, RunKey, RunMoney, RunRow,
     RunStatus, StepRow, StepState,
@@ -22,6 +23,7 @@ use crate::time::Time;
 
 use super::directory::Directory;
 use super::effect::Phase;
+use super::replan::Replan;
 
 /// A workflow version with what the cell derives from it once.
 #[derive(Debug)]
@@ -61,7 +63,8 @@ impl Shape {
     }
 }
 
-fn is_bound(step: &Step) -> bool {
+/// Whether a run cannot leave the step out.
+pub(crate) fn is_bound(step: &Step) -> bool {
     step.when.is_none() && step.map.is_none() && !step.optional
 }
 
@@ -107,7 +110,14 @@ pub(crate) struct Run {
     pub(crate) halt: Option<Halt>,
     /// A person lets cheaper candidates of models stand in.
     pub(crate) allows_cheaper: bool,
+    /// First those of the steps that the run had when it came into memory, in their order; see `late`.
     pub(crate) nodes: Vec<Node>,
+    /// The nodes of steps that came later, in order of the steps.
+    pub(crate) late: Vec<u32>,
+    /// How often its plan was looked at again.
+    pub(crate) replans: u32,
+    /// The plan is being looked at.
+    pub(crate) replan: Option<Box<Replan>>,
     pub(crate) open: u32,
     pub(crate) held: u32,
     /// Where the items of maps begin: step, first node, count.
@@ -132,6 +142,7 @@ pub(crate) struct Node {
     pub(crate) tokens: u32,
     /// The endpoint that gave no answer to the last attempt.
     pub(crate) broken: Option<Box<ToolName>>,
+    pub(crate) trust: Trust,
     pub(crate) since: Time,
     pub(crate) ready: Time,
 }
@@ -155,6 +166,10 @@ pub(crate) enum State {
     /// People decide.
     Reviewing(Box<ReviewId>),
     Mapping(Box<Mapping>),
+    /// A planner decides what becomes of it.
+    Disputed(Box<Dispute>),
+    /// It has planned, and its revision is looked at.
+    Proposed,
     Done,
     Skipped,
     Failed(Box<Failure>),
@@ -169,6 +184,16 @@ pub(crate) enum Asked {
     ChildInput,
     Prompt,
     Subject,
+    Revision,
+}
+
+/// What is wrong with a step that a planner decides of.
+#[derive(Clone, Debug)]
+pub(crate) struct Dispute {
+    pub(crate) trigger: Trigger,
+    pub(crate) failure: Failure,
+    /// It has an output, which may stand: how sure it is of that.
+    pub(crate) doubt: Option<Confidence>,
 }
 
 #[derive(Debug)]
@@ -224,6 +249,7 @@ impl Node {
             fence: 0,
             tokens: 0,
             broken: None,
+            trust: Trust::Derived,
             since: now,
             ready: now,
         }
@@ -250,6 +276,8 @@ impl Node {
             State::Calling(_) => Phase::Calling,
             State::Reviewing(_) => Phase::Reviewing,
             State::Mapping(_) => Phase::Mapping,
+            State::Disputed(_) => Phase::Disputed,
+            State::Proposed => Phase::Proposed,
             State::Done => Phase::Done,
             State::Skipped => Phase::Skipped,
             State::Failed(_) => Phase::Failed,
@@ -294,12 +322,11 @@ impl Run {
 
     /// The place of an instance, if the run has it.
     pub(crate) fn find(&self, instance: Instance) -> Option<u32> {
-        let whole = u32::from(instance.step.0);
         if usize::from(instance.step.0) >= self.shape.workflow.steps.len() {
             return None;
         }
         match instance.part {
-            Part::Whole => Some(whole),
+            Part::Whole => Some(self.whole(instance.step)),
             Part::Item(at) => match self.maps.iter().find(|(step, ..)| *step == instance.step) {
                 Some((_, base, items)) => (at < *items).then_some(base + at),
                 // An item that outlived its map over a restart.
@@ -314,9 +341,31 @@ impl Run {
         u32::try_from(at).ok()
     }
 
-    /// Nodes that stand for the plan's steps, without items and compensations.
-    pub(crate) fn wholes(&self) -> &[Node] {
-        &self.nodes[..self.shape.workflow.steps.len()]
+    /// The node of a step.
+    pub(crate) fn whole(&self, step: StepIndex) -> u32 {
+        let first = self.shape.workflow.steps.len() - self.late.len();
+        match usize::from(step.0).checked_sub(first) {
+            Some(at) => self.late[at],
+            None => step.0.into(),
+        }
+    }
+
+    pub(crate) fn whole_node(&self, step: StepIndex) -> &Node {
+        self.node(self.whole(step))
+    }
+
+    /// Nodes that stand for the plan's steps, without items and compensations, in the order of the steps.
+    pub(crate) fn wholes(&self) -> impl Iterator<Item = (u32, &Node)> {
+        let first = self.shape.workflow.steps.len() - self.late.len();
+        let first = u32::try_from(first).expect("steps are bounded");
+        (0..first).chain(self.late.iter().copied()).map(|node| (node, self.node(node)))
+    }
+
+    /// Whether steps after this one may begin.
+    pub(crate) fn has_passed(&self, step: StepIndex) -> bool {
+        let node = self.whole_node(step);
+        let is_failed = matches!(node.state, State::Failed(_) | State::Cancelled);
+        node.is_final() && (!is_failed || self.shape.workflow.step(step).optional)
     }
 
     /// The stored form, without the input, which is written once.
@@ -346,6 +395,7 @@ impl Run {
                 halt: self.halt,
                 allows_cheaper: self.allows_cheaper,
             },
+            replans: self.replans,
             input,
         }
     }
@@ -374,6 +424,12 @@ impl Run {
             State::Calling(child) => StepState::Calling { child: **child },
             State::Reviewing(review) => StepState::Reviewing { review: **review },
             State::Mapping(mapping) => StepState::Mapping { items: mapping.items },
+            State::Disputed(dispute) => StepState::Disputed {
+                trigger: dispute.trigger,
+                failure: dispute.failure.clone(),
+                doubt: dispute.doubt,
+            },
+            State::Proposed => StepState::Proposed,
             State::Done => StepState::Done,
             State::Skipped => StepState::Skipped,
             State::Failed(failure) => StepState::Failed { failure: (**failure).clone() },
@@ -387,6 +443,7 @@ impl Run {
             fence: node.fence,
             since: node.since,
             ready: node.ready,
+            trust: node.trust,
             output: None,
         })
     }

@@ -6,9 +6,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use crate::id::{RunId, TenantId};
 use crate::ledger::{AccountState, Ledger, RunAccount};
 use crate::limiter::Limiter;
 use crate::money::Nano;
+use crate::replan::ReplanRow;
 use crate::row::{
     AccountRow, Instance, Part, RunKey, RunRow, SignalRow, StepRow, StepState, UseRow,
 };
@@ -17,8 +19,9 @@ use crate::time::Time;
 
 use super::advance::{class, fail};
 use super::change::Snapshot;
-use super::live::{At, Lease, Mapping, Node, Revoked, Run, Shape, State};
+use super::live::{At, Dispute, Lease, Mapping, Node, Revoked, Run, Shape, State};
 use super::policy::Policed;
+use super::replan::Replan;
 use super::submit::fresh_nodes;
 use super::timer::Kind;
 use super::{Cell, Turn};
@@ -70,6 +73,7 @@ impl Cell {
             steps: grouped(snapshot.steps, |step| &step.key),
             signals: grouped(snapshot.signals, |signal| &signal.key),
             contexts: snapshot.contexts,
+            replans: keyed(snapshot.replans, |row| (row.tenant.clone(), row.run)),
         };
         cell.load_runs(epoch, live, turn);
         cell.load_reviews(snapshot.reviews, turn);
@@ -149,23 +153,26 @@ impl Cell {
     }
 
     fn load_runs(&mut self, epoch: u64, live: Live, turn: &mut Turn) {
-        let Live { runs, mut steps, mut signals, contexts } = live;
+        let Live { runs, mut steps, mut signals, contexts, mut replans } = live;
         let contexts: BTreeMap<_, _> = contexts
             .into_iter()
             .map(|context| ((context.tenant.clone(), context.version), context))
             .collect();
         for row in runs {
             let Some(tenant) = self.directory.tenants.find(&row.key.tenant) else { continue };
-            let Some(shape) = self.directory.shape(&row.workflow, Some(row.version)).cloned()
-            else {
-                continue;
+            let replan = replans.remove(&(row.key.tenant.clone(), row.key.run));
+            let shape = match &replan {
+                Some(replan) => Some(Arc::new(Shape::new(replan.plan.clone()))),
+                None => self.directory.shape(&row.workflow, Some(row.version)).cloned(),
             };
+            let Some(shape) = shape else { continue };
             let restored = Restored {
                 steps: steps.remove(&row.key).unwrap_or_default(),
                 signals: signals.remove(&row.key).unwrap_or_default(),
                 tenant,
                 context: contexts.get(&(row.key.tenant.clone(), row.context)).cloned(),
                 shape,
+                replan: replan.filter(|replan| replan.ended.is_none()),
                 revision: epoch << 24,
                 row,
             };
@@ -175,7 +182,7 @@ impl Cell {
 
     /// Puts a run back into memory; nothing of it begins yet.
     pub(crate) fn restore_run(&mut self, restored: Restored, _turn: &mut Turn) -> u32 {
-        let Restored { row, steps, signals, tenant, context, shape, revision } = restored;
+        let Restored { row, steps, signals, tenant, context, shape, replan, revision } = restored;
         self.ages += 1;
         let level = super::live::level(row.parent.as_ref());
         let entry = self.directory.tenants.get_mut(tenant);
@@ -207,6 +214,9 @@ impl Cell {
             },
             halt: row.money.halt,
             allows_cheaper: row.money.allows_cheaper,
+            late: Vec::new(),
+            replans: row.replans,
+            replan: None,
             open: u32::try_from(nodes.len()).expect("steps are bounded"),
             nodes,
             held: 0,
@@ -222,7 +232,8 @@ impl Cell {
         for step in maps.into_iter().chain(others) {
             self.restore_step(place, step);
         }
-        self.count_blocked(place);
+        self.leave_out(place, replan);
+        self.runs.get_mut(place).count_blocked();
         place
     }
 
@@ -250,6 +261,7 @@ impl Cell {
         live.fence = row.fence;
         live.since = row.since;
         live.ready = row.ready;
+        live.trust = row.trust;
     }
 
     fn restored_state(&mut self, at: At, stored: StepState) -> State {
@@ -276,6 +288,10 @@ impl Cell {
             StepState::Listening { .. } => State::Listening,
             StepState::Calling { child } => State::Calling(Box::new(child)),
             StepState::Reviewing { review } => State::Reviewing(Box::new(review)),
+            StepState::Disputed { trigger, failure, doubt } => {
+                State::Disputed(Box::new(Dispute { trigger, failure, doubt }))
+            }
+            StepState::Proposed => State::Proposed,
             StepState::Mapping { items } => {
                 let now = self.now;
                 let run = self.runs.get_mut(at.run);
@@ -293,15 +309,18 @@ impl Cell {
         }
     }
 
-    fn count_blocked(&mut self, run: u32) {
+    /// Steps that are no part of the plan any more, and planners that never answered, are over.
+    fn leave_out(&mut self, run: u32, replan: Option<ReplanRow>) {
         let live = self.runs.get_mut(run);
-        let shape = live.shape.clone();
-        for (index, _) in shape.workflow.indexed() {
-            if live.nodes[usize::from(index.0)].is_final() {
-                for dependent in &shape.dependents[usize::from(index.0)] {
-                    live.nodes[usize::from(dependent.0)].blocked -= 1;
-                }
-            }
+        live.replan = replan.map(|row| Box::new(Replan { row, accepted: None }));
+        let planner = live.replan.as_ref().map(|replan| replan.row.planner);
+        let workflow = &live.shape.workflow;
+        let out = workflow.indexed().map(|(index, _)| index).filter(|index| {
+            !workflow.has(*index) && Some(*index) != planner && !live.whole_node(*index).is_final()
+        });
+        for index in out.collect::<Vec<_>>() {
+            let node = self.runs.get(run).whole(index);
+            self.set(At { run, node }, State::Cancelled);
         }
     }
 
@@ -365,6 +384,8 @@ impl Cell {
             State::Mapping(_) => self.revive_map(at, turn),
             State::Reviewing(review) if !self.desk.is_open(**review) => self.start(at, turn),
             State::Listening => drop(self.take_signal(at, turn)),
+            State::Proposed => self.ask_revision(at, turn),
+            State::Disputed(_) => self.replan(at.run, turn),
             _ => {}
         }
     }
@@ -385,7 +406,9 @@ impl Cell {
     fn is_orphan_item(&self, at: At) -> bool {
         let live = self.runs.get(at.run);
         let instance = live.node(at.node).instance;
-        matches!(instance.part, Part::Item(_)) && live.node(u32::from(instance.step.0)).is_final()
+        // Of a map that has ended, or has failed and is disputed.
+        matches!(instance.part, Part::Item(_))
+            && !matches!(live.whole_node(instance.step).state, State::Mapping(_))
     }
 
     /// Counts the items that are begun and done, and begins more.
@@ -483,6 +506,8 @@ struct Live {
     steps: BTreeMap<RunKey, Vec<StepRow>>,
     signals: BTreeMap<RunKey, Vec<SignalRow>>,
     contexts: Vec<Arc<Context>>,
+    /// The newest of each run that has one.
+    replans: BTreeMap<(TenantId, RunId), ReplanRow>,
 }
 
 /// What is needed to put a run back into memory.
@@ -496,6 +521,8 @@ pub(crate) struct Restored {
     /// The version that it is pinned to; if that is not stored any more, the one in force takes its place.
     pub(crate) context: Option<Arc<Context>>,
     pub(crate) shape: Arc<Shape>,
+    /// The replan that is under way.
+    pub(crate) replan: Option<ReplanRow>,
     /// Revisions go on from here at least, since not each was stored.
     pub(crate) revision: u64,
 }

@@ -313,6 +313,17 @@ impl Cell {
     }
 }
 
+impl Cell {
+    /// What policy does not let the tenant use for a step, whichever way it goes.
+    pub(crate) fn policy_denies(&mut self, tenant: TenantIx, step: &Step) -> Option<Arc<str>> {
+        let Self { directory, policed, .. } = self;
+        let asks = directory.asks(step);
+        let is_denied = |ask: &Ask| policed.decide(directory, tenant, ask).is_err();
+        let first = asks.first()?.thing().into();
+        asks.iter().all(is_denied).then_some(first)
+    }
+}
+
 /// What steps ask of policies.
 impl Directory {
     /// What the step may ask, best first; one yes is enough for it to go on. Empty: it asks nothing.

@@ -2,6 +2,7 @@
 //! completed before stands. Signals that were not taken are in its inbox again, and it stays pinned to its context.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use crate::plan::{StepIndex, StepKind};
 use crate::reject::Rejection;
@@ -64,7 +65,7 @@ impl Cell {
             return Err(Rejection::WrongStatus { run: key.run, status, needs: "ended" });
         }
         let unknown = || Rejection::UnknownRun { run: key.run };
-        let EndedRun { run: mut row, steps, signals, context } = rows
+        let EndedRun { run: mut row, steps, signals, context, plan } = rows
             .filter(|rows| rows.run.key == key && rows.run.status.is_ended())
             .ok_or_else(unknown)?;
         if self.reopened.is_stale(&row) {
@@ -72,11 +73,16 @@ impl Cell {
             return Err(Rejection::WrongStatus { run: key.run, status, needs: "ended" });
         }
         let tenant = self.directory.tenants.find(&key.tenant).ok_or_else(unknown)?;
-        let shape =
-            self.directory.shape(&row.workflow, Some(row.version)).cloned().ok_or_else(unknown)?;
+        let declared = self.directory.shape(&row.workflow, Some(row.version)).cloned();
+        let shape = match plan {
+            Some(plan) => Arc::new(Shape::new(plan)),
+            None => declared.ok_or_else(unknown)?,
+        };
         let from = match from {
             Some(name) => {
-                let found = shape.workflow.indexed().find(|(_, step)| step.name == name);
+                let mut steps =
+                    shape.workflow.indexed().filter(|(index, _)| shape.workflow.has(*index));
+                let found = steps.find(|(_, step)| step.name == name);
                 vec![found.ok_or(Rejection::UnknownStep { step: name })?.0]
             }
             None => unfinished(&shape, &steps),
@@ -99,7 +105,8 @@ impl Cell {
         self.reopened.add(self.now, &row);
         turn.write(Change::Run(Box::new(row.clone())));
         let revision = row.revision;
-        let restored = Restored { row, steps: kept, signals, tenant, context, shape, revision };
+        let restored =
+            Restored { row, steps: kept, signals, tenant, context, shape, replan: None, revision };
         let place = self.restore_run(restored, turn);
         self.revive(place, turn);
         Ok(RunStatus::Running)
@@ -143,7 +150,8 @@ fn unfinished(shape: &Shape, steps: &[StepRow]) -> Vec<StepIndex> {
         !was_undone
             && whole.is_some_and(|row| matches!(row.state, StepState::Done | StepState::Skipped))
     };
-    shape.workflow.indexed().map(|(index, _)| index).filter(|index| !is_done(*index)).collect()
+    let is_left = |index: &StepIndex| shape.workflow.has(*index) && !is_done(*index);
+    shape.workflow.indexed().map(|(index, _)| index).filter(is_left).collect()
 }
 
 fn reopen(row: &mut RunRow, now: crate::time::Time, bound: Option<crate::time::Span>) {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use crate::id::{OutcomeName, PersonId, ReviewId, RunId, mix};
 use crate::money::Nano;
 use crate::plan::StepKind;
+use crate::replan::{Confidence, Trust, Unfit};
 use crate::review::{Digest, Kind, Outcome, Overdue, Terms};
 use crate::reviews::{Ask, Event, Item, Reviews, Stored};
 use crate::row::{
@@ -189,6 +190,25 @@ impl Cell {
         opened.is_some()
     }
 
+    /// A step is less sure of its output than it must be, and nobody plans for it: people decide whether it stands. With
+    /// `made`: what it has just made; else what is stored. False if there is no pool for it.
+    pub(crate) fn escalate_doubt(
+        &mut self,
+        at: At,
+        (made, confidence): (Option<crate::row::Payload>, Confidence),
+        turn: &mut Turn,
+    ) -> bool {
+        let Confidence { permille, least_permille } = confidence;
+        let cause = ReviewCause::Confidence { permille, least_permille };
+        let numbers = [permille.into(), least_permille.into()];
+        let Some(id) = self.escalate(at, (cause, doubt_terms()), numbers, turn) else {
+            return false;
+        };
+        self.clear_timers(at);
+        self.move_to(at, State::Reviewing(Box::new(id)), made, turn);
+        true
+    }
+
     /// Asks people about a step that is none for people. `None` if it cannot be theirs, or nobody works for the tenant.
     fn escalate(
         &mut self,
@@ -292,7 +312,13 @@ impl Cell {
                 let output = self.output(id, outcome, (&[], "null"));
                 self.end(at, State::Done, Some(output), turn);
             }
-            (ReviewCause::Step | ReviewCause::Outage { .. }, _) => self.undecided(id, at, turn),
+            (ReviewCause::Replan { .. }, _) => self.refuse(at.run, Unfit::Overdue, turn),
+            (
+                ReviewCause::Step | ReviewCause::Outage { .. } | ReviewCause::Confidence { .. },
+                _,
+            ) => {
+                self.undecided(id, at, turn);
+            }
         }
     }
 
@@ -321,7 +347,16 @@ impl Cell {
                 let output = self.output(id, outcome, (by, data));
                 self.end(at, State::Done, Some(output), turn);
             }
-            (ReviewCause::Money { .. } | ReviewCause::Outage { .. }, RESOLVED) => {
+            (ReviewCause::Replan { .. }, _) => {
+                let approves = self.approves_replan(at.run, outcome);
+                self.replan_reviewed(at, (approves, by), turn);
+            }
+            (ReviewCause::Confidence { .. }, ACCEPTED) => {
+                self.runs.get_mut(at.run).node_mut(at.node).trust = Trust::Verified;
+                self.end(at, State::Done, None, turn);
+            }
+            (_, RESOLVED) => {
+                self.runs.get_mut(at.run).node_mut(at.node).trust = Trust::Verified;
                 let output = data.as_bytes().into();
                 self.end(at, State::Done, Some(output), turn);
             }
@@ -330,7 +365,12 @@ impl Cell {
                 let resumed = self.resume(at.run, turn);
                 assert!(resumed.is_ok(), "a run that is halted is paused: {resumed:?}");
             }
-            (ReviewCause::Money { .. } | ReviewCause::Outage { .. }, _) => {
+            (
+                ReviewCause::Money { .. }
+                | ReviewCause::Outage { .. }
+                | ReviewCause::Confidence { .. },
+                _,
+            ) => {
                 let failure = fail(class::REVIEW_FAILED, "a reviewer let the step fail");
                 self.end(at, State::Failed(Box::new(failure)), None, turn);
             }
@@ -467,11 +507,18 @@ impl Cell {
     }
 }
 
+/// The step's output stands.
+const ACCEPTED: &str = "accepted";
 /// The person gives the step's output.
 const RESOLVED: &str = "resolved";
 /// A cheaper model may stand in from now on.
 const CHEAPER: &str = "cheaper";
 const FAILED: &str = "failed";
+
+/// What people are asked of an output that its step is not sure of: it stands, they write another one, or the step fails.
+fn doubt_terms() -> Arc<Terms> {
+    escalation_terms(&[(ACCEPTED, true), (RESOLVED, true), (FAILED, false)])
+}
 
 /// What people are asked of a step whose endpoints are down: they do it, or let it fail.
 fn outage_terms() -> Arc<Terms> {

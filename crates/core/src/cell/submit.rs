@@ -182,6 +182,9 @@ impl Cell {
             money,
             halt: None,
             allows_cheaper: false,
+            late: Vec::new(),
+            replans: 0,
+            replan: None,
             nodes,
             open,
             held: 0,
@@ -201,8 +204,8 @@ impl Cell {
     /// Begins the pending steps that wait for nothing.
     pub(crate) fn begin_unblocked(&mut self, run: u32, turn: &mut Turn) {
         let live = self.runs.get(run);
-        let (age, steps) = (live.age, live.wholes().len());
-        for node in 0..u32::try_from(steps).expect("steps are bounded") {
+        let age = live.age;
+        for node in live.wholes().map(|(node, _)| node).collect::<Vec<u32>>() {
             let Some(live) = self.runs.aged(run, age) else { return };
             let pending = live.node(node);
             if live.outcome.is_none()

@@ -19,6 +19,7 @@ mod places;
 mod policy;
 mod quota;
 mod recovery;
+mod replan;
 mod residency_view;
 mod reviews;
 mod rules;

@@ -8,6 +8,7 @@ use fairlane_core::tenant::TenantScope;
 use fairlane_store::{Error, Payloads, Read};
 use fairlane_workflow::{Item, Refs, Scope, StepResult};
 
+use super::plan::plan_here;
 use super::scope;
 use crate::cache::{Cache, Known, Slot, ended};
 use crate::reads::Reads;
@@ -62,6 +63,11 @@ struct Ended {
 }
 
 impl Gathered {
+    /// The output of the step itself, which nobody has stored yet.
+    pub(super) fn own(&mut self, name: &StepName, output: Payload) {
+        self.steps.push((name.clone(), Ended { status: DONE, output: Some(output) }));
+    }
+
     pub(super) fn steps(&self) -> Vec<StepResult<'_>> {
         let results = self.steps.iter().map(|(name, ended)| StepResult {
             name,
@@ -93,12 +99,13 @@ pub(super) fn run_output(
     workflow: &Workflow,
 ) -> Result<Payload, Miss> {
     let mut is_awaited = vec![false; workflow.steps.len()];
-    for before in workflow.steps.iter().flat_map(|step| &step.after) {
+    let there = workflow.indexed().filter(|(index, _)| workflow.has(*index));
+    for before in there.flat_map(|(_, step)| &step.after) {
         is_awaited[usize::from(before.0)] = true;
     }
     let mut object = Joined::new(b'{', b'}');
     for (index, step) in workflow.indexed() {
-        if is_awaited[usize::from(index.0)] {
+        if is_awaited[usize::from(index.0)] || !workflow.has(index) {
             continue;
         }
         let output = gatherer.step(index)?.output;
@@ -214,7 +221,8 @@ impl Gatherer<'_> {
             None => reader.child(scope, run, instance),
         })?;
         let found = found.ok_or_else(|| missing("a child run"))?;
-        let workflow = self.registry.workflow(&found.workflow, Some(found.version));
+        let workflow =
+            self.read(|reader, scope| plan_here(self.registry, reader, scope, &found))?;
         let workflow = workflow.ok_or_else(|| missing("a child run's workflow"))?;
         let mut gatherer = Gatherer {
             cache: self.cache,

@@ -2,7 +2,7 @@
 
 use fairlane_core::catalog::{Metered, Usage};
 use fairlane_core::cell::effect::Grant;
-use fairlane_core::cell::input::{Called, Outcome};
+use fairlane_core::cell::input::{Called, Judged, Outcome};
 use fairlane_core::limiter::Answer;
 use fairlane_core::plan::Step;
 use fairlane_core::row::{Failure, Payload, Route};
@@ -34,9 +34,11 @@ pub(super) async fn call(shared: &Shared, grant: &Grant, route: &Route) -> Optio
         Err(unserved) => Err(unserved),
     };
     let called = match served {
-        Ok((output, metered)) => Called { result: Ok(output), metered, answer: Answer::Served },
+        Ok((output, judged, metered)) => {
+            Called { result: Ok(output), judged, metered, answer: Answer::Served }
+        }
         Err(Unserved { failure, retryable, metered, answer }) => {
-            Called { result: Err((failure, retryable)), metered, answer }
+            Called { result: Err((failure, retryable)), judged: Judged::default(), metered, answer }
         }
     };
     Some(Outcome::Called(Box::new(called)))
@@ -47,7 +49,7 @@ async fn served(
     grant: &Grant,
     route: &Route,
     input: &Payload,
-) -> Result<(Payload, Metered), Unserved> {
+) -> Result<(Payload, Judged, Metered), Unserved> {
     let step = grant.workflow.step(grant.lease.instance.step);
     let mut request = prompt::request(step, &route.upstream, input).map_err(Unserved::unsent)?;
     request.bound_output(route.output, OutputField::MaxCompletionTokens);
@@ -69,7 +71,7 @@ async fn served(
     let output = output(step, &answer.text)
         .map_err(|message| wrong(Failure::cut("output-invalid", &message), true))?;
     match fit(shared, &grant.lease, &output).await {
-        Ok(()) => Ok((output, metered)),
+        Ok(judged) => Ok((output, judged, metered)),
         Err((failure, retryable)) => Err(wrong(failure, retryable)),
     }
 }

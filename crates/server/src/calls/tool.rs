@@ -43,7 +43,7 @@ pub(super) async fn call(shared: &Shared, grant: &Grant) -> Option<Outcome> {
     };
     let output = output(response.body());
     Some(match fit(shared, &grant.lease, &output).await {
-        Ok(()) => Outcome::Completed { output, cost: None },
+        Ok(judged) => Outcome::Completed { output, judged, cost: None },
         Err((failure, retryable)) => Outcome::failed(failure, retryable, None),
     })
 }

@@ -124,6 +124,8 @@ const fn cause(cause: &ReviewCause) -> &'static str {
         ReviewCause::Step => "step",
         ReviewCause::Money { .. } => "money",
         ReviewCause::Outage { .. } => "outage",
+        ReviewCause::Confidence { .. } => "confidence",
+        ReviewCause::Replan { .. } => "replan",
     }
 }
 

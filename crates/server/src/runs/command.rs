@@ -203,7 +203,7 @@ async fn given_output(
             .expected(format!("at most {max} bytes")));
     }
     let output = Payload::from(output.get().as_bytes());
-    let workflow = shared.registry.workflow(&run.workflow, Some(run.version));
+    let workflow = shared.assembly.plan(run).await?;
     let found = workflow.and_then(|workflow| {
         let index = workflow.indexed().find(|(_, known)| known.name == *step)?.0;
         workflow.step(index).output_schema.clone()

@@ -24,6 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Named;
+use super::replan::replan_out;
 use super::submit::output;
 use crate::auth::Scoped;
 use crate::body::Params;
@@ -34,7 +35,8 @@ use crate::quotas::{amount_out, rung_out};
 use crate::serve::Surroundings;
 use crate::usage::call_out;
 use crate::wire::{
-    failure_out, lane, lane_out, name, part_out, route_out, status, status_out, step_out, timestamp,
+    failure_out, lane, lane_out, name, part_out, route_out, status, status_out, step_out,
+    timestamp, trust_out,
 };
 
 /// The last call of a model of each instance that has made one.
@@ -133,7 +135,7 @@ async fn get_output(Here(shared): Here, named: Named) -> Result<Response, Refuse
     if row.status != RunStatus::Completed {
         return Err(Refused::new(Code::NoOutput).expected("a run that has completed"));
     }
-    let workflow = shared.registry.workflow(&row.workflow, Some(row.version));
+    let workflow = shared.assembly.plan(&row).await?;
     let workflow = workflow.ok_or_else(|| Refused::new(Code::NoOutput))?;
     let output = output(&shared, &row.key, &workflow).await?;
     let json = HeaderValue::from_static("application/json");
@@ -148,11 +150,20 @@ pub(crate) async fn detail(shared: &Surroundings, named: &Named) -> Result<RunDe
         let (row, steps, calls) = found.ok_or_else(|| named.unknown())?;
         rounds += 1;
         let view = if row.status.is_ended() { None } else { live(shared, named).await? };
-        let workflow = shared.registry.workflow(&row.workflow, Some(row.version));
+        let replans = match row.replans {
+            0 => Vec::new(),
+            _ => shared.reads.replans(&named.scope, named.run).await?,
+        };
+        let shown = || replans.iter().map(replan_out).collect();
         match view {
-            Some(view) => return Ok(live_detail(&row, &view, &calls)),
+            Some(view) => {
+                return Ok(RunDetail { replans: shown(), ..live_detail(&row, &view, &calls) });
+            }
             None if row.status.is_ended() || rounds == ROUNDS_MAX => {
-                return Ok(stored_detail(&row, &steps, &calls, workflow.as_deref()));
+                let declared = shared.registry.workflow(&row.workflow, Some(row.version));
+                let plan = replans.last().map(|newest| newest.plan.clone()).or(declared);
+                let detail = stored_detail(&row, &steps, &calls, plan.as_deref());
+                return Ok(RunDetail { replans: shown(), ..detail });
             }
             // It ended after it was read.
             None => {}
@@ -189,7 +200,7 @@ fn live_detail(row: &RunRow, view: &RunView, calls: &LastCalls) -> RunDetail {
     }
     let steps = view.steps.iter();
     let steps = steps.map(|step| with_call(step_out(step), calls.get(&step.instance)));
-    RunDetail { run, steps: steps.collect() }
+    RunDetail { run, steps: steps.collect(), replans: Vec::new() }
 }
 
 fn with_call(step: Step, call: Option<&CallRow>) -> Step {
@@ -206,7 +217,7 @@ fn stored_detail(
     let rows: BTreeMap<Instance, &StepRow> =
         steps.iter().map(|step| (step.instance, step)).collect();
     let Some(workflow) = workflow else {
-        return RunDetail { run: run_out(row), steps: Vec::new() };
+        return RunDetail { run: run_out(row), steps: Vec::new(), replans: Vec::new() };
     };
     let mut shown: Vec<Step> = Vec::new();
     for (index, step) in workflow.indexed() {
@@ -219,7 +230,7 @@ fn stored_detail(
             with_call(stored_step(step.name.as_str(), row), calls.get(instance))
         }));
     }
-    RunDetail { run: run_out(row), steps: shown }
+    RunDetail { run: run_out(row), steps: shown, replans: Vec::new() }
 }
 
 fn stored_step(name: &str, row: &StepRow) -> Step {
@@ -232,6 +243,8 @@ fn stored_step(name: &str, row: &StepRow) -> Step {
         StepState::Calling { .. } => (WirePhase::Calling, None),
         StepState::Reviewing { .. } => (WirePhase::Reviewing, None),
         StepState::Mapping { .. } => (WirePhase::Mapping, None),
+        StepState::Disputed { failure, .. } => (WirePhase::Disputed, Some(failure)),
+        StepState::Proposed => (WirePhase::Proposed, None),
         StepState::Done => (WirePhase::Done, None),
         StepState::Skipped => (WirePhase::Skipped, None),
         StepState::Failed { failure } => (WirePhase::Failed, Some(failure)),
@@ -245,6 +258,7 @@ fn stored_step(name: &str, row: &StepRow) -> Step {
         since: Some(timestamp(row.since)),
         waits: None,
         failure: failure.map(failure_out),
+        trust: matches!(row.state, StepState::Done).then(|| trust_out(row.trust)),
         route: match &row.state {
             StepState::Leased { route, .. } => route.as_deref().map(route_out),
             _ => None,
@@ -263,6 +277,7 @@ fn never_begun(name: &str) -> Step {
         since: None,
         waits: None,
         failure: None,
+        trust: None,
         route: None,
         call: None,
     }

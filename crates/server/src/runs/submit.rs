@@ -382,11 +382,11 @@ async fn existing(
     answer.created_at = Some(timestamp(row.created));
     answer.ended_at = row.ended.map(timestamp);
     answer.failure = row.failure.as_ref().map(failure_out);
-    if !span.is_zero() && row.status == RunStatus::Completed {
-        let workflow = shared.registry.workflow(&row.workflow, Some(row.version));
-        if let Some(workflow) = workflow {
-            answer.output = Some(output(shared, &key, &workflow).await?);
-        }
+    if !span.is_zero()
+        && row.status == RunStatus::Completed
+        && let Some(workflow) = shared.assembly.plan(&row).await?
+    {
+        answer.output = Some(output(shared, &key, &workflow).await?);
     }
     Ok(answer)
 }

@@ -23,6 +23,7 @@ mod panics;
 mod places;
 mod policies;
 mod quotas;
+mod replans;
 mod reports;
 mod resources;
 mod restart;

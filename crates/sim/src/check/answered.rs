@@ -40,9 +40,11 @@ impl Answered {
         let asked = match what {
             Question::When(_) => Some(Asked::When),
             Question::Prompt => Some(Asked::Prompt),
-            Question::Over(_) | Question::Until(_) | Question::ChildInput | Question::Subject => {
-                None
-            }
+            Question::Over(_)
+            | Question::Until(_)
+            | Question::ChildInput
+            | Question::Subject
+            | Question::Revision => None,
         };
         if let Some(asked) = asked {
             self.asked.entry(key.clone()).or_default().insert((*instance, asked), *round);

@@ -110,6 +110,8 @@ fn agrees_phase(
         | (Phase::Calling, Some(StepState::Calling { .. }))
         | (Phase::Reviewing, Some(StepState::Reviewing { .. }))
         | (Phase::Mapping, Some(StepState::Mapping { .. }))
+        | (Phase::Disputed, Some(StepState::Disputed { .. }))
+        | (Phase::Proposed | Phase::Evaluating, Some(StepState::Proposed))
         | (Phase::Done, Some(StepState::Done))
         | (Phase::Skipped, Some(StepState::Skipped))
         | (Phase::Failed, Some(StepState::Failed { .. }))

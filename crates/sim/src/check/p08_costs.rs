@@ -95,7 +95,9 @@ impl Costs {
                     match &report.outcome {
                         Outcome::Heartbeat | Outcome::Called(_) => {}
                         Outcome::NotSent(_) => said.is_unsent = true,
-                        Outcome::Completed { cost, .. } | Outcome::Failed { cost, .. } => {
+                        Outcome::Completed { cost, .. }
+                        | Outcome::Failed { cost, .. }
+                        | Outcome::Contradicted { cost, .. } => {
                             said.costs.insert(*cost);
                         }
                     }

@@ -47,9 +47,9 @@ impl Outcomes {
             let said = match &report.outcome {
                 Outcome::Heartbeat => continue,
                 Outcome::Completed { output, .. } => Said::Output(output.clone()),
-                Outcome::Failed { failure, .. } | Outcome::NotSent(failure) => {
-                    Said::Failure(failure.class.clone())
-                }
+                Outcome::Failed { failure, .. }
+                | Outcome::Contradicted { failure, .. }
+                | Outcome::NotSent(failure) => Said::Failure(failure.class.clone()),
                 Outcome::Called(called) => match &called.result {
                     Ok(output) => Said::Output(output.clone()),
                     Err((failure, _)) => Said::Failure(failure.class.clone()),

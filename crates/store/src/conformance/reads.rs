@@ -107,6 +107,7 @@ fn an_ended_run_is_read_with_all_that_a_retry_takes(place: &dyn Place) -> Result
         ],
         signals: vec![first, third, last],
         context: Some(context(&name("acme"), 2)),
+        plan: None,
     };
     let mut reader = store.reader()?;
     assert_eq!(reader.ended_run(&scope("acme"), acme.run)?, Some(expected));

@@ -12,12 +12,15 @@ use fairlane_core::catalog::{
 use fairlane_core::id::{ReviewId, RunId, TenantId};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{
-    Compensation, Expr, Map, ModelCall, Overlap, Retry, Schedule, Step, StepIndex, StepKind,
+    Compensation, Expr, Judge, Map, ModelCall, Overlap, Retry, Schedule, Step, StepIndex, StepKind,
     Timeouts, Wait, Workflow,
 };
 use fairlane_core::policy::{self, Source};
 use fairlane_core::pool::{LongSteps, Policy, Pool, Valve};
 use fairlane_core::quota::{Breaker, Budget, BudgetClass, OrgBudget, Rule, Rung, Tool, Unit};
+use fairlane_core::replan::{
+    Confidence, Diff, Parts, ReplanRow, Replanning, Revised, Scope, Trigger, Trust, Unfit, Verdict,
+};
 use fairlane_core::residency::{
     Adequacy, Country, Decision, Declaration, Location, Region, Residency, Storage, Zone,
 };
@@ -80,6 +83,7 @@ pub fn run(key: &RunKey) -> RunRow {
         revision: 1,
         input_bytes: 0,
         money: RunMoney::default(),
+        replans: 0,
         input: None,
     }
 }
@@ -103,6 +107,7 @@ pub fn full_run(key: &RunKey) -> RunRow {
         parent: Some(Parent { run: RunId(u128::MAX - 1), instance: item(3, 4), depth: 5 }),
         schedule: Some(name("Nightly")),
         requester: Some(name("ada/1")),
+        replans: 2,
         revision: u64::MAX,
         input_bytes: 5,
         money: RunMoney {
@@ -135,6 +140,7 @@ pub fn step(key: &RunKey, instance: Instance, state: StepState) -> StepRow {
         fence: u64::MAX,
         since: Time(20),
         ready: Time(10),
+        trust: Trust::Derived,
         output: None,
     }
 }
@@ -207,6 +213,13 @@ pub fn states() -> Vec<StepState> {
         StepState::Calling { child: RunId(u128::MAX / 3) },
         StepState::Reviewing { review: ReviewId(RunId(u128::MAX / 5)) },
         StepState::Mapping { items: u32::MAX },
+        StepState::Disputed { trigger: Trigger::Failed, failure: failure(), doubt: None },
+        StepState::Disputed {
+            trigger: Trigger::LowConfidence,
+            failure: failure(),
+            doubt: Some(Confidence { permille: 620, least_permille: 800 }),
+        },
+        StepState::Proposed,
         StepState::Done,
         StepState::Skipped,
         StepState::Failed { failure: Failure { step: None, ..failure() } },
@@ -314,6 +327,7 @@ pub fn tier(tier: &str) -> Tier {
                 then: AfterOutage::Escalate,
             }),
             audit_retention_days: Some(2_557),
+            replan_approval: Some(true),
             ..Rules::default()
         },
     }
@@ -621,6 +635,8 @@ pub fn workflow(workflow: &str, version: u32) -> Arc<Workflow> {
             overlap: Overlap::Queue,
             input: "{}".into(),
         }],
+        replan: Some(Arc::new(replanning())),
+        revised: Revised::default(),
     })
 }
 
@@ -646,6 +662,51 @@ fn plan_step(kind: StepKind, at: u16) -> Step {
         cost_nano: 50_000_000,
         expected: Span::from_millis(45),
         output_schema: Some("true".into()),
+        judge: Judge {
+            check: Some(expr("steps.a.output.total > 0")),
+            confidence: Some(expr("steps.a.output.confidence")),
+            least: Some(expr("0.8")),
+        },
+    }
+}
+
+fn replanning() -> Replanning {
+    let mut parts = Parts::default();
+    parts.add(&plan_step(StepKind::Tool, 0));
+    Replanning {
+        on: Trigger::ALL.into(),
+        planner: plan_step(StepKind::Tool, 0),
+        scope: Scope::Steps([name("step_0")].into()),
+        max: 3,
+        parts,
+        approval: Some(Arc::new(Terms::default())),
+    }
+}
+
+/// A replan of the run that was refused.
+pub fn replan(key: &RunKey, number: u32) -> ReplanRow {
+    ReplanRow {
+        tenant: key.tenant.clone(),
+        run: key.run,
+        number,
+        trigger: Trigger::Contradiction,
+        step: StepIndex(1),
+        failure: failure(),
+        planner: StepIndex(7),
+        began: Time(50),
+        ended: Some(Time(60)),
+        verdict: Some(Verdict::Refused(Unfit::TooCostly { need: Nano::MAX, left: Nano(1) })),
+        reason: Some("the bureau has no file".into()),
+        approved_by: vec![name("ada/1")],
+        diff: Diff { added: vec![name("step_9")], ..Diff::default() },
+        plan: Arc::new(Workflow {
+            revised: Revised {
+                replans: number,
+                dropped: [StepIndex(1)].into(),
+                planners: [StepIndex(7)].into(),
+            },
+            ..(*workflow("loan", 1)).clone()
+        }),
     }
 }
 

@@ -13,7 +13,7 @@ use fairlane_core::time::{Span, Time};
 
 use super::samples::{
     account, adequacy, api_key, call, class, context, decision, done, empty_zone, ended, full_run,
-    idempotency, item, key, model, name, org, payload, policy, pool, price, region, review,
+    idempotency, item, key, model, name, org, payload, policy, pool, price, region, replan, review,
     reviewer_pool, run, schedule, scope, signal, states, step, tenant, tier, tool, uses, valve,
     whole, workflow, zone,
 };
@@ -104,6 +104,7 @@ fn changes_of(snapshot: &Snapshot) -> Vec<Change> {
         .chain(snapshot.keys.iter().cloned().map(Change::Key))
         .chain(snapshot.runs.iter().cloned().map(Box::new).map(Change::Run))
         .chain(snapshot.steps.iter().cloned().map(Box::new).map(Change::Step))
+        .chain(snapshot.replans.iter().cloned().map(Box::new).map(Change::Replan))
         .chain(snapshot.signals.iter().cloned().map(Change::Signal))
         .chain(snapshot.schedules.iter().cloned().map(Change::Schedule))
         .chain([
@@ -168,6 +169,7 @@ fn one_of_each() -> Snapshot {
         signals: vec![signal(&acme, 1, &payload(3)), signal(&acme, u64::MAX / 2, &payload(0))],
         reviewer_pools: vec![reviewer_pool("seniors"), reviewer_pool("underwriters")],
         reviews: vec![review("acme", 3), review("bolt", 1)],
+        replans: vec![replan(&acme, 2)],
         decisions: 12,
     }
 }

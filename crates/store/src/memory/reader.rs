@@ -10,6 +10,7 @@ use fairlane_core::cell::change::EndedRun;
 use fairlane_core::id::{ReviewId, RunId, TenantId, WorkflowName};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{StepIndex, Workflow};
+use fairlane_core::replan::ReplanRow;
 use fairlane_core::row::{
     AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, Owner, Part, Payload,
     ReviewEventRow, ReviewRow, RunKey, RunRow, StepRow,
@@ -113,8 +114,13 @@ impl Read for MemoryReader {
             steps: steps(&rows, &key, Payloads::Leave),
             signals: rows.signals_of(&key).collect(),
             context: rows.contexts.get(&(key.tenant.clone(), row.context)).cloned(),
+            plan: rows.replans_of(&key).last().map(|newest| newest.plan.clone()),
             run: row,
         }))
+    }
+
+    fn replans(&mut self, scope: &TenantScope, run: RunId) -> Result<Vec<ReplanRow>, Error> {
+        Ok(self.rows().replans_of(&key(scope, run)).cloned().collect())
     }
 
     fn child(

@@ -14,6 +14,7 @@ use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::policy::Policy;
 use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
+use fairlane_core::replan::ReplanRow;
 use fairlane_core::residency::Declaration;
 use fairlane_core::review::ReviewerPool;
 use fairlane_core::row::{
@@ -57,6 +58,7 @@ pub(super) struct Rows {
     pub(super) steps: Table<(RunKey, Instance), StepRow>,
     /// Runs by the step that called them, oldest first: the caller, its instance, when it was called.
     pub(super) children: Table<(RunKey, Instance, Time, RunId), ()>,
+    replans: Table<(RunKey, u32), ReplanRow>,
     pub(super) idempotency: Table<(TenantId, Arc<str>), IdempotencyRow>,
     pub(super) signals: Table<(RunKey, u64), SignalRow>,
     schedules: Table<(TenantId, WorkflowName, StepName), ScheduleRow>,
@@ -68,7 +70,7 @@ pub(super) struct Rows {
 macro_rules! each_table {
     ($rows:ident.$method:ident()) => {
         each_table!($rows.$method(): orgs tiers tenants contexts pools valves workflows tools
-            classes models prices policies residency uses accounts calls reviewer_pools reviews review_events keys runs steps children idempotency signals schedules decisions)
+            classes models prices policies residency uses accounts calls reviewer_pools reviews review_events keys runs steps children replans idempotency signals schedules decisions)
     };
     ($rows:ident.$method:ident(): $($table:ident)*) => {
         $($rows.$table.$method();)*
@@ -125,6 +127,9 @@ impl Rows {
             Change::Run(row) => self.put_run(row),
             Change::Step(row) => self.put_step(row),
             Change::DropStep(key, step) => self.drop_step(key, *step),
+            Change::Replan(row) => {
+                self.replans.put((run_of(row), row.number), (**row).clone());
+            }
             Change::Idempotency(row) => {
                 self.idempotency.put((row.tenant.clone(), Arc::clone(&row.key)), row.clone());
             }
@@ -147,17 +152,20 @@ impl Rows {
                 self.review_events.put(key, (**row).clone());
             }
             Change::SupersedeReview(tenant, review) => {
-                let key = (tenant.clone(), *review);
-                if let Some(mut row) = self.reviews.get(&key).cloned() {
-                    row.state = ReviewState::Superseded;
-                    self.reviews.put(key, row);
-                }
+                self.supersede((tenant.clone(), *review));
             }
             Change::Decision(row) => {
                 self.decisions.put((row.tenant.clone(), row.sequence), row.clone());
             }
         }
         Ok(())
+    }
+
+    fn supersede(&mut self, key: (TenantId, ReviewId)) {
+        if let Some(mut row) = self.reviews.get(&key).cloned() {
+            row.state = ReviewState::Superseded;
+            self.reviews.put(key, row);
+        }
     }
 
     /// What is known from its beginning does not change with its end.
@@ -248,6 +256,7 @@ impl Rows {
         });
         let steps = live.iter().flat_map(|key| self.steps.range(instances(key, None)));
         let signals = live.iter().flat_map(|key| self.signals_of(key));
+        let replans = live.iter().filter_map(|key| self.replans_of(key).last());
         Snapshot {
             orgs: self.orgs.values().cloned().collect(),
             tiers: self.tiers.values().cloned().collect(),
@@ -273,6 +282,7 @@ impl Rows {
             schedules: self.schedules.values().cloned().collect(),
             steps: steps.map(|(_, row)| StepRow { output: None, ..row.clone() }).collect(),
             signals: signals.collect(),
+            replans: replans.cloned().collect(),
             decisions: self.decisions.values().map(|row| row.sequence).max().unwrap_or(0),
             runs,
         }
@@ -297,6 +307,11 @@ impl Rows {
             .map(move |(_, row)| SignalRow { payload: Arc::clone(&empty), ..row.clone() })
     }
 
+    /// Replans of a run, oldest first.
+    pub(super) fn replans_of(&self, key: &RunKey) -> impl Iterator<Item = &ReplanRow> {
+        self.replans.range((key.clone(), 0)..=(key.clone(), u32::MAX)).map(|(_, row)| row)
+    }
+
     /// The contexts that these runs are pinned to, and each tenant's newest.
     fn contexts_for(&self, runs: &[RunRow]) -> Vec<Arc<Context>> {
         let pinned: BTreeSet<(&TenantId, u32)> =
@@ -313,6 +328,10 @@ impl Rows {
             .map(|(_, context)| Arc::clone(context))
             .collect()
     }
+}
+
+fn run_of(row: &ReplanRow) -> RunKey {
+    RunKey { tenant: row.tenant.clone(), run: row.run }
 }
 
 /// The keys of a run's step instances: of all steps, or of one.

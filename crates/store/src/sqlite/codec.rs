@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use fairlane_core::id::{PoolName, ReviewId, RunId, SignalName, WorkerName};
+use fairlane_core::replan::{Confidence, Trigger, Trust};
 use fairlane_core::row::{Failure, Hold, Lane, Route, RunStatus, StepState};
 use fairlane_core::time::Time;
 use rusqlite::types::{FromSql, ValueRef};
@@ -223,14 +224,22 @@ struct Detail {
     hold: Option<Box<Hold>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<Box<Route>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trigger: Option<Trigger>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doubt: Option<Confidence>,
+    /// Of any state; `None`: derived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trust: Option<Trust>,
 }
 
-pub(super) fn state_columns(state: &StepState) -> (&'static str, Option<String>) {
-    let (code, detail) = match state.clone() {
-        StepState::Ready => return ("ready", None),
-        StepState::Done => return ("done", None),
-        StepState::Skipped => return ("skipped", None),
-        StepState::Cancelled => return ("cancelled", None),
+pub(super) fn state_columns(state: &StepState, trust: Trust) -> (&'static str, Option<String>) {
+    let (code, mut detail) = match state.clone() {
+        StepState::Ready => ("ready", Detail::default()),
+        StepState::Proposed => ("proposed", Detail::default()),
+        StepState::Done => ("done", Detail::default()),
+        StepState::Skipped => ("skipped", Detail::default()),
+        StepState::Cancelled => ("cancelled", Detail::default()),
         StepState::Leased { worker, pool, until, hold, route } => (
             "leased",
             Detail {
@@ -263,14 +272,21 @@ pub(super) fn state_columns(state: &StepState) -> (&'static str, Option<String>)
         StepState::Failed { failure } => {
             ("failed", Detail { failure: Some(failure), ..Detail::default() })
         }
+        StepState::Disputed { trigger, failure, doubt } => (
+            "disputed",
+            Detail { trigger: Some(trigger), failure: Some(failure), doubt, ..Detail::default() },
+        ),
     };
-    (code, Some(to_json(&detail)))
+    detail.trust = (trust != Trust::default()).then_some(trust);
+    let text = to_json(&detail);
+    (code, (text != "{}").then_some(text))
 }
 
-pub(super) fn state(code: &str, detail: Option<&str>) -> Result<StepState, Fault> {
+pub(super) fn state(code: &str, detail: Option<&str>) -> Result<(StepState, Trust), Fault> {
     let detail: Detail = detail.map(from_json).transpose()?.unwrap_or_default();
     let incomplete = || strange("state with all its details", code);
-    Ok(match code {
+    let trust = detail.trust.unwrap_or_default();
+    let state = match code {
         "ready" => StepState::Ready,
         "done" => StepState::Done,
         "skipped" => StepState::Skipped,
@@ -292,6 +308,13 @@ pub(super) fn state(code: &str, detail: Option<&str>) -> Result<StepState, Fault
         "reviewing" => StepState::Reviewing { review: detail.review.ok_or_else(incomplete)? },
         "mapping" => StepState::Mapping { items: detail.items.ok_or_else(incomplete)? },
         "failed" => StepState::Failed { failure: detail.failure.ok_or_else(incomplete)? },
+        "proposed" => StepState::Proposed,
+        "disputed" => StepState::Disputed {
+            trigger: detail.trigger.ok_or_else(incomplete)?,
+            failure: detail.failure.ok_or_else(incomplete)?,
+            doubt: detail.doubt,
+        },
         other => return Err(strange("state of a step", other)),
-    })
+    };
+    Ok((state, trust))
 }

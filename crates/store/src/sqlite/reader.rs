@@ -7,6 +7,7 @@ use fairlane_core::calendar::Calendar;
 use fairlane_core::cell::change::EndedRun;
 use fairlane_core::id::{ReviewId, RunId, TenantId, WorkflowName};
 use fairlane_core::plan::{StepIndex, Workflow};
+use fairlane_core::replan::ReplanRow;
 use fairlane_core::row::{
     AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, Payload, ReviewEventRow, ReviewRow,
     RunRow, StepRow,
@@ -17,7 +18,8 @@ use rusqlite::Connection;
 
 use super::codec::Fault;
 use super::{
-    accounts, calls, decisions, idempotency, report, resources, reviews, runs, signals, steps,
+    accounts, calls, decisions, idempotency, replans, report, resources, reviews, runs, signals,
+    steps,
 };
 use crate::error::Error;
 use crate::read::{
@@ -81,10 +83,18 @@ impl Read for SqliteReader {
                 steps: steps::of_run(&tx, scope, run, Payloads::Leave)?,
                 signals: signals::of_run(&tx, scope, run)?,
                 context: resources::context(&tx, scope, row.context)?,
+                plan: match row.replans {
+                    0 => None,
+                    _ => replans::of_run(&tx, scope, run)?.pop().map(|newest| newest.plan),
+                },
                 run: row,
             }))
         };
         self.named("read a run to retry", read())
+    }
+
+    fn replans(&mut self, scope: &TenantScope, run: RunId) -> Result<Vec<ReplanRow>, Error> {
+        self.named("read the replans of a run", replans::of_run(&self.connection, scope, run))
     }
 
     fn child(

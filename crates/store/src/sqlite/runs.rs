@@ -15,12 +15,12 @@ use crate::read::{Facets, Page, Payloads, RunQuery, SCAN_MAX, page_limit};
 macro_rules! columns {
     () => {
         "tenant, run, workflow, version, context, lane, status, outcome, created, ended, deadline, failure, parent, \
-         schedule, revision, input_bytes, money, requester"
+         schedule, revision, input_bytes, money, requester, replans"
     };
 }
 
 /// Position of the input where a statement reads it.
-const INPUT: usize = 18;
+const INPUT: usize = 19;
 
 macro_rules! input {
     () => {
@@ -35,14 +35,15 @@ pub(super) fn put(connection: &Connection, row: &RunRow) -> Result<(), Fault> {
         .prepare_cached(concat!(
             "INSERT INTO runs (",
             columns!(),
-            ", input) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+            ", input) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
              ON CONFLICT DO UPDATE SET workflow = excluded.workflow, version = excluded.version,
              context = excluded.context, lane = excluded.lane, status = excluded.status,
              outcome = excluded.outcome, created = excluded.created, ended = excluded.ended,
              deadline = excluded.deadline, failure = excluded.failure, parent = excluded.parent,
              schedule = excluded.schedule, revision = excluded.revision,
              input_bytes = excluded.input_bytes, money = excluded.money,
-             requester = excluded.requester, input = iif(?20, excluded.input, input)",
+             requester = excluded.requester, replans = excluded.replans,
+             input = iif(?21, excluded.input, input)",
         ))?
         .execute(params![
             row.key.tenant.as_str(),
@@ -63,6 +64,7 @@ pub(super) fn put(connection: &Connection, row: &RunRow) -> Result<(), Fault> {
             row.input_bytes,
             (row.money != RunMoney::default()).then(|| to_json(&row.money)),
             row.requester.as_ref().map(PersonId::as_str),
+            row.replans,
             input.bytes,
             input.replace,
         ])?;
@@ -229,6 +231,7 @@ impl Reading {
             input_bytes: row.number(15)?,
             money: row.optional_json(16)?.unwrap_or_default(),
             requester: row.optional_name(17)?,
+            replans: row.number(18)?,
             input,
         })
     }

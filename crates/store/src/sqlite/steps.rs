@@ -29,7 +29,7 @@ macro_rules! output {
 
 pub(super) fn put(connection: &Connection, row: &StepRow) -> Result<(), Fault> {
     let output = place(connection, &row.key, Slot::output(row.instance), row.output.as_ref())?;
-    let (state, detail) = state_columns(&row.state);
+    let (state, detail) = state_columns(&row.state, row.trust);
     connection
         .prepare_cached(
             "INSERT INTO steps
@@ -193,17 +193,19 @@ fn row(
     row: Columns<'_, '_>,
     output: Option<Payload>,
 ) -> Result<StepRow, Fault> {
+    let (state, trust) = state(row.text(4)?, row.optional_text(5)?)?;
     Ok(StepRow {
         key: RunKey { tenant: tenants.get(row.text(0)?)?, run: row.run_id(1)? },
         instance: Instance {
             step: StepIndex(row.number(2)?),
             part: payloads::part(row.number(3)?)?,
         },
-        state: state(row.text(4)?, row.optional_text(5)?)?,
+        state,
         attempt: row.number(6)?,
         fence: row.unsigned(7)?,
         since: row.time(8)?,
         ready: row.time(9)?,
+        trust,
         output,
     })
 }

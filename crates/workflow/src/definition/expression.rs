@@ -25,6 +25,8 @@ pub(super) enum Place {
     Item,
     /// Every step: when it runs, the others have ended.
     Compensation,
+    /// Steps upstream, and the output of the step itself.
+    Own,
 }
 
 /// A step, or the item of a map, that an expression reads.

@@ -65,6 +65,7 @@ fn finish(draft: Draft<'_>, before: &[usize]) -> Option<Step> {
         cost_nano: draft.cost_nano,
         expected: draft.expected,
         output_schema: draft.output_schema,
+        judge: draft.judge,
     })
 }
 
@@ -199,7 +200,7 @@ fn check_uses(
 }
 
 /// What is wrong with it: the code, what it is, and what would be right.
-fn wrong_use(
+pub(super) fn wrong_use(
     used: &Use,
     reads: &StepName,
     index: &BTreeMap<StepName, usize>,
@@ -215,7 +216,8 @@ fn wrong_use(
         return Some((Code::UnknownStep, message, suggest(step.as_str(), index)));
     };
     let is_upstream = upstream.is_none_or(|set| set[at / 64] & (1 << (at % 64)) != 0);
-    if used.place == Place::Compensation || is_upstream {
+    let is_own = used.place == Place::Own && step == reads;
+    if used.place == Place::Compensation || is_upstream || is_own {
         return None;
     }
     Some(if step == reads {

@@ -28,7 +28,8 @@ pub(super) fn read(
     let model = reader.name(node, "a model", ModelName::parse);
     let expected = "the template of what the model is asked";
     let prompt = reader.required(fields, step, "prompt", expected);
-    let given = names_of(fields.get("with").copied());
+    let mut given = names_of(fields.get("with").copied());
+    given.extend(reader.also_given);
     let prompt = prompt.and_then(|node| template(reader, node, &given));
     let system = match fields.get("system") {
         Some(node) => Some(template(reader, node, &given)?),

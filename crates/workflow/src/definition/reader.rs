@@ -17,6 +17,8 @@ pub(super) struct Reader<'a> {
     pub(super) source: &'a str,
     pub(super) known: &'a Known,
     pub(super) files: &'a Files<'a>,
+    /// What templates may read besides the `with` of their step.
+    pub(super) also_given: Option<&'static str>,
     file: Arc<str>,
     mistakes: Vec<Mistake>,
 }
@@ -30,6 +32,7 @@ impl<'a> Reader<'a> {
             source: source.text,
             known,
             files,
+            also_given: None,
             file: Arc::from(source.file),
             mistakes: Vec::new(),
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fairlane_core::id::{StepName, ToolName};
-use fairlane_core::plan::{Compensation, Expr, Map, Retry, StepKind, Timeouts};
+use fairlane_core::plan::{Compensation, Expr, Judge, Map, Retry, StepKind, Timeouts};
 use fairlane_core::time::Span;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::tree::{Entry, Node, Value, quote};
 pub(super) const EXPECTED_DEFAULT: Span = Span::from_secs(1);
 
 /// Attempts of a model's call where the author says nothing of retries.
-const MODEL_ATTEMPTS_DEFAULT: u32 = 3;
+pub(super) const MODEL_ATTEMPTS_DEFAULT: u32 = 3;
 
 /// Fields of a step, of whatever kind.
 pub(super) const FIELDS: &[&str] = &[
@@ -67,6 +67,7 @@ pub(super) struct Draft<'n> {
     pub(super) tool: Option<ToolName>,
     pub(super) optional: bool,
     pub(super) output_schema: Option<Arc<str>>,
+    pub(super) judge: Judge,
     pub(super) compensate: Option<Compensation>,
 }
 
@@ -93,6 +94,10 @@ pub(super) fn read<'n>(reader: &mut Reader<'_>, entry: &'n Entry) -> Option<Draf
         Some(node) => part::timeouts(reader, node, which),
         None => Timeouts::default(),
     };
+    let (output_schema, judge) = match fields.get("output") {
+        Some(node) => output(reader, node, map.is_some(), &mut uses),
+        None => (None, Judge::default()),
+    };
     Some(Draft {
         name: name?,
         at: entry.at,
@@ -118,7 +123,8 @@ pub(super) fn read<'n>(reader: &mut Reader<'_>, entry: &'n Entry) -> Option<Draf
         cost_nano: fields.get("cost").and_then(|node| part::cost(reader, node)).unwrap_or(0),
         tool: fields.get("tool").and_then(|node| reader.name(node, "a tool", ToolName::parse)),
         optional: fields.get("optional").and_then(|node| reader.flag(node)).unwrap_or(false),
-        output_schema: fields.get("output").and_then(|node| output(reader, node)),
+        output_schema,
+        judge,
         compensate: fields
             .get("compensate")
             .and_then(|node| part::compensation(reader, node, &mut uses)),
@@ -177,9 +183,34 @@ fn when(reader: &mut Reader<'_>, node: &Node, uses: &mut Vec<Use>) -> Option<Exp
     expression::read_text(reader, node, uses, expected)
 }
 
-fn output(reader: &mut Reader<'_>, node: &Node) -> Option<Arc<str>> {
-    let fields = reader.object(node, "the output", &["schema"], &[])?;
-    fields.get("schema").and_then(|node| part::schema(reader, node))
+/// Its schema, and what else is asked of it.
+fn output(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    is_mapped: bool,
+    uses: &mut Vec<Use>,
+) -> (Option<Arc<str>>, Judge) {
+    let known = ["schema", "check", "confidence", "threshold"];
+    let Some(fields) = reader.object(node, "the output", &known, &[]) else {
+        return (None, Judge::default());
+    };
+    let schema = fields.get("schema").and_then(|node| part::schema(reader, node));
+    let mut judged = |name: &str| {
+        let node = fields.get(name)?;
+        if is_mapped {
+            let message = format!("the output of a step that has a map has no {name}");
+            reader.at(node, Code::WrongField, message, "a step behind it that looks at the list");
+            return None;
+        }
+        expression::read(reader, node, Place::Own, uses)
+    };
+    let (check, confidence) = (judged("check"), judged("confidence"));
+    let least = judged("threshold");
+    if let (Some(node), None) = (fields.get("threshold"), fields.get("confidence")) {
+        let message = "a threshold for something that is not said";
+        reader.at(node, Code::MissingField, message, "confidence beside it");
+    }
+    (schema, Judge { check, confidence, least })
 }
 
 /// Which kind of step the fields are read for; `None` if that is not clear.

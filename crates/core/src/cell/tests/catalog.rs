@@ -28,7 +28,7 @@ fn desk() -> Desk {
     desk
 }
 
-fn tool(tool: &str, endpoint: Option<Endpoint>) -> Tool {
+pub(super) fn tool(tool: &str, endpoint: Option<Endpoint>) -> Tool {
     Tool { endpoint, ..Tool::new(name(tool), Vec::new()) }
 }
 

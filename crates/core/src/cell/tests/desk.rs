@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::cell::change::{Change, Snapshot};
 use crate::cell::effect::{Effect, Exchanged, Grant, Response, TenantView, Waiting, Work};
 use crate::cell::input::{
-    AskId, Command, Configure, Evaluated, Exchange, Input, Outcome, Query, ReplyId, Report, Retry,
-    Scheduled, Submit, Value,
+    AskId, Command, Configure, Evaluated, Exchange, Input, Judged, Outcome, Query, ReplyId, Report,
+    Retry, Scheduled, Submit, Value,
 };
 use crate::driver::Driver;
 use crate::id::{OrgId, PoolName, RunId, TaskName, TenantId, TierName, WorkerName, WorkflowName};
@@ -53,6 +53,7 @@ pub(crate) fn step(text: &str, after: &[u16]) -> Step {
         cost_nano: 0,
         expected: Span::from_secs(1),
         output_schema: None,
+        judge: crate::plan::Judge::default(),
     }
 }
 
@@ -65,6 +66,8 @@ pub(crate) fn workflow(text: &str, steps: Vec<Step>) -> Workflow {
         steps,
         timeout: None,
         schedules: Vec::new(),
+        replan: None,
+        revised: crate::replan::Revised::default(),
     }
 }
 
@@ -282,7 +285,7 @@ impl Desk {
 
     /// The worker reports that it has done these, and says what the receipts were.
     pub(crate) fn complete(&mut self, worker: &str, leases: &[LeaseId]) -> String {
-        self.report(worker, leases, &Outcome::Completed { output: payload("1"), cost: None })
+        self.report(worker, leases, &completed("1"))
     }
 
     pub(crate) fn fail(&mut self, worker: &str, lease: &LeaseId, retryable: bool) -> String {
@@ -445,6 +448,10 @@ pub(crate) fn tenant(id: &str, tier: &str) -> Tenant {
 
 pub(crate) fn payload(json: &str) -> Payload {
     Payload::from(json.as_bytes())
+}
+
+pub(crate) fn completed(output: &str) -> Outcome {
+    Outcome::Completed { output: payload(output), judged: Judged::default(), cost: None }
 }
 
 /// The leases' ids, and the names of their tasks.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::cell::change::{Change, EndedRun, Snapshot};
 use crate::id::{StepName, TenantId, WorkflowName};
+use crate::replan::ReplanRow;
 use crate::residency::Declaration;
 use crate::row::{
     CallRow, DecisionRow, Instance, Payload, ReviewRow, RunKey, RunRow, ScheduleRow, SignalRow,
@@ -38,7 +39,7 @@ impl Disk {
         let Self { declared, contexts, runs, steps, signals, schedules } = self;
         match change {
             Change::Org(org) => replace(&mut declared.orgs, org, |org| org.id.clone()),
-            Change::Tier(tier) => replace(&mut declared.tiers, tier, |tier| tier.name.clone()),
+            Change::Tier(row) => replace(&mut declared.tiers, row, |row| row.name.clone()),
             Change::Tenant(tenant, context) => {
                 replace(&mut declared.tenants, tenant, |tenant| tenant.id.clone());
                 contexts.insert((tenant.id.clone(), context.version), context.clone());
@@ -49,12 +50,8 @@ impl Disk {
             Change::Class(class) => {
                 replace(&mut declared.classes, class, |class| class.name.clone());
             }
-            Change::Model(model) => {
-                replace(&mut declared.models, model, |model| model.name.clone());
-            }
-            Change::Price(price) => {
-                replace(&mut declared.prices, price, |price| price.name.clone());
-            }
+            Change::Model(row) => replace(&mut declared.models, row, |row| row.name.clone()),
+            Change::Price(row) => replace(&mut declared.prices, row, |row| row.name.clone()),
             Change::Policy(policy) => {
                 replace(&mut declared.policies, policy, |policy| policy.name.clone());
             }
@@ -94,6 +91,7 @@ impl Disk {
                 row.expect("it was decided").state = crate::row::ReviewState::Superseded;
             }
             Change::Decision(row) => declared.decisions = row.sequence,
+            Change::Replan(row) => replace(&mut declared.replans, row, |row| (row.run, row.number)),
             Change::Idempotency(_) | Change::ReviewEvent(_) => {}
             Change::Valve(valve) => declared.valve = Some(valve.clone()),
             Change::Schedule(row) => {
@@ -130,8 +128,14 @@ impl Disk {
             schedules: self.schedules.values().cloned().collect(),
             signals: self.signals.values().filter(|row| live(&row.key)).cloned().collect(),
             reviews: self.reviews().filter(|row| row.ended.is_none()).cloned().collect(),
+            replans: self.newest_replans(live),
             ..self.declared.clone()
         }
+    }
+
+    fn newest_replans(&self, live: impl Fn(&RunKey) -> bool) -> Vec<ReplanRow> {
+        let of = |run: &RunRow| self.replans_of(&run.key).last().cloned();
+        self.runs.values().filter(|run| live(&run.key)).filter_map(of).collect()
     }
 
     /// Calls of models, in the order in which they began.
@@ -142,6 +146,11 @@ impl Disk {
     /// Reviews, in the order in which they were opened.
     pub(crate) fn reviews(&self) -> impl Iterator<Item = &ReviewRow> {
         self.declared.reviews.iter()
+    }
+
+    /// Replans of a run, oldest first.
+    pub(crate) fn replans_of(&self, key: &RunKey) -> impl Iterator<Item = &ReplanRow> {
+        self.declared.replans.iter().filter(|row| row.run == key.run)
     }
 
     pub(crate) fn steps_of(&self, key: &RunKey) -> Vec<StepRow> {
@@ -158,7 +167,8 @@ impl Disk {
     pub(crate) fn ended(&self, run: RunRow, steps: Vec<StepRow>) -> EndedRun {
         let of = self.signals.values().filter(|row| row.key == run.key);
         let context = self.contexts.get(&(run.key.tenant.clone(), run.context)).cloned();
-        EndedRun { signals: of.cloned().collect(), run, steps, context }
+        let plan = self.replans_of(&run.key).last().map(|newest| newest.plan.clone());
+        EndedRun { signals: of.cloned().collect(), run, steps, context, plan }
     }
 }
 

@@ -140,7 +140,7 @@ fn a_worker_is_given_no_more_than_it_can_hold() {
 /// Exchanges of the worker `w` that offer so many slots and report these as done.
 fn offer(desk: &mut Desk, slots: u32, done: Vec<LeaseId>) {
     let report = |lease| {
-        let outcome = Outcome::Completed { output: super::desk::payload("1"), cost: None };
+        let outcome = super::desk::completed("1");
         Report { lease, outcome }
     };
     desk.input(Input::Exchange(Exchange {

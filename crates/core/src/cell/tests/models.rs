@@ -8,7 +8,9 @@ use crate::catalog::{
 };
 use crate::cell::change::Change;
 use crate::cell::effect::{Grant, Response, Work};
-use crate::cell::input::{Called, CloseCall, Command, Configure, Input, OpenCall, Outcome, Value};
+use crate::cell::input::{
+    Called, CloseCall, Command, Configure, Input, Judged, OpenCall, Outcome, Value,
+};
 use crate::id::{ModelName, RunId};
 use crate::limiter::Answer;
 use crate::money::Nano;
@@ -115,7 +117,12 @@ pub(super) fn used(input: u32, output: u32) -> Metered {
 
 fn done(metered: Metered) -> Outcome {
     let result = Ok(payload("{\"ok\":true}"));
-    Outcome::Called(Box::new(Called { result, metered, answer: Answer::Served }))
+    Outcome::Called(Box::new(Called {
+        result,
+        judged: Judged::default(),
+        metered,
+        answer: Answer::Served,
+    }))
 }
 
 fn report(desk: &mut Desk, lease: &LeaseId, outcome: Outcome) {
@@ -235,8 +242,12 @@ fn a_failed_call_pays_for_what_it_used_and_is_tried_again() {
     counted(&mut desk, 1_000);
     let grants = leases(&mut desk);
     let failure = Failure { class: "output-invalid".into(), message: "no JSON".into(), step: None };
-    let called =
-        Called { result: Err((failure, true)), metered: used(1_000, 100), answer: Answer::Served };
+    let called = Called {
+        result: Err((failure, true)),
+        judged: Judged::default(),
+        metered: used(1_000, 100),
+        answer: Answer::Served,
+    };
     report(&mut desk, &grants[0].lease, Outcome::Called(Box::new(called)));
     assert_eq!(posted(&desk).0, "0.15");
     desk.pass(Span::from_secs(60));
@@ -255,7 +266,12 @@ fn the_next_attempt_tries_another_endpoint_than_one_that_gave_no_answer() {
         counted(&mut desk, 1_000);
         let grants = leases(&mut desk);
         let failure = Failure { class: "no-luck".into(), message: "no".into(), step: None };
-        let called = Called { result: Err((failure, true)), metered: used(0, 0), answer };
+        let called = Called {
+            result: Err((failure, true)),
+            judged: Judged::default(),
+            metered: used(0, 0),
+            answer,
+        };
         report(&mut desk, &grants[0].lease, Outcome::Called(Box::new(called)));
         desk.pass(Span::from_secs(60));
         let grants = leases(&mut desk);
@@ -567,7 +583,12 @@ fn a_step_whose_prompt_is_counted_again_is_called_off_for_good() {
     let grants = leases(&mut desk);
     let failure = Failure { class: "broken".into(), message: "no".into(), step: None };
     let answer = Answer::Broken;
-    let called = Called { result: Err((failure, true)), metered: used(0, 0), answer };
+    let called = Called {
+        result: Err((failure, true)),
+        judged: Judged::default(),
+        metered: used(0, 0),
+        answer,
+    };
     report(&mut desk, &grants[0].lease, Outcome::Called(Box::new(called)));
     desk.restart();
     desk.pass(Span::from_secs(60));
@@ -584,7 +605,11 @@ fn a_call_whose_worker_says_what_it_cost_is_written_with_that() {
     counted(&mut desk, 1_000);
     let grants = leases(&mut desk);
     let cost = Some(Nano::from_cents(7));
-    report(&mut desk, &grants[0].lease, Outcome::Completed { output: payload("1"), cost });
+    report(
+        &mut desk,
+        &grants[0].lease,
+        Outcome::Completed { output: payload("1"), judged: Judged::default(), cost },
+    );
     assert_eq!(posted(&desk).0, "0.07");
     assert_eq!(desk.disk().calls()[0].cost.to_string(), "0.07");
 }

@@ -4,7 +4,7 @@ use crate::calendar::{Calendar, TimeZone};
 use std::sync::Arc;
 
 use crate::cell::effect::{AccountView, Response};
-use crate::cell::input::{Command, Configure, Input, Outcome, Query, SetAccount, Value};
+use crate::cell::input::{Command, Configure, Input, Judged, Outcome, Query, SetAccount, Value};
 use crate::id::RunId;
 use crate::money::Nano;
 use crate::plan::{Retry, Step, StepKind, Timeouts};
@@ -45,7 +45,7 @@ fn declare(desk: &mut Desk, budget: Budget) {
 }
 
 fn report(desk: &mut Desk, lease: &crate::row::LeaseId, cost: Option<Nano>) {
-    let outcome = Outcome::Completed { output: payload("1"), cost };
+    let outcome = Outcome::Completed { output: payload("1"), judged: Judged::default(), cost };
     desk.report("w", std::slice::from_ref(lease), &outcome);
 }
 

@@ -89,6 +89,7 @@ fn down(desk: &mut Desk, grant: &Grant) {
         crate::row::Failure { class: "down".into(), message: "no answer".into(), step: None };
     let outcome = crate::cell::input::Outcome::Called(Box::new(crate::cell::input::Called {
         result: Err((failure, true)),
+        judged: crate::cell::input::Judged::default(),
         metered: used(10, 0),
         answer: crate::limiter::Answer::Broken,
     }));

@@ -143,6 +143,7 @@ mod tests {
             schedule: None,
             revision: 1,
             input_bytes: 0,
+            replans: 0,
             money: RunMoney {
                 limit: limit_cents.map(Nano::from_cents),
                 posted: Nano::from_cents(spent_cents),

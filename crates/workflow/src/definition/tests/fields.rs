@@ -110,7 +110,6 @@ fn what_this_release_does_not_run_is_refused_by_name() {
     check(
         "workflow: w\nversion: 1\nreplan: { on: [failed] }\nsteps:\n  a: { model: m, prompt: p.md, max_tokens: 800 }\n  b: { after: a, review: { form: f.json }, with: { x: steps.a.output } }\n",
         &expect![[r#"
-            w.yaml:3:1: replan is part of the format, but this release does not run it; expected a workflow without it [not-available]
             w.yaml:5:26: "p.md" is the name of a file, and files cannot be read here; expected a text in place, or a file such as prompts/check.md [bad-file]
             w.yaml:6:34: "f.json" is the name of a file, and files cannot be read here; expected a schema in place, or a file that can be read [bad-file]
         "#]],

@@ -39,14 +39,14 @@ fn yaml_that_cannot_be_read_is_reported_at_its_place() {
     check(
         "- a\n- b\n",
         &expect![[r#"
-        w.yaml:1:1: this is a list; expected an object with the fields workflow, version, input, timeout, steps, schedules [wrong-type]
-    "#]],
+            w.yaml:1:1: this is a list; expected an object with the fields workflow, version, input, timeout, steps, schedules, replan [wrong-type]
+        "#]],
     );
     check(
         "just a text",
         &expect![[r#"
-        w.yaml:1:1: this is the text "just a text"; expected an object with the fields workflow, version, input, timeout, steps, schedules [wrong-type]
-    "#]],
+            w.yaml:1:1: this is the text "just a text"; expected an object with the fields workflow, version, input, timeout, steps, schedules, replan [wrong-type]
+        "#]],
     );
 }
 
