@@ -1,6 +1,5 @@
 //! `fairlane dev`: a server for development in this process, ready to be used at once.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -79,8 +78,11 @@ impl Dev {
             return Ok(signals::stop().await?);
         }
         let worker = worker::Worker::new(Client::new(url, &worker_key)?, POOL);
-        let worker =
-            crate::worker::with_sample_task(worker, Duration::from_millis(10), BTreeMap::new());
+        let worker = crate::worker::with_sample_task(
+            worker,
+            Duration::from_millis(10),
+            crate::worker::Script::default(),
+        );
         let mut stopped = Ok(());
         worker.run_until(async { stopped = signals::stop().await }).await?;
         Ok(stopped?)

@@ -33,6 +33,9 @@ pub(crate) struct Worker {
     /// Outputs by the name of the task, a JSON object: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON")]
     outputs: Option<String>,
+    /// Tasks that fail for good, by name
+    #[arg(long, value_name = "TASK", value_delimiter = ',')]
+    fail: Vec<String>,
     /// Its name; made up if not given
     #[arg(long)]
     name: Option<String>,
@@ -49,10 +52,10 @@ struct Simulated {
 impl Worker {
     pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
         let (client, printer) = (target.client()?, target.printer());
-        let outputs = match &self.outputs {
-            Some(text) => outputs(text)?,
-            None => Outputs::new(),
-        };
+        let mut script = Script { fail: self.fail, ..Script::default() };
+        if let Some(text) = &self.outputs {
+            script.outputs = outputs(text)?;
+        }
         log::text("warn");
         printer.note(&format!(
             "taking steps of pool {} from {} with {} slots; ctrl-c finishes what runs and ends",
@@ -67,9 +70,16 @@ impl Worker {
         if let Some(name) = self.name {
             worker = worker.name(name);
         }
-        with_sample_task(worker, Duration::from_millis(self.sleep_ms), outputs).run().await?;
+        with_sample_task(worker, Duration::from_millis(self.sleep_ms), script).run().await?;
         Ok(())
     }
+}
+
+/// What becomes of tasks, by their names.
+#[derive(Debug, Default)]
+pub(crate) struct Script {
+    outputs: Outputs,
+    fail: Vec<String>,
 }
 
 /// What tasks put out, by their names.
@@ -85,11 +95,19 @@ fn outputs(text: &str) -> anyhow::Result<Outputs> {
 pub(crate) fn with_sample_task(
     worker: worker::Worker,
     sleep: Duration,
-    outputs: Outputs,
+    script: Script,
 ) -> worker::Worker {
     worker.fallback(move |context, input| {
-        let output = outputs.get(context.task()).cloned();
-        simulate(context, input, sleep, output)
+        let task = context.task().to_owned();
+        let fails = script.fail.contains(&task);
+        let output = script.outputs.get(&task).cloned();
+        async move {
+            if fails {
+                let message = format!("the worker was told to fail {task}");
+                return Err(TaskError::fatal("simulated", message));
+            }
+            simulate(context, input, sleep, output).await
+        }
     })
 }
 

@@ -88,6 +88,11 @@ fn complete() -> Value {
                 "max_tokens": 800, "min_tokens": 5, "with": {"x": "input.x"},
                 "output": {"schema": {"type": "object"}}, "retry": {"attempts": 2}, "expect": "5s"
             },
+            "sure": {
+                "task": "s", "output": {
+                    "check": "steps.sure.output.ok", "confidence": "steps.sure.output.sure", "threshold": 0.8
+                }
+            },
             "look": {"tool": "bureau/v2", "with": {"x": "input.x"}, "cost": 0.05, "timeout": "5s"},
             "second": {"after": "first", "task": "b", "timeout": "1m"},
             "pause": {"after": ["first", "second"], "wait": {"for": "5m"}},
@@ -104,6 +109,18 @@ fn complete() -> Value {
                 }
             },
             "child": {"call": {"workflow": "w", "version": 2}, "with": {"x": "input"}, "timeout": "1h"}
+        },
+        "replan": {
+            "on": ["failed", "budget"], "scope": "all", "max": 3,
+            "by": {
+                "task": "plan", "pool": "gpu", "tool": "bureau/v2", "cost": 0.08, "expect": "5s",
+                "with": {"first": "steps.first.output"}, "retry": {"attempts": 2}, "timeout": "1m"
+            },
+            "allow": {
+                "tasks": ["bank", {"task": "ask", "pool": "gpu"}], "tools": ["bank/v1"],
+                "models": ["reasoner/v1"], "workflows": ["child"]
+            },
+            "approval": {"persons": 2}
         },
         "schedules": {
             "nightly": {"tenant": "acme", "cron": "30 2 * * *", "time_zone": "Europe/Berlin", "overlap": "queue", "input": {}}

@@ -183,6 +183,10 @@ fn when(reader: &mut Reader<'_>, node: &Node, uses: &mut Vec<Use>) -> Option<Exp
     expression::read_text(reader, node, uses, expected)
 }
 
+/// A confidence that is written as a number: decimals that are read of it, and 1 with these.
+const CONFIDENCE_PLACES: usize = 9;
+const CONFIDENCE_MAX: u64 = 1_000_000_000;
+
 /// Its schema, and what else is asked of it.
 fn output(
     reader: &mut Reader<'_>,
@@ -201,6 +205,19 @@ fn output(
             let message = format!("the output of a step that has a map has no {name}");
             reader.at(node, Code::WrongField, message, "a step behind it that looks at the list");
             return None;
+        }
+        match &node.value {
+            Value::Bool(_) if name == "check" => {}
+            Value::Number(_) if name != "check" => {
+                reader.decimal(node, CONFIDENCE_PLACES, CONFIDENCE_MAX, "a number from 0 to 1")?;
+            }
+            Value::Text(_) => {}
+            _ => {
+                let example =
+                    if name == "check" { "a condition" } else { "a number or an expression" };
+                reader.wrong_type(node, example);
+                return None;
+            }
         }
         expression::read(reader, node, Place::Own, uses)
     };

@@ -372,7 +372,8 @@ async fn the_examples_are_declared_and_run_to_their_end_on_the_sample_worker() {
     let binary = Binary::of(&harness);
     binary.ok(&["apply", "-f", &example("loan"), "-f", &example("workflows")]).await;
     let outputs = format!("@{}", example("outputs.json"));
-    let worker = binary.start(&["worker", "--sleep-ms", "0", "--outputs", &outputs]);
+    let worker =
+        binary.start(&["worker", "--sleep-ms", "0", "--fail", "pull_file", "--outputs", &outputs]);
     for workflow in [
         "loan-application",
         "check-documents",
@@ -380,6 +381,7 @@ async fn the_examples_are_declared_and_run_to_their_end_on_the_sample_worker() {
         "book-trip",
         "hello",
         "nightly-report",
+        "check-applicant",
     ] {
         let input = format!("@{}", example(&format!("inputs/{workflow}.json")));
         let said = binary.run(&["run", workflow, "--input", &input, "--wait"]).await;
