@@ -50,7 +50,7 @@ pub struct Rows {
     pub calls: BTreeMap<(TenantId, u64), CallRow>,
     pub reviewer_pools:
         BTreeMap<fairlane_core::id::ReviewerPoolName, fairlane_core::review::ReviewerPool>,
-    reviews: BTreeMap<(TenantId, fairlane_core::id::ReviewId), fairlane_core::row::ReviewRow>,
+    pub reviews: BTreeMap<(TenantId, fairlane_core::id::ReviewId), fairlane_core::row::ReviewRow>,
     keys: BTreeMap<KeyId, KeyRow>,
     pub runs: BTreeMap<RunKey, RunRow>,
     pub steps: BTreeMap<RunKey, BTreeMap<Instance, StepRow>>,
