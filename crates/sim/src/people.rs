@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use fairlane_core::cell::input::Configure;
 use fairlane_core::id::{OutcomeName, PersonId, ReviewerPoolName, SkillName};
 use fairlane_core::plan::{Step, StepKind};
+use fairlane_core::quota::Rung;
 use fairlane_core::review::{Escalation, Member, Outcome, Overdue, ReviewerPool, Terms};
 
 use crate::bounds;
@@ -38,6 +39,12 @@ pub(crate) fn draw(prng: &mut Prng, landscape: &mut Landscape) {
     for tier in &mut landscape.tiers {
         tier.review_class = *prng.pick(&[0, 1, 1, 4]);
         tier.reviewer_pool = prng.chance(700).then(|| pool_name(prng.below(shared)));
+    }
+    // Where money is short, people are asked sooner.
+    for class in &mut landscape.classes {
+        if prng.chance(500) {
+            class.budget.short = vec![Rung::Escalate];
+        }
     }
     if prng.chance(400) {
         let at = prng.index(landscape.tenants.len());
