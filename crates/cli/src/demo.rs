@@ -1,11 +1,16 @@
 //! `fairlane demo`: two hundred institutions on one platform, and the Monday on which one of them sends 5,000
 //! applications at once. Four phases, the same traffic: without the burst, with it under first in, first out, with it
-//! under the default policy, and so again where it runs out of calls and another one of money. Everything is real but
-//! the work, which is sleeping.
+//! under the default policy, and so again where it runs out of calls and another one of money. In a fifth one a model
+//! looks at loans and people decide them, and some banks' data may be in the EU only. Everything is real but the work,
+//! which is sleeping.
 
+mod desk;
+mod endpoint;
+mod people;
 mod report;
 mod town;
 mod traffic;
+mod witness;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +28,7 @@ use crate::load::phase::{self, Phase, Phased};
 use crate::load::stage::Stage;
 use crate::printer::Printer;
 use crate::target::Target;
+use people::{HOME, People, REGION, Reviewer, Scene, ZONE};
 use report::{Broke, Kept, PhaseResult, Report};
 use town::{BURST_BANK, POOL, Town, WORKFLOW};
 use traffic::{Burst, Traffic};
@@ -70,9 +76,13 @@ impl Demo {
         if !printer.is_json() {
             printer.note(&self.introduction());
         }
-        let mut stage = Stage::start(self.data.as_deref()).await?;
-        let performance = self.perform(&mut stage, printer);
+        let mut stage = Stage::start_in(self.data.as_deref(), &[HOME, REGION]).await?;
+        let mut scene = None;
+        let performance = self.perform((&mut stage, &mut scene), printer);
         let done = attend(performance, crate::signals::stop(), self.keep).await;
+        if let Some(scene) = scene {
+            scene.close().await;
+        }
         stage.stop().await;
         done
     }
@@ -82,22 +92,30 @@ impl Demo {
             "Fairlane demo: {} institutions share {} worker slots. Each sends loan applications, which go through\n\
              verify -> credit -> compliance -> decide: 45 s of work each, here at a thousandth, 45 ms. Then one of\n\
              them ({BURST_BANK}) sends {} at once. The server, its store on disk, {} worker processes and every\n\
-             request are real; only the work is sleeping. Four phases of about {} s each.\n",
+             request are real; only the work is sleeping. Four phases of about {} s each, and a short one in which\n\
+             people decide, and banks of the EU stay there.\n",
             self.institutions, self.slots, self.burst, self.workers, self.seconds
         )
     }
 
-    async fn perform(&self, stage: &mut Stage, printer: Printer) -> anyhow::Result<()> {
+    async fn perform(
+        &self,
+        (stage, scene): (&mut Stage, &mut Option<Scene>),
+        printer: Printer,
+    ) -> anyhow::Result<()> {
         let town = Town::new(self.institutions, self.slots);
         town.declare(stage.client()).await?;
         stage.start_workers(POOL, self.workers, self.slots).await?;
         if !printer.is_json() {
             printer.note(&format!("Server at {}, store in {}.\n", stage.url(), folder(stage)));
         }
-        let mut report =
-            self.measure(&mut Show { stage: &mut *stage, town: &town, printer }).await?;
+        let mut show = Show { stage: &mut *stage, town: &town, printer };
+        let phases = self.measure(&mut show).await?;
+        let scene = scene.insert(Scene::set(show.stage, &town, Some(ZONE)).await?);
+        let (people, reviewer) = show.people(scene, self.burst).await?;
+        let mut report = Report::new(phases.0, phases.1, people);
         if self.keep {
-            report.server = Some(kept(stage).await?);
+            report.server = Some(kept(stage, reviewer).await?);
         }
         printer.data(&report, Report::render)?;
         if !printer.is_json() {
@@ -106,8 +124,11 @@ impl Demo {
         Ok(())
     }
 
-    /// All phases, one after the other.
-    async fn measure(&self, show: &mut Show<'_>) -> anyhow::Result<Report> {
+    /// The phases without people, one after the other.
+    async fn measure(
+        &self,
+        show: &mut Show<'_>,
+    ) -> anyhow::Result<([PhaseResult; 4], Option<Broke>)> {
         let length = Duration::from_secs(self.seconds);
         let traffic = Traffic { length, load_percent: self.load, seed: self.seed };
         let burst = Burst {
@@ -135,7 +156,7 @@ impl Demo {
         let broke = show.broke(&quotas).await?;
         let quotas =
             PhaseResult::without(broke.as_ref(), "burst, quotas", show.town, &quotas, &burst);
-        Ok(Report::new([baseline, fifo, fair, quotas], broke))
+        Ok(([baseline, fifo, fair, quotas], broke))
     }
 }
 
@@ -185,6 +206,14 @@ impl Show<'_> {
         Ok(Some(Broke::new(at, tenant, &month, phased)))
     }
 
+    /// The phase in which people decide.
+    async fn people(&self, scene: &Scene, burst: u32) -> anyhow::Result<(People, Reviewer)> {
+        let bar = self.printer.bar(0, "people and places");
+        let performed = scene.perform(self.stage, burst).await;
+        bar.finish_and_clear();
+        performed.context("the phase with people could not be measured")
+    }
+
     async fn phase(
         &mut self,
         label: &'static str,
@@ -223,7 +252,7 @@ fn folder(stage: &Stage) -> String {
 }
 
 /// What whoever wants to look around needs.
-async fn kept(stage: &Stage) -> anyhow::Result<Kept> {
+async fn kept(stage: &Stage, reviewer: Reviewer) -> anyhow::Result<Kept> {
     let new = NewKey {
         person: None,
         role: Role::Tenant,
@@ -238,6 +267,8 @@ async fn kept(stage: &Stage) -> anyhow::Result<Kept> {
         operator_key: stage.key().unwrap_or_default().to_owned(),
         tenant: BURST_BANK.to_owned(),
         tenant_key: created.secret,
+        reviewer: reviewer.name,
+        reviewer_key: reviewer.key,
     })
 }
 
@@ -253,8 +284,17 @@ fn closing(kept: Option<&Kept>) -> String {
          fairlane top                                 # tenants: slots, caps, shares, waits\n  \
          fairlane runs --tenant {}           # what the burst bank sent\n  \
          fairlane run {WORKFLOW} --tenant bank-001 --input '{{\"applicant\":\"you\",\"amount\":9000}}'\n\n  \
-         FAIRLANE_KEY={}    # sees {} and nothing else",
-        kept.url, kept.operator_key, kept.tenant, kept.tenant_key, kept.tenant
+         FAIRLANE_KEY={}    # sees {} and nothing else\n\n  \
+         fairlane run {} --tenant eu-standard --input '{{\"applicant\":\"you\",\"amount\":9000}}'\n  \
+         FAIRLANE_KEY={}    # is {}: fairlane review list, claim, decide",
+        kept.url,
+        kept.operator_key,
+        kept.tenant,
+        kept.tenant_key,
+        kept.tenant,
+        people::WORKFLOW,
+        kept.reviewer_key,
+        kept.reviewer
     )
 }
 

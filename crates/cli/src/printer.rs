@@ -175,6 +175,11 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
             Code::UnknownPrice => Some("`fairlane price list` shows the prices"),
             Code::UnknownPolicy => Some("`fairlane policy list` shows the policies"),
             Code::UnknownPool => Some("`fairlane pool list` shows the pools"),
+            Code::UnknownReview => Some("`fairlane review list` shows what you may decide"),
+            Code::ReviewNotClaimed | Code::ClaimOver => {
+                Some("`fairlane review claim REVIEW` claims it")
+            }
+            Code::ReviewNotNext => Some("`fairlane review claim` claims the one whose turn it is"),
             _ => None,
         },
     }

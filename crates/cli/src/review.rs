@@ -8,6 +8,8 @@ use fairlane_api::review::{
 use fairlane_client::Client;
 use serde_json::json;
 
+use crate::exit::Negative;
+use crate::input;
 use crate::table::Table;
 use crate::target::Target;
 use crate::text;
@@ -21,8 +23,12 @@ pub(crate) struct Review {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// List what may be decided, by due time
-    List,
+    /// List what may be decided and nobody has claimed, by due time
+    List {
+        /// What you have claimed instead
+        #[arg(long)]
+        claimed: bool,
+    },
     /// Show one review: what is decided on, its form, its record
     Show { review: String },
     /// Claim a review, or the one whose turn it is
@@ -45,16 +51,19 @@ enum Verb {
     Decide {
         review: String,
         outcome: String,
-        /// What the form asks for, as JSON
+        /// What the form asks for: JSON, @FILE, or - for standard input
         #[arg(long)]
         data: Option<String>,
+        /// The digest that `show` printed: the decision has no effect if it is on something else by now
+        #[arg(long)]
+        digest: Option<String>,
     },
     /// Decide several claimed reviews with the same outcome
     Batch {
         outcome: String,
         #[arg(required = true)]
         reviews: Vec<String>,
-        /// What the form asks for, as JSON
+        /// What the form asks for: JSON, @FILE, or - for standard input
         #[arg(long)]
         data: Option<String>,
     },
@@ -67,7 +76,12 @@ impl Review {
             printer.data(&json!({ "review": id, "done": what }), |_| format!("{id} {what}"))
         };
         match self.verb {
-            Verb::List => printer.data(&client.reviews().await?, |reviews| list(reviews)),
+            Verb::List { claimed: false } => {
+                printer.data(&client.reviews().await?, |reviews| list(reviews))
+            }
+            Verb::List { claimed: true } => {
+                printer.data(&client.claimed_reviews().await?, |reviews| list(reviews))
+            }
             Verb::Show { review } => printer.data(&client.review(&review).await?, show),
             Verb::Claim { review: Some(review), .. } => printer
                 .data(&client.claim_review(&review).await?, |one| list(std::slice::from_ref(one))),
@@ -78,7 +92,7 @@ impl Review {
                 }
             }
             Verb::Release { review } => {
-                let fence = held(&client, &review).await?.0;
+                let fence = Some(held(&client, &review).await?.0.unwrap_or_else(no_fence));
                 client.release_review(&review, &WithFence { fence }).await?;
                 done(&review, "released")
             }
@@ -96,23 +110,28 @@ impl Review {
                 client.comment_review(&review, &ReviewComment { text }).await?;
                 done(&review, "commented")
             }
-            Verb::Decide { review, outcome, data } => {
-                let (fence, digest) = held(&client, &review).await?;
-                let fence = fence.unwrap_or_default();
-                let decision = Decide { fence, digest, outcome, data: json_of(data)? };
+            Verb::Decide { review, outcome, data, digest } => {
+                let data = json_of(data.as_deref())?;
+                let (fence, now) = held(&client, &review).await?;
+                let digest = digest.unwrap_or(now);
+                let fence = fence.unwrap_or_else(no_fence);
+                let decision = Decide { fence, digest, outcome, data };
                 let decided = client.decide_review(&review, &decision).await?;
                 printer.data(&decided, result)
             }
             Verb::Batch { outcome, reviews, data } => {
+                let data = json_of(data.as_deref())?;
                 let mut decisions = Vec::with_capacity(reviews.len());
                 for review in reviews {
                     let (fence, digest) = held(&client, &review).await?;
-                    let (fence, outcome) = (fence.unwrap_or_default(), outcome.clone());
-                    let data = json_of(data.clone())?;
+                    let fence = fence.unwrap_or_else(no_fence);
+                    let (outcome, data) = (outcome.clone(), data.clone());
                     decisions.push(DecideOne { review, fence, digest, outcome, data });
                 }
                 let decided = client.decide_reviews(&DecideAll { decisions }).await?;
-                printer.data(&decided, |all| all.iter().map(result).collect::<Vec<_>>().join("\n"))
+                printer
+                    .data(&decided, |all| all.iter().map(result).collect::<Vec<_>>().join("\n"))?;
+                all_done(&decided)
             }
         }
     }
@@ -124,17 +143,29 @@ async fn held(client: &Client, review: &str) -> anyhow::Result<(Option<String>, 
     Ok((found.claim.map(|claim| claim.fence), found.digest))
 }
 
-fn json_of(text: Option<String>) -> anyhow::Result<Option<Json>> {
-    Ok(text.map(serde_json::value::RawValue::from_string).transpose()?)
+/// Of a claim that there is not: the server says so.
+fn no_fence() -> String {
+    "0".to_owned()
+}
+
+fn json_of(text: Option<&str>) -> anyhow::Result<Option<Json>> {
+    text.map(|text| input::json("--data", text)).transpose()
+}
+
+/// Bad news if one of the decisions had no effect.
+fn all_done(decided: &[review::Decided]) -> anyhow::Result<()> {
+    match decided.iter().filter(|one| one.problem.is_some()).count() {
+        0 => Ok(()),
+        refused => Err(Negative(format!("{refused} of {} had no effect", decided.len())).into()),
+    }
 }
 
 fn result(decided: &review::Decided) -> String {
     let outcome = match (&decided.more, &decided.problem) {
         (Some(0), _) => "decided".to_owned(),
+        (Some(1), _) => "recorded; 1 more person is needed".to_owned(),
         (Some(more), _) => format!("recorded; {more} more persons are needed"),
-        (None, Some(problem)) => {
-            format!("refused: {}", problem.detail.clone().unwrap_or_else(|| problem.title.clone()))
-        }
+        (None, Some(problem)) => format!("refused: {problem}"),
         (None, None) => "nothing".to_owned(),
     };
     format!("{} {outcome}", decided.review)

@@ -258,8 +258,7 @@ fn show(tenant: &resource::Tenant, readings: &Readings) -> String {
             "replans",
             match tenant.replan_approval {
                 Some(true) => "people have to agree".to_owned(),
-                Some(false) => "nobody has to agree".to_owned(),
-                None => "as their workflow says".to_owned(),
+                Some(false) | None => "as the workflow says".to_owned(),
             },
         ),
         ("version", tenant.version.to_string()),

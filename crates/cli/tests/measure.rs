@@ -121,8 +121,40 @@ fn the_demo_s_verdicts_follow_from_its_numbers() {
         report["quotas_ratio"].as_f64().expect("the test made it so") <= 1.1,
         missed("quotas") == 0,
         number(&broke["refused"]) > 0 && number(&broke["done"]) > 0,
+        true,
+        waits(&report["people"]["others"]) * 4 <= waits(&report["people"]["groups"][3]),
+        true,
     ];
     assert_eq!(met, expected);
+}
+
+/// How long one in twenty reviews of a group waited at least.
+fn waits(group: &Value) -> u64 {
+    number(&group["wait"]["p95_us"])
+}
+
+#[test]
+fn the_demo_s_people_decide_everything_and_nothing_leaves_the_zone() {
+    let report = report(&TINY_DEMO);
+    let people = &report["people"];
+    let groups = people["groups"].as_array().expect("the test made it so");
+    for group in groups {
+        let count = |field: &str| number(&group[field]);
+        assert_eq!(count("submitted"), count("decided"), "{group}");
+        assert_eq!(count("submitted"), count("done"), "{group}");
+        assert_eq!(count("decided"), count("by_shared") + count("by_dedicated"), "{group}");
+        assert_eq!(count("decided"), number(&group["wait"]["count"]), "each has a wait: {group}");
+    }
+    assert_eq!(number(&groups[3]["submitted"]), 6, "one in ten of the burst");
+    assert!(sum(&people["groups"], "by_dedicated") > 0, "one bank has people of its own");
+    let places = people["places"].as_array().expect("the test made it so");
+    assert_eq!(places.len(), 5);
+    for place in places {
+        assert_eq!(place["european_inside"], people["european"], "all are seen inside: {place}");
+        assert!(number(&place["others_outside"]) > 0, "somebody looks outside: {place}");
+    }
+    assert_eq!(sum(&people["places"], "european_outside"), 0);
+    assert_eq!(number(&people["residency_violations"]), 0);
 }
 
 /// Two small tenants and a large one; a column that nobody asked for.

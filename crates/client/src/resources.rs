@@ -268,11 +268,20 @@ impl Client {
 
     /// Every page of a list.
     pub(crate) async fn list<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Vec<T>, Error> {
+        self.list_where(path, ("limit", PAGE)).await
+    }
+
+    /// The same with one more parameter of the list.
+    pub(crate) async fn list_where<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        (parameter, value): (&'static str, impl std::fmt::Display + Copy),
+    ) -> Result<Vec<T>, Error> {
         let mut items = Vec::new();
         let mut cursor: Option<String> = None;
         loop {
             let page =
-                Path::new(path).query("limit", Some(PAGE)).query("cursor", cursor.as_deref());
+                Path::new(path).query(parameter, Some(value)).query("cursor", cursor.as_deref());
             let mut page: Page<T> = self.call(Call::get(page.into_string())).await?;
             items.append(&mut page.items);
             match page.next {

@@ -30,6 +30,11 @@ impl Client {
         self.list(&["v1", "reviews"]).await
     }
 
+    /// What the key's person has claimed.
+    pub async fn claimed_reviews(&self) -> Result<Vec<Review>, Error> {
+        self.list_where(&["v1", "reviews"], ("claimed", true)).await
+    }
+
     pub async fn review(&self, id: &str) -> Result<ReviewDetail, Error> {
         self.get(&["v1", "reviews", id]).await
     }

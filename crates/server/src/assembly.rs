@@ -443,7 +443,7 @@ pub(crate) fn output_breaks(violations: &[Violation]) -> String {
     format!("the output breaks the step's schema: {}", listed(violations))
 }
 
-fn listed(violations: &[Violation]) -> String {
+pub(crate) fn listed(violations: &[Violation]) -> String {
     let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
     all.join("; ")
 }

@@ -5,13 +5,14 @@
 //! the others are brought to what home knows when the server starts. The map from tenants to cells is nowhere stored: it
 //! follows from what each store has.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use fairlane_api::Code;
-use fairlane_core::id::{KeyId, OrgId, TenantId};
+use fairlane_core::id::{KeyId, OrgId, PersonId, TenantId};
 use fairlane_core::row::KeyRow;
 use fairlane_core::tenant::TenantScope;
 use serde::Deserialize;
@@ -22,7 +23,11 @@ use crate::serve::Shared;
 
 /// All cells. It stands for home where no tenant is named.
 #[derive(Clone, Debug)]
-pub(crate) struct App(Arc<[Shared]>);
+pub(crate) struct App {
+    cells: Arc<[Shared]>,
+    /// The cell that gave each person their last review. Persons are those of keys, so there are not many.
+    served: Arc<Mutex<BTreeMap<PersonId, usize>>>,
+}
 
 /// What surrounds the cell of the tenant that the path names; home if there is no such tenant, which answers so.
 #[derive(Clone, Debug)]
@@ -41,21 +46,21 @@ impl App {
     /// At least one; the first is home.
     pub(crate) fn new(cells: Vec<Shared>) -> Self {
         assert!(!cells.is_empty(), "a server has a cell");
-        Self(cells.into())
+        Self { cells: cells.into(), served: Arc::default() }
     }
 
     pub(crate) fn home(&self) -> &Shared {
-        &self.0[0]
+        &self.cells[0]
     }
 
     /// In the order of the configuration, home first.
     pub(crate) fn all(&self) -> &[Shared] {
-        &self.0
+        &self.cells
     }
 
     /// The cell that has the tenant.
     pub(crate) fn of(&self, tenant: &TenantId) -> Option<&Shared> {
-        self.0.iter().find(|cell| cell.registry.context(tenant).is_some())
+        self.cells.iter().find(|cell| cell.registry.context(tenant).is_some())
     }
 
     /// The cell that has the tenant, or home if there is none, which says so.
@@ -70,19 +75,19 @@ impl App {
 
     /// The cell that keeps an organisation's account.
     pub(crate) fn account_of(&self, org: &OrgId) -> &Shared {
-        if self.0.len() == 1 {
+        if self.cells.len() == 1 {
             return self.home();
         }
         let has_tenants = |cell: &&Shared| cell.registry.has_tenant_of(org);
-        self.0.iter().find(has_tenants).unwrap_or_else(|| self.home())
+        self.cells.iter().find(has_tenants).unwrap_or_else(|| self.home())
     }
 
     pub(crate) fn key(&self, id: &KeyId) -> Option<Arc<KeyRow>> {
-        self.0.iter().find_map(|cell| cell.registry.key(id))
+        self.cells.iter().find_map(|cell| cell.registry.key(id))
     }
 
     pub(crate) fn region(&self, name: &str) -> Option<&Shared> {
-        self.0.iter().find(|cell| cell.region.as_str() == name)
+        self.cells.iter().find(|cell| cell.region.as_str() == name)
     }
 
     /// The named region's cell, or home.
@@ -102,8 +107,25 @@ impl App {
 
     /// The names of its regions, as what would be right.
     pub(crate) fn names(&self) -> String {
-        let names = self.0.iter().map(|cell| format!("`{}`", cell.region));
+        let names = self.cells.iter().map(|cell| format!("`{}`", cell.region));
         names.collect::<Vec<_>>().join(" or ")
+    }
+
+    /// All cells, beginning behind the one that gave this person their last review: each cell knows only whose turn it is
+    /// among its own tenants, and a cell that is always asked first would leave those of the others to wait.
+    pub(crate) fn by_turns(&self, person: &PersonId) -> impl Iterator<Item = (usize, &Shared)> {
+        let served = self.served.lock().expect("nothing panics while it is held");
+        let begin = served.get(person).map_or(0, |at| at + 1);
+        let count = self.cells.len();
+        (begin..begin + count).map(move |at| (at % count, &self.cells[at % count]))
+    }
+
+    /// The cell at that position has given the person a review.
+    pub(crate) fn served_by(&self, person: &PersonId, at: usize) {
+        if self.cells.len() > 1 {
+            let mut served = self.served.lock().expect("nothing panics while it is held");
+            served.insert(person.clone(), at);
+        }
     }
 
     /// What each cell has, in the order of their keys.
@@ -112,8 +134,8 @@ impl App {
         each: impl Fn(&Shared) -> Vec<T>,
         key: impl Fn(&T) -> K,
     ) -> Vec<T> {
-        let mut all: Vec<T> = self.0.iter().flat_map(each).collect();
-        if self.0.len() > 1 {
+        let mut all: Vec<T> = self.cells.iter().flat_map(each).collect();
+        if self.cells.len() > 1 {
             all.sort_by_key(key);
         }
         all

@@ -100,7 +100,8 @@ async fn list_reviews(
 
 /// Gives the caller the review whose turn it is
 ///
-/// 204 if there is none that the person may decide.
+/// 204 if there is none that the person may decide. Of a server with several regions, each has its own turns, and a person
+/// is given a review of one after the other.
 #[utoipa::path(
     post, path = "/v1/reviews/next", tag = "reviews", request_body = Option<NextReview>,
     responses((status = 200, body = wire::Review), (status = 204), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
@@ -111,10 +112,13 @@ async fn next_review(
     OptionalJson(body): OptionalJson<NextReview>,
 ) -> Result<HttpResponse, Refused> {
     let pool = body.pool.as_deref().map(|pool| name(pool, "/pool")).transpose()?;
-    for cell in app.all() {
+    for (at, cell) in app.by_turns(&person) {
         let command = ReviewCommand::Next { person: person.clone(), pool: pool.clone() };
         match cell.engine.ask(|reply| Input::Review(reply, command)).await? {
-            Response::Claimed(view) => return Ok(Answer(view_out(&view)).into_response()),
+            Response::Claimed(view) => {
+                app.served_by(&person, at);
+                return Ok(Answer(view_out(&view)).into_response());
+            }
             Response::NothingToReview => {}
             other => return Err(unexpected(&other)),
         }

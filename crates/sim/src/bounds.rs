@@ -10,7 +10,7 @@ use fairlane_core::quota::Tool;
 use fairlane_core::residency::{
     Adequacy, Country, Decision, Declaration, Location, Residency, Storage,
 };
-use fairlane_core::tenant::{Outage, Rules};
+use fairlane_core::tenant::{AfterOutage, Outage, Rules};
 use fairlane_core::time::Time;
 
 use crate::landscape::{Landscape, millis};
@@ -62,10 +62,13 @@ pub(crate) fn rules(prng: &mut Prng, tools: &[Tool]) -> Rules {
     if prng.chance(250) {
         denied.insert(prng.pick(tools).name.clone());
     }
-    let outage = prng.chance(300).then(|| Outage {
+    let outage = prng.chance(700).then(|| Outage {
         alternative: prng.chance(500),
-        wait: prng.chance(700).then(|| millis(prng, 100, 20_000)),
-        ..Outage::default()
+        wait: prng.chance(900).then(|| {
+            let most = *prng.pick(&[500, 6_000]);
+            millis(prng, 50, most)
+        }),
+        then: *prng.pick(&[AfterOutage::Fail, AfterOutage::Escalate]),
     });
     Rules { data_residency: residency, denied_tools: denied, outage, ..Rules::default() }
 }

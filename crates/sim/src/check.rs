@@ -23,11 +23,13 @@ mod p12_outcomes_once;
 mod p16_valve;
 mod p17_live_changes;
 mod ready;
+mod review_turns;
+mod reviews;
 mod service;
 
 use fairlane_core::cell::change::Change;
 use fairlane_core::cell::effect::{Effect, Response};
-use fairlane_core::cell::input::Input;
+use fairlane_core::cell::input::{Input, ReviewCommand};
 use fairlane_core::time::Time;
 
 use crate::host::Host;
@@ -60,6 +62,7 @@ pub(crate) struct Checks {
     costs: p08_costs::Costs,
     bounds: p10_residency::Bounds,
     valve: p16_valve::Admissions,
+    reviews: reviews::Reviews,
 }
 
 impl Checks {
@@ -67,6 +70,11 @@ impl Checks {
     pub(crate) fn said(&mut self, message: &Message) {
         self.once.said(message);
         self.costs.said(message);
+    }
+
+    /// A reviewer's request is at the host's door.
+    pub(crate) fn asked(&mut self, command: &ReviewCommand) {
+        self.reviews.asked(command);
     }
 
     /// An input is handed to the driver, into the turn of that number.
@@ -99,6 +107,7 @@ impl Checks {
         self.costs.committed(epoch, changes, rows)?;
         p08_money::committed(changes, rows)?;
         p08_ways::committed(changes, rows)?;
+        self.reviews.committed(changes, rows)?;
         self.bounds.committed(changes, rows)
     }
 
@@ -147,6 +156,7 @@ impl Checks {
         self.answered.forget();
         self.contest.reloaded(now);
         self.circuits.reloaded();
+        self.reviews.reloaded();
         self.quotas.reloaded();
         self.durability.reloaded(rows)
     }
@@ -164,6 +174,7 @@ impl Checks {
         self.durability.emptied(rows)?;
         p08_money::emptied(rows)?;
         self.costs.emptied()?;
+        self.reviews.emptied(rows)?;
         p06_waiting_holds_nothing::emptied(rows)
     }
 

@@ -49,6 +49,7 @@ pub(crate) enum Sender {
         number: u64,
     },
     Operator,
+    Reviewer(usize),
     /// Of the host itself.
     Gateway,
     /// A checker, at a moment when nothing is open.
@@ -62,6 +63,7 @@ pub(crate) enum About {
     Command(RunKey, Command),
     Retry(RunKey),
     Configure,
+    Review,
     /// A call of that tenant.
     Call(TenantId),
     /// By a checker, after so many commits.

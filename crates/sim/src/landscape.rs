@@ -13,14 +13,19 @@ use fairlane_core::money::Nano;
 use fairlane_core::plan::SERVER_POOL;
 use fairlane_core::pool::{LongSteps, Policy, Pool, Valve};
 use fairlane_core::quota::{Breaker, Budget, BudgetClass, OrgBudget, Rule, Rung, Tool, Unit};
+use fairlane_core::review::ReviewerPool;
 use fairlane_core::tenant::{Burst, Org, Tenant, Tier};
 use fairlane_core::time::Span;
 
 use crate::bounds;
 use crate::catalog;
+use crate::people;
 use crate::plans;
 use crate::prng::Prng;
 use crate::workload::Workload;
+
+/// Of the worlds that are no crowd, those with people who review.
+const PEOPLE_PERMILLE: u32 = 500;
 
 /// What is declared before the first submission.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +39,8 @@ pub struct Landscape {
     pub classes: Vec<BudgetClass>,
     pub prices: Vec<Price>,
     pub models: Vec<Model>,
+    /// Pools of people; none where nobody reviews.
+    pub reviewers: Vec<ReviewerPool>,
     /// Tools are somewhere, and tenants are bound to places.
     pub is_bound: bool,
 }
@@ -55,6 +62,10 @@ impl Landscape {
             drawn.limit(&mut Prng::split(seed, "quotas", 0));
             drawn.price(&mut Prng::split(seed, "catalog", 0));
             drawn.is_bound = bounds::draw(&mut Prng::split(seed, "bounds", 0), &mut drawn);
+        }
+        let prng = &mut Prng::split(seed, "people", 0);
+        if prng.chance(PEOPLE_PERMILLE) {
+            people::draw(prng, &mut drawn);
         }
         drawn
     }
@@ -123,7 +134,8 @@ impl Landscape {
         let classes = self.classes.iter().cloned().map(Configure::Class);
         let prices = self.prices.iter().cloned().map(Configure::Price);
         let models = self.models.iter().cloned().map(Configure::Model);
-        let tenants = tiers.chain(prices).chain(models).chain(tenants);
+        let reviewers = self.reviewers.iter().cloned().map(Configure::ReviewerPool);
+        let tenants = reviewers.chain(tiers).chain(prices).chain(models).chain(tenants);
         tools.chain(classes).chain(orgs).chain(tenants).chain(pools).chain(valve)
     }
 }

@@ -16,6 +16,7 @@ use fairlane_core::time::Span;
 use crate::bounds;
 use crate::catalog;
 use crate::landscape::{self, Landscape, burst, millis};
+use crate::people;
 use crate::plans;
 use crate::prng::Prng;
 use crate::workload::Workload;
@@ -23,8 +24,9 @@ use crate::workload::Workload;
 #[derive(Debug)]
 pub struct Operator {
     prng: Prng,
-    /// For changes of bounds.
+    /// For changes of bounds, and of people.
     bounds: Prng,
+    people: Prng,
     workload: Workload,
     landscape: Landscape,
     plans: Vec<Arc<Workflow>>,
@@ -39,7 +41,17 @@ impl Operator {
         let mut prng = Prng::split(seed, "operator", 0);
         let is_busy = prng.chance(600);
         let bounds = Prng::split(seed, "bounds changed", 0);
-        Self { prng, bounds, workload: Workload::of(seed), landscape, plans, is_busy, opened: None }
+        let people = Prng::split(seed, "people changed", 0);
+        Self {
+            prng,
+            bounds,
+            people,
+            workload: Workload::of(seed),
+            landscape,
+            plans,
+            is_busy,
+            opened: None,
+        }
     }
 
     /// Time until it acts; `None`: never.
@@ -52,6 +64,9 @@ impl Operator {
     pub fn act(&mut self) -> Configure {
         if self.landscape.is_bound && self.bounds.chance(300) {
             return bounds::change(&mut self.bounds, &mut self.landscape);
+        }
+        if !self.landscape.reviewers.is_empty() && self.people.chance(150) {
+            return people::change(&mut self.people, &mut self.landscape);
         }
         let prng = &mut self.prng;
         if self.workload == Workload::Paid && prng.chance(500) {

@@ -14,6 +14,7 @@ use fairlane_core::time::Span;
 
 use crate::catalog;
 use crate::landscape::{Landscape, millis};
+use crate::people;
 use crate::prng::Prng;
 use crate::workload::Workload;
 
@@ -37,6 +38,10 @@ pub fn draw(seed: u64, landscape: &Landscape) -> Vec<Arc<Workflow>> {
         let mut workflow = workflow(&mut Drawing { prng, pools: &pools, callable: &callable }, at);
         if prng.chance(100) {
             workflow.schedules.push(schedule(prng, landscape));
+        }
+        if !landscape.reviewers.is_empty() {
+            let prng = &mut Prng::split(seed, "reviews", at);
+            workflow.steps.iter_mut().for_each(|step| people::review(prng, step, landscape));
         }
         if Workload::of(seed) == Workload::Paid {
             let prng = &mut Prng::split(seed, "prices", at);

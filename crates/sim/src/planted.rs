@@ -7,10 +7,11 @@
 use std::sync::Arc;
 
 use fairlane_core::cell::change::{Change, Snapshot};
-use fairlane_core::cell::input::{Configure, Outcome, Report};
+use fairlane_core::cell::input::{Configure, Outcome, Report, ReviewCommand};
 use fairlane_core::money::Nano;
 use fairlane_core::pool::{Policy, Pool};
-use fairlane_core::row::{CallRow, Hold, StepState, Used};
+use fairlane_core::review::ReviewerPool;
+use fairlane_core::row::{CallRow, Hold, ReviewState, StepState, Used};
 use fairlane_core::tenant::Context;
 use fairlane_core::time::Span;
 
@@ -65,6 +66,22 @@ pub enum Planted {
     RoundsUsage,
     /// The store writes that nobody knows where tools are.
     WritesToolsNowhere,
+    /// The store leaves who has claimed them out of the reviews that a new owner reads.
+    ForgetsClaims,
+    /// The store leaves who has decided out of the reviews that a new owner reads.
+    ForgetsVotes,
+    /// The host takes each decision on a review for one of whoever holds it.
+    TrustsDecisions,
+    /// The store writes that reviewers know nothing.
+    WritesUnskilled,
+    /// The store writes that what nobody decided in time was approved.
+    ApprovesOverdue,
+    /// The store writes reviews that have ended as if they were open.
+    ForgetsReviewEnds,
+    /// The store writes steps that wait for people as ready.
+    WritesReviewsReady,
+    /// The host gives out reviews of the first tenant as long as there are any, and the store writes that tenants take turns.
+    LetsPick,
     /// The host raises a tenant's weight when it submits something urgent.
     SellsUrgency,
 }
@@ -122,8 +139,34 @@ impl Planted {
                 (Self::WritesTighterValve, Change::Valve(valve)) => {
                     (valve.runs_soft, valve.runs_hard) = (1, 2);
                 }
-                _ => {}
+                (_, change) => self.rewrite_review(change),
             }
+        }
+    }
+
+    /// Of reviews, and of the steps that wait for them.
+    fn rewrite_review(self, change: &mut Change) {
+        match (self, change) {
+            (Self::WritesUnskilled, Change::ReviewerPool(pool)) => {
+                pool.members.iter_mut().for_each(|member| member.skills.clear());
+            }
+            (Self::LetsPick, Change::ReviewerPool(pool)) => pool.pick = false,
+            (Self::ForgetsReviewEnds, Change::Review(row)) if row.ended.is_some() => {
+                (row.ended, row.state) = (None, ReviewState::Open);
+            }
+            (Self::WritesReviewsReady, Change::Step(step)) => {
+                if matches!(step.state, StepState::Reviewing { .. }) {
+                    step.state = StepState::Ready;
+                }
+            }
+            (Self::ApprovesOverdue, Change::Step(step)) => {
+                let text = step.output.as_deref().map(String::from_utf8_lossy);
+                if let Some(text) = text.filter(|text| text.contains(r#""by":[]"#)) {
+                    let approved = text.replace(r#""rejected""#, r#""approved""#);
+                    step.output = Some(approved.as_bytes().into());
+                }
+            }
+            _ => {}
         }
     }
 
@@ -133,7 +176,31 @@ impl Planted {
             (Self::QueuesByAge, Configure::Pool(pool)) => {
                 Configure::Pool(Pool { policy: Policy::Fifo, ..pool })
             }
+            (Self::LetsPick, Configure::ReviewerPool(pool)) => {
+                Configure::ReviewerPool(ReviewerPool { pick: true, ..pool })
+            }
             (_, declaration) => declaration,
+        }
+    }
+
+    /// What a broken host passes on of what a reviewer asks for.
+    pub(crate) fn hand_on(self, command: &mut ReviewCommand, rows: &Rows) {
+        match (self, &mut *command) {
+            (Self::TrustsDecisions, ReviewCommand::Decide(decisions)) => {
+                for decide in decisions {
+                    let row = rows.reviews.values().find(|row| row.id == decide.review);
+                    if let Some(claim) = row.and_then(|row| row.claim.as_ref()) {
+                        (decide.person, decide.fence) = (claim.person.clone(), claim.fence);
+                    }
+                }
+            }
+            (Self::LetsPick, ReviewCommand::Next { person, .. }) => {
+                let first = rows.reviews.values().find(|row| row.state == ReviewState::Open);
+                if let Some(review) = first.map(|row| row.id) {
+                    *command = ReviewCommand::Claim { review, person: person.clone() };
+                }
+            }
+            _ => {}
         }
     }
 
@@ -166,6 +233,15 @@ impl Planted {
             }
             Self::ForgetsLeases => {
                 snapshot.steps.retain(|step| !matches!(step.state, StepState::Leased { .. }));
+            }
+            Self::ForgetsClaims => {
+                snapshot.reviews.iter_mut().for_each(|review| review.claim = None);
+            }
+            Self::ForgetsVotes => {
+                snapshot.reviews.iter_mut().for_each(|review| review.votes.clear());
+            }
+            Self::LetsPick => {
+                snapshot.reviewer_pools.iter_mut().for_each(|pool| pool.pick = true);
             }
             Self::ForgetsUses => snapshot.uses.clear(),
             Self::ForgetsAccounts => snapshot.accounts.clear(),

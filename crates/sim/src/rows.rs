@@ -51,7 +51,7 @@ pub struct Rows {
     pub calls: BTreeMap<(TenantId, u64), CallRow>,
     pub reviewer_pools:
         BTreeMap<fairlane_core::id::ReviewerPoolName, fairlane_core::review::ReviewerPool>,
-    reviews: BTreeMap<(TenantId, fairlane_core::id::ReviewId), fairlane_core::row::ReviewRow>,
+    pub reviews: BTreeMap<(TenantId, fairlane_core::id::ReviewId), fairlane_core::row::ReviewRow>,
     /// The newest of each run that has one.
     replans: BTreeMap<RunKey, ReplanRow>,
     keys: BTreeMap<KeyId, KeyRow>,

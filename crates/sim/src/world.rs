@@ -5,17 +5,19 @@
 //! nothing new is submitted, what is paused or suspended is let go. *Empty*: every run has ended; then nothing may be held
 //! any more. The checkers look on all the time and say what they find wrong at once.
 //!
-//! Files: `host` steps, commits, crashes and reloads; `traffic` carries messages; `healing` drains.
+//! Files: `host` steps, commits, crashes and reloads; `traffic` carries messages, those of reviewers `people`; `healing`
+//! drains.
 
 mod healing;
 mod host;
+mod people;
 mod traffic;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use fairlane_core::cell::effect::{Evaluation, NextTime, Response};
-use fairlane_core::cell::input::{Input, ReplyId, Scheduled};
+use fairlane_core::cell::input::{Input, ReplyId, ReviewCommand, Scheduled};
 use fairlane_core::time::{Span, Time};
 
 use crate::agenda::Agenda;
@@ -26,9 +28,11 @@ use crate::gateway::Gateway;
 use crate::host::{Batch, Host, Pending, Sender};
 use crate::landscape::Landscape;
 use crate::operator::Operator;
+use crate::people::PERSONS;
 use crate::plans;
 use crate::planted::Planted;
 use crate::prng::Prng;
+use crate::reviewer::Reviewer;
 use crate::rows::Rows;
 use crate::trace::{Detail, Trace};
 use crate::violation::{Verdict, Violation, holds};
@@ -83,6 +87,8 @@ pub struct World {
     batches: BTreeMap<(u64, u64), Batch>,
     clients: Vec<Client>,
     workers: Vec<Worker>,
+    /// Nobody where there are no pools of people.
+    reviewers: Vec<Reviewer>,
     operator: Operator,
     gateway: Gateway,
     landscape: Landscape,
@@ -113,6 +119,7 @@ enum Act {
 struct Draws {
     clients: Vec<Prng>,
     workers: Vec<Prng>,
+    reviewers: Vec<Prng>,
     commit: Prng,
     release: Prng,
     crash: Prng,
@@ -136,6 +143,10 @@ enum Event {
     },
     OperatorActs,
     GatewayCalls,
+    ReviewerActs(usize),
+    ReviewerHears(usize, Box<Response>),
+    /// A reviewer's request arrives.
+    Reviews(usize, Box<ReviewCommand>),
     WorkerWakes(usize),
     WorkerHears(usize, Box<Answer>),
     Arrives(Sender, Box<Request>),
@@ -181,6 +192,8 @@ impl World {
         let streams = |purpose, count: usize| {
             (0..count as u64).map(|at| Prng::split(seed, purpose, at)).collect::<Vec<_>>()
         };
+        let persons = if landscape.reviewers.is_empty() { 0 } else { PERSONS };
+        let reviewers: Vec<Reviewer> = (0..persons).map(|at| Reviewer::new(seed, at)).collect();
         let mut world = Self {
             scenario: scenario.clone(),
             now: START,
@@ -193,6 +206,7 @@ impl World {
             draws: Draws {
                 clients: streams("network of client", clients.len()),
                 workers: streams("network of worker", workers.len()),
+                reviewers: streams("network of reviewer", reviewers.len()),
                 commit: Prng::split(seed, "commit", 0),
                 release: Prng::split(seed, "release", 0),
                 crash: Prng::split(seed, "crash", 0),
@@ -203,6 +217,7 @@ impl World {
             },
             clients,
             workers,
+            reviewers,
             operator: Operator::new(seed, landscape.clone(), plans.clone()),
             gateway: Gateway::new(seed, &landscape),
             landscape,
@@ -273,6 +288,9 @@ impl World {
             Event::ClientLosesPatience { at, number } => self.client_loses_patience(at, number),
             Event::OperatorActs => self.operator_acts()?,
             Event::GatewayCalls => self.gateway_calls()?,
+            Event::ReviewerActs(at) => self.reviewer_acts(at),
+            Event::ReviewerHears(at, response) => self.reviewers[at].hear(&response),
+            Event::Reviews(at, command) => self.reviews(at, *command)?,
             Event::WorkerWakes(at) => self.worker_wakes(at),
             Event::WorkerHears(at, answer) => self.worker_hears(at, *answer),
             Event::Arrives(from, request) => self.arrives(from, *request)?,

@@ -175,3 +175,43 @@ fn usage_that_no_worker_reported_is_found() {
 fn tools_that_are_elsewhere_than_their_rows_say_are_found() {
     is_found_where_it_is_paid(Planted::WritesToolsNowhere, "P10");
 }
+
+#[test]
+fn a_store_that_forgets_who_has_claimed_a_review_is_found() {
+    is_found(Planted::ForgetsClaims, "reviews: one holder");
+}
+
+#[test]
+fn a_host_that_takes_anybodys_decision_for_the_holders_is_found() {
+    is_found(Planted::TrustsDecisions, "reviews: decided by its holder");
+}
+
+#[test]
+fn decisions_of_those_who_lack_the_skill_are_found() {
+    is_found(Planted::WritesUnskilled, "reviews: only who may");
+}
+
+#[test]
+fn a_person_who_decides_twice_is_found() {
+    is_found(Planted::ForgetsVotes, "reviews: distinct persons");
+}
+
+#[test]
+fn an_approval_that_nobody_gave_is_found() {
+    is_found(Planted::ApprovesOverdue, "reviews: no approval by itself");
+}
+
+#[test]
+fn a_review_without_an_end_is_found() {
+    is_found(Planted::ForgetsReviewEnds, "reviews: each ends");
+}
+
+#[test]
+fn a_step_that_does_not_wait_for_its_review_is_found() {
+    is_found(Planted::WritesReviewsReady, "reviews: waiting holds nothing");
+}
+
+#[test]
+fn reviewers_who_pick_where_they_are_to_take_turns_are_found() {
+    is_found(Planted::LetsPick, "reviews: turns");
+}

@@ -32,6 +32,8 @@ pub(crate) struct Definition {
     pub(super) tools: Vec<(String, String)>,
     /// The steps that ask models, and which.
     pub(super) models: Vec<(String, String)>,
+    /// Where pools of reviewers are named, and which.
+    pub(super) reviewers: Vec<(String, String)>,
 }
 
 impl Definition {
@@ -79,6 +81,7 @@ impl Definition {
             calls: calls.collect(),
             tools: tools.collect(),
             models: models.collect(),
+            reviewers: reviewers(&workflow),
             file,
             text: sent,
             format: if is_json { Format::Json } else { Format::Yaml },
@@ -98,6 +101,22 @@ impl Definition {
         mistakes.retain(|mistake| mistake.code == "unknown-pool");
         mistakes
     }
+}
+
+/// The pools that reviews name, with the pointers to them.
+fn reviewers(workflow: &Workflow) -> Vec<(String, String)> {
+    let mut named = Vec::new();
+    for step in &workflow.steps {
+        let StepKind::Review(terms) = &step.kind else { continue };
+        let review = format!("/steps/{}/review", step.name);
+        let own = terms.pool.iter().map(|pool| (format!("{review}/pool"), pool.to_string()));
+        named.extend(own);
+        for (at, rung) in terms.escalate.iter().enumerate() {
+            let pointer = format!("{review}/escalate/{at}/pool");
+            named.extend(rung.pool.iter().map(|pool| (pointer.clone(), pool.to_string())));
+        }
+    }
+    named
 }
 
 /// Reads a definition as the server would.

@@ -25,6 +25,7 @@ pub(super) struct Names {
     pools: BTreeSet<String>,
     tenants: BTreeSet<String>,
     workflows: BTreeSet<String>,
+    reviewers: BTreeSet<String>,
     places: Places,
     /// What candidates can be meant for that is no tier.
     model_tiers: BTreeSet<String>,
@@ -62,6 +63,10 @@ impl Names {
         if set.definitions().any(|definition| !definition.models.is_empty()) {
             names.models = client.models().await?.into_iter().map(|model| model.name).collect();
         }
+        if name_reviewers(set) {
+            let pools = client.reviewer_pools().await?.into_iter();
+            names.reviewers = pools.map(|pool| pool.name).collect();
+        }
         names.places = Places::read(client, set).await?;
         let are_called = set.definitions().any(|definition| !definition.tools.is_empty());
         if are_called
@@ -96,7 +101,8 @@ impl Names {
                 Kind::Model => drop(self.models.insert(name)),
                 Kind::Region => drop(self.places.regions.insert(name)),
                 Kind::Zone => drop(self.places.zones.insert(name)),
-                Kind::Adequacy | Kind::Reviewers | Kind::Valve | Kind::Policy => {}
+                Kind::Reviewers => drop(self.reviewers.insert(name)),
+                Kind::Adequacy | Kind::Valve | Kind::Policy => {}
             }
         }
         for declaration in set.all() {
@@ -135,15 +141,22 @@ impl Names {
             let class = class.as_ref().filter(|class| !self.classes.contains(*class))?;
             Some(mistake("/budget_class", "unknown-budget-class", "budget class", class))
         };
+        let unknown_reviewers = |(pointer, pool): (String, String)| {
+            let is_unknown = !self.reviewers.contains(&pool);
+            is_unknown.then(|| mistake(&pointer, "unknown-reviewer-pool", "reviewer pool", &pool))
+        };
+        let unknown = reviewers_of(declaration).into_iter().filter_map(unknown_reviewers);
         match &declaration.spec {
             Spec::Zone(_) | Spec::Tool(_) => self.places.missing(declaration),
             Spec::Tier(spec) => {
                 let mut mistakes = self.places.missing(declaration);
+                mistakes.extend(unknown);
                 mistakes.extend(unknown_class(&spec.budget_class));
                 mistakes
             }
             Spec::Tenant(spec) => {
                 let mut mistakes = self.places.missing(declaration);
+                mistakes.extend(unknown);
                 mistakes.extend(unknown_class(&spec.budget_class));
                 if !self.orgs.contains(&spec.org) {
                     mistakes.push(mistake("/org", "unknown-org", "organisation", &spec.org));
@@ -155,6 +168,7 @@ impl Names {
             }
             Spec::Workflow(definition) => {
                 let mut mistakes = definition.check_pools(&self.pools);
+                mistakes.extend(unknown);
                 for (schedule, tenant) in &definition.schedules {
                     if !self.tenants.contains(tenant) {
                         let pointer = format!("/schedules/{schedule}/tenant");
@@ -264,6 +278,24 @@ impl Names {
             }
             _ => Vec::new(),
         }
+    }
+}
+
+/// Whether anything names a pool of reviewers.
+fn name_reviewers(set: &Set) -> bool {
+    set.all().any(|declaration| !reviewers_of(declaration).is_empty())
+}
+
+/// Where a declaration names pools of reviewers, and which.
+fn reviewers_of(declaration: &Declaration) -> Vec<(String, String)> {
+    let own = |pool: &Option<String>| {
+        pool.iter().map(|pool| ("/reviewer_pool".to_owned(), pool.clone())).collect()
+    };
+    match &declaration.spec {
+        Spec::Tier(spec) => own(&spec.reviewer_pool),
+        Spec::Tenant(spec) => own(&spec.reviewer_pool),
+        Spec::Workflow(definition) => definition.reviewers.clone(),
+        _ => Vec::new(),
     }
 }
 

@@ -79,7 +79,12 @@ impl Set {
             (Spec::Zone(_) | Spec::Tool(_), Some(Code::UnknownRegion))
             | (
                 Spec::Tier(_),
-                Some(Code::UnknownBudgetClass | Code::UnknownRegion | Code::UnknownZone),
+                Some(
+                    Code::UnknownBudgetClass
+                    | Code::UnknownRegion
+                    | Code::UnknownZone
+                    | Code::UnknownReviewerPool,
+                ),
             )
             | (
                 Spec::Tenant(_),
@@ -88,14 +93,17 @@ impl Set {
                     | Code::UnknownTier
                     | Code::UnknownBudgetClass
                     | Code::UnknownRegion
-                    | Code::UnknownZone,
+                    | Code::UnknownZone
+                    | Code::UnknownReviewerPool,
                 ),
             )
             | (
                 Spec::Model(_),
                 Some(Code::UnknownTool | Code::NoEndpoint | Code::UnknownPrice | Code::UnknownTier),
             )
-            | (Spec::Workflow(_), Some(Code::UnknownTenant)) => Vec::new(),
+            | (Spec::Workflow(_), Some(Code::UnknownTenant | Code::UnknownReviewerPool)) => {
+                Vec::new()
+            }
             (Spec::Workflow(_), Some(Code::InvalidWorkflow)) => {
                 let mut mistakes = declaration.mistakes(problem);
                 mistakes.retain(|mistake| mistake.code != "unknown-pool");
@@ -165,7 +173,7 @@ impl Set {
     fn resources(&mut self, file: &str, root: Located) {
         let origin = Origin { file: file.into(), root: Arc::new(root), pointer: String::new() };
         let root = origin.root.clone();
-        let expected = "regions, zones, adequacy, orgs, tiers, pools, tenants, tools, models, prices, policies, budget_classes, valve, or a workflow";
+        let expected = "regions, zones, adequacy, orgs, tiers, pools, reviewer_pools, tenants, tools, models, prices, policies, budget_classes, valve, or a workflow";
         let Some(sections) = root.object() else {
             let message = "this is no object".to_owned();
             let expected = Some(format!("an object with {expected}"));
@@ -351,7 +359,7 @@ mod tests {
             a.yaml:3:12: unknown field `wieght`; expected one of `weight`, `cap`, `budget` [unknown-field]
             a.yaml:3:28: this is the text "many"; expected a whole number from 0 to 4294967295 [invalid-value]
             a.yaml:5:9: missing field `org` [missing-field]
-            a.yaml:6:1: there is no section `polls`; expected regions, zones, adequacy, orgs, tiers, pools, tenants, tools, models, prices, policies, budget_classes, valve, or a workflow [unknown-field]
+            a.yaml:6:1: there is no section `polls`; expected regions, zones, adequacy, orgs, tiers, pools, reviewer_pools, tenants, tools, models, prices, policies, budget_classes, valve, or a workflow [unknown-field]
             b.yaml:3:8: `pools` is no object; expected an object with an entry for each name [wrong-type]
             b.yaml:4:8: missing field `bytes_hard` [missing-field]
             b.yaml:4:8: missing field `bytes_soft` [missing-field]

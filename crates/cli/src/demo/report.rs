@@ -1,11 +1,14 @@
 //! What the demo found: the numbers of each phase, and whether they are what they should be.
 
+mod people;
+
 use std::fmt::Write;
 use std::time::Duration;
 
 use fairlane_client::api::quota::{Account, Amount};
 use serde::Serialize;
 
+use super::people::People;
 use super::town::{BUREAU_BURST, BUREAU_RATE, SLA, TIERS, Town};
 use super::traffic::{Burst, work};
 use crate::load::drive::{End, micros};
@@ -60,6 +63,8 @@ pub(crate) struct Report {
     /// The bank that ran out of money in the last phase; it is none of the others there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) broke: Option<Broke>,
+    /// The phase with people and places.
+    pub(crate) people: People,
     pub(crate) expectations: Vec<Expectation>,
     pub(crate) warnings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,6 +120,9 @@ pub(crate) struct Kept {
     /// A key that sees the burst bank only.
     pub(crate) tenant: String,
     pub(crate) tenant_key: String,
+    /// A key of somebody who may decide reviews of the EU.
+    pub(crate) reviewer: String,
+    pub(crate) reviewer_key: String,
 }
 
 impl PhaseResult {
@@ -198,7 +206,7 @@ fn drained(phased: &Phased, town: &Town, burst: &Burst) -> Option<u64> {
 }
 
 impl Report {
-    pub(crate) fn new(phases: [PhaseResult; 4], broke: Option<Broke>) -> Self {
+    pub(crate) fn new(phases: [PhaseResult; 4], broke: Option<Broke>, people: People) -> Self {
         let [baseline, fifo, fair, quotas] = phases;
         let over = |phase: &PhaseResult| {
             measure::ratio(phase.others.latency.p95_us, baseline.others.latency.p95_us)
@@ -210,6 +218,7 @@ impl Report {
             fair_ratio,
             quotas_ratio,
             broke,
+            people,
             expectations: Vec::new(),
             warnings: Vec::new(),
             baseline,
@@ -257,6 +266,7 @@ impl Report {
             ),
         ];
         self.expect_of_quotas(&mut expectations);
+        expectations.extend(people::expected(&self.people));
         expectations
     }
 
@@ -347,6 +357,8 @@ impl Report {
              JAIN: Jain's index over service / min(demand, entitlement) while the burst comes in; 1 is even.\n",
             measure::micros(self.sla_us)
         );
+        text += &people::render(&self.people);
+        text.push('\n');
         for expectation in &self.expectations {
             let mark = if expectation.met { "met    " } else { "NOT MET" };
             let _ = writeln!(text, "  {mark}  {}: {}", expectation.expected, expectation.measured);

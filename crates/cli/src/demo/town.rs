@@ -38,13 +38,15 @@ pub(crate) struct Tier {
     pub(crate) weight: u32,
     pub(crate) cap: u32,
     pub(crate) traffic: u32,
+    /// The priority class of its reviews; 0 is served first.
+    review_class: u8,
     of_ten: u32,
 }
 
 pub(crate) const TIERS: [Tier; 3] = [
-    Tier { name: "enterprise", weight: 10, cap: 50, traffic: 6, of_ten: 1 },
-    Tier { name: "standard", weight: 4, cap: 10, traffic: 2, of_ten: 4 },
-    Tier { name: "free", weight: 1, cap: 3, traffic: 1, of_ten: 5 },
+    Tier { name: "enterprise", weight: 10, cap: 50, traffic: 6, review_class: 1, of_ten: 1 },
+    Tier { name: "standard", weight: 4, cap: 10, traffic: 2, review_class: 2, of_ten: 4 },
+    Tier { name: "free", weight: 1, cap: 3, traffic: 1, review_class: 3, of_ten: 5 },
 ];
 /// Position of the burst bank's tier.
 const BURST_TIER: usize = 1;
@@ -57,6 +59,13 @@ pub(crate) struct Institution {
     pub(crate) org: usize,
     /// Position in [`TIERS`].
     pub(crate) tier: usize,
+}
+
+impl Institution {
+    /// Nothing but its organisation and its tier.
+    pub(crate) fn spec(&self) -> TenantSpec {
+        declare::tenant(org_id(self.org), TIERS[self.tier].name)
+    }
 }
 
 /// All institutions; the burst bank is the last.
@@ -126,17 +135,15 @@ impl Town {
         let applied = client.put_workflow(WORKFLOW, definition, Write::Apply).await;
         applied.context("cannot declare the workflow")?;
         for tier in TIERS {
-            let declared = client.put_tier(tier.name, &tier_spec(tier), Write::Apply).await;
-            declared.with_context(|| format!("cannot declare the tier {}", tier.name))?;
+            set_tier(client, tier, None).await?;
         }
         let weights = self.org_weights().into_iter().map(|weight| weight.max(1)).enumerate();
         let orgs =
             weights.map(|(org, weight)| (org_id(org), OrgSpec { weight, cap: None, budget: None }));
         declare::orgs(client, orgs).await?;
         let tenants = self.institutions.iter().enumerate().map(|(at, one)| {
-            let spec = declare::tenant(org_id(one.org), TIERS[one.tier].name);
             let cap = (at == self.burst()).then(|| self.cap(at));
-            (one.id.clone(), TenantSpec { cap, ..spec })
+            (one.id.clone(), TenantSpec { cap, ..one.spec() })
         });
         declare::tenants(client, tenants).await
     }
@@ -163,9 +170,8 @@ pub(crate) async fn limit(client: &Client, town: &Town) -> anyhow::Result<()> {
         declared.with_context(|| format!("cannot declare the budget class {class}"))?;
         let Some(at) = bank else { continue };
         let one = &town.institutions[at];
-        let spec = declare::tenant(org_id(one.org), TIERS[one.tier].name);
         let cap = (at == town.burst()).then(|| town.cap(at));
-        let spec = TenantSpec { cap, budget_class: Some(class.to_owned()), ..spec };
+        let spec = TenantSpec { cap, budget_class: Some(class.to_owned()), ..one.spec() };
         let declared = client.put_tenant(&one.id, &spec, Write::Apply).await;
         declared.with_context(|| format!("cannot put {} into the class {class}", one.id))?;
     }
@@ -184,14 +190,30 @@ pub(crate) async fn set_policy(client: &Client, slots: u32, policy: Policy) -> a
     Ok(())
 }
 
-fn tier_spec(tier: Tier) -> TierSpec {
+/// Declares who decides the reviews of all tiers.
+pub(crate) async fn set_reviewers(client: &Client, pool: &str) -> anyhow::Result<()> {
+    for tier in TIERS {
+        set_tier(client, tier, Some(pool.to_owned())).await?;
+    }
+    Ok(())
+}
+
+async fn set_tier(
+    client: &Client,
+    tier: Tier,
+    reviewer_pool: Option<String>,
+) -> anyhow::Result<()> {
     let latency_ms = u64::try_from(SLA.as_millis()).unwrap_or(u64::MAX);
-    TierSpec {
+    let spec = TierSpec {
         weight: tier.weight,
         cap: tier.cap,
         sla: Some(Sla { percentile_permille: 990, latency_ms }),
+        reviewer_pool,
+        review_class: tier.review_class,
         ..tier_defaults()
-    }
+    };
+    let declared = client.put_tier(tier.name, &spec, Write::Apply).await;
+    declared.map(drop).with_context(|| format!("cannot declare the tier {}", tier.name))
 }
 
 fn org_id(org: usize) -> String {

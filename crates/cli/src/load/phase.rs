@@ -127,7 +127,8 @@ async fn service_us(client: &Client) -> anyhow::Result<u64> {
     Ok(readings.iter().map(|reading| reading.service_us).sum())
 }
 
-fn unix_now() -> u64 {
+/// Microseconds of the epoch, by the clock of this machine.
+pub(crate) fn unix_now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     micros(since)
 }

@@ -26,6 +26,8 @@ pub(crate) struct Stage {
     server: Option<Server>,
     workers: Vec<Process>,
     folder: Folder,
+    /// The region of its workers, if the server has several.
+    home: Option<String>,
 }
 
 /// Where a server of our own keeps its store.
@@ -42,6 +44,11 @@ impl Stage {
     /// Starts a server inside this process, on a free port of the loopback interface, in `folder` or in a temporary
     /// one.
     pub(crate) async fn start(folder: Option<&Path>) -> anyhow::Result<Self> {
+        Self::start_in(folder, &[]).await
+    }
+
+    /// The same with several regions, of which the first is home.
+    pub(crate) async fn start_in(folder: Option<&Path>, regions: &[&str]) -> anyhow::Result<Self> {
         let folder = match folder {
             Some(folder) => Folder::Given(folder.to_owned()),
             None => Folder::Temporary(
@@ -51,13 +58,16 @@ impl Stage {
                     .context("cannot make a temporary folder")?,
             ),
         };
-        let config = config(folder.path().context("the folder was just made")?);
+        let mut config = config(folder.path().context("the folder was just made")?);
+        config.regions = regions.iter().map(|region| (*region).to_owned()).collect();
+        let home = config.regions.first().cloned();
         let data_dir = config.data_dir.clone();
         let server = Server::start(config).await.context("cannot start the server")?;
         let key = operator_key(&server, &data_dir)?;
         let url = format!("http://{}", server.addr());
         let client = Client::new(&url, &key)?;
-        Ok(Self { url, key: Some(key), client, server: Some(server), workers: Vec::new(), folder })
+        let (key, server, workers) = (Some(key), Some(server), Vec::new());
+        Ok(Self { url, key, client, server, workers, folder, home })
     }
 
     /// Uses a server that runs already; the client has an operator's key.
@@ -71,6 +81,7 @@ impl Stage {
             server: None,
             workers: Vec::new(),
             folder: Folder::Elsewhere,
+            home: None,
         })
     }
 
@@ -121,7 +132,7 @@ impl Stage {
             role: Role::Worker,
             tenant: None,
             pools: Some(vec![pool.to_owned()]),
-            region: None,
+            region: self.home.clone(),
             label: Some("simulated workers".to_owned()),
         };
         Ok(self.client.create_key(&new).await.context("cannot make a key for the workers")?.secret)

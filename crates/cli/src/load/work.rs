@@ -72,7 +72,7 @@ pub(crate) fn worker(client: Client, told: &Instructions) -> Worker {
 }
 
 /// What a task of the loan workflow answers: a decision that depends on the application alone.
-fn loan_output(context: &Context, input: &Value) -> Value {
+pub(crate) fn loan_output(context: &Context, input: &Value) -> Value {
     let amount = input.get("amount").and_then(Value::as_u64).unwrap_or_default();
     match context.task() {
         "verify_identity" => json!({ "verified": true }),

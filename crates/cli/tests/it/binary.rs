@@ -10,5 +10,6 @@ mod places;
 mod policies;
 mod process;
 mod residency;
+mod reviews;
 mod simulate;
 mod usage;

@@ -364,8 +364,9 @@ impl Run {
     /// Whether steps after this one may begin.
     pub(crate) fn has_passed(&self, step: StepIndex) -> bool {
         let node = self.whole_node(step);
-        let is_failed = matches!(node.state, State::Failed(_) | State::Cancelled);
-        node.is_final() && (!is_failed || self.shape.workflow.step(step).optional)
+        // What was stopped for a new plan is done again, or no part of that.
+        let is_applied = || self.replan.as_ref().is_some_and(|replan| replan.row.verdict.is_some());
+        node.is_final() && !(matches!(node.state, State::Cancelled) && is_applied())
     }
 
     /// The stored form, without the input, which is written once.

@@ -448,11 +448,17 @@ fn review_refused(review: ReviewId, why: &review::Refused) -> Refused {
         Why::Unknown => unknown_review(&review.to_string()),
         Why::Barred(Barrier::Zone) => refused(Code::ReviewerOutside, barrier_words(&Barrier::Zone)),
         Why::Barred(barrier) => refused(Code::NotEligible, barrier_words(barrier)),
-        Why::NotNext => refused(Code::ReviewNotNext, "another review comes first".to_owned())
-            .expected("the next review: `POST /v1/reviews/next`"),
-        Why::Claimed => refused(Code::ReviewClaimed, "another person has claimed it".to_owned()),
-        Why::NotClaimed => refused(Code::ReviewNotClaimed, "it is not claimed".to_owned())
-            .expected("a claim before the decision"),
+        Why::NotNext => {
+            refused(Code::ReviewNotNext, format!("it is not the turn of `{review}` in its pool"))
+                .expected("the next review: `POST /v1/reviews/next`")
+        }
+        Why::Claimed => refused(
+            Code::ReviewClaimed,
+            format!("`{review}` is theirs until they decide it, give it up or let their claim end"),
+        ),
+        Why::NotClaimed => {
+            refused(Code::ReviewNotClaimed, format!("`{review}` is open")).expected("a claim of it")
+        }
         Why::ClaimOver(over) => {
             let how = match over {
                 Over::Expired => "expired",

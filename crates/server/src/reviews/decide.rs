@@ -18,7 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{done, fence, find, needed, record_of, review_id, unexpected};
-use crate::assembly::output_breaks;
+use crate::assembly::listed;
 use crate::auth::{Deciding, Identity, Operator};
 use crate::body::Json;
 use crate::cells::App;
@@ -184,7 +184,7 @@ async fn prepared(
     (person, fence): (&PersonId, u64),
     given: &Decide,
 ) -> Result<input::Decide, Refused> {
-    let outcome: OutcomeName = name(&given.outcome, "/outcome")?;
+    let outcome = outcome(view, given)?;
     let data = data(cell, view, &outcome, given.data.as_ref()).await?;
     let max = cell.config.payload_bytes_max;
     if data.len() > max {
@@ -196,7 +196,7 @@ async fn prepared(
             cell.assembly.check(form.clone(), Payload::from(data.as_bytes())).await?
     {
         return Err(Refused::new(Code::InvalidForm)
-            .detail(output_breaks(&violations))
+            .detail(listed(&violations))
             .at("/data")
             .expected("data that the review's form allows"));
     }
@@ -209,6 +209,19 @@ async fn prepared(
         outcome,
         data,
     })
+}
+
+/// The outcome, which has to be one of the review's.
+fn outcome(view: &ReviewView, given: &Decide) -> Result<OutcomeName, Refused> {
+    let outcome: OutcomeName = name(&given.outcome, "/outcome")?;
+    if view.terms.outcomes.iter().any(|one| one.name == outcome) {
+        return Ok(outcome);
+    }
+    let names = view.terms.outcomes.iter().map(|one| format!("`{}`", one.name));
+    Err(Refused::new(Code::UnknownOutcome)
+        .detail(format!("none is named `{outcome}`"))
+        .at("/outcome")
+        .expected(names.collect::<Vec<_>>().join(" or ")))
 }
 
 /// What was given, or what was proposed for the same outcome by those who have decided.

@@ -9,6 +9,7 @@ use fairlane_api::review::{
 use fairlane_core::cell::effect::ReviewView;
 use fairlane_core::review::{Claim, Digest, Kind, Terms};
 use fairlane_core::row::{self, ReviewCause, ReviewEventRow, ReviewRow};
+use fairlane_core::time::Time;
 
 use crate::wire::{json, timestamp};
 
@@ -86,16 +87,24 @@ pub(super) fn detail_of_row(row: &ReviewRow, record: &[ReviewEventRow]) -> Revie
     ReviewDetail { review, subject: None, form: row.terms.form.as_deref().map(json), record }
 }
 
-/// An event is stored as its name, or as an object with its name and its facts.
+/// An event is stored as its name, or as an object with its name and its facts. Times and fences go out as everywhere.
 fn entry(row: &ReviewEventRow) -> ReviewEntry {
     let value = serde_json::to_value(&row.event).unwrap_or_default();
-    let (what, facts) = match value {
+    let (what, mut facts) = match value {
         serde_json::Value::Object(fields) => {
             fields.into_iter().next().unwrap_or_else(|| (String::new(), serde_json::json!({})))
         }
         serde_json::Value::String(name) => (name, serde_json::json!({})),
         _ => (String::new(), serde_json::json!({})),
     };
+    if let Some(due) = facts.get_mut("due")
+        && let Some(micros) = due.as_u64()
+    {
+        *due = serde_json::json!(timestamp(Time(micros)));
+    }
+    if let Some(fence) = facts.get_mut("fence") {
+        *fence = fence.to_string().into();
+    }
     ReviewEntry { at: timestamp(row.at), what, facts: text(&facts) }
 }
 

@@ -105,3 +105,35 @@ async fn a_reviewers_key_opens_nothing_but_what_its_person_may_decide() {
     let entries = log["items"].as_array().unwrap();
     assert!(entries.iter().any(|entry| entry["code"] == "review-glass-broken"));
 }
+
+#[tokio::test]
+async fn regions_take_turns_for_whoever_may_review_in_both() {
+    let two = |config: &mut fairlane_server::Config| {
+        config.regions = vec!["us-east-1".to_owned(), "eu-west-1".to_owned()];
+    };
+    let harness = Harness::start_with(two).await;
+    harness.declare().await;
+    let euro = json!({ "org": "org", "tier": "standard", "data_residency": { "zone": "eu" } });
+    harness.operator.put("/v1/tenants/euro", euro).await.ok();
+    let pool = json!({ "members": [{ "person": "ada", "region": "eu-west-1" }] });
+    harness.operator.put("/v1/catalog/reviewer-pools/underwriters", pool).await.ok();
+    harness.workflow("loan", LOAN).await;
+    for _ in 0..3 {
+        harness.submit("loan", json!({ "amount": 7 })).await;
+    }
+    let run = json!({ "workflow": "loan", "input": { "amount": 7 } });
+    harness.operator.post("/v1/tenants/euro/runs", run).await;
+    let ada = reviewer(&harness, "ada").await;
+    let open = async || {
+        let list = ada.get("/v1/reviews").await.ok();
+        list["items"].as_array().unwrap().len()
+    };
+    while open().await < 4 {
+        tokio::task::yield_now().await;
+    }
+    let mut tenants = Vec::new();
+    for _ in 0..4 {
+        tenants.push(next(&ada).await["tenant"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(tenants, ["a", "euro", "a", "a"]);
+}

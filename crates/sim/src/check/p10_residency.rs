@@ -100,6 +100,17 @@ pub(crate) fn may_use(run: &RunKey, tool: &ToolName, rows: &Rows) -> bool {
     may(&run.tenant, Some(run), tool, rows).is_ok()
 }
 
+/// Whether a person in that region may read what a run is about.
+pub(crate) fn may_read(run: &RunKey, region: Option<&RegionName>, rows: &Rows) -> bool {
+    let newest = rows.context(&run.tenant);
+    let pinned =
+        rows.runs.get(run).and_then(|row| rows.contexts.get(&run.tenant)?.get(&row.context));
+    newest.into_iter().chain(pinned).all(|context| match &context.rules.data_residency {
+        None => true,
+        Some(residency) => region.is_some_and(|region| is_in(residency, region, rows)),
+    })
+}
+
 fn may(tenant: &TenantId, run: Option<&RunKey>, tool: &ToolName, rows: &Rows) -> Verdict {
     let newest = rows.context(tenant);
     let pinned = run.and_then(|key| {

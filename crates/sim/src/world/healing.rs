@@ -36,6 +36,10 @@ impl World {
         for at in 0..self.workers.len() {
             self.plan(Span::from_millis(stage.between(0, 500)), Event::WorkerWakes(at));
         }
+        for at in 0..self.reviewers.len() {
+            let gap = self.reviewers[at].gap();
+            self.plan(gap, Event::ReviewerActs(at));
+        }
         if let Some(gap) = self.operator.gap() {
             self.plan(gap, Event::OperatorActs);
         }

@@ -107,12 +107,13 @@ impl World {
     fn submission(&mut self, reply: ReplyId, submission: Submission) -> Input {
         let run = self.host.run_id(self.now);
         let Submission { tenant, workflow, lane, input, key, digest } = submission;
+        let requester = self.requester(run);
         let idempotency = key.map(|key| {
             let known = self.rows.idempotency.get(&(tenant.clone(), key.clone()));
             Idempotency { key, digest, prior: known.map(|row| (row.run, row.digest)) }
         });
         Input::Submit(Box::new(Submit {
-            requester: None,
+            requester,
             reply,
             key: RunKey { tenant, run },
             workflow,
@@ -308,6 +309,9 @@ impl World {
 
     /// The host answers a request.
     pub(super) fn reply(&mut self, to: Sender, response: Response) {
+        if let Sender::Reviewer(at) = to {
+            return self.reviewer_is_told(at, response);
+        }
         if let Sender::Client { at, number } = to
             && let Some(delay) = delivery(&mut self.draws.clients[at], self.faults.lost)
         {
@@ -327,7 +331,7 @@ impl World {
 }
 
 /// How long a message takes, if it arrives: mostly about a millisecond, now and then long enough to be overtaken.
-fn delivery(draws: &mut Prng, lost: u32) -> Option<Span> {
+pub(super) fn delivery(draws: &mut Prng, lost: u32) -> Option<Span> {
     let delay =
         if draws.chance(30) { millis(draws, 50, 1_500) } else { Span(draws.between(100, 3_000)) };
     (!draws.chance(lost)).then_some(delay)

@@ -236,6 +236,7 @@ async fn tenants_are_changed_one_value_at_a_time() {
         models      -
         outage      -
         audit       -
+        replans     as the workflow says
         version     4
         attributes  {}
 
