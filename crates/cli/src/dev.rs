@@ -67,6 +67,7 @@ impl Dev {
         let reach = json!({
             "url": url, "key": key, "worker_key": worker_key, "tenant": tenant,
         });
+        let stop = signals::stop();
         printer.data(&reach, |_| {
             format!(
                 "export FAIRLANE_URL={url}\nexport FAIRLANE_KEY={key}\n\
@@ -75,7 +76,7 @@ impl Dev {
         })?;
         printer.note("Paste these lines into another terminal. Ctrl-c ends the server.");
         if !self.worker {
-            return Ok(signals::stop().await?);
+            return Ok(stop.await?);
         }
         let worker = worker::Worker::new(Client::new(url, &worker_key)?, POOL);
         let worker = crate::worker::with_sample_task(
@@ -84,7 +85,7 @@ impl Dev {
             crate::worker::Script::default(),
         );
         let mut stopped = Ok(());
-        worker.run_until(async { stopped = signals::stop().await }).await?;
+        worker.run_until(async { stopped = stop.await }).await?;
         Ok(stopped?)
     }
 }

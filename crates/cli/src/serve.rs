@@ -52,6 +52,7 @@ impl Serve {
         let server = Server::start(config).await?;
         let url = format!("http://{}", server.addr());
         let key = server.operator_key().filter(|_| !key_is_filed).map(str::to_owned);
+        let stop = signals::stop();
         printer.data(&json!({ "url": url, "key": key }), |_| match &key {
             Some(key) => format!("export FAIRLANE_URL={url}\nexport FAIRLANE_KEY={key}"),
             None => format!("export FAIRLANE_URL={url}"),
@@ -59,7 +60,7 @@ impl Serve {
         if key.is_some() {
             printer.note("The operator's key is not stored and cannot be shown again.");
         }
-        let stopped = signals::stop().await;
+        let stopped = stop.await;
         printer.note("stopping; a second signal ends at once");
         tokio::select! {
             () = server.stop() => {}

@@ -87,6 +87,18 @@ fn members(prng: &mut Prng, landscape: &Landscape) -> Vec<Member> {
     members
 }
 
+/// Everybody, knowing everything, where all data may be.
+pub(crate) fn everybody() -> Vec<Member> {
+    let member = |at| Member {
+        person: person(at),
+        skills: [skill()].into(),
+        certifications: BTreeSet::new(),
+        region: bounds::inside().region,
+        tenants: None,
+    };
+    (0..PERSONS).map(member).collect()
+}
+
 /// Somebody comes, goes, moves or learns something.
 pub(crate) fn change(prng: &mut Prng, landscape: &mut Landscape) -> Configure {
     let at = prng.index(landscape.reviewers.len());

@@ -180,6 +180,21 @@ impl Reviewer {
     }
 }
 
+/// That an operator lets a step fail which the platform has asked people about.
+pub(crate) fn failed(row: &ReviewRow) -> BreakGlass {
+    let outcome = OutcomeName::parse("failed").expect("a valid name");
+    let decide = Decide {
+        review: row.id,
+        person: people::person(0),
+        fence: 0,
+        digest: row.digest,
+        result: row.digest,
+        outcome,
+        data: "null".into(),
+    };
+    BreakGlass { decide, by: key(), reason: "it is over".into() }
+}
+
 fn held(view: &ReviewView, person: &PersonId) -> Option<Held> {
     let claim = view.standing.claim.as_ref().filter(|claim| claim.person == *person)?;
     Some(Held {

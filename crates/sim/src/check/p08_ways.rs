@@ -9,7 +9,7 @@ use fairlane_core::cell::change::Change;
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{ModelCall, StepKind};
 use fairlane_core::quota::Rung;
-use fairlane_core::row::{Hold, Part, Route, RunKey, StepRow, StepState};
+use fairlane_core::row::{Hold, Part, ReviewState, Route, RunKey, StepRow, StepState};
 
 use super::p08_money::{Account, accounts_of, has, held};
 use crate::rows::Rows;
@@ -152,10 +152,19 @@ impl Before<'_> {
         let class = context.and_then(|context| context.budget_class.as_ref());
         let class = class.and_then(|class| self.rows.classes.get(class));
         let rungs = class.into_iter().flat_map(|class| &class.budget.short).copied();
-        rungs
+        let declared = rungs
             .filter(|rung| *rung != Rung::SkipOptional || is_optional)
-            .take_while(|rung| matches!(rung, Rung::CheaperModel | Rung::ShorterOutput))
-            .collect()
+            .take_while(|rung| matches!(rung, Rung::CheaperModel | Rung::ShorterOutput));
+        let allowed = self.people_allow_cheaper(step).then_some(Rung::CheaperModel);
+        allowed.into_iter().chain(declared.filter(|rung| Some(*rung) != allowed)).collect()
+    }
+
+    /// Whether people have decided of the run that cheaper models may stand in from then on.
+    fn people_allow_cheaper(&self, step: &StepRow) -> bool {
+        self.rows.reviews.values().any(|row| {
+            let is_cheaper = matches!(&row.state, ReviewState::Decided { outcome } if outcome.as_str() == "cheaper");
+            row.run == step.key.run && is_cheaper
+        })
     }
 
     fn can_pay(&self, step: &StepRow, hold: &Hold, need: Nano) -> bool {

@@ -224,8 +224,10 @@ impl Reviews {
         let file = &self.files[&(row.tenant.clone(), row.id)];
         let takes_turns =
             self.pools.get(&file.pool).is_some_and(|pool| !pool.pick && pool.tenant.is_none());
-        if !takes_turns || self.moves_bounds {
+        if self.moves_bounds {
             self.turns.forget();
+        }
+        if self.moves_bounds || !takes_turns {
             return Ok(());
         }
         let mut waiting = BTreeSet::new();

@@ -146,6 +146,7 @@ impl World {
             }
             self.command(key, Command::Resume)?;
         }
+        self.let_reviews_go()?;
         let live: Vec<_> = self.rows.live_runs().map(|run| run.key.clone()).collect();
         for key in live {
             let listening = self.rows.steps_of(&key).find_map(|step| match &step.state {

@@ -1,9 +1,10 @@
 //! Reviewers and the host: what they ask for, late, twice or lost on its way.
 
 use fairlane_core::cell::effect::Response;
-use fairlane_core::cell::input::{Input, ReviewCommand};
+use fairlane_core::cell::input::{Configure, Input, ReviewCommand};
 use fairlane_core::id::{PersonId, RunId};
-use fairlane_core::row::ReviewRow;
+use fairlane_core::review::ReviewerPool;
+use fairlane_core::row::{ReviewCause, ReviewRow};
 
 use super::traffic::delivery;
 use super::{Act, Event, World};
@@ -46,6 +47,28 @@ impl World {
         }
         let reply = self.host.expect_reply(Sender::Reviewer(at), About::Review);
         self.step(Input::Review(reply, command))
+    }
+
+    /// What the platform asks people has a day: an operator lets it fail in the place of everybody who has gone.
+    pub(super) fn let_reviews_go(&mut self) -> Verdict {
+        let pools: Vec<ReviewerPool> = self.rows.reviewer_pools.values().cloned().collect();
+        for pool in pools {
+            let members = people::everybody();
+            self.declare(Configure::ReviewerPool(ReviewerPool { members, ..pool }))?;
+        }
+        let is_asked = |row: &&ReviewRow| {
+            row.ended.is_none() && matches!(row.cause, ReviewCause::Outage { .. })
+        };
+        let asked: Vec<ReviewRow> = self.rows.reviews.values().filter(is_asked).cloned().collect();
+        for row in &asked {
+            if self.host.driver.is_none() {
+                break;
+            }
+            let given = crate::reviewer::failed(row);
+            let reply = self.host.expect_reply(Sender::Operator, About::Review);
+            self.step(Input::Review(reply, ReviewCommand::BreakGlass(Box::new(given))))?;
+        }
+        Ok(())
     }
 
     /// Some runs are submitted by a person, who then decides none of their reviews.

@@ -53,6 +53,8 @@ impl Office {
         operator.write("loan.yaml", &workflow("loan", "underwriters", "      due: 4h\n"));
         let four_eyes = workflow("four-eyes", "underwriters", "      persons: 2\n");
         operator.write("four-eyes.yaml", &four_eyes);
+        let ladder = "      escalate: [{ pool: turns, class: 0, within: 1h }]\n";
+        operator.write("ladder.yaml", &workflow("ladder", "underwriters", ladder));
         operator.write("queue.yaml", &workflow("queue", "turns", ""));
         operator.write("hasty.yaml", &workflow("hasty", "hasty", ""));
         operator.ok(&["apply", "-f", "."]).await;
@@ -458,6 +460,44 @@ async fn in_a_pool_with_turns_nobody_picks() {
     );
     let said = office.eve.ok(&["review", "claim", "--pool", "turns"]).await;
     assert!(row(&said, &first).is_some(), "{said}");
+}
+
+#[tokio::test]
+async fn a_review_goes_up_its_ladder_until_no_rung_is_left() {
+    let office = Office::open().await;
+    let review = office.claimed("ladder").await;
+    let escalate = ["review", "escalate", &review];
+    shown(
+        &office.ada.run(&escalate).await,
+        &review,
+        &expect![[r#"
+        exit code 0
+        --- stdout
+        REVIEW escalated
+    "#]],
+    );
+    // It is in another pool, where nobody has it; and bob is no member there.
+    let list = office.eve.ok(&["review", "list"]).await;
+    assert_eq!(row(&list, &review).unwrap(), ["acme", "manual", "open", "0", "-"]);
+    shown(
+        &office.bob.run(&escalate).await,
+        &review,
+        &expect![[r#"
+        exit code 3
+        --- stderr
+        error: There is no such review: there is no open review `REVIEW` that you may decide [unknown-review]
+          hint: `fairlane review list` shows what you may decide
+    "#]],
+    );
+    shown(
+        &office.operator.run(&escalate).await,
+        &review,
+        &expect![[r#"
+        exit code 3
+        --- stderr
+        error: The review cannot be escalated any more: its ladder has no rung left [no-rung]
+    "#]],
+    );
 }
 
 #[tokio::test]
