@@ -200,6 +200,20 @@ CREATE TABLE review_events (
   PRIMARY KEY (tenant, review, sequence)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE channels (
+  tenant TEXT NOT NULL,
+  channel TEXT NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (tenant, channel)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE notices (
+  tenant TEXT NOT NULL,
+  notice BLOB NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (tenant, notice)
+) STRICT, WITHOUT ROWID;
+
 CREATE INDEX idempotency_by_age ON idempotency (created);
 
 CREATE INDEX runs_live ON runs (tenant, run) WHERE ended IS NULL;

@@ -76,6 +76,7 @@ const CORE_COMPOSERS: &[(&str, &[&str])] = &[
     ("driver", &["driver.rs"]),
     ("limiter", &["limiter.rs", "limiter/", "cell.rs", "cell/"]),
     ("ledger", &["ledger.rs", "ledger/", "cell.rs", "cell/"]),
+    ("notices", &["notices.rs", "notices/", "cell.rs", "cell/"]),
     ("reviews", &["reviews.rs", "reviews/", "cell.rs", "cell/"]),
     ("policy", &["policy.rs", "policy/", "gate.rs", "reject.rs", "cell.rs", "cell/"]),
 ];

@@ -71,6 +71,15 @@ codes! {
     UnknownReviewerPool = "unknown-reviewer-pool", 404, "There is no such reviewer pool";
     /// Missing, ended, or not for whoever asks.
     UnknownReview = "unknown-review", 404, "There is no such review";
+    UnknownChannel = "unknown-channel", 404, "There is no such channel";
+    /// Missing, delivered, or another tenant's.
+    UnknownNotice = "unknown-notice", 404, "There is no such notice";
+    /// The tenant has disabled it, or its receiver said that it is no more.
+    ChannelClosed = "channel-closed", 409, "Nothing is sent through the channel";
+    /// Only webhooks are signed.
+    NoSecret = "no-secret", 409, "The channel has no secret";
+    /// `smtp` is not configured.
+    NoMailRelay = "no-mail-relay", 422, "The server cannot send mail";
     /// The person may not decide it; `facts` say why.
     NotEligible = "not-eligible", 403, "The person may not decide this review";
     /// The person works outside of where the tenant's data may be, or nobody knows where.

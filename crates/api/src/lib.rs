@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod code;
 pub mod gateway;
 pub mod key;
+pub mod notice;
 pub mod page;
 pub mod platform;
 pub mod policy;

@@ -7,6 +7,7 @@ mod apply;
 mod bench;
 mod budget;
 mod catalog;
+mod channel;
 mod class;
 mod completions;
 mod decisions;
@@ -22,6 +23,7 @@ mod log;
 mod measure;
 mod mistake;
 mod model;
+mod notice;
 mod policy;
 mod pool;
 mod price;
@@ -99,6 +101,8 @@ enum Command {
     Usage(usage::Usage),
     Report(report::Report),
     Review(review::Review),
+    Channel(channel::Channel),
+    Notice(notice::Notice),
     Key(key::Key),
     Decisions(decisions::Decisions),
     Top(top::Top),
@@ -160,6 +164,8 @@ impl Command {
             Self::Calls(command) => command.execute(target).await,
             Self::Usage(command) => command.execute(target).await,
             Self::Review(command) => command.execute(target).await,
+            Self::Channel(command) => command.execute(target).await,
+            Self::Notice(command) => command.execute(target).await,
             Self::Report(command) => command.execute(target).await,
             Self::Pool(command) => command.execute(target).await,
             Self::Key(command) => command.execute(target).await,

@@ -15,12 +15,15 @@
 //! # }
 //! ```
 //!
+//! Whoever receives webhooks checks them with [`webhook::verify`].
+//!
 //! A worker is [`worker::Worker`]: tasks are async functions.
 //!
 //! This crate knows nothing of the domain behind the API, and prints nothing.
 
 pub use fairlane_api as api;
 
+mod channels;
 mod client;
 mod error;
 mod events;
@@ -33,9 +36,11 @@ mod reviews;
 mod runs;
 mod transport;
 mod usage;
+pub mod webhook;
 pub mod worker;
 mod workflows;
 
+pub use channels::NoticeFilter;
 pub use client::Client;
 pub use error::Error;
 pub use events::{EventStream, RunEvent};

@@ -32,6 +32,7 @@ mod ladder;
 mod live;
 mod load;
 mod model;
+mod notice;
 mod outage;
 mod policy;
 mod quotas;
@@ -67,6 +68,7 @@ use gates::OtherWaits;
 use gateway::Calls;
 use input::Input;
 use live::{Run, Runs};
+use notice::Outbox;
 use policy::Policed;
 use recent::Recent;
 use retry::Reopened;
@@ -95,6 +97,7 @@ pub struct Cell {
     rules_next: Option<Time>,
     lines: Lines,
     desk: Desk,
+    outbox: Outbox,
     recent: Recent,
     reopened: Reopened,
     /// The next fencing token.
@@ -135,6 +138,8 @@ impl Cell {
             Input::Submit(submit) => self.submit(*submit, turn),
             Input::Command(reply, key, command) => self.command(reply, &key, command, turn),
             Input::Review(reply, command) => self.review(reply, command, turn),
+            Input::Notice(reply, command) => self.notice(reply, command, turn),
+            Input::Delivered(delivered) => self.delivered(delivered, turn),
             Input::Retry(retry) => self.retry(*retry, turn),
             Input::Exchange(exchange) => self.exchange(exchange, turn),
             Input::Hurry(ask) => self.hurry(ask, turn),
@@ -154,6 +159,7 @@ impl Cell {
     /// before the commit.
     pub fn close(&mut self, turn: &mut Turn) {
         self.dispatch_all(turn);
+        self.send_notices(turn);
         self.log_valve(turn);
     }
 
@@ -162,6 +168,7 @@ impl Cell {
         let pools = self.pools.iter().filter_map(|pool| pool.scheduler.next_tick());
         let waits = self.next_gate_wake().into_iter().chain(self.next_call_wait());
         let waits = waits.chain(self.rules_next).chain(self.desk.queue.next_due());
+        let waits = waits.chain(self.next_notice());
         self.timers.next().into_iter().chain(pools).chain(waits).min()
     }
 
@@ -182,6 +189,7 @@ impl Cell {
         self.wake_gates();
         self.end_call_waits(turn);
         self.pass_reviews(turn);
+        self.pass_notices();
         self.follow_decisions(turn);
         while let Some(Timer { due, kind, at }) = self.timers.pop(self.now) {
             match kind {

@@ -137,6 +137,8 @@ names! {
     SkillName: "a-z 0-9 - _", is_id;
     /// What a review can come to.
     OutcomeName: "a-z 0-9 - _", is_id;
+    /// A channel through which a tenant is told of things.
+    ChannelName: "a-z 0-9 - _", is_id;
     /// An API key's public id (its secret is never part of it).
     KeyId: "a-z 0-9 - _", is_id;
 }
@@ -193,30 +195,41 @@ pub const fn mix(seed: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// A review, in the form of a run's id: a fixed function of the run, the step and the try, so that it names nothing else and
-/// tells nobody how many there are.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ReviewId(pub RunId);
+macro_rules! derived_ids {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub RunId);
 
-impl fmt::Display for ReviewId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = RunIdError;
+
+            fn from_str(text: &str) -> Result<Self, RunIdError> {
+                text.parse().map(Self)
+            }
+        }
+    )*};
 }
 
-impl fmt::Debug for ReviewId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl FromStr for ReviewId {
-    type Err = RunIdError;
-
-    fn from_str(text: &str) -> Result<Self, RunIdError> {
-        text.parse().map(Self)
-    }
+derived_ids! {
+    /// A review, in the form of a run's id: a fixed function of the run, the step and the try, so that it names nothing else
+    /// and tells nobody how many there are.
+    ReviewId;
+    /// A notice, in the same form. It stays the same over all attempts to deliver it, so that receivers can drop doubles.
+    NoticeId;
 }
 
 impl fmt::Display for RunId {

@@ -16,6 +16,8 @@ pub mod id;
 pub mod ledger;
 pub mod limiter;
 pub mod money;
+pub mod notice;
+pub mod notices;
 pub mod plan;
 pub mod policy;
 pub mod pool;

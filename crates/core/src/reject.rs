@@ -7,8 +7,9 @@ use serde::Serialize;
 use crate::calendar::Calendar;
 use crate::gate::{Account, LimitHolder};
 use crate::id::{
-    ClassName, ModelName, OrgId, PersonId, PolicyName, PoolName, PriceName, RegionName, ReviewId,
-    ReviewerPoolName, RunId, StepName, TenantId, TierName, ToolName, WorkflowName, ZoneName,
+    ChannelName, ClassName, ModelName, NoticeId, OrgId, PersonId, PolicyName, PoolName, PriceName,
+    RegionName, ReviewId, ReviewerPoolName, RunId, StepName, TenantId, TierName, ToolName,
+    WorkflowName, ZoneName,
 };
 use crate::money::Nano;
 use crate::policy::{Because, Mistake};
@@ -63,6 +64,29 @@ pub enum Rejection {
     Review {
         review: ReviewId,
         refused: Refused,
+    },
+    UnknownChannel {
+        channel: ChannelName,
+    },
+    /// Missing, delivered, or another tenant's: the answers are the same.
+    UnknownNotice {
+        notice: NoticeId,
+    },
+    /// A channel's receiver, or the relay for its mail, is outside of where the tenant's data may be.
+    ChannelOutside {
+        field: &'static str,
+        outside: Box<Outside>,
+    },
+    /// The server has no relay for mail.
+    NoMailRelay,
+    /// The channel signs nothing.
+    NoSecret {
+        channel: ChannelName,
+    },
+    /// Nothing is sent through the channel: its receiver is gone, or its tenant has disabled it.
+    ChannelClosed {
+        channel: ChannelName,
+        is_gone: bool,
     },
     /// The step's review would let through by itself what it is to decide on.
     ApprovesItself {

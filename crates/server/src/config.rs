@@ -3,11 +3,18 @@
 //! Every key of the file has a variable `FAIRLANE_` and its name in capitals, which wins. What is not known is
 //! refused, so that a misspelt key does not go unnoticed.
 
+mod smtp;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use axum::http::Uri;
 use fairlane_core::id::RegionName;
+use fairlane_core::notice::{Means, Relay};
+use fairlane_core::time::Span;
 use serde::Deserialize;
+
+pub use smtp::{RelayUrl, Smtp};
 
 /// Prefix of the environment's variables.
 pub const ENVIRONMENT_PREFIX: &str = "FAIRLANE_";
@@ -43,6 +50,12 @@ pub struct Config {
     pub gateway_output_tokens: u32,
     /// How long a call through the gateway waits for room at most.
     pub gateway_wait_ms: u64,
+    /// What links in notices begin with: where people reach this server. The address that it listens on, if absent.
+    pub public_url: Option<String>,
+    /// How long the second attempt to deliver a notice waits after the first, in milliseconds; doubled for each further one.
+    pub notice_wait_ms: u64,
+    /// The relay that mail is handed to. Absent: no mail is sent.
+    pub smtp: Option<Smtp>,
     /// How long a stopping server waits for requests under way, in milliseconds.
     pub drain_ms: u64,
 }
@@ -91,6 +104,9 @@ impl Default for Config {
             connections_max: 10_000,
             gateway_output_tokens: 4_096,
             gateway_wait_ms: 10_000,
+            public_url: None,
+            notice_wait_ms: 30_000,
+            smtp: None,
             drain_ms: 10_000,
         }
     }
@@ -110,6 +126,32 @@ impl Config {
         };
         let checked = |name: &String| name.parse().expect("the configuration was checked");
         all.iter().map(checked).collect()
+    }
+
+    /// What links begin with, without a slash at the end.
+    pub(crate) fn public_url(&self) -> String {
+        let listening = || format!("http://{}", self.listen);
+        let url = self.public_url.clone().unwrap_or_else(listening);
+        url.trim_end_matches('/').to_owned()
+    }
+
+    fn check_public_url(&self) -> Result<(), Error> {
+        let Some(url) = &self.public_url else { return Ok(()) };
+        let path = crate::catalog::endpoint::check_host(url);
+        if path.is_ok_and(|path| !path.contains('?')) && url.parse::<Uri>().is_ok() {
+            return Ok(());
+        }
+        let (field, value) = ("public_url", url.clone());
+        Err(Error::Range { field, value, expected: "a URL such as https://fairlane.example" })
+    }
+
+    /// How notices can be delivered, as the cells are told.
+    pub(crate) fn means(&self) -> Means {
+        let region = |smtp: &Smtp| smtp.region.as_ref().and_then(|region| region.parse().ok());
+        Means {
+            relay: self.smtp.as_ref().map(|smtp| Relay { region: region(smtp) }),
+            first_wait: Span::from_millis(self.notice_wait_ms),
+        }
     }
 
     /// Reads the file, if one is given, and then the variables that `environment` knows.
@@ -158,6 +200,15 @@ impl Config {
         let wait = variable("GATEWAY_WAIT_MS");
         set(wait, &mut self.gateway_wait_ms, "a number of milliseconds")?;
         set(variable("DRAIN_MS"), &mut self.drain_ms, "a number of milliseconds")?;
+        if let Some((_, url)) = variable("PUBLIC_URL") {
+            self.public_url = Some(url);
+        }
+        let wait = variable("NOTICE_WAIT_MS");
+        set(wait, &mut self.notice_wait_ms, "a number of milliseconds")?;
+        self.smtp = smtp::with(
+            self.smtp.take(),
+            ["URL", "FROM", "REGION"].map(|part| variable(&format!("SMTP_{part}"))),
+        );
         if let Some((variable, value)) = variable("STORE") {
             self.store = match value.as_str() {
                 "sqlite" => StoreKind::Sqlite,
@@ -213,6 +264,13 @@ impl Config {
         if self.gateway_wait_ms > 600_000 {
             return range("gateway_wait_ms", &self.gateway_wait_ms, "0 to 600000");
         }
+        if !(1..=3_600_000).contains(&self.notice_wait_ms) {
+            return range("notice_wait_ms", &self.notice_wait_ms, "1 to 3600000");
+        }
+        self.check_public_url()?;
+        if let Some(smtp) = &self.smtp {
+            smtp.check()?;
+        }
         if self.connections_max == 0 {
             return range("connections_max", &self.connections_max, "at least 1");
         }
@@ -266,6 +324,18 @@ mod tests {
             ("gateway_output_tokens = 0", "gateway_output_tokens is 0"),
             ("gateway_wait_ms = 600001", "gateway_wait_ms is 600001"),
             ("connections_max = 0", "connections_max is 0"),
+            ("notice_wait_ms = 0", "notice_wait_ms is 0"),
+            ("public_url = \"fairlane.example\"", "public_url is fairlane.example"),
+            ("public_url = \"https://a.example/?b\"", "public_url is https://a.example/?b"),
+            ("[smtp]\nurl = \"smtp://a.example\"\nfrom = \"nobody\"", "smtp.from is nobody"),
+            (
+                "[smtp]\nurl = \"http://a.example\"\nfrom = \"a@b.example\"",
+                "smtp.url is (not shown)",
+            ),
+            (
+                "[smtp]\nurl = \"smtp://a.example\"\nfrom = \"a@b.example\"\nregion = \"EU\"",
+                "smtp.region is EU",
+            ),
         ] {
             std::fs::write(&file, text).unwrap();
             let error = Config::load(Some(&file), none).unwrap_err().to_string();
@@ -277,5 +347,27 @@ mod tests {
             error.unwrap_err().to_string().contains("FAIRLANE_LISTEN"),
             "the variable is named"
         );
+    }
+
+    #[test]
+    fn the_password_of_the_relay_needs_tls_and_is_shown_nowhere() {
+        let load = |url: &str| {
+            Config::load(None, |name| match name {
+                "FAIRLANE_SMTP_URL" => Some(url.to_owned()),
+                "FAIRLANE_SMTP_FROM" => Some("a@b.example".to_owned()),
+                _ => None,
+            })
+        };
+        let error = load("smtp://me:hunter2@mail.example").unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains("with TLS for a password") && !shown.contains("hunter2"), "{shown}");
+        for url in
+            ["smtps://me:hunter2@mail.example", "smtp://me:hunter2@mail.example?tls=required"]
+        {
+            let config = load(url).unwrap();
+            assert!(!format!("{config:?}").contains("hunter2"));
+            assert_eq!(config.means().relay, Some(Relay { region: None }));
+        }
+        assert_eq!(load("smtp://127.0.0.1:25").unwrap().public_url(), "http://127.0.0.1:7420");
     }
 }

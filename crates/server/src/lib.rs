@@ -5,6 +5,7 @@
 //!
 //! - [`Server`] starts and stops; [`Config`] says how.
 //! - `engine` is the way into the cell, `effects` and `assembly` do what the cell asks for.
+//! - `notify` tells people what the cell has for them.
 //! - `upstream` calls providers of models and tools, `calls` does so for steps and `gateway` for clients.
 //! - `registry`, `cache` and `reads` answer what need not be asked of the cell.
 
@@ -15,6 +16,7 @@ mod cache;
 mod calls;
 mod catalog;
 mod cells;
+mod channels;
 mod clock;
 pub mod config;
 mod declare;
@@ -25,6 +27,7 @@ mod events;
 mod gateway;
 mod head;
 mod keys;
+mod notify;
 pub mod openapi;
 mod output;
 mod page;

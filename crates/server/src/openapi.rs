@@ -13,8 +13,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::cells::App;
 use crate::problem::Refused;
 use crate::{
-    catalog, events, gateway, keys, pools, probes, quotas, readings, reports, reviews, runs,
-    tenants, usage, worker, workflows,
+    catalog, channels, events, gateway, keys, pools, probes, quotas, readings, reports, reviews,
+    runs, tenants, usage, worker, workflows,
 };
 
 #[derive(Debug, OpenApi)]
@@ -31,6 +31,7 @@ use crate::{
         (name = "workflows", description = "Workflow definitions"),
         (name = "runs", description = "Runs of one tenant"),
         (name = "reviews", description = "What people are asked, and what they decide"),
+        (name = "notices", description = "Where tenants are told of things, and what they still are to be told"),
         (name = "worker", description = "The worker protocol"),
         (name = "gateway", description = "Calls of models, as clients of OpenAI make them"),
         (name = "platform", description = "The operator's view: pools, valve, readings, keys"),
@@ -65,6 +66,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(workflows::routes())
         .merge(runs::routes())
         .merge(reviews::routes())
+        .merge(channels::routes())
         .merge(events::routes())
         .merge(worker::routes())
         .merge(gateway::routes())

@@ -33,6 +33,8 @@ use crate::engine::health::State;
 use crate::engine::owner::{Owner, Place, RELOAD_MIN, own};
 use crate::gateway::TokenKey;
 use crate::head;
+use crate::notify::mail::Mailer;
+use crate::notify::{Courier, Notifier};
 use crate::problem::Refused;
 use crate::reads::Reads;
 use crate::registry::Registry;
@@ -184,6 +186,8 @@ impl Server {
             TcpListener::bind(addr).await.map_err(|source| Error::Listen { addr, source })?;
         let addr = listener.local_addr().map_err(|source| Error::Listen { addr, source })?;
         let (stop, stopping) = watch::channel(Stopping::No);
+        // With the port that was taken, if any would do.
+        let config = Config { listen: addr, ..config };
         let started = {
             let config = config.clone();
             let runtime = tokio::runtime::Handle::current();
@@ -263,12 +267,17 @@ fn open_all(
     runtime: &tokio::runtime::Handle,
 ) -> Result<(App, Vec<JoinHandle<()>>), Error> {
     let upstream = Arc::new(Upstream::new());
+    let notifier = Notifier {
+        upstream,
+        mailer: config.0.smtp.as_ref().and_then(Mailer::new),
+        public_url: config.0.public_url().into(),
+    };
     let mut cells = Vec::with_capacity(stores.len());
     let mut owners = Vec::with_capacity(stores.len());
     let of = u32::try_from(stores.len()).unwrap_or(u32::MAX);
     for ((region, store), at) in stores.into_iter().zip(0..) {
-        let place = Place { region, share: Share { at, of } };
-        let common = (upstream.clone(), stopping.clone(), runtime.clone());
+        let place = Place { region, share: Share { at, of }, means: config.0.means() };
+        let common = (notifier.clone(), stopping.clone(), runtime.clone());
         let (shared, owner) = open(config.clone(), (place, store), common)?;
         cells.push(shared);
         owners.push(owner);
@@ -280,13 +289,9 @@ fn open_all(
 fn open(
     (config, token_key): (Config, TokenKey),
     (place, store): (Place, Box<dyn Store>),
-    (upstream, stopping, runtime): (
-        Arc<Upstream>,
-        watch::Receiver<Stopping>,
-        tokio::runtime::Handle,
-    ),
+    (notifier, stopping, runtime): (Notifier, watch::Receiver<Stopping>, tokio::runtime::Handle),
 ) -> Result<(Shared, JoinHandle<()>), Error> {
-    let Place { region, share } = place.clone();
+    let Place { region, share, .. } = place.clone();
     let reads = Reads::new(&*store)?;
     let journal = Arc::new(Mutex::new(store));
     let (epoch, snapshot) = own(&journal, &place)?;
@@ -302,7 +307,8 @@ fn open(
         journal,
         registry: registry.clone(),
         cache,
-        effects: Effects::new(assembly.clone(), engine.inbox.clone(), runtime),
+        effects: Effects::new(assembly.clone(), engine.inbox.clone(), runtime.clone()),
+        courier: Courier { notifier: notifier.clone(), inbox: engine.inbox.clone(), runtime },
         clock: Clock::new(newest(&snapshot)),
         place,
         reload_wait: RELOAD_MIN,
@@ -321,7 +327,7 @@ fn open(
         reads,
         used_keys,
         assembly,
-        upstream,
+        upstream: notifier.upstream,
         token_key,
         stopping,
     });

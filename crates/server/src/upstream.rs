@@ -66,6 +66,7 @@ pub(crate) struct Target {
     pub(crate) timeout: Duration,
     /// Longest pause within an answer's body.
     pub(crate) idle: Duration,
+    /// 0: only whether the other side took it is of interest, and its answer is not looked at beyond the head.
     pub(crate) response_bytes_max: usize,
 }
 
@@ -139,7 +140,9 @@ impl Upstream {
         }
         let mut stream = Stream::new(Arc::clone(host), body, deadline, target);
         if parts.status.is_success() {
-            check(host, target, &parts.headers)?;
+            if target.response_bytes_max > 0 {
+                check(host, target, &parts.headers)?;
+            }
             return Ok(Response::from_parts(parts, stream));
         }
         if parts.status.is_redirection() {

@@ -119,6 +119,9 @@ impl Rows {
             residency: self.residency.values().cloned().collect(),
             region: None,
             share: fairlane_core::quota::Share::default(),
+            means: fairlane_core::notice::Means::default(),
+            channels: Vec::new(),
+            notices: Vec::new(),
             uses: self.uses.values().cloned().collect(),
             accounts: self.accounts.values().cloned().collect(),
             calls: self.open_calls().cloned().collect(),
@@ -187,6 +190,7 @@ impl Rows {
         self.calls.values().filter(|call| call.ended.is_none())
     }
 
+    #[expect(clippy::too_many_lines, reason = "a flat match, one case per change")]
     fn apply(&mut self, change: &Change) {
         match change {
             Change::Org(org) => drop(self.orgs.insert(org.id.clone(), org.clone())),
@@ -248,7 +252,11 @@ impl Rows {
             Change::Review(row) => {
                 self.reviews.insert((row.tenant.clone(), row.id), (**row).clone());
             }
-            Change::ReviewEvent(_) => {}
+            Change::ReviewEvent(_)
+            | Change::Channel(_)
+            | Change::DropChannel(..)
+            | Change::Notice(_)
+            | Change::DropNotice(..) => {}
             Change::SupersedeReview(tenant, review) => {
                 if let Some(row) = self.reviews.get_mut(&(tenant.clone(), *review)) {
                     row.state = fairlane_core::row::ReviewState::Superseded;

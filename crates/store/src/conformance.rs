@@ -16,6 +16,7 @@
 //! run(|| Memory(Disk::default()));
 //! ```
 
+mod notices;
 mod pages;
 mod payloads;
 mod reads;
@@ -42,7 +43,8 @@ type Check = fn(&dyn Place) -> Result<(), Error>;
 /// If the store does not do what it must; the message says what, and the backtrace which check.
 pub fn run<P: Place>(make: impl Fn() -> P) {
     let rows = turns::CHECKS.iter().chain(payloads::CHECKS).chain(reads::CHECKS);
-    for (name, check) in rows.chain(pages::CHECKS).chain(scopes::CHECKS).chain(reviews::CHECKS) {
+    let rows = rows.chain(pages::CHECKS).chain(scopes::CHECKS);
+    for (name, check) in rows.chain(reviews::CHECKS).chain(notices::CHECKS) {
         if let Err(error) = check(&make()) {
             panic!("{name}: {error}: {error:?}");
         }

@@ -13,6 +13,7 @@ mod codec;
 mod decisions;
 mod idempotency;
 mod lock;
+mod notices;
 mod open;
 mod payloads;
 mod reader;
@@ -177,6 +178,7 @@ fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
         residency: resources::residency(connection)?,
         region: None,
         share: fairlane_core::quota::Share::default(),
+        means: fairlane_core::notice::Means::default(),
         uses: uses::all(connection)?,
         accounts: accounts::recent(connection)?,
         calls: calls::open(connection)?,
@@ -188,6 +190,8 @@ fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
         signals: signals::live(connection)?,
         reviews: reviews::open(connection)?,
         replans: replans::live(connection)?,
+        channels: notices::channels(connection)?,
+        notices: notices::all(connection)?,
         decisions: cells::decisions(connection)?,
     })
 }
@@ -229,6 +233,10 @@ fn apply(tx: &Connection, change: &Change) -> Result<(), Fault> {
         Change::Review(row) => reviews::put(tx, row),
         Change::ReviewEvent(row) => reviews::put_event(tx, row),
         Change::SupersedeReview(tenant, review) => reviews::supersede(tx, tenant, *review),
+        Change::Channel(row) => notices::put_channel(tx, row),
+        Change::DropChannel(tenant, channel) => notices::delete_channel(tx, tenant, channel),
+        Change::Notice(row) => notices::put(tx, row),
+        Change::DropNotice(tenant, notice) => notices::delete(tx, tenant, *notice),
         Change::Decision(row) => decisions::put(tx, row),
     }
 }

@@ -255,8 +255,11 @@ impl<'a> World<'a> {
                 self.driver
                     .step(self.now, Input::Evaluated(Evaluated { key, instance, round, result }));
             }
-            // Schedules are left out: arrivals say what comes.
-            Effect::NextTime(_) | Effect::Progress(_) | Effect::Declared(_) => {}
+            // Schedules are left out: arrivals say what comes. Scenarios have no channels.
+            Effect::NextTime(_)
+            | Effect::Progress(_)
+            | Effect::Declared(_)
+            | Effect::Deliver(_) => {}
         }
     }
 

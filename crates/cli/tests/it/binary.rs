@@ -6,6 +6,7 @@ mod curl;
 mod files;
 mod kill;
 mod money;
+mod notices;
 mod places;
 mod policies;
 mod process;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::catalog::{Model, Price};
-use crate::id::{KeyId, PolicyName, RegionName, ReviewId, TenantId};
+use crate::id::{ChannelName, KeyId, NoticeId, PolicyName, RegionName, ReviewId, TenantId};
+use crate::notice::{ChannelRow, Means, NoticeRow};
 use crate::plan::{StepIndex, Workflow};
 use crate::policy::Policy;
 use crate::pool::{Pool, Valve};
@@ -64,6 +65,13 @@ pub enum Change {
     ReviewEvent(Box<ReviewEventRow>),
     /// A review that has ended is done again, with its step.
     SupersedeReview(TenantId, ReviewId),
+    Channel(Box<ChannelRow>),
+    /// Its notices go by changes of their own.
+    DropChannel(TenantId, ChannelName),
+    /// Something is to be told, or an attempt to tell it has missed.
+    Notice(Box<NoticeRow>),
+    /// It is told, or not wanted any more.
+    DropNotice(TenantId, NoticeId),
     Decision(DecisionRow),
 }
 
@@ -89,6 +97,8 @@ pub struct Snapshot {
     pub region: Option<RegionName>,
     /// The cell's part of the limits of providers, which the surroundings say too.
     pub share: Share,
+    /// How the server can tell anybody anything, which they say too.
+    pub means: Means,
     pub uses: Vec<UseRow>,
     /// Of periods of the last 62 days.
     pub accounts: Vec<AccountRow>,
@@ -107,6 +117,10 @@ pub struct Snapshot {
     pub reviews: Vec<ReviewRow>,
     /// The newest replan of each of those runs that has one.
     pub replans: Vec<ReplanRow>,
+    /// By tenant and name.
+    pub channels: Vec<ChannelRow>,
+    /// By tenant and id.
+    pub notices: Vec<NoticeRow>,
     /// The newest decision's sequence, 0 if there is none.
     pub decisions: u64,
 }

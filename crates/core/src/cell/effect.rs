@@ -8,11 +8,13 @@ use crate::cell::input::{AskId, Configure, ReplyId, ScheduleKey};
 use crate::cell::residency_view::ResidencyView;
 use crate::gate::{Account, Refusal};
 use crate::id::{
-    OrgId, PersonId, PoolName, ReviewId, RunId, SignalName, StepName, TaskName, TenantId, TierName,
-    ToolName, WorkerName,
+    NoticeId, OrgId, PersonId, PoolName, ReviewId, RunId, SignalName, StepName, TaskName, TenantId,
+    TierName, ToolName, WorkerName,
 };
 use crate::limiter::Circuit;
 use crate::money::Nano;
+use crate::notice::{Channel, NoticeRow, Receiver, Secret};
+use crate::notices::Counts;
 use crate::plan::{Expr, Workflow};
 use crate::policy;
 use crate::pool::Policy;
@@ -38,6 +40,19 @@ pub enum Effect {
     Progress(Progress),
     /// A declaration took effect: read caches outside follow.
     Declared(Declared),
+    /// Tell somebody, and send back how that went as `Input::Delivered`, always and soon.
+    Deliver(Box<Delivery>),
+}
+
+/// One attempt to deliver a notice.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Names the attempt.
+    pub fence: u64,
+    pub to: Receiver,
+    /// What it is signed with, the newest first.
+    pub secrets: Vec<Secret>,
+    pub row: NoticeRow,
 }
 
 /// What happened to an exchange: receipts in the order of the reports, and leases.
@@ -205,7 +220,39 @@ pub enum Response {
     Review(Box<ReviewView>),
     Reviews(Vec<ReviewView>),
     PolicyEffect(Box<PolicyEffect>),
+    /// The channel is declared, or is no more; `takes_secret`: the secret that came along is its own now.
+    Channel {
+        changed: bool,
+        takes_secret: bool,
+    },
+    /// The secret before signs too until then.
+    Rotated {
+        until: Time,
+    },
+    /// The notice is on its way.
+    Noted(NoticeId),
+    Channels(Vec<ChannelView>),
+    Notices(Vec<NoticeView>),
     Rejected(Rejection),
+}
+
+/// A channel as its tenant sees it: without its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelView {
+    pub channel: Channel,
+    pub gone: Option<Time>,
+    /// Until when the secret before signs too.
+    pub previous_until: Option<Time>,
+    /// Until when the receiver wants to be left alone.
+    pub rests_until: Option<Time>,
+    pub counts: Counts,
+}
+
+/// A notice that is not delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoticeView {
+    pub row: NoticeRow,
+    pub is_under_way: bool,
 }
 
 /// A review that nobody has decided.

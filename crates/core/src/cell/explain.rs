@@ -71,6 +71,8 @@ impl Cell {
                 Ok(effect) => Response::PolicyEffect(Box::new(effect)),
                 Err(rejection) => Response::Rejected(rejection),
             },
+            Query::Channels(tenant) => self.channels(tenant),
+            Query::Notices(of) => self.list_notices(of),
             Query::Residency => Response::Residency(Box::new(self.residency_view())),
             Query::Valve => Response::Valve(self.queue.view(&self.directory.valve)),
         };

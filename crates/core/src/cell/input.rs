@@ -5,11 +5,12 @@ use std::sync::Arc;
 use crate::calendar::Calendar;
 use crate::catalog::{Metered, Model, Price};
 use crate::id::{
-    KeyId, ModelName, OutcomeName, PersonId, PolicyName, PoolName, ReviewId, ReviewerPoolName,
-    RunId, SignalName, StepName, TenantId, ToolName, WorkerName, WorkflowName,
+    ChannelName, KeyId, ModelName, NoticeId, OutcomeName, PersonId, PolicyName, PoolName, ReviewId,
+    ReviewerPoolName, RunId, SignalName, StepName, TenantId, ToolName, WorkerName, WorkflowName,
 };
 use crate::limiter::Answer;
 use crate::money::Nano;
+use crate::notice::{Channel, Secret};
 use crate::plan::Workflow;
 use crate::policy::Source;
 use crate::pool::{Pool, Valve};
@@ -38,6 +39,10 @@ pub enum Input {
     Command(ReplyId, RunKey, Command),
     /// What people do to reviews.
     Review(ReplyId, ReviewCommand),
+    /// What tenants do to their channels and notices.
+    Notice(ReplyId, NoticeCommand),
+    /// How an attempt to deliver a notice went.
+    Delivered(Delivered),
     /// Retry an ended run from a step. The surroundings read its rows, since the cell keeps live runs only.
     Retry(Box<Retry>),
     Exchange(Exchange),
@@ -186,6 +191,69 @@ pub enum ReviewCommand {
     /// Each is done or refused by itself.
     Decide(Vec<Decide>),
     BreakGlass(Box<BreakGlass>),
+}
+
+/// What tenants do to their channels and notices. Who may do it was checked.
+#[derive(Clone, Debug)]
+pub enum NoticeCommand {
+    Declare {
+        channel: Channel,
+        /// Random bytes, for a channel that needs a secret and has none.
+        secret: Secret,
+        is_dry_run: bool,
+    },
+    Drop {
+        tenant: TenantId,
+        channel: ChannelName,
+    },
+    /// Give it another secret.
+    Rotate {
+        tenant: TenantId,
+        channel: ChannelName,
+        secret: Secret,
+    },
+    /// Send something that is of no other use.
+    Test {
+        tenant: TenantId,
+        channel: ChannelName,
+    },
+    /// Deliver a notice that was given up, or one that waits at once.
+    Redeliver {
+        tenant: TenantId,
+        notice: NoticeId,
+    },
+}
+
+/// The answer to an effect `Deliver`.
+#[derive(Clone, Debug)]
+pub struct Delivered {
+    pub tenant: TenantId,
+    pub notice: NoticeId,
+    /// The number that the effect carried; another one is ignored.
+    pub fence: u64,
+    pub verdict: Verdict,
+}
+
+/// How an attempt to deliver a notice ended. `class` is a stable code, `status` that of HTTP or SMTP.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    Accepted,
+    /// Another attempt may do better. `rest`: the receiver asks to be left alone for so long.
+    Missed {
+        class: Arc<str>,
+        status: Option<u16>,
+        rest: Option<Span>,
+    },
+    /// No attempt will do better.
+    Refused {
+        class: Arc<str>,
+        status: Option<u16>,
+    },
+    /// Nobody wants anything there any more.
+    Gone {
+        class: Arc<str>,
+        status: Option<u16>,
+    },
 }
 
 /// Who does something to a review.
@@ -410,8 +478,31 @@ pub enum Query {
     },
     /// What live work rests on the adequacy of a country, and what is where it may not be any more.
     Residency,
+    /// A tenant's channels.
+    Channels(TenantId),
+    /// A tenant's notices that are not delivered.
+    Notices(NoticesOf),
     /// What a change of policies would do to the work that is there.
     PolicyEffect(Box<PolicyEdit>),
+}
+
+/// Which notices to list.
+#[derive(Clone, Debug)]
+pub struct NoticesOf {
+    pub tenant: TenantId,
+    /// `None`: all.
+    pub state: Option<NoticeStateIs>,
+    pub channel: Option<ChannelName>,
+    pub after: Option<NoticeId>,
+    pub limit: u32,
+}
+
+/// Where a notice stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoticeStateIs {
+    Pending,
+    UnderWay,
+    Failed,
 }
 
 /// A change of policies that is not made yet.

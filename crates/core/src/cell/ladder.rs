@@ -110,6 +110,9 @@ impl Cell {
         if rung == Rung::Escalate && !is_for_holds {
             self.escalate_shortage(at, (need, left), turn);
         }
+        if !is_for_holds {
+            self.notify_of_halt(at.run, turn);
+        }
         self.pause_now(at.run, turn);
     }
 

@@ -76,6 +76,8 @@ impl Cell {
             replans: keyed(snapshot.replans, |row| (row.tenant.clone(), row.run)),
         };
         cell.load_runs(epoch, live, turn);
+        // Before what is told of.
+        cell.load_notices(snapshot.means, snapshot.channels, snapshot.notices);
         cell.load_reviews(snapshot.reviews, turn);
         cell.settle_left_calls(snapshot.calls, turn);
         cell.load_schedules(snapshot.schedules, turn);
@@ -107,6 +109,7 @@ impl Cell {
             evaluations: first_evaluation(epoch),
             lines: super::call::Lines::default(),
             desk: super::review::Desk::default(),
+            outbox: super::notice::Outbox::default(),
             calls: super::gateway::Calls::default(),
             limiter: Limiter::default(),
             ledger: Ledger::default(),

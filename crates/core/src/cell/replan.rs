@@ -146,7 +146,7 @@ impl Cell {
             if live.replans < max && live.shape.workflow.steps.len() < STEPS_MAX {
                 return self.begin_replan(at, dispute, turn);
             }
-            self.give_up(at, dispute, turn);
+            self.stands_alone(at, dispute, turn);
         }
     }
 
@@ -191,7 +191,7 @@ impl Cell {
     }
 
     /// Nobody may plan for the step any more: what it handed on is for people to see, and a failure stands.
-    fn give_up(&mut self, at: At, dispute: Dispute, turn: &mut Turn) {
+    fn stands_alone(&mut self, at: At, dispute: Dispute, turn: &mut Turn) {
         if let Some(doubt) = dispute.doubt
             && self.escalate_doubt(at, (None, doubt), turn)
         {

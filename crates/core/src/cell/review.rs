@@ -428,6 +428,7 @@ impl Cell {
     fn write_event(&mut self, id: ReviewId, event: ReviewEvent, turn: &mut Turn) {
         let opened = self.desk.open.get_mut(&id).expect("a review that is open is known");
         opened.events += 1;
+        let (key, told) = (opened.key.clone(), event.clone());
         turn.write(Change::ReviewEvent(Box::new(ReviewEventRow {
             tenant: opened.key.tenant.clone(),
             review: id,
@@ -435,6 +436,7 @@ impl Cell {
             at: self.now,
             event,
         })));
+        self.notify_of_review(&key, id, &told, turn);
     }
 
     fn log_review(

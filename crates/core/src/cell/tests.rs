@@ -14,6 +14,7 @@ mod limits;
 mod models;
 mod money;
 mod moves;
+mod notices;
 mod orphans;
 mod places;
 mod policy;

@@ -103,9 +103,25 @@ fn template(check: &mut Check, pointer: &str, text: &str, mode: Mode) {
     }
 }
 
+const EXAMPLE: &str = "a URL such as `https://models.example/v1`";
+
 /// What is wrong, and what would be right.
 fn check_url(url: &str, is_template: bool) -> Result<(), (&'static str, &'static str)> {
-    const EXAMPLE: &str = "a URL such as `https://models.example/v1`";
+    let path = check_host(url)?;
+    if is_template {
+        return Ok(());
+    }
+    if path.contains(['?', '{', '}']) {
+        return Err((
+            "the base of chat completions has a query or a template",
+            "a URL to which `/chat/completions` can be added",
+        ));
+    }
+    url.parse::<Uri>().map(drop).map_err(|_| ("this is no URL", EXAMPLE))
+}
+
+/// Gives what follows the host and the port of a URL that names them, and nobody's password.
+pub(crate) fn check_host(url: &str) -> Result<&str, (&'static str, &'static str)> {
     if url.len() > URL_BYTES_MAX {
         return Err(("the URL is too long", "at most 2,048 bytes"));
     }
@@ -140,16 +156,7 @@ fn check_url(url: &str, is_template: bool) -> Result<(), (&'static str, &'static
     if path.contains('#') || path.chars().any(char::is_control) {
         return Err(("the URL has a fragment or a control character", EXAMPLE));
     }
-    if is_template {
-        return Ok(());
-    }
-    if path.contains(['?', '{', '}']) {
-        return Err((
-            "the base of chat completions has a query or a template",
-            "a URL to which `/chat/completions` can be added",
-        ));
-    }
-    url.parse::<Uri>().map(drop).map_err(|_| ("this is no URL", EXAMPLE))
+    Ok(path)
 }
 
 fn variable(check: &mut Check, pointer: &str, given: &str) {

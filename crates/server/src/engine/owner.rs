@@ -23,6 +23,7 @@ use fairlane_core::cell::effect::Effect;
 use fairlane_core::cell::input::Input;
 use fairlane_core::driver::Driver;
 use fairlane_core::id::RegionName;
+use fairlane_core::notice::Means;
 use fairlane_core::quota::Share;
 use fairlane_core::time::{Span, Time};
 use fairlane_store::{Epoch, Error as StoreError, SWEEP_MAX, Store};
@@ -34,6 +35,7 @@ use super::inbox::{Committed, Inbox};
 use crate::cache::{Cache, Write, writes};
 use crate::clock::Clock;
 use crate::effects::Effects;
+use crate::notify::Courier;
 use crate::registry::Registry;
 
 /// A commit faster than this is not worth telling the cell.
@@ -51,6 +53,8 @@ pub(crate) struct Place {
     /// Where its store is.
     pub(crate) region: RegionName,
     pub(crate) share: Share,
+    /// How it can tell anybody anything.
+    pub(crate) means: Means,
 }
 
 /// The store, which one of two threads uses at a time.
@@ -66,6 +70,7 @@ pub(crate) struct Owner {
     pub(crate) registry: Arc<Registry>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) effects: Effects,
+    pub(crate) courier: Courier,
     pub(crate) clock: Clock,
     pub(crate) place: Place,
     /// How long the next attempt to load the cell again waits; grows until a commit succeeds.
@@ -355,6 +360,7 @@ impl Session<'_> {
             Effect::NextTime(asked) => self.owner.effects.next_time(asked),
             Effect::Progress(progress) => self.desk.progress(&progress),
             Effect::Declared(declared) => self.owner.registry.follow(declared),
+            Effect::Deliver(delivery) => self.owner.courier.deliver(delivery),
         }
     }
 
@@ -373,6 +379,7 @@ pub(crate) fn own(journal: &Journal, place: &Place) -> Result<(Epoch, Snapshot),
     let mut snapshot = store.load()?;
     snapshot.region = Some(place.region.clone());
     snapshot.share = place.share;
+    snapshot.means = place.means.clone();
     Ok((epoch, snapshot))
 }
 

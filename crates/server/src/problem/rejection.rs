@@ -3,10 +3,11 @@
 use fairlane_api::Code;
 use fairlane_core::calendar::Calendar;
 use fairlane_core::gate::{Account, LimitHolder};
-use fairlane_core::id::{ReviewId, StepName, ToolName};
+use fairlane_core::id::{ChannelName, ReviewId, StepName, ToolName};
 use fairlane_core::money::Nano;
 use fairlane_core::policy;
 use fairlane_core::reject::{CandidateFault, Rejection, ValveCause};
+use fairlane_core::residency::Outside;
 use fairlane_core::review::{self, Barrier, Over};
 use fairlane_core::router::NoWay;
 use fairlane_core::row::{Owner, RunStatus};
@@ -156,6 +157,20 @@ impl From<Rejection> for Refused {
             .expected("`fail`, or an outcome that does not approve"),
             Rejection::UnknownReview { review } => unknown_review(&review.to_string()),
             Rejection::Review { review, refused: why } => review_refused(*review, why),
+            Rejection::UnknownChannel { channel } => {
+                refused(Code::UnknownChannel, format!("the tenant has no channel `{channel}`"))
+            }
+            Rejection::UnknownNotice { notice } => unknown_notice(&notice.to_string()),
+            Rejection::ChannelOutside { field, outside } => channel_outside(field, outside),
+            Rejection::NoMailRelay => {
+                refused(Code::NoMailRelay, "this server has no relay for mail".to_owned())
+                    .at("/email")
+                    .expected("a webhook, or a server that is set up with `smtp`")
+            }
+            Rejection::NoSecret { channel } => {
+                refused(Code::NoSecret, format!("the channel `{channel}` is no webhook"))
+            }
+            Rejection::ChannelClosed { channel, is_gone } => channel_closed(channel, *is_gone),
             Rejection::UnknownKey => Self::new(Code::UnknownKey),
             Rejection::BadCandidate { at, fault } => bad_candidate(*at, fault),
             Rejection::EndpointInUse { model } => refused(
@@ -431,6 +446,38 @@ const fn status_name(status: RunStatus) -> &'static str {
         RunStatus::Failed => "failed",
         RunStatus::Cancelled => "cancelled",
     }
+}
+
+/// Missing, delivered, or another tenant's: the same answer.
+pub(crate) fn unknown_notice(notice: &str) -> Refused {
+    Refused::new(Code::UnknownNotice)
+        .detail(format!("no notice `{notice}` of the tenant waits or was given up"))
+}
+
+fn channel_outside(field: &'static str, outside: &Outside) -> Refused {
+    let (who, expected) = match field {
+        "/region" => (
+            "the receiver",
+            "the region where the receiver is, inside of where the tenant's data may be",
+        ),
+        _ => ("the relay for mail", "a webhook inside of where the tenant's data may be"),
+    };
+    Refused::new(Code::OutsideZone)
+        .detail(format!("{who} {}", outside_words(outside)))
+        .at(field)
+        .expected(expected)
+        .facts(&serde_json::json!({ "outside": outside }))
+}
+
+fn channel_closed(channel: &ChannelName, is_gone: bool) -> Refused {
+    let (why, expected) = if is_gone {
+        ("its receiver answered that it is no more", "the channel declared again")
+    } else {
+        ("it is disabled", "the channel declared again with `disabled: false`")
+    };
+    Refused::new(Code::ChannelClosed)
+        .detail(format!("nothing is sent through `{channel}`: {why}"))
+        .expected(expected)
 }
 
 pub(crate) fn unknown_review(review: &str) -> Refused {

@@ -60,7 +60,10 @@ impl Durability {
                 answered(answer, rows)
             }
             Effect::Progress(progress) => self.progressed(progress, rows),
-            Effect::Evaluate(_) | Effect::NextTime(_) | Effect::Declared(_) => Ok(()),
+            Effect::Evaluate(_)
+            | Effect::NextTime(_)
+            | Effect::Declared(_)
+            | Effect::Deliver(_) => Ok(()),
         }
     }
 

@@ -206,7 +206,8 @@ impl World {
                 let process = self.host.process;
                 self.plan(delay, Event::FindsNextTime(process, asked));
             }
-            Effect::Progress(_) | Effect::Declared(_) => {}
+            // No tenant of a simulated landscape has a channel.
+            Effect::Progress(_) | Effect::Declared(_) | Effect::Deliver(_) => {}
         }
         Ok(())
     }

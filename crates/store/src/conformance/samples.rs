@@ -1,5 +1,7 @@
 //! Rows to try a store with: valid, and with every field set to something that a mistake would show in.
 
+mod notices;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -36,6 +38,8 @@ use fairlane_core::tenant::{
     AfterOutage, Burst, Context, Org, Outage, Rules, Sla, Tenant, TenantScope, Tier,
 };
 use fairlane_core::time::{Span, Time};
+
+pub use self::notices::{channel, mail_channel, notice, pending_notice};
 
 /// Any kind of name.
 pub fn name<T: FromStr>(text: &str) -> T {

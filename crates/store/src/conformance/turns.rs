@@ -12,10 +12,10 @@ use fairlane_core::row::{
 use fairlane_core::time::{Span, Time};
 
 use super::samples::{
-    account, adequacy, api_key, call, class, context, decision, done, empty_zone, ended, full_run,
-    idempotency, item, key, model, name, org, payload, policy, pool, price, region, replan, review,
-    reviewer_pool, run, schedule, scope, signal, states, step, tenant, tier, tool, uses, valve,
-    whole, workflow, zone,
+    account, adequacy, api_key, call, channel, class, context, decision, done, empty_zone, ended,
+    full_run, idempotency, item, key, mail_channel, model, name, notice, org, payload,
+    pending_notice, policy, pool, price, region, replan, review, reviewer_pool, run, schedule,
+    scope, signal, states, step, tenant, tier, tool, uses, valve, whole, workflow, zone,
 };
 use super::{Place, checks, claimed};
 use crate::error::Error;
@@ -68,7 +68,7 @@ fn assert_loaded(store: &mut dyn Store, expected: &Snapshot) -> Result<(), Error
         };
     }
     equal!(orgs tiers tenants contexts pools valve workflows tools classes models prices policies residency uses
-        accounts calls reviewer_pools keys schedules runs steps signals reviews decisions);
+        accounts calls reviewer_pools keys schedules runs steps signals reviews channels notices decisions);
     assert_eq!(loaded, *expected);
     Ok(())
 }
@@ -101,6 +101,8 @@ fn changes_of(snapshot: &Snapshot) -> Vec<Change> {
         .chain(snapshot.calls.iter().cloned().map(Box::new).map(Change::Call))
         .chain(snapshot.reviewer_pools.iter().cloned().map(Change::ReviewerPool))
         .chain(snapshot.reviews.iter().cloned().map(Box::new).map(Change::Review))
+        .chain(snapshot.channels.iter().cloned().map(Box::new).map(Change::Channel))
+        .chain(snapshot.notices.iter().cloned().map(Box::new).map(Change::Notice))
         .chain(snapshot.keys.iter().cloned().map(Change::Key))
         .chain(snapshot.runs.iter().cloned().map(Box::new).map(Change::Run))
         .chain(snapshot.steps.iter().cloned().map(Box::new).map(Change::Step))
@@ -139,6 +141,7 @@ fn one_of_each() -> Snapshot {
         residency: vec![adequacy("JP"), region("eu-1"), region("us-1"), zone("mine")],
         region: None,
         share: fairlane_core::quota::Share::default(),
+        means: fairlane_core::notice::Means::default(),
         uses: vec![
             uses(None, "bucket@1000000", Used::Bucket { full: Time::MAX }),
             uses(None, "concurrent", Used::Window { start: Time(8), units: u64::MAX }),
@@ -170,6 +173,8 @@ fn one_of_each() -> Snapshot {
         reviewer_pools: vec![reviewer_pool("seniors"), reviewer_pool("underwriters")],
         reviews: vec![review("acme", 3), review("bolt", 1)],
         replans: vec![replan(&acme, 2)],
+        channels: vec![channel("acme", "ops"), mail_channel("bolt", "mail")],
+        notices: vec![notice("acme", 7), pending_notice("acme", 8)],
         decisions: 12,
     }
 }

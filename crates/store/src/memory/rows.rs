@@ -7,9 +7,10 @@ use fairlane_core::calendar::Calendar;
 use fairlane_core::catalog::{Model, Price};
 use fairlane_core::cell::change::{Change, Snapshot};
 use fairlane_core::id::{
-    ClassName, KeyId, ModelName, OrgId, PolicyName, PoolName, PriceName, ReviewId,
-    ReviewerPoolName, RunId, StepName, TenantId, TierName, ToolName, WorkflowName,
+    ChannelName, ClassName, KeyId, ModelName, NoticeId, OrgId, PolicyName, PoolName, PriceName,
+    ReviewId, ReviewerPoolName, RunId, StepName, TenantId, TierName, ToolName, WorkflowName,
 };
+use fairlane_core::notice::{ChannelRow, NoticeRow};
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::policy::Policy;
 use fairlane_core::pool::{Pool, Valve};
@@ -53,6 +54,8 @@ pub(super) struct Rows {
     reviewer_pools: Table<ReviewerPoolName, ReviewerPool>,
     pub(super) reviews: Table<(TenantId, ReviewId), ReviewRow>,
     pub(super) review_events: Table<(TenantId, ReviewId, u32), ReviewEventRow>,
+    channels: Table<(TenantId, ChannelName), ChannelRow>,
+    notices: Table<(TenantId, NoticeId), NoticeRow>,
     keys: Table<KeyId, KeyRow>,
     pub(super) runs: Table<RunKey, RunRow>,
     pub(super) steps: Table<(RunKey, Instance), StepRow>,
@@ -70,7 +73,7 @@ pub(super) struct Rows {
 macro_rules! each_table {
     ($rows:ident.$method:ident()) => {
         each_table!($rows.$method(): orgs tiers tenants contexts pools valves workflows tools
-            classes models prices policies residency uses accounts calls reviewer_pools reviews review_events keys runs steps children replans idempotency signals schedules decisions)
+            classes models prices policies residency uses accounts calls reviewer_pools reviews review_events channels notices keys runs steps children replans idempotency signals schedules decisions)
     };
     ($rows:ident.$method:ident(): $($table:ident)*) => {
         $($rows.$table.$method();)*
@@ -89,6 +92,7 @@ impl Rows {
         applied
     }
 
+    #[expect(clippy::too_many_lines, reason = "a flat match, one case per change")]
     fn apply(&mut self, change: &Change) -> Result<(), Error> {
         match change {
             Change::Org(org) => self.orgs.put(org.id.clone(), org.clone()),
@@ -153,6 +157,17 @@ impl Rows {
             }
             Change::SupersedeReview(tenant, review) => {
                 self.supersede((tenant.clone(), *review));
+            }
+            Change::Channel(row) => {
+                let key = (row.channel.tenant.clone(), row.channel.name.clone());
+                self.channels.put(key, (**row).clone());
+            }
+            Change::DropChannel(tenant, channel) => {
+                drop(self.channels.remove(&(tenant.clone(), channel.clone())));
+            }
+            Change::Notice(row) => self.notices.put((row.tenant.clone(), row.id), (**row).clone()),
+            Change::DropNotice(tenant, notice) => {
+                drop(self.notices.remove(&(tenant.clone(), *notice)));
             }
             Change::Decision(row) => {
                 self.decisions.put((row.tenant.clone(), row.sequence), row.clone());
@@ -273,11 +288,14 @@ impl Rows {
             residency: self.residency.values().cloned().collect(),
             region: None,
             share: fairlane_core::quota::Share::default(),
+            means: fairlane_core::notice::Means::default(),
             uses: self.uses.values().cloned().collect(),
             accounts: self.recent_accounts(),
             calls: self.calls.values().filter(|call| call.ended.is_none()).cloned().collect(),
             reviewer_pools: self.reviewer_pools.values().cloned().collect(),
             reviews: self.reviews.values().filter(|row| row.ended.is_none()).cloned().collect(),
+            channels: self.channels.values().cloned().collect(),
+            notices: self.notices.values().cloned().collect(),
             keys: self.keys.values().cloned().collect(),
             schedules: self.schedules.values().cloned().collect(),
             steps: steps.map(|(_, row)| StepRow { output: None, ..row.clone() }).collect(),

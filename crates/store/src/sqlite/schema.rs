@@ -56,6 +56,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0038_reviews_open.sql"),
     include_str!("../../migrations/0039_runs_replans.sql"),
     include_str!("../../migrations/0040_replans.sql"),
+    include_str!("../../migrations/0041_channels.sql"),
+    include_str!("../../migrations/0042_notices.sql"),
 ];
 
 /// The version that this program writes.

@@ -11,21 +11,21 @@ use super::process::{Binary, Started};
 use crate::harness::{from, run};
 
 /// A port that was free a moment ago, so that a server can come back to it.
-fn free_address() -> String {
+pub(super) fn free_address() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
 }
 
 /// A development server, and what it said of itself.
-struct Dev {
-    process: Started,
-    url: String,
-    key: String,
+pub(super) struct Dev {
+    pub(super) process: Started,
+    pub(super) url: String,
+    pub(super) key: String,
     worker_key: String,
     tenant: String,
 }
 
-async fn dev(binary: &Binary, arguments: &[&str]) -> Dev {
+pub(super) async fn dev(binary: &Binary, arguments: &[&str]) -> Dev {
     let mut process = binary.start(&[&["dev"], arguments].concat());
     let url = process.export("FAIRLANE_URL").await;
     let key = process.export("FAIRLANE_KEY").await;

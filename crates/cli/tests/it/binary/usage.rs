@@ -133,6 +133,8 @@ async fn the_help_names_all_commands_and_exit_codes() {
           usage        Sum up what a tenant's calls of models used, by model, who served it and where
           report       Report how far budgets are used, which workflows run out of theirs, and what rests on adequacy
           review       List, claim and decide reviews, with a reviewer's key
+          channel      List, show, set, delete, rotate and test channels: where a tenant is told of things, and of which
+          notice       List notices that are not delivered, and deliver those that were given up
           key          Make, list and revoke API keys
           decisions    List the decision log, newest first: a tenant's, or the platform's own
           top          Watch tenants: slots, cap, share, waiting, p95, debt

@@ -11,6 +11,7 @@ use crate::cell::input::{
 };
 use crate::driver::Driver;
 use crate::id::{OrgId, PoolName, RunId, TaskName, TenantId, TierName, WorkerName, WorkflowName};
+use crate::notice::{Means, Relay};
 use crate::plan::{Step, StepIndex, StepKind, Timeouts, Workflow};
 use crate::pool::{Policy, Pool};
 use crate::row::{Failure, Lane, LeaseId, Part, Payload, RunKey, RunRow, SignalRow, StepRow};
@@ -71,9 +72,11 @@ pub(crate) fn workflow(text: &str, steps: Vec<Step>) -> Workflow {
     }
 }
 
-/// The cell's rows are kept in Ireland.
+/// The cell's rows are kept in Ireland, where its relay for mail is too.
 fn placed(snapshot: Snapshot) -> Snapshot {
-    Snapshot { region: Some(name("eu-west-1")), ..snapshot }
+    let relay = Some(Relay { region: Some(name("eu-west-1")) });
+    let means = Means { relay, ..Means::default() };
+    Snapshot { region: Some(name("eu-west-1")), means, ..snapshot }
 }
 
 impl Desk {

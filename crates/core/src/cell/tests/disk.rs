@@ -35,6 +35,7 @@ impl Disk {
         disk
     }
 
+    #[expect(clippy::too_many_lines, reason = "a flat match, one case per change")]
     fn write(&mut self, change: &Change) {
         let Self { declared, contexts, runs, steps, signals, schedules } = self;
         match change {
@@ -90,6 +91,14 @@ impl Disk {
                 let row = declared.reviews.iter_mut().find(|row| row.id == *id);
                 row.expect("it was decided").state = crate::row::ReviewState::Superseded;
             }
+            Change::Channel(row) => replace(&mut declared.channels, row, |row| {
+                (row.channel.tenant.clone(), row.channel.name.clone())
+            }),
+            Change::DropChannel(tenant, name) => declared
+                .channels
+                .retain(|row| row.channel.tenant != *tenant || row.channel.name != *name),
+            Change::Notice(row) => replace(&mut declared.notices, row, |row| row.id),
+            Change::DropNotice(_, id) => declared.notices.retain(|row| row.id != *id),
             Change::Decision(row) => declared.decisions = row.sequence,
             Change::Replan(row) => replace(&mut declared.replans, row, |row| (row.run, row.number)),
             Change::Idempotency(_) | Change::ReviewEvent(_) => {}

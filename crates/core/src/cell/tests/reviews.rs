@@ -36,7 +36,7 @@ pub(super) fn pool(text: &str, people: &[&str]) -> ReviewerPool {
     }
 }
 
-fn terms() -> Terms {
+pub(super) fn terms() -> Terms {
     Terms { pool: Some(name("people")), due: Span::from_secs(3_600), ..Terms::default() }
 }
 
@@ -55,7 +55,7 @@ fn reviewed(terms: Terms) -> Desk {
 }
 
 /// A run whose review is open.
-fn waiting(terms: Terms) -> (Desk, RunKey) {
+pub(super) fn waiting(terms: Terms) -> (Desk, RunKey) {
     let mut desk = reviewed(terms);
     let run = desk.submit("b", "flow");
     let grants = desk.lease("w");
