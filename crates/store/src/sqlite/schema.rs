@@ -54,8 +54,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0036_reviews.sql"),
     include_str!("../../migrations/0037_review_events.sql"),
     include_str!("../../migrations/0038_reviews_open.sql"),
-    include_str!("../../migrations/0039_channels.sql"),
-    include_str!("../../migrations/0040_notices.sql"),
+    include_str!("../../migrations/0041_channels.sql"),
+    include_str!("../../migrations/0042_notices.sql"),
 ];
 
 /// The version that this program writes.
