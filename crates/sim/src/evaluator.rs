@@ -7,6 +7,7 @@ use fairlane_core::row::{Failure, Payload};
 use fairlane_core::time::{Span, Time};
 
 use crate::plans::ITEMS_MAX;
+use crate::revision::revision;
 
 /// Longest wait that an `until` names.
 const UNTIL_MAX_MS: u64 = 4_000;
@@ -20,7 +21,7 @@ pub fn answer(now: Time, evaluation: &Evaluation) -> Evaluated {
     let result = if draw.is_multiple_of(50) {
         Err(Failure { class: "evaluation".into(), message: "no such field".into(), step: None })
     } else {
-        Ok(value(now, draw >> 8, &evaluation.what))
+        Ok(value(now, draw >> 8, evaluation))
     };
     Evaluated {
         key: evaluation.key.clone(),
@@ -35,8 +36,8 @@ pub fn next_time(cron: &str, after: Time) -> Option<Time> {
     Some(after + Span::from_millis(cron.parse().ok()?))
 }
 
-fn value(now: Time, draw: u64, what: &Question) -> Value {
-    match what {
+fn value(now: Time, draw: u64, evaluation: &Evaluation) -> Value {
+    match &evaluation.what {
         Question::When(_) => Value::Condition(!draw.is_multiple_of(4)),
         Question::Over(_) => Value::Items(
             u32::try_from(draw % u64::from(ITEMS_MAX + 2)).expect("less than a small constant"),
@@ -50,7 +51,7 @@ fn value(now: Time, draw: u64, what: &Question) -> Value {
             u32::try_from(draw % PROMPT_TOKENS_MAX).expect("less than a small constant"),
         ),
         Question::Subject => Value::Digest([draw.to_be_bytes()[7]; 32]),
-        Question::Revision => unreachable!("no plan of the simulator has a planner"),
+        Question::Revision => Value::Revision(Box::new(revision(draw, &evaluation.workflow))),
     }
 }
 

@@ -30,6 +30,7 @@ pub mod plans;
 pub mod planted;
 pub mod prng;
 pub mod reviewer;
+mod revision;
 pub mod rows;
 pub mod trace;
 pub mod violation;

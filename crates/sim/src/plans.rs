@@ -16,10 +16,13 @@ use crate::catalog;
 use crate::landscape::{Landscape, millis};
 use crate::people;
 use crate::prng::Prng;
+use crate::revision::replanning;
 use crate::workload::Workload;
 
 /// Longest list that a map takes; the evaluator sometimes gives one more.
 pub const ITEMS_MAX: u32 = 4;
+/// Workflows whose runs may change their plan, in thousandths.
+const REPLANS: u32 = 300;
 /// Names of the signals that steps listen for.
 pub const SIGNALS: [&str; 2] = ["go", "stop"];
 
@@ -47,6 +50,10 @@ pub fn draw(seed: u64, landscape: &Landscape) -> Vec<Arc<Workflow>> {
             let prng = &mut Prng::split(seed, "prices", at);
             let models = landscape.models.len() as u64;
             workflow.steps.iter_mut().for_each(|step| price(prng, step, models));
+        }
+        let prng = &mut Prng::split(seed, "replans", at);
+        if prng.chance(REPLANS) {
+            workflow.replan = Some(Arc::new(replanning(prng, &workflow, &pools[0])));
         }
         workflows.push(Arc::new(workflow));
     }

@@ -170,6 +170,16 @@ impl Rows {
         }
     }
 
+    /// The step that plans now for the run.
+    pub fn planner(&self, key: &RunKey) -> Option<StepIndex> {
+        self.replans.get(key).filter(|row| row.ended.is_none()).map(|row| row.planner)
+    }
+
+    /// Steps are being stopped for a plan that the run will follow.
+    pub fn is_applying(&self, key: &RunKey) -> bool {
+        self.replans.get(key).is_some_and(|row| row.verdict.is_some() && row.ended.is_none())
+    }
+
     pub fn live_runs(&self) -> impl Iterator<Item = &RunRow> {
         self.runs.values().filter(|run| !run.status.is_ended())
     }

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use fairlane_core::catalog::{Metered, Usage};
 use fairlane_core::cell::effect::{Exchanged, Receipt, Work as Asked};
 use fairlane_core::cell::input::{Called, Judged, Outcome, Report};
-use fairlane_core::id::{PoolName, WorkerName};
+use fairlane_core::id::{PoolName, WorkerName, mix};
 use fairlane_core::limiter::Answer as Answered;
 use fairlane_core::money::Nano;
+use fairlane_core::replan::Confidence;
 use fairlane_core::row::{Failure, LeaseId, Payload, Route};
 use fairlane_core::time::{Span, Time};
 
@@ -24,6 +25,8 @@ const PATIENCE: Span = Span::from_millis(2_500);
 /// Outcomes that a worker remembers after their receipts, to report them once more.
 const REMEMBERED_MAX: usize = 4;
 /// What every failure of a worker says, and no failure that the cell found itself.
+/// One attempt in so many finds that what it was given cannot be true, and one is not sure of its output.
+const CONTRADICTS: u64 = 60;
 pub(crate) const FAILURE_MESSAGE: &str = "simulated";
 /// The class of attempts whose call was never sent.
 pub(crate) const NOT_SENT: &str = "not-sent";
@@ -244,6 +247,7 @@ impl Worker {
             0..4 => failed("broken", false),
             4..8 if self.workload == Workload::Paid => self.provider_fault(),
             4..16 => failed("flaky", true),
+            _ if mix(fence).is_multiple_of(CONTRADICTS) => contradicted(),
             _ => completed(fence, self.prng.next(), self.workload),
         }
     }
@@ -390,7 +394,18 @@ fn completed(fence: u64, draw: u64, workload: Workload) -> Outcome {
         _ => None,
     };
     let output = Payload::from(format!("[{fence},{draw}]").into_bytes());
-    Outcome::Completed { output, judged: Judged::default(), cost }
+    let confidence = Confidence { permille: 500, least_permille: 800 };
+    let is_unsure = mix(fence) % CONTRADICTS == 1;
+    let judged = Judged { is_checked: false, confidence: is_unsure.then_some(confidence) };
+    Outcome::Completed { output, judged, cost }
+}
+
+/// What the first steps handed on cannot be true.
+fn contradicted() -> Outcome {
+    let name = |text| fairlane_core::id::StepName::parse(text).expect("a valid name");
+    let failure =
+        Failure { class: "contradiction".into(), message: FAILURE_MESSAGE.into(), step: None };
+    Outcome::Contradicted { failure, steps: vec![name("s0"), name("s1")], cost: None }
 }
 
 fn failed(class: &str, retryable: bool) -> Outcome {

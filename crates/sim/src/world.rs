@@ -245,7 +245,7 @@ impl World {
             self.now = at;
             self.events += 1;
             holds(self.events < EVENTS_MAX, "progress", || {
-                format!("{EVENTS_MAX} events and no end, the last one {event:?}")
+                format!("{EVENTS_MAX} events and no end, the last one {event:?}, {}", self.stuck())
             })?;
             self.happen(event)?;
         }

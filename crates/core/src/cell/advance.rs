@@ -9,7 +9,7 @@ use crate::time::{Span, Time};
 
 use super::change::Change;
 use super::effect::{Effect, Evaluation, Progress, Question};
-use super::live::{Asked, At, Mapping, Node, State};
+use super::live::{Asked, At, Mapping, Node, Run, State};
 use super::timer::Kind;
 use super::{Cell, Turn};
 
@@ -309,9 +309,11 @@ impl Cell {
         let shape = run.shape.clone();
         let index = run.node(at.node).instance.step;
         for dependent in &shape.dependents[usize::from(index.0)] {
-            self.unblock(At { run: at.run, node: u32::from(dependent.0) }, turn);
-            // A dependent that ends at once can end the run with it.
-            if self.runs.aged(at.run, age).is_none_or(|run| run.outcome.is_some()) {
+            let node = self.runs.get(at.run).whole(*dependent);
+            self.unblock(At { run: at.run, node }, turn);
+            // A dependent that ends at once can end the run with it, or the plan: the next one has been begun then.
+            let goes_on = |run: &Run| run.outcome.is_none() && Arc::ptr_eq(&run.shape, &shape);
+            if !self.runs.aged(at.run, age).is_some_and(goes_on) {
                 return;
             }
         }

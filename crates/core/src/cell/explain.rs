@@ -82,9 +82,11 @@ impl Cell {
     fn run_view(&mut self, run: u32) -> RunView {
         let count = self.runs.get(run).nodes.len().min(STEPS_SHOWN_MAX);
         let mut waits = PoolWaits::new();
-        let mut steps: Vec<StepView> = (0..u32::try_from(count).expect("a small constant"))
-            .map(|node| self.step_view(At { run, node }, &mut waits))
-            .collect();
+        let shown = u32::try_from(count).expect("a small constant");
+        let live = self.runs.get(run);
+        let nodes: Vec<u32> = (0..shown).filter(|node| !live.is_forgotten(*node)).collect();
+        let mut steps: Vec<StepView> =
+            nodes.into_iter().map(|node| self.step_view(At { run, node }, &mut waits)).collect();
         steps.sort_by_key(|step| step.instance);
         let live = self.runs.get(run);
         RunView {

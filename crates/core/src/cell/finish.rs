@@ -47,6 +47,11 @@ impl Cell {
     /// Ends a node that is not wanted any more. One that a worker or a child run holds is told, and ends when
     /// it is given back.
     pub(crate) fn call_off(&mut self, at: At, turn: &mut Turn) {
+        self.call_off_as(at, false, turn);
+    }
+
+    /// The same; with `is_told`, a step says so in a row of its own, since its run goes on.
+    pub(crate) fn call_off_as(&mut self, at: At, is_told: bool, turn: &mut Turn) {
         let node = self.runs.get(at.run).node(at.node);
         let has_row = match &node.state {
             State::Done | State::Skipped | State::Failed(_) | State::Cancelled => return,
@@ -84,7 +89,8 @@ impl Cell {
             State::Mapping(_) | State::Backoff(_) | State::Sleeping(_) | State::Listening => true,
         };
         self.clear_timers(at);
-        if has_row {
+        let is_step = self.runs.get(at.run).node(at.node).instance.part == Part::Whole;
+        if has_row || is_told && is_step {
             self.move_to(at, State::Cancelled, None, turn);
         } else {
             // That it was never reached follows from the run's row.

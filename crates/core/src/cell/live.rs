@@ -361,12 +361,13 @@ impl Run {
         (0..first).chain(self.late.iter().copied()).map(|node| (node, self.node(node)))
     }
 
-    /// Whether steps after this one may begin.
-    pub(crate) fn has_passed(&self, step: StepIndex) -> bool {
-        let node = self.whole_node(step);
-        // What was stopped for a new plan is done again, or no part of that.
-        let is_applied = || self.replan.as_ref().is_some_and(|replan| replan.row.verdict.is_some());
-        node.is_final() && !(matches!(node.state, State::Cancelled) && is_applied())
+    /// Whether the node is an item of a map that is done again, or is no part of the plan any more.
+    pub(crate) fn is_forgotten(&self, node: u32) -> bool {
+        let Instance { step, part } = self.node(node).instance;
+        let is_in = |(mapped, base, items): &(StepIndex, u32, u32)| {
+            *mapped == step && (*base..base + items).contains(&node)
+        };
+        matches!(part, Part::Item(_)) && self.node(node).is_final() && !self.maps.iter().any(is_in)
     }
 
     /// The stored form, without the input, which is written once.

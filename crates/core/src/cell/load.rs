@@ -236,7 +236,9 @@ impl Cell {
             self.restore_step(place, step);
         }
         self.leave_out(place, replan);
-        self.runs.get_mut(place).count_blocked();
+        let live = self.runs.get_mut(place);
+        let is_accepted = |replan: &Replan| replan.row.verdict.is_some();
+        live.count_blocked(live.replan.as_deref().is_some_and(is_accepted));
         place
     }
 
@@ -312,14 +314,15 @@ impl Cell {
         }
     }
 
-    /// Steps that are no part of the plan any more, and planners that never answered, are over.
+    /// Steps that are no part of the plan any more and never began, and planners that did not, are over.
     fn leave_out(&mut self, run: u32, replan: Option<ReplanRow>) {
         let live = self.runs.get_mut(run);
         live.replan = replan.map(|row| Box::new(Replan { row, accepted: None }));
         let planner = live.replan.as_ref().map(|replan| replan.row.planner);
         let workflow = &live.shape.workflow;
         let out = workflow.indexed().map(|(index, _)| index).filter(|index| {
-            !workflow.has(*index) && Some(*index) != planner && !live.whole_node(*index).is_final()
+            let is_pending = matches!(live.whole_node(*index).state, State::Pending);
+            !workflow.has(*index) && Some(*index) != planner && is_pending
         });
         for index in out.collect::<Vec<_>>() {
             let node = self.runs.get(run).whole(index);
@@ -355,7 +358,8 @@ impl Cell {
         let is_stopping = live.outcome.is_some() && node.instance.part != Part::Compensation;
         if let (Part::Whole, Some(bound), false) =
             (node.instance.part, live.step(at.node).timeout.step, node.is_final())
-            && !matches!(node.state, State::Pending)
+            && !matches!(node.state, State::Pending | State::Disputed(_))
+            && !live.has_planned(at.node)
         {
             self.timers.set(node.ready + bound, Kind::Step, at);
         }

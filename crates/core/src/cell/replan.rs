@@ -56,6 +56,14 @@ impl Run {
         self.shape.workflow.revised.planners.contains(&self.node(node).instance.step)
     }
 
+    /// Whether the node is the step that plans now, and has answered.
+    pub(crate) fn has_planned(&self, node: u32) -> bool {
+        let is_answered = |replan: &Replan| replan.row.reason.is_some();
+        self.plans_now(node)
+            && (matches!(self.node(node).state, State::Proposed)
+                || self.replan.as_deref().is_some_and(is_answered))
+    }
+
     fn disputed(&self) -> Option<(u32, &Dispute)> {
         self.wholes().find_map(|(node, whole)| match &whole.state {
             State::Disputed(dispute) => Some((node, &**dispute)),
@@ -117,7 +125,14 @@ impl Cell {
     pub(crate) fn follow_replan(&mut self, at: At, turn: &mut Turn) -> bool {
         let run = self.runs.get(at.run);
         match &run.node(at.node).state {
-            State::Disputed(_) => self.replan(at.run, turn),
+            State::Disputed(_) => {
+                let age = run.age;
+                self.replan(at.run, turn);
+                // A revision may have waited for this step to stop, however it did.
+                if self.runs.aged(at.run, age).is_some() {
+                    self.conclude(at.run, turn);
+                }
+            }
             State::Proposed => self.ask_revision(at, turn),
             State::Failed(failure) if run.plans_now(at.node) => {
                 let failure = (**failure).clone();

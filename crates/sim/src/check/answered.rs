@@ -68,8 +68,17 @@ impl Answered {
         }
     }
 
-    /// A run that ended asks anew if it is retried.
+    /// A run that ended asks anew if it is retried, and so does a step that is done again.
     pub(crate) fn follow(&mut self, change: &Change) {
+        if let Change::DropStep(key, step) = change {
+            let is_kept = |instance: &Instance| instance.step != *step;
+            if let Some(asked) = self.asked.get_mut(key) {
+                asked.retain(|(instance, _), _| is_kept(instance));
+            }
+            if let Some(passed) = self.passed.get_mut(key) {
+                passed.retain(|(instance, _), _| is_kept(instance));
+            }
+        }
         let Change::Run(run) = change else { return };
         if run.status.is_ended() {
             self.ended.insert(run.key.clone());

@@ -82,7 +82,7 @@ fn meets_gates(step: &Ready, rows: &Rows) -> bool {
         return false;
     }
     let Some(run) = rows.runs.get(&step.key) else { return false };
-    let plan = rows.workflows.get(&(run.workflow.clone(), run.version));
+    let plan = rows.workflow_of(run);
     plan.is_some_and(|plan| {
         let step = plan.step(step.instance.step);
         step.tool.is_some() || step.cost_nano > 0 || matches!(step.kind, StepKind::Model(_))

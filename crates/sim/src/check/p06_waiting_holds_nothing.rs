@@ -76,7 +76,12 @@ fn agrees_run(view: &RunView, ready: &[Ready], rows: &Rows) -> Verdict {
     view.steps.iter().try_for_each(|step| {
         let stored = rows.step(&run.key, step.instance).map(|row| &row.state);
         let is_queued = ready.iter().any(|at| at.key == run.key && at.instance == step.instance);
-        holds(agrees_phase(step, stored, is_queued, run), PROMISE, || {
+        // What was never begun of a plan, and is no part of it any more, has no row.
+        let is_left_out = step.phase == Phase::Cancelled
+            && stored.is_none()
+            && rows.workflow_of(run).is_some_and(|plan| !plan.has(step.instance.step));
+        let agrees = is_left_out || agrees_phase(step, stored, is_queued, run);
+        holds(agrees, PROMISE, || {
             format!("{step:?} is shown for {stored:?}, ready {is_queued}, in {run:?}")
         })?;
         let is_final =

@@ -81,9 +81,7 @@ impl Circuits {
             return Ok(());
         }
         let Some(run) = rows.runs.get(&step.key) else { return Ok(()) };
-        let Some(plan) = rows.workflows.get(&(run.workflow.clone(), run.version)) else {
-            return Ok(());
-        };
+        let Some(plan) = rows.workflow_of(run) else { return Ok(()) };
         let endpoint = match &step.state {
             StepState::Leased { route, .. } => route.as_deref().map(|route| &route.endpoint),
             _ => None,

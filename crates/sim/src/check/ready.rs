@@ -68,10 +68,16 @@ fn find(moment: Moment, answers: u64, answered: &Answered, rows: &Rows) -> Found
     // Runs of one workflow mostly follow each other.
     let mut known: Option<&Workflow> = None;
     for run in rows.live_runs() {
-        let is_it = |known: &&Workflow| known.name == run.workflow && known.version == run.version;
+        let is_it = |known: &&Workflow| {
+            let is_plain = run.replans == 0 && known.revised.is_plain();
+            is_plain && known.name == run.workflow && known.version == run.version
+        };
         known = known.filter(is_it).or_else(|| rows.workflow_of(run).map(|found| &**found));
         let Some(workflow) = known else { continue };
-        let view = View { steps: rows.steps.get(&run.key), run, workflow, answered, moment };
+        let is_applying = rows.is_applying(&run.key);
+        let steps = rows.steps.get(&run.key);
+        let planner = rows.planner(&run.key);
+        let view = View { steps, run, workflow, answered, moment, is_applying, planner };
         match run.status {
             RunStatus::Running => view.tasks(&mut ready),
             RunStatus::Compensating => ready.extend(view.compensation()),
@@ -92,12 +98,19 @@ struct View<'a> {
     workflow: &'a Workflow,
     answered: &'a Answered,
     moment: Moment,
+    /// What was stopped for a new plan holds up what comes after it.
+    is_applying: bool,
+    /// Of all steps that plan, the one whose turn it is.
+    planner: Option<StepIndex>,
 }
 
 impl View<'_> {
     fn tasks(&self, ready: &mut Vec<Ready>) {
         for (index, step) in self.workflow.indexed() {
             let Some(pool) = step.kind.pool() else { continue };
+            if !self.workflow.has(index) && self.planner != Some(index) {
+                continue;
+            }
             let mut instances = match &step.map {
                 None => self.whole(index, step).into_iter().collect(),
                 Some(map) => self.items(index, map.parallel),
@@ -171,7 +184,8 @@ impl View<'_> {
 
     fn is_final(&self, step: StepIndex) -> bool {
         let whole = self.row(Instance { step, part: Part::Whole });
-        whole.is_some_and(|row| row.state.is_final())
+        let is_stopped = |state: &StepState| self.is_applying && *state == StepState::Cancelled;
+        whole.is_some_and(|row| row.state.is_final() && !is_stopped(&row.state))
     }
 
     fn row(&self, instance: Instance) -> Option<&StepRow> {

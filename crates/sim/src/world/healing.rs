@@ -192,7 +192,7 @@ impl World {
     }
 
     /// What keeps the cell from becoming empty.
-    fn stuck(&self) -> String {
+    pub(super) fn stuck(&self) -> String {
         let mut facts = format!("after {HEALING_MAX} of healing these runs are live:");
         for run in self.rows.live_runs() {
             let steps: Vec<_> = self.rows.steps_of(&run.key).collect();

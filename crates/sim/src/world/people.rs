@@ -57,7 +57,8 @@ impl World {
             self.declare(Configure::ReviewerPool(ReviewerPool { members, ..pool }))?;
         }
         let is_asked = |row: &&ReviewRow| {
-            row.ended.is_none() && matches!(row.cause, ReviewCause::Outage { .. })
+            row.ended.is_none()
+                && matches!(row.cause, ReviewCause::Outage { .. } | ReviewCause::Confidence { .. })
         };
         let asked: Vec<ReviewRow> = self.rows.reviews.values().filter(is_asked).cloned().collect();
         for row in &asked {

@@ -51,7 +51,7 @@ impl Cell {
         for at in &touched {
             // What is disputed stays so until it is forgotten, or dropped.
             if !matches!(self.runs.get(run).node(at.node).state, State::Disputed(_)) {
-                self.call_off(*at, turn);
+                self.call_off_as(*at, true, turn);
             }
         }
         let live = self.runs.get(run);
@@ -74,7 +74,7 @@ impl Cell {
         self.forget(run, &again, turn);
         for step in &revision.dropped {
             let node = self.runs.get(run).whole(*step);
-            self.call_off(At { run, node }, turn);
+            self.call_off_as(At { run, node }, true, turn);
         }
         let live = self.runs.get_mut(run);
         let new = revision.plan.steps.len() - live.shape.workflow.steps.len();
@@ -87,7 +87,7 @@ impl Cell {
             live.open += 1;
         }
         live.shape = Arc::new(Shape::new(revision.plan.clone()));
-        live.count_blocked();
+        live.count_blocked(false);
         self.close_replan(run, Verdict::Accepted, turn);
         self.write_run(run, turn);
         self.let_stand(run, trigger, turn);
@@ -139,11 +139,16 @@ impl Cell {
 }
 
 impl Run {
-    /// Counts anew what each step waits for.
-    pub(crate) fn count_blocked(&mut self) {
+    /// Counts anew what each step waits for. `is_applying`: a plan was accepted, and is not followed yet: what was stopped for
+    /// it holds up what comes after.
+    pub(crate) fn count_blocked(&mut self, is_applying: bool) {
         let shape = self.shape.clone();
         for (index, step) in shape.workflow.indexed() {
-            let blocked = step.after.iter().filter(|before| !self.has_passed(**before)).count();
+            let is_open = |before: &&StepIndex| {
+                let node = self.whole_node(**before);
+                !node.is_final() || is_applying && matches!(node.state, State::Cancelled)
+            };
+            let blocked = step.after.iter().filter(is_open).count();
             let node = self.whole(index);
             self.node_mut(node).blocked = u16::try_from(blocked).expect("steps are bounded");
         }

@@ -653,3 +653,51 @@ fn a_worker_that_reports_late_for_a_step_that_was_forgotten_changes_nothing() {
     assert!(receipt.contains("Stale"), "{receipt}");
     assert_eq!(desk.work(), "verify");
 }
+
+#[test]
+fn a_new_step_has_its_place_beside_the_items_of_a_map() {
+    let map = crate::plan::Map {
+        over: crate::plan::Expr("input.items".into()),
+        parallel: 2,
+        items_max: 2,
+    };
+    let steps = vec![
+        Step { map: Some(map), ..step("each", &[]) },
+        step("credit", &[]),
+        step("decide", &[0, 1]),
+    ];
+    let mut desk = Desk::new(loan_with(steps, |_| {}));
+    let run = desk.submit("b", "loan");
+    desk.evaluate(Ok(Value::Items(2)));
+    let grants = desk.lease("w");
+    assert_eq!(tasks(&grants), "credit each each");
+    let credit = grants.iter().find(|grant| super::desk::task(grant) == "credit").unwrap();
+    desk.fail("w", &credit.lease, false);
+    desk.plans(&run, |revision, plan| {
+        let ask = add(revision, plan, step("ask", &[]));
+        plan.steps[1].after = vec![ask];
+        revision.changed.insert(StepIndex(1));
+    });
+    assert_eq!(desk.work(), "ask");
+    assert_eq!(desk.work(), "credit");
+    let items: Vec<_> = ids(&grants).into_iter().filter(|id| id.instance.step.0 == 0).collect();
+    desk.complete("w", &items);
+    assert_eq!(desk.work(), "decide");
+    assert_eq!(desk.run_status(&run), RunStatus::Completed);
+}
+
+#[test]
+fn a_step_that_fails_while_it_is_stopped_for_a_new_plan_does_not_hold_that_up() {
+    let mut steps = vec![step("left", &[]), step("right", &[])];
+    steps[1].timeout.step = Some(Span::from_secs(5));
+    let mut desk = Desk::new(loan_with(steps, |declared| declared.scope = Scope::All));
+    let run = desk.submit("b", "loan");
+    let grants = desk.lease("w");
+    desk.fail("w", &grants[0].lease, false);
+    let planner = desk.lease("w2");
+    desk.complete("w2", &ids(&planner));
+    desk.reads(&run, redo(&[0, 1]));
+    desk.pass(Span::from_secs(6));
+    assert_eq!(desk.verdicts(&run), [Some(Verdict::Accepted)]);
+    assert_eq!(desk.work(), "left right");
+}
