@@ -286,14 +286,18 @@ impl Cell {
                 version: workflow.version,
             });
         }
-        for step in &workflow.steps {
-            if let Some(pool) = step.kind.pool()
-                && self.directory.pools.find(pool).is_none()
-            {
-                return Err(Rejection::StepPoolUnknown {
-                    step: step.name.clone(),
-                    pool: pool.clone(),
-                });
+        let replan = workflow.replan.as_deref();
+        let planner = replan.map(|replan| &replan.planner);
+        let of_steps = workflow.steps.iter().chain(planner);
+        let of_steps = of_steps.filter_map(|step| Some((step, step.kind.pool()?)));
+        // What steps of a revision may do, in the name of who plans.
+        let of_revisions = replan
+            .into_iter()
+            .flat_map(|replan| replan.parts.tasks.iter().map(|(pool, _)| (&replan.planner, pool)));
+        for (step, pool) in of_steps.chain(of_revisions) {
+            if self.directory.pools.find(pool).is_none() {
+                let (step, pool) = (step.name.clone(), pool.clone());
+                return Err(Rejection::StepPoolUnknown { step, pool });
             }
         }
         self.known_review_steps(workflow)?;

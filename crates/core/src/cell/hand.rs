@@ -3,6 +3,7 @@
 
 use crate::id::KeyId;
 use crate::reject::Rejection;
+use crate::replan::Trust;
 use crate::row::RunStatus;
 
 use super::input::ByHand;
@@ -37,6 +38,7 @@ impl Cell {
         });
         let tenant = live.key.tenant.clone();
         self.decide(Some(tenant), "resolved-by-hand", facts.to_string(), turn);
+        self.runs.get_mut(run).node_mut(node).trust = Trust::Verified;
         self.end(At { run, node }, State::Done, Some(output), turn);
         Ok(self.runs.aged(run, age).map_or(RunStatus::Completed, |live| live.status))
     }

@@ -11,7 +11,7 @@ use fairlane_core::cell::effect::{Response, ReviewView};
 use fairlane_core::cell::input::{self, Handler, Input, ReviewCommand};
 use fairlane_core::id::{OutcomeName, PersonId, ReviewId};
 use fairlane_core::review::Digest;
-use fairlane_core::row::{Payload, ReviewEvent};
+use fairlane_core::row::{Payload, ReviewCause, ReviewEvent};
 use fairlane_core::tenant::TenantScope;
 use sha2::{Digest as _, Sha256};
 use utoipa_axum::router::OpenApiRouter;
@@ -27,6 +27,8 @@ use crate::problem::rejection::unknown_review;
 use crate::serve::Shared;
 use crate::wire::name;
 
+/// The outcome of an escalation with which a person gives the step's output.
+const RESOLVED: &str = "resolved";
 /// Decisions of one batch.
 const BATCH_MAX: usize = 100;
 const REASON_BYTES_MAX: usize = 4 * 1024;
@@ -200,6 +202,14 @@ async fn prepared(
             .at("/data")
             .expected("data that the review's form allows"));
     }
+    if let Some(schema) = output_schema(view, &outcome)
+        && let Err(violations) = cell.assembly.check(schema, Payload::from(data.as_bytes())).await?
+    {
+        return Err(Refused::new(Code::InvalidForm)
+            .detail(listed(&violations))
+            .at("/data")
+            .expected("an output that the step's schema allows"));
+    }
     Ok(input::Decide {
         review: view.id,
         person: person.clone(),
@@ -222,6 +232,18 @@ fn outcome(view: &ReviewView, given: &Decide) -> Result<OutcomeName, Refused> {
         .detail(format!("none is named `{outcome}`"))
         .at("/outcome")
         .expected(names.collect::<Vec<_>>().join(" or ")))
+}
+
+/// Where a person gives the output of a step that is none for people: what it has to be.
+fn output_schema(view: &ReviewView, outcome: &OutcomeName) -> Option<Arc<str>> {
+    let is_given = match view.cause {
+        ReviewCause::Money { .. } | ReviewCause::Outage { .. } | ReviewCause::Confidence { .. } => {
+            outcome.as_str() == RESOLVED
+        }
+        ReviewCause::Step | ReviewCause::Replan { .. } => false,
+    };
+    let step = view.workflow.step(view.instance.step);
+    step.output_schema.clone().filter(|_| is_given)
 }
 
 /// What was given, or what was proposed for the same outcome by those who have decided.

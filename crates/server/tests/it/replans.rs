@@ -247,7 +247,8 @@ async fn decides(client: &Client, review: &Value, outcome: &str, data: Value) {
 
 #[tokio::test]
 async fn an_output_below_the_tenants_threshold_comes_to_a_person() {
-    let text = LOAN.replace("low_confidence, ", "");
+    let schema = "schema: { type: object, properties: { ok: { type: boolean } } },\n    check";
+    let text = LOAN.replace("low_confidence, ", "").replace("    check", &format!("    {schema}"));
     let (harness, worker, run) = start(&text).await;
     let ada = with_reviewer(&harness, json!({ "confidence_threshold": 0.8 })).await;
     does(&worker, "verify", json!("seen")).await;
@@ -256,6 +257,12 @@ async fn an_output_below_the_tenants_threshold_comes_to_a_person() {
     does(&worker, "comply", doubted.clone()).await;
     let found = review(&ada).await;
     assert_eq!((&found["cause"], &found["kind"]), (&json!("confidence"), &json!("escalation")));
+    let other = json!({
+        "fence": found["claim"]["fence"], "digest": found["digest"],
+        "outcome": "resolved", "data": { "ok": "yes" },
+    });
+    let path = format!("/v1/reviews/{}/decide", found["id"].as_str().unwrap());
+    assert_eq!(ada.post(&path, other).await.refusal().1, "invalid-form");
     assert_eq!(found["subject"], doubted);
     decides(&ada, &found, "accepted", json!(null)).await;
     let lease = does(&worker, "decide", json!("granted")).await;

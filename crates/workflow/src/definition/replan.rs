@@ -55,26 +55,35 @@ pub(super) fn read(
         .required(&fields, node, "by", expected)
         .and_then(|node| planner(reader, node, steps));
     let scope = match fields.get("scope") {
-        Some(node) => scope(reader, node, steps)?,
-        None => Scope::default(),
+        Some(node) => scope(reader, node, steps),
+        None => Some(Scope::default()),
     };
     let max = match fields.get("max") {
-        Some(node) => u32::try_from(reader.whole(node, 1, REPLANS_MAX.into())?).ok()?,
-        None => REPLANS_DEFAULT,
+        Some(node) => {
+            reader.whole(node, 1, REPLANS_MAX.into()).and_then(|max| u32::try_from(max).ok())
+        }
+        None => Some(REPLANS_DEFAULT),
     };
     let mut parts = Parts::default();
     for step in steps {
         parts.add(step);
     }
     if let Some(node) = fields.get("allow") {
-        allow(reader, node, &mut parts)?;
+        allow(reader, node, &mut parts);
     }
     let approval = fields.get("approval").and_then(|node| approval(reader, node));
     for step in steps.iter().filter(|step| is_reserved(&step.name)) {
         let message = format!("{} is what a step is called that plans", quote(step.name.as_str()));
         reader.at(node, Code::BadName, message, "another name for that step");
     }
-    Some(Arc::new(Replanning { on: on?, planner: planner?, scope, max, parts, approval }))
+    Some(Arc::new(Replanning {
+        on: on?,
+        planner: planner?,
+        scope: scope?,
+        max: max?,
+        parts,
+        approval,
+    }))
 }
 
 /// Whether steps that plan are called so.
@@ -211,6 +220,7 @@ fn scope(reader: &mut Reader<'_>, node: &Node, steps: &[Step]) -> Option<Scope> 
     Some(Scope::Steps(names))
 }
 
+/// What is read of it before a mistake is no matter: the workflow is refused.
 fn allow(reader: &mut Reader<'_>, node: &Node, parts: &mut Parts) -> Option<()> {
     let known = ["tasks", "tools", "models", "workflows"];
     let fields = reader.object(node, "what a revision may use besides", &known, &[])?;
@@ -244,7 +254,7 @@ fn allow(reader: &mut Reader<'_>, node: &Node, parts: &mut Parts) -> Option<()> 
     Some(())
 }
 
-/// `true`, or the terms of a review. None if nobody is asked, or the terms have a mistake.
+/// `true`, or the terms of a review. `None` if nobody is asked, or the terms have a mistake.
 fn approval(reader: &mut Reader<'_>, node: &Node) -> Option<Arc<Terms>> {
     if let Value::Bool(is_asked) = node.value {
         let terms = Terms { kind: ReviewKind::Approval, ..Terms::default() };

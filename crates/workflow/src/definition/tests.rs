@@ -11,6 +11,7 @@ mod fields;
 mod graph;
 mod inline;
 mod models;
+mod replan;
 mod text;
 
 /// Either the mistakes, one in each line, or the workflow in brief.

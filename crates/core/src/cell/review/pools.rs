@@ -104,8 +104,14 @@ impl Cell {
 
     /// Reviews of a workflow name pools that are declared, and approve nothing by themselves.
     pub(crate) fn known_review_steps(&self, workflow: &Workflow) -> Result<(), Rejection> {
-        for step in &workflow.steps {
-            let StepKind::Review(terms) = &step.kind else { continue };
+        let replan = workflow.replan.as_deref();
+        let planner = replan.map(|replan| &replan.planner);
+        let of_steps = workflow.steps.iter().chain(planner).filter_map(|step| match &step.kind {
+            StepKind::Review(terms) => Some((step, terms)),
+            _ => None,
+        });
+        let approval = replan.and_then(|replan| Some((planner?, replan.approval.as_ref()?)));
+        for (step, terms) in of_steps.chain(approval) {
             if terms.approves_itself() {
                 return Err(Rejection::ApprovesItself { step: step.name.clone() });
             }
