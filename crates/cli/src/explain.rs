@@ -84,8 +84,8 @@ fn replanned(replan: &Replan) -> String {
             text.push_str(&format!(" {what}: {};", steps.join(", ")));
         }
     }
-    let mut text = text.trim_end_matches(';').to_owned();
-    text.push('\n');
+    let mut text = text.trim_end_matches([';', '.']).to_owned();
+    text.push_str(".\n");
     text
 }
 
@@ -166,6 +166,39 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_plan_that_was_looked_at_again_says_why_and_what_came_of_it() {
+        let at = Timestamp(1_769_851_800_000_000);
+        let detail: RunDetail = serde_json::from_value(json!({
+            "run": {
+                "id": "0190a", "workflow": "loan", "version": 3, "lane": "normal",
+                "status": "failed", "created_at": at, "revision": 7
+            },
+            "steps": [],
+            "replans": [
+                { "number": 1, "trigger": "failed", "step": "credit", "planner": "replan_1",
+                  "failure": { "class": "no-file", "message": "404" }, "began_at": at,
+                  "verdict": "accepted", "reason": "ask the bank", "approved_by": ["ada"],
+                  "added": ["bank"], "dropped": ["credit"], "kept": ["verify"] },
+                { "number": 2, "trigger": "failed", "step": "bank", "planner": "replan_2",
+                  "failure": { "class": "closed", "message": "" }, "began_at": at,
+                  "verdict": "refused", "code": "changes-nothing", "refused": "it changes nothing" },
+            ]
+        }))
+        .unwrap();
+        expect![[r#"
+            run       0190a
+            workflow  loan v3
+            lane      normal
+            status    failed
+            created   2026-01-31T09:30:00Z
+
+            Plan 1: credit met no-file: 404, and replan_1 made the plan that is followed since (it says: ask the bank); agreed to by ada. Added: bank; dropped: credit; kept: verify.
+            Plan 2: bank met closed, and replan_2 made none that is followed: it changes nothing.
+            The run has ended; nothing waits.
+        "#]].assert_eq(&explain(&detail, at));
+    }
 
     #[test]
     fn each_waiting_step_says_what_would_let_it_through() {
