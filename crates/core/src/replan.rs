@@ -258,7 +258,9 @@ pub struct ReplanRow {
     pub verdict: Option<Verdict>,
     /// What the planner says.
     pub reason: Option<Arc<str>>,
-    /// Who has agreed to the revision, where that is asked for.
+    /// Who has planned, if people did.
+    pub planned_by: Vec<PersonId>,
+    /// Who has agreed to the revision, where that is asked for. Nobody agrees to what they have planned.
     pub approved_by: Vec<PersonId>,
     pub diff: Diff,
     /// The plan of the run since then.

@@ -184,6 +184,7 @@ impl Cell {
             ended: None,
             verdict: None,
             reason: None,
+            planned_by: Vec::new(),
             approved_by: Vec::new(),
             diff: Diff::default(),
             plan: plan.clone(),
@@ -236,7 +237,7 @@ impl Cell {
             return self.refuse(at.run, unfit, turn);
         }
         match self.approval_terms(at.run).filter(|_| !is_approved) {
-            Some(terms) => self.ask_approval(at, terms, &revision, turn),
+            Some(terms) => self.ask_approval(at, &terms, &revision, turn),
             None => self.accept(at, revision, turn),
         }
     }
@@ -254,10 +255,14 @@ impl Cell {
         })
     }
 
-    fn ask_approval(&mut self, at: At, terms: Arc<Terms>, revision: &Revision, turn: &mut Turn) {
+    fn ask_approval(&mut self, at: At, terms: &Terms, revision: &Revision, turn: &mut Turn) {
         self.fence += 1;
         let live = self.runs.get(at.run);
         let number = live.replans;
+        let planned_by = live.replan.iter().flat_map(|replan| &replan.row.planned_by);
+        let mut terms = terms.clone();
+        terms.exclude.extend(planned_by.cloned());
+        let terms = Arc::new(terms);
         let id = review_id(live.key.run, self.now, self.fence);
         let cause = ReviewCause::Replan { number };
         let opening = Opening { id, cause, terms, digest: revision.digest };
@@ -266,6 +271,17 @@ impl Cell {
             self.move_to(at, State::Reviewing(Box::new(id)), None, turn);
         } else {
             self.refuse(at.run, Unfit::NoReviewers, turn);
+        }
+    }
+
+    /// People have made a revision, if the step is the one that plans.
+    pub(crate) fn note_planners(&mut self, at: At, by: &[PersonId], turn: &mut Turn) {
+        let live = self.runs.get_mut(at.run);
+        if live.plans_now(at.node)
+            && let Some(replan) = &mut live.replan
+        {
+            replan.row.planned_by = by.to_vec();
+            self.write_replan(at.run, turn);
         }
     }
 

@@ -345,6 +345,7 @@ impl Cell {
         match (&opened.cause, outcome.as_str()) {
             (ReviewCause::Step, _) => {
                 let output = self.output(id, outcome, (by, data));
+                self.note_planners(at, by, turn);
                 self.end(at, State::Done, Some(output), turn);
             }
             (ReviewCause::Replan { .. }, _) => {

@@ -701,6 +701,7 @@ pub fn replan(key: &RunKey, number: u32) -> ReplanRow {
         ended: Some(Time(60)),
         verdict: Some(Verdict::Refused(Unfit::TooCostly { need: Nano::MAX, left: Nano(1) })),
         reason: Some("the bureau has no file".into()),
+        planned_by: vec![name("bob")],
         approved_by: vec![name("ada/1")],
         diff: Diff { added: vec![name("step_9")], ..Diff::default() },
         plan: Arc::new(Workflow {

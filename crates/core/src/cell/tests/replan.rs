@@ -701,3 +701,22 @@ fn a_step_that_fails_while_it_is_stopped_for_a_new_plan_does_not_hold_that_up() 
     assert_eq!(desk.verdicts(&run), [Some(Verdict::Accepted)]);
     assert_eq!(desk.work(), "left right");
 }
+
+#[test]
+fn whoever_has_planned_does_not_agree_to_it() {
+    let mut desk = with_reviewers(loan_with(loan_steps(), |declared| {
+        declared.planner.kind = crate::plan::StepKind::Review(Arc::new(Terms::default()));
+        declared.approval = Some(Arc::new(Terms::default()));
+    }));
+    let run = disputed(&mut desk);
+    desk.evaluate(Ok(Value::Digest([7; 32])));
+    let (view, fence) = desk.next_review("ada").expect("somebody is to plan");
+    assert_eq!(desk.decide(decide(view.id, "ada", fence, "approved")), Ok(0));
+    desk.restart();
+    desk.reads(&run, by_the_bank);
+    assert!(desk.next_review("ada").is_none(), "she has planned it");
+    let (view, fence) = desk.next_review("bob").expect("he has not");
+    assert_eq!(desk.decide(decide(view.id, "bob", fence, "approved")), Ok(0));
+    desk.reads(&run, by_the_bank);
+    assert_eq!(desk.work(), "bank");
+}
