@@ -16,6 +16,9 @@ use super::super::review::review_id;
 use super::super::{Cell, Turn};
 use super::judge::{scope, suspects};
 
+/// The part of a node that nothing leads to any more: no list has so many items.
+const NOWHERE: Part = Part::Item(u32::MAX);
+
 impl Cell {
     /// The revision is to become the plan. That is said before anything is stopped for it, so that nothing is stopped in vain.
     pub(super) fn accept(&mut self, planner: At, revision: Revision, turn: &mut Turn) {
@@ -132,8 +135,13 @@ impl Cell {
             turn.write(Change::DropStep(key.clone(), step));
             live.open += u32::from(node.is_final());
             *live.node_mut(place) = Node::new(Instance { step, part: Part::Whole }, 0, now);
-            // Items of a map that are over: their nodes stay, and nothing leads to them.
+            // Items of a map that are over: their nodes stay, and nothing leads to them. So with what has undone the step in an
+            // earlier life of the run, or it would not be undone again.
             live.maps.retain(|(mapped, ..)| *mapped != step);
+            let undone = Instance { step, part: Part::Compensation };
+            for node in live.nodes.iter_mut().filter(|node| node.instance == undone) {
+                node.instance.part = NOWHERE;
+            }
         }
     }
 }

@@ -720,3 +720,50 @@ fn whoever_has_planned_does_not_agree_to_it() {
     desk.reads(&run, by_the_bank);
     assert_eq!(desk.work(), "bank");
 }
+
+#[test]
+fn a_step_that_was_undone_in_an_earlier_life_is_undone_again_when_it_was_done_again() {
+    let undo = crate::plan::Compensation {
+        task: name("undo"),
+        pool: name("default"),
+        with: Vec::new(),
+        retry: crate::plan::Retry::default(),
+        attempt_timeout: Span::from_secs(60),
+    };
+    let steps = vec![
+        Step { compensate: Some(undo), ..step("book", &[]) },
+        step("pay", &[0]),
+        step("tell", &[1]),
+    ];
+    let mut desk = Desk::new(loan_with(steps, |declared| {
+        declared.scope = Scope::All;
+        declared.on = [Trigger::Contradiction].into();
+    }));
+    let run = desk.submit("b", "loan");
+    assert_eq!(desk.work(), "book");
+    assert_eq!(desk.break_step(), "pay");
+    assert_eq!(desk.work(), "undo");
+    let rows = desk.rows(&run);
+    let (key, from) = (run.clone(), Some(name("pay")));
+    let ended = Some(desk.disk().ended(rows.0, rows.1));
+    let answer = desk.ask(|reply| {
+        let retry = crate::cell::input::Retry { reply, key, from, rows: ended };
+        crate::cell::input::Input::Retry(Box::new(retry))
+    });
+    assert!(matches!(answer, crate::cell::effect::Response::Commanded { .. }), "{answer:?}");
+    let grants = desk.lease("w");
+    assert_eq!(
+        tasks(&grants),
+        "pay",
+        "what was undone counts as done where the retry begins behind it"
+    );
+    let failure = Failure::cut("contradiction", "nothing is booked");
+    let steps = vec![name("book")];
+    desk.says(&grants[0], &Outcome::Contradicted { failure, steps, cost: None });
+    desk.plans(&run, redo(&[0, 1]));
+    assert_eq!(desk.work(), "book");
+    assert!(!desk.explain(&run).contains("book: Done\nbook"), "{}", desk.explain(&run));
+    assert_eq!(desk.break_step(), "pay");
+    assert_eq!(desk.work(), "undo");
+    assert_eq!(desk.run_status(&run), RunStatus::Failed);
+}
