@@ -28,8 +28,13 @@ pub(crate) struct Turns {
 }
 
 impl Turns {
-    /// Weights, people or places are others now.
+    /// Weights, people or places are others now. What was given back before still counts: the tags are as they were.
     pub(crate) fn forget(&mut self) {
+        self.served.clear();
+    }
+
+    /// All tags begin anew.
+    pub(crate) fn begin(&mut self) {
         self.served.clear();
         self.refunds.clear();
     }

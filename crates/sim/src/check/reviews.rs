@@ -110,7 +110,7 @@ impl Reviews {
 
     /// A new owner gives all tenants the same place.
     pub(crate) fn reloaded(&mut self) {
-        self.turns.forget();
+        self.turns.begin();
     }
 
     pub(crate) fn emptied(&self, rows: &Rows) -> Verdict {
