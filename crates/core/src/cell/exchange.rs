@@ -212,8 +212,8 @@ impl Cell {
             part(least_permille.min(999))
         );
         let failure = fail(class::LOW_CONFIDENCE, &message);
-        if self.replans_doubt(at) {
-            let trigger = Trigger::LowConfidence;
+        let trigger = Trigger::LowConfidence;
+        if self.is_for_planner(at, trigger) {
             let dispute = Dispute { trigger, failure, doubt: Some(confidence) };
             self.clear_timers(at);
             self.move_to(at, State::Disputed(Box::new(dispute)), Some(output), turn);

@@ -7,6 +7,7 @@ use crate::gate::Refusal;
 use crate::money::Nano;
 use crate::quota::Rung;
 use crate::reject::Rejection;
+use crate::replan::Trigger;
 use crate::router::NoWay;
 use crate::row::{Halt, Part, RunStatus};
 
@@ -67,7 +68,7 @@ impl Cell {
             // Only what its other steps hold is in the way: it waits for them, and nothing is to be decided.
             return self.halt(at, (Rung::Pause, true), (need, left), turn);
         }
-        if self.replans_shortage(at) {
+        if self.is_for_planner(at, Trigger::Budget) {
             let message = format!("the step needs {need}, and the run has {left} left");
             let failure = fail(class::BUDGET_EXHAUSTED, &message);
             return self.end(at, State::Failed(Box::new(failure)), None, turn);

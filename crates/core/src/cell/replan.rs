@@ -19,6 +19,7 @@ use crate::plan::{STEPS_MAX, StepIndex, StepKind, Workflow};
 use crate::replan::{Diff, ReplanRow, Revision, Trigger, Trust, Unfit, Verdict};
 use crate::review::{Kind, Terms};
 use crate::row::{Failure, Instance, Part, ReviewCause};
+use crate::time::Time;
 
 use super::advance::class;
 use super::change::Change;
@@ -71,17 +72,16 @@ impl Run {
         })
     }
 
-    /// Adds the node of a step that the plan has not had, the last one.
-    fn add_node(&mut self, now: crate::time::Time) -> u32 {
-        let index = self.shape.workflow.steps.len() - 1;
-        let step = StepIndex(u16::try_from(index).expect("steps are bounded"));
-        let node = u32::try_from(self.nodes.len()).expect("maps and steps are bounded");
-        let blocked = self.shape.workflow.step(step).after.len();
-        let blocked = u16::try_from(blocked).expect("steps are bounded");
-        self.nodes.push(Node::new(Instance { step, part: Part::Whole }, blocked, now));
-        self.late.push(node);
-        self.open += 1;
-        node
+    /// Follows a plan that has the steps of the one before at their places, and more behind them. What steps wait for is not
+    /// counted.
+    fn follow_plan(&mut self, plan: Arc<Workflow>, now: Time) {
+        for at in self.shape.workflow.steps.len()..plan.steps.len() {
+            let step = StepIndex(u16::try_from(at).expect("steps are bounded"));
+            self.late.push(u32::try_from(self.nodes.len()).expect("maps and steps are bounded"));
+            self.nodes.push(Node::new(Instance { step, part: Part::Whole }, 0, now));
+            self.open += 1;
+        }
+        self.shape = Arc::new(Shape::new(plan));
     }
 }
 
@@ -100,25 +100,21 @@ impl Cell {
         }
         let State::Failed(failure) = state else { return state };
         let trigger = trigger_of(&failure);
-        if run.step(at.node).optional || !run.may_replan(trigger) {
+        if !self.is_for_planner(at, trigger) {
             return State::Failed(failure);
         }
         State::Disputed(Box::new(Dispute { trigger, failure: *failure, doubt: None }))
     }
 
-    /// Whether a step that its run cannot pay for is for a planner to see to.
-    pub(crate) fn replans_shortage(&self, at: At) -> bool {
+    /// Whether a planner sees to a step to which that has happened. A run bears the failure of an optional step, and not that
+    /// others go on with an output that is in doubt.
+    pub(crate) fn is_for_planner(&self, at: At, trigger: Trigger) -> bool {
         let run = self.runs.get(at.run);
+        let is_borne = run.step(at.node).optional && trigger != Trigger::LowConfidence;
         run.node(at.node).instance.part == Part::Whole
-            && !run.step(at.node).optional
+            && !is_borne
             && !run.is_planner(at.node)
-            && run.may_replan(Trigger::Budget)
-    }
-
-    /// Whether a step that is not sure enough is for a planner to see to.
-    pub(crate) fn replans_doubt(&self, at: At) -> bool {
-        let run = self.runs.get(at.run);
-        !run.is_planner(at.node) && run.may_replan(Trigger::LowConfidence)
+            && run.may_replan(trigger)
     }
 
     /// What follows when a node of that state was entered; false if it is none of a replan.
@@ -189,8 +185,9 @@ impl Cell {
             diff: Diff::default(),
             plan: plan.clone(),
         };
-        live.shape = Arc::new(Shape::new(plan));
-        let node = live.add_node(now);
+        // It waits for nothing.
+        live.follow_plan(plan, now);
+        let node = live.whole(planner);
         let facts = serde_json::json!({
             "run": live.key.run.to_string(),
             "step": live.step(at.node).name.as_str(),

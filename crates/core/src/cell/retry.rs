@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::plan::{StepIndex, StepKind};
+use crate::plan::StepIndex;
 use crate::reject::Rejection;
 use crate::row::{Part, RunKey, RunRow, RunStatus, StepRow, StepState};
 use crate::time::Time;
@@ -16,7 +16,7 @@ use super::input::Retry;
 use super::live::{Shape, level};
 use super::load::Restored;
 use super::recent::KEPT;
-use super::review::review_id;
+use super::review::superseded;
 use super::submit::Entrant;
 use super::{Cell, Turn};
 
@@ -129,10 +129,8 @@ fn forget_steps(
             kept.push(step);
             continue;
         }
-        if step.fence > 0 && matches!(shape.workflow.step(index).kind, StepKind::Review(_)) {
-            let review = review_id(step.key.run, step.ready, step.fence);
-            turn.write(Change::SupersedeReview(step.key.tenant.clone(), review));
-        }
+        let declared = shape.workflow.step(index);
+        superseded(&step.key, declared, (step.ready, step.fence), turn);
         if dropped != Some(index) {
             dropped = Some(index);
             turn.write(Change::DropStep(step.key, index));

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::id::{OutcomeName, PersonId, ReviewId, RunId, mix};
 use crate::money::Nano;
-use crate::plan::StepKind;
+use crate::plan::{Step, StepKind};
 use crate::replan::{Confidence, Trust, Unfit};
 use crate::review::{Digest, Kind, Outcome, Overdue, Terms};
 use crate::reviews::{Ask, Event, Item, Reviews, Stored};
@@ -59,6 +59,14 @@ pub(crate) struct Opening {
 /// The id of a review: a fixed function of its run and of the token that was raised for it.
 pub(crate) const fn review_id(run: RunId, at: Time, fence: u64) -> ReviewId {
     ReviewId(run.derive(at, mix(fence)))
+}
+
+/// A step is done again: if people were asked, when it was ready and with that token, their review is superseded.
+pub(crate) fn superseded(key: &RunKey, step: &Step, (ready, fence): (Time, u64), turn: &mut Turn) {
+    if fence > 0 && matches!(step.kind, StepKind::Review(_)) {
+        let review = review_id(key.run, ready, fence);
+        turn.write(Change::SupersedeReview(key.tenant.clone(), review));
+    }
 }
 
 impl Desk {

@@ -234,12 +234,15 @@ struct Detail {
 }
 
 pub(super) fn state_columns(state: &StepState, trust: Trust) -> (&'static str, Option<String>) {
-    let (code, mut detail) = match state.clone() {
-        StepState::Ready => ("ready", Detail::default()),
-        StepState::Proposed => ("proposed", Detail::default()),
-        StepState::Done => ("done", Detail::default()),
-        StepState::Skipped => ("skipped", Detail::default()),
-        StepState::Cancelled => ("cancelled", Detail::default()),
+    let trust = (trust != Trust::default()).then_some(trust);
+    // Most rows are of steps that are done, and have no detail.
+    let bare = |code| (code, trust.map(|_| to_json(&Detail { trust, ..Detail::default() })));
+    let (code, detail) = match state.clone() {
+        StepState::Ready => return bare("ready"),
+        StepState::Proposed => return bare("proposed"),
+        StepState::Done => return bare("done"),
+        StepState::Skipped => return bare("skipped"),
+        StepState::Cancelled => return bare("cancelled"),
         StepState::Leased { worker, pool, until, hold, route } => (
             "leased",
             Detail {
@@ -277,8 +280,7 @@ pub(super) fn state_columns(state: &StepState, trust: Trust) -> (&'static str, O
             Detail { trigger: Some(trigger), failure: Some(failure), doubt, ..Detail::default() },
         ),
     };
-    detail.trust = (trust != Trust::default()).then_some(trust);
-    let text = to_json(&detail);
+    let text = to_json(&Detail { trust, ..detail });
     (code, (text != "{}").then_some(text))
 }
 

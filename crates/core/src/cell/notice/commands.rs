@@ -54,22 +54,14 @@ impl Cell {
         full("channels", known.is_none(), count, CHANNELS_MAX)?;
         let kept = known.and_then(|known| known.secret);
         let takes_secret = matches!(channel.to, Receiver::Webhook { .. }) && kept.is_none();
-        let row = match &channel.to {
-            Receiver::Webhook { .. } => ChannelRow {
-                secret: kept.or(Some(secret)),
-                previous: known.and_then(|known| known.previous),
-                gone: None,
-                revision: known.map_or(1, |known| known.revision + 1),
-                channel,
-            },
-            Receiver::Email { .. } => ChannelRow {
-                secret: None,
-                previous: None,
-                gone: None,
-                revision: known.map_or(1, |known| known.revision + 1),
-                channel,
-            },
+        let (secret, previous) = match &channel.to {
+            Receiver::Webhook { .. } => {
+                (kept.or(Some(secret)), known.and_then(|known| known.previous))
+            }
+            Receiver::Email { .. } => (None, None),
         };
+        let revision = known.map_or(1, |known| known.revision + 1);
+        let row = ChannelRow { secret, previous, gone: None, revision, channel };
         self.check_channel(tenant, &row)?;
         let is_same =
             known.is_some_and(|known| known.channel == row.channel && known.gone.is_none());

@@ -2,17 +2,16 @@
 //! plan. All in the turn in which the last of it has stopped.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use crate::id::StepName;
-use crate::plan::{StepIndex, StepKind};
+use crate::plan::StepIndex;
 use crate::replan::{Diff, Revision, Trust, Verdict};
 use crate::row::{Instance, Part};
 
 use super::super::advance::downstream;
 use super::super::change::Change;
-use super::super::live::{At, Node, Run, Shape, State};
-use super::super::review::review_id;
+use super::super::live::{At, Node, Run, State};
+use super::super::review::superseded;
 use super::super::{Cell, Turn};
 use super::judge::{scope, suspects};
 
@@ -45,7 +44,8 @@ impl Cell {
         else {
             return false;
         };
-        let stops = stops(live, revision);
+        let again = again(live, revision);
+        let stops = stopped(&again, revision);
         let touched: Vec<At> = (0..)
             .zip(&live.nodes)
             .filter(|(_, node)| stops[usize::from(node.instance.step.0)])
@@ -61,11 +61,12 @@ impl Cell {
         if touched.iter().any(|at| live.node(at.node).is_held()) {
             return true;
         }
-        self.become_plan(run, turn);
+        self.become_plan(run, &again, turn);
         true
     }
 
-    fn become_plan(&mut self, run: u32, turn: &mut Turn) {
+    /// `again`: the steps that are done again.
+    fn become_plan(&mut self, run: u32, again: &[bool], turn: &mut Turn) {
         let now = self.now;
         let live = self.runs.get_mut(run);
         let age = live.age;
@@ -73,23 +74,13 @@ impl Cell {
         let revision = replan.accepted.take().expect("it was accepted");
         replan.row.plan = revision.plan.clone();
         let trigger = replan.row.step;
-        let again = again(live, &revision);
-        self.forget(run, &again, turn);
+        self.forget(run, again, turn);
         for step in &revision.dropped {
             let node = self.runs.get(run).whole(*step);
             self.call_off_as(At { run, node }, true, turn);
         }
         let live = self.runs.get_mut(run);
-        let new = revision.plan.steps.len() - live.shape.workflow.steps.len();
-        let workflow = &revision.plan;
-        for at in workflow.steps.len() - new..workflow.steps.len() {
-            let step = StepIndex(u16::try_from(at).expect("steps are bounded"));
-            let node = u32::try_from(live.nodes.len()).expect("maps and steps are bounded");
-            live.nodes.push(Node::new(Instance { step, part: Part::Whole }, 0, now));
-            live.late.push(node);
-            live.open += 1;
-        }
-        live.shape = Arc::new(Shape::new(revision.plan.clone()));
+        live.follow_plan(revision.plan.clone(), now);
         live.count_blocked(false);
         self.close_replan(run, Verdict::Accepted, turn);
         self.write_run(run, turn);
@@ -124,13 +115,9 @@ impl Cell {
             let step = StepIndex(u16::try_from(at).expect("steps are bounded"));
             let place = live.whole(step);
             let node = live.node(place);
-            if matches!(node.state, State::Pending) {
-                continue;
-            }
-            let is_review = matches!(live.shape.workflow.step(step).kind, StepKind::Review(_));
-            if node.fence > 0 && is_review && matches!(node.state, State::Done) {
-                let review = review_id(key.run, node.ready, node.fence);
-                turn.write(Change::SupersedeReview(key.tenant.clone(), review));
+            if matches!(node.state, State::Done) {
+                let declared = live.shape.workflow.step(step);
+                superseded(&key, declared, (node.ready, node.fence), turn);
             }
             turn.write(Change::DropStep(key.clone(), step));
             live.open += u32::from(node.is_final());
@@ -185,7 +172,11 @@ pub(super) fn again(run: &Run, revision: &Revision) -> Vec<bool> {
 
 /// Marks the steps of the run's plan that are to stop: those that are done again, and those that are dropped.
 pub(super) fn stops(run: &Run, revision: &Revision) -> Vec<bool> {
-    let mut stops = again(run, revision);
+    stopped(&again(run, revision), revision)
+}
+
+fn stopped(again: &[bool], revision: &Revision) -> Vec<bool> {
+    let mut stops = again.to_vec();
     for dropped in &revision.dropped {
         stops[usize::from(dropped.0)] = true;
     }
