@@ -2,6 +2,7 @@
 
 use fairlane_api::Code;
 use fairlane_api::page::Page;
+use fairlane_core::cell::input::QUERY_ROWS_MAX;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -11,6 +12,8 @@ use crate::problem::Refused;
 pub(crate) const LIMIT_DEFAULT: u32 = 100;
 /// Most entries of a page.
 pub(crate) const LIMIT_MAX: u32 = 1_000;
+// What comes from a cell has to be able to show that there is more.
+const _: () = assert!(LIMIT_MAX < QUERY_ROWS_MAX, "a page is larger than what a cell gives");
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -12,16 +12,13 @@ use crate::time::Span;
 use super::Cell;
 use super::Turn;
 use super::effect::{MoneyView, PoolView, Response, RunView, StepView, TenantView, Waiting};
-use super::input::{Query, ReplyId};
+use super::input::{QUERY_ROWS_MAX, Query, ReplyId};
 use super::live::{At, Node, Run, State};
 
 /// Instances that one explanation shows at most; items of maps past it are left out.
 const STEPS_SHOWN_MAX: usize = 2_000;
 /// Tenants of one page at most.
 const TENANTS_SHOWN_MAX: u32 = 10_000;
-
-/// Reviews of one page at most.
-const REVIEWS_SHOWN_MAX: u32 = 1_000;
 
 /// What all steps of a run in one pool have in common, so that a large run costs no more than its pools.
 #[derive(Debug, Default)]
@@ -64,7 +61,7 @@ impl Cell {
             Query::Provider(tool) => self.provider(tool),
             Query::Review { review, person } => self.review_answer(*review, person.as_ref()),
             Query::Reviews { of, after, limit } => {
-                let limit = (*limit).min(REVIEWS_SHOWN_MAX) as usize;
+                let limit = (*limit).min(QUERY_ROWS_MAX) as usize;
                 Response::Reviews(self.list_reviews(of, *after, limit))
             }
             Query::PolicyEffect(edit) => match self.policy_effect(edit) {

@@ -438,6 +438,10 @@ pub enum Value {
     Revision(Box<Revision>),
 }
 
+/// Rows that one question about reviews or notices is answered with at most: a page of the largest size, and one row more, which
+/// shows that another page follows.
+pub const QUERY_ROWS_MAX: u32 = 1_001;
+
 /// Questions about the live state that decided.
 #[derive(Clone, Debug)]
 pub enum Query {

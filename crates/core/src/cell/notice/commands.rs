@@ -14,12 +14,9 @@ use crate::scheduler::TenantIx;
 use super::super::change::Change;
 use super::super::configure::{full, wide};
 use super::super::effect::{ChannelView, NoticeView, Response};
-use super::super::input::{NoticeCommand, NoticeStateIs, NoticesOf, ReplyId};
+use super::super::input::{NoticeCommand, NoticeStateIs, NoticesOf, QUERY_ROWS_MAX, ReplyId};
 use super::super::{Cell, Turn};
 use super::About;
-
-/// Notices of one page at most.
-const NOTICES_SHOWN_MAX: u32 = 1_000;
 
 impl Cell {
     pub(crate) fn notice(&mut self, reply: ReplyId, command: NoticeCommand, turn: &mut Turn) {
@@ -207,7 +204,7 @@ impl Cell {
         let Some(at) = self.directory.tenants.find(&of.tenant) else {
             return Response::Rejected(Rejection::UnknownTenant { tenant: of.tenant.clone() });
         };
-        let limit = of.limit.min(NOTICES_SHOWN_MAX) as usize;
+        let limit = of.limit.min(QUERY_ROWS_MAX) as usize;
         let found = self.outbox.queue.list(at.0, of.after);
         let is = |row: &NoticeRow, is_under_way| match (row.is_failed(), is_under_way) {
             (true, _) => NoticeStateIs::Failed,

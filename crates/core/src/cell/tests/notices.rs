@@ -4,8 +4,8 @@ use super::desk::{Desk, ids, name, step, tenant, workflow};
 use super::reviews::{decide, terms, waiting};
 use crate::cell::effect::{ChannelView, Delivery, Effect, NoticeView, Response};
 use crate::cell::input::{
-    Command, Configure, Delivered, Handler, Input, NoticeCommand, NoticesOf, Query, ReviewCommand,
-    Verdict,
+    Command, Configure, Delivered, Handler, Input, NoticeCommand, NoticesOf, QUERY_ROWS_MAX, Query,
+    ReviewCommand, Verdict,
 };
 use crate::id::{NoticeId, RunId};
 use crate::money::Nano;
@@ -476,6 +476,20 @@ fn a_backlog_is_bounded_and_what_is_lost_is_counted_and_said_once() {
     // The other tenant has its own room.
     desk.complete_one("b");
     assert_eq!(desk.channel_view("b").counts.lost, 0);
+}
+
+#[test]
+fn a_query_gives_a_full_page_and_shows_that_there_is_more() {
+    let mut desk = told();
+    for _ in 0..=QUERY_ROWS_MAX {
+        desk.test_channel("b", "ops");
+    }
+    let limit = QUERY_ROWS_MAX;
+    let of = NoticesOf { tenant: name("b"), state: None, channel: None, after: None, limit };
+    let Response::Notices(views) = desk.ask(|reply| Input::Query(reply, Query::Notices(of))) else {
+        panic!("a list of notices")
+    };
+    assert_eq!(views.len(), 1_001, "a page of 1,000, and one more");
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::desk::{Desk, ids, name, payload, step, tasks, workflow};
 use crate::cell::effect::{Effect, Response, ReviewView};
 use crate::cell::input::{
-    BreakGlass, Command, Configure, Decide, Handler, Input, Query, Retry, ReviewCommand, ReviewsOf,
-    Submit, Value,
+    BreakGlass, Command, Configure, Decide, Handler, Input, QUERY_ROWS_MAX, Query, Retry,
+    ReviewCommand, ReviewsOf, Submit, Value,
 };
 use crate::id::{PersonId, ReviewId, RunId};
 use crate::money::Nano;
@@ -343,6 +343,23 @@ fn cancelling_a_run_cancels_its_reviews_and_retrying_it_supersedes_them() {
     assert_ne!(again.id, view.id);
     let stale = desk.decide(decide(again.id, "ada", fence, "approved"));
     assert_eq!(refused(stale), Refused::WrongDigest);
+}
+
+#[test]
+fn a_query_gives_a_full_page_and_shows_that_there_is_more() {
+    let mut desk = reviewed(terms());
+    let names: Vec<String> = (0..50).map(|number| format!("manual_{number}")).collect();
+    let steps = names.iter().map(|name| review(name, &[], terms())).collect();
+    desk.declare(Configure::Workflow(Arc::new(workflow("asks", steps))));
+    for _ in 0..=QUERY_ROWS_MAX / 50 {
+        desk.submit("b", "asks");
+        names.iter().for_each(|_| desk.evaluate(Ok(Value::Digest([7; 32]))));
+    }
+    let query = Query::Reviews { of: ReviewsOf::All, after: None, limit: QUERY_ROWS_MAX };
+    let Response::Reviews(views) = desk.ask(|reply| Input::Query(reply, query)) else {
+        panic!("a list of reviews")
+    };
+    assert_eq!(views.len(), 1_001, "a page of 1,000, and one more");
 }
 
 #[test]
