@@ -174,8 +174,10 @@ impl Config {
     fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| Error::Read { path: path.to_owned(), source })?;
-        toml::from_str(&text)
-            .map_err(|error| Error::Parse { path: path.to_owned(), message: error.to_string() })
+        toml::from_str(&text).map_err(|error| Error::Parse {
+            path: path.to_owned(),
+            message: mistake(&text, &error),
+        })
     }
 
     fn apply(&mut self, environment: &impl Fn(&str) -> Option<String>) -> Result<(), Error> {
@@ -278,6 +280,21 @@ impl Config {
     }
 }
 
+/// What is wrong and where. Neither the line nor a text in the wrong place is shown: they may have the relay's password.
+fn mistake(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message();
+    let message = match (message.find(" string \""), message.rfind("\", expected")) {
+        (Some(from), Some(to)) if from < to => {
+            format!("{} string{}", &message[..from], &message[to + 1..])
+        }
+        _ => message.to_owned(),
+    };
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return message };
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|at| *at != '\n').count() + 1;
+    format!("line {line}, column {column}: {message}")
+}
+
 fn set<T: std::str::FromStr>(
     variable: Option<(String, String)>,
     field: &mut T,
@@ -316,8 +333,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("fairlane.toml");
         for (text, expected) in [
-            ("lisen = \"127.0.0.1:1\"", "unknown field `lisen`"),
-            ("listen = 7", "listen"),
+            ("lisen = \"127.0.0.1:1\"", "line 1, column 1: unknown field `lisen`, expected one of"),
+            ("region = \"eu\"\nlisten = 7", "line 2, column 10: "),
+            ("body_bytes_max = \"1k\"", "invalid type: string, expected usize"),
             ("region = \"EU west\"", "region is EU west"),
             ("currency = \"usd\"", "currency is usd"),
             ("payload_bytes_max = 0", "payload_bytes_max is 0"),
@@ -347,6 +365,25 @@ mod tests {
             error.unwrap_err().to_string().contains("FAIRLANE_LISTEN"),
             "the variable is named"
         );
+    }
+
+    #[test]
+    fn a_file_with_a_mistake_does_not_have_a_password_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("fairlane.toml");
+        let url = "\"smtps://me:hunter2@mail.example\"";
+        for text in [
+            format!("[smtp]\nurll = {url}"),
+            format!("smtp = {url}"),
+            format!("[smtp]\nurl = {url}, from = \"a@b.example\""),
+            format!("[smtp]\nurl = {}", url.trim_end_matches('"')),
+            format!("notice_wait_ms = {url}"),
+        ] {
+            std::fs::write(&file, &text).unwrap();
+            let error = Config::load(Some(&file), none).unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(shown.contains("line ") && !shown.contains("hunter2"), "{text}: {shown}");
+        }
     }
 
     #[test]
