@@ -23,7 +23,7 @@ use fairlane_core::tenant::Context;
 use fairlane_workflow::{EvalError, Evaluator, Refs, Violation, tenant_json};
 use sha2::{Digest as _, Sha256};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Followed};
 use crate::calls::prompt;
 use crate::problem::Refused;
 use crate::reads::Reads;
@@ -255,11 +255,12 @@ impl Assembly {
 
     /// The plan that a run follows; `None` if there is no such run.
     async fn workflow_of(&self, key: &RunKey) -> Result<Option<Arc<Workflow>>, Refused> {
-        if let Some(plan) = self.0.cache.plan(key) {
-            return Ok(Some(plan));
-        }
-        if let Some((name, version)) = self.0.cache.workflow(key) {
-            return Ok(self.0.registry.workflow(&name, Some(version)));
+        match self.0.cache.follows(key) {
+            Some(Followed::Revised(plan)) => return Ok(Some(plan)),
+            Some(Followed::Declared(name, version)) => {
+                return Ok(self.0.registry.workflow(&name, Some(version)));
+            }
+            None => {}
         }
         match self.0.reads.run(&scope(key), key.run).await? {
             Some(row) => self.plan(&row).await,

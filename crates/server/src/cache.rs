@@ -35,14 +35,21 @@ pub(crate) enum Known {
     Absent(&'static str),
 }
 
+/// What a run follows.
+#[derive(Clone, Debug)]
+pub(crate) enum Followed {
+    /// This version of this workflow, as it was declared.
+    Declared(WorkflowName, u32),
+    /// A plan of its own, since it was revised.
+    Revised(Arc<Workflow>),
+}
+
 /// A write of a turn, to be applied once the turn is committed.
 #[derive(Clone, Debug)]
 pub(crate) enum Write {
-    /// The run follows this version of this workflow.
-    Run(RunKey, WorkflowName, u32),
+    /// The run follows this from now on.
+    Follows(RunKey, Followed),
     Put(RunKey, Slot, Known),
-    /// The run follows this plan from now on.
-    Plan(RunKey, Arc<Workflow>),
     /// The call has started this run.
     Child(RunKey, Instance, RunId),
     /// The step's instances were forgotten: the run is retried from it.
@@ -65,9 +72,7 @@ struct Shard {
 
 #[derive(Debug, Default)]
 struct Entry {
-    workflow: Option<(WorkflowName, u32)>,
-    /// Where it is not what that workflow declares.
-    plan: Option<Arc<Workflow>>,
+    follows: Option<Followed>,
     children: Vec<(Instance, RunId)>,
     slots: Vec<(Slot, Known)>,
     touched: bool,
@@ -86,14 +91,9 @@ impl Cache {
         entry.slots.iter().find(|(known, _)| *known == slot).map(|(_, value)| value.clone())
     }
 
-    /// The workflow and version that the run follows.
-    pub(crate) fn workflow(&self, key: &RunKey) -> Option<(WorkflowName, u32)> {
-        self.shard(key).runs.get(key)?.workflow.clone()
-    }
-
-    /// The plan that the run follows, if it is known not to be what its workflow declares.
-    pub(crate) fn plan(&self, key: &RunKey) -> Option<Arc<Workflow>> {
-        self.shard(key).runs.get(key)?.plan.clone()
+    /// What the run follows.
+    pub(crate) fn follows(&self, key: &RunKey) -> Option<Followed> {
+        self.shard(key).runs.get(key)?.follows.clone()
     }
 
     /// The newest run that the call has started.
@@ -113,10 +113,9 @@ impl Cache {
     pub(crate) fn apply(&self, writes: impl IntoIterator<Item = Write>) {
         for write in writes {
             match write {
-                Write::Run(key, name, version) => {
-                    self.shard(&key).entry(key).workflow = Some((name, version));
+                Write::Follows(key, followed) => {
+                    self.shard(&key).entry(key).follows = Some(followed);
                 }
-                Write::Plan(key, plan) => self.shard(&key).entry(key).plan = Some(plan),
                 Write::Child(key, caller, child) => {
                     self.shard(&key).entry(key).children.push((caller, child));
                 }
@@ -194,7 +193,8 @@ pub(crate) fn writes(changes: &[Change]) -> Vec<Write> {
         if let Change::Run(row) = change
             && row.input.is_some()
         {
-            writes.push(Write::Run(row.key.clone(), row.workflow.clone(), row.version));
+            let declared = Followed::Declared(row.workflow.clone(), row.version);
+            writes.push(Write::Follows(row.key.clone(), declared));
         }
         writes.extend(write(change));
     }
@@ -220,7 +220,7 @@ fn write(change: &Change) -> Option<Write> {
         }
         Change::Replan(row) => {
             let key = RunKey { tenant: row.tenant.clone(), run: row.run };
-            Some(Write::Plan(key, row.plan.clone()))
+            Some(Write::Follows(key, Followed::Revised(row.plan.clone())))
         }
         Change::DropStep(key, step) => Some(Write::Drop(key.clone(), *step)),
         _ => None,

@@ -109,10 +109,7 @@ impl Reads {
                     continue;
                 }
                 if let Some(row) = reader.run(&scope, attempt.run, Payloads::Leave)? {
-                    let plan = match row.replans {
-                        0 => None,
-                        _ => reader.replans(&scope, attempt.run)?.pop().map(|newest| newest.plan),
-                    };
+                    let plan = revised(reader, &scope, &row)?;
                     plans.insert(attempt.run, (row.workflow, row.version, plan));
                 }
             }
@@ -238,6 +235,18 @@ fn last_calls(
         }
     }
     Ok(last)
+}
+
+/// The plan of a run that was revised: that of its newest replan.
+pub(crate) fn revised(
+    reader: &mut dyn Read,
+    scope: &TenantScope,
+    row: &RunRow,
+) -> Result<Option<Arc<Workflow>>, Error> {
+    if row.replans == 0 {
+        return Ok(None);
+    }
+    Ok(reader.replans(scope, row.key.run)?.pop().map(|newest| newest.plan))
 }
 
 fn unavailable(error: &Error) -> Refused {

@@ -418,7 +418,8 @@ pub(crate) fn downstream(workflow: &crate::plan::Workflow, from: &[StepIndex]) -
     for start in from {
         reached[usize::from(start.0)] = true;
     }
-    // Once, but in a plan that was revised: there a step can come after one behind it.
+    // The first pass reaches all of them and the second nothing more, but in a plan that was revised: there a step can come
+    // after one behind it.
     let mut is_done = false;
     while !is_done {
         is_done = true;

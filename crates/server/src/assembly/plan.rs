@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Assembly, Subject, Unassembled, Value, failed, scope};
 use crate::problem::Refused;
-use crate::reads::Reads;
+use crate::reads::{Reads, revised};
 use crate::registry::Registry;
 
 /// Class of an answer that is no plan.
@@ -28,10 +28,10 @@ pub(super) fn plan_here(
     scope: &TenantScope,
     row: &RunRow,
 ) -> Result<Option<Arc<Workflow>>, Error> {
-    if row.replans == 0 {
-        return Ok(registry.workflow(&row.workflow, Some(row.version)));
+    match row.replans {
+        0 => Ok(registry.workflow(&row.workflow, Some(row.version))),
+        _ => revised(reader, scope, row),
     }
-    Ok(reader.replans(scope, row.key.run)?.pop().map(|newest| newest.plan))
 }
 
 impl Assembly {

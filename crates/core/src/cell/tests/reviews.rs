@@ -353,7 +353,9 @@ fn a_query_gives_a_full_page_and_shows_that_there_is_more() {
     desk.declare(Configure::Workflow(Arc::new(workflow("asks", steps))));
     for _ in 0..=QUERY_ROWS_MAX / 50 {
         desk.submit("b", "asks");
-        names.iter().for_each(|_| desk.evaluate(Ok(Value::Digest([7; 32]))));
+        for _ in &names {
+            desk.evaluate(Ok(Value::Digest([7; 32])));
+        }
     }
     let query = Query::Reviews { of: ReviewsOf::All, after: None, limit: QUERY_ROWS_MAX };
     let Response::Reviews(views) = desk.ask(|reply| Input::Query(reply, query)) else {
