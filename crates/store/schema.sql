@@ -1,6 +1,7 @@
 -- The newest schema: what the chain of migrations leads to. A test compares the two.
 -- Every key of a tenant's rows begins with the tenant. Run ids are the 16 bytes of a UUID; times are microseconds since
--- the Unix epoch; facts that SQL need not search are JSON text.
+-- the Unix epoch; facts that SQL need not search are JSON text. What tenants say and get is sealed: `input`, `output`,
+-- `payload`, `fault`, `sealed`, and `payloads.body`.
 
 CREATE TABLE cells (
   cell INTEGER NOT NULL PRIMARY KEY CHECK (cell = 0),
@@ -55,12 +56,11 @@ CREATE TABLE runs (
   created INTEGER NOT NULL,
   ended INTEGER,
   deadline INTEGER,
-  failure TEXT,
   parent TEXT,
   schedule TEXT,
   revision INTEGER NOT NULL,
   input_bytes INTEGER NOT NULL,
-  input BLOB, money TEXT, requester TEXT, replans INTEGER NOT NULL DEFAULT 0,
+  input BLOB, money TEXT, requester TEXT, replans INTEGER NOT NULL DEFAULT 0, key BLOB, fault BLOB,
   PRIMARY KEY (tenant, run)
 ) STRICT, WITHOUT ROWID;
 
@@ -75,7 +75,7 @@ CREATE TABLE steps (
   fence INTEGER NOT NULL,
   since INTEGER NOT NULL,
   ready INTEGER NOT NULL,
-  output BLOB,
+  output BLOB, fault BLOB,
   PRIMARY KEY (tenant, run, step, part)
 ) STRICT, WITHOUT ROWID;
 
@@ -187,7 +187,7 @@ CREATE TABLE reviews (
   review BLOB NOT NULL,
   state TEXT NOT NULL,
   ended INTEGER,
-  body TEXT NOT NULL,
+  run BLOB, sealed BLOB,
   PRIMARY KEY (tenant, review)
 ) STRICT, WITHOUT ROWID;
 
@@ -196,14 +196,14 @@ CREATE TABLE review_events (
   review BLOB NOT NULL,
   sequence INTEGER NOT NULL,
   at INTEGER NOT NULL,
-  event TEXT NOT NULL,
+  run BLOB, sealed BLOB,
   PRIMARY KEY (tenant, review, sequence)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE channels (
   tenant TEXT NOT NULL,
   channel TEXT NOT NULL,
-  body TEXT NOT NULL,
+  sealed BLOB,
   PRIMARY KEY (tenant, channel)
 ) STRICT, WITHOUT ROWID;
 
@@ -233,6 +233,14 @@ CREATE TABLE replans (
   tenant TEXT NOT NULL,
   run BLOB NOT NULL,
   number INTEGER NOT NULL,
-  body TEXT NOT NULL,
+  sealed BLOB,
   PRIMARY KEY (tenant, run, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tenant_keys (
+  tenant TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  root BLOB NOT NULL,
+  wrapped BLOB NOT NULL,
+  PRIMARY KEY (tenant, version)
 ) STRICT, WITHOUT ROWID;

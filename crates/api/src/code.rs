@@ -107,6 +107,8 @@ codes! {
     UnknownRun = "unknown-run", 404, "There is no such run";
     UnknownStep = "unknown-step", 404, "The workflow has no such step";
     UnknownKey = "unknown-key", 404, "There is no such key";
+    /// The server has no root key that it could change; the detail says why.
+    NoRootKey = "no-root-key", 409, "The root key is not the server's to change";
     /// Its owner exists, and has no budget for such periods.
     NoAccount = "no-account", 404, "There is no such account";
     NoOutput = "no-output", 404, "The run has no output";

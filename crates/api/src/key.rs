@@ -69,3 +69,21 @@ pub struct CreatedKey {
     /// The whole credential, for `Authorization: Bearer`. It is not stored and cannot be shown again.
     pub secret: String,
 }
+
+/// The root key that wraps the keys of tenants, by a name that tells nothing of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RootKey {
+    /// 16 hexadecimal digits.
+    pub id: String,
+    pub source: RootKeySource,
+}
+
+/// Where the server has its root key from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RootKeySource {
+    /// The server can make a new one.
+    File,
+    /// Whoever sets it makes a new one.
+    Environment,
+}

@@ -224,6 +224,7 @@ impl Show<'_> {
             workflow: WORKFLOW.to_owned(),
             tenants: self.town.institutions.iter().map(|one| one.id.clone()).collect(),
             input,
+            key: |_| None,
         };
         let phase = Phase {
             target: &target,

@@ -9,7 +9,7 @@ use crate::table::Table;
 use crate::target::Target;
 use crate::text;
 
-/// Make, list and revoke API keys
+/// Make, list and revoke API keys; change what rows are sealed with
 #[derive(Debug, Args)]
 pub(crate) struct Key {
     #[command(subcommand)]
@@ -27,6 +27,19 @@ enum Verb {
         /// The key's id, as `list` shows it
         id: String,
     },
+    /// Show or change what rows are sealed with
+    #[command(subcommand)]
+    Seal(Seal),
+}
+
+#[derive(Debug, Subcommand)]
+enum Seal {
+    /// Name the root key, which wraps the keys of tenants
+    Show,
+    /// Make a new root key and wrap the keys of all tenants with it
+    RotateRoot,
+    /// Give a tenant a new key; its runs have it in a while
+    Rotate { tenant: String },
 }
 
 #[derive(Debug, Args)]
@@ -81,6 +94,19 @@ impl Key {
                 client.delete_key(&id).await?;
                 printer.data(&json!({ "id": id, "revoked": true }), |_| format!("{id} revoked"))
             }
+            Verb::Seal(Seal::Show) => printer.data(&client.root_key().await?, root_key),
+            Verb::Seal(Seal::RotateRoot) => {
+                printer.data(&client.rotate_root_key().await?, root_key)?;
+                printer.note(
+                    "Keep a copy of the new file: backups that are made from now on need it.",
+                );
+                Ok(())
+            }
+            Verb::Seal(Seal::Rotate { tenant }) => {
+                client.rotate_tenant_key(&tenant).await?;
+                let done = json!({ "tenant": tenant, "rotated": true });
+                printer.data(&done, |_| format!("{tenant} has a new key"))
+            }
         }
     }
 }
@@ -118,6 +144,14 @@ impl Create {
             }
         }
     }
+}
+
+fn root_key(key: &key::RootKey) -> String {
+    let source = match key.source {
+        key::RootKeySource::File => "from its file",
+        key::RootKeySource::Environment => "from FAIRLANE_ROOT_KEY",
+    };
+    format!("root key {}, {source}", key.id)
 }
 
 fn list(keys: &[key::Key]) -> String {

@@ -196,6 +196,7 @@ impl Replay {
             workflow: WORKFLOW.to_owned(),
             tenants: trace.tenants.iter().map(|tenant| tenant.id.clone()).collect(),
             input: |arrival: &Arrival| json!({ "service_us": arrival.work_us }),
+            key: |_| None,
         };
         let longest = trace.span.div_f64(self.speed).max(Duration::from_mins(1));
         let phase = Phase {

@@ -89,7 +89,8 @@ async fn declared(printer: Printer, files: &[PathBuf]) -> anyhow::Result<Snapsho
 
 fn snapshot(folder: &Path) -> anyhow::Result<Snapshot> {
     let config = stage::config(folder);
-    let mut store = SqliteStore::open(&config.data_dir, &config.region)?;
+    let roots = fairlane_server::root_key::read(&config)?;
+    let mut store = SqliteStore::open(&config.data_dir, &config.region, roots)?;
     store.claim()?;
     Ok(store.load()?)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fairlane_api::key::{CreatedKey, Key, NewKey};
+use fairlane_api::key::{CreatedKey, Key, NewKey, RootKey};
 use fairlane_api::page::Page;
 use fairlane_api::platform::{Decision, Health, Readings};
 use fairlane_api::resource::{Applied, Pool, PoolSpec, Valve, ValveSpec};
@@ -51,6 +51,23 @@ impl Client {
 
     pub async fn keys(&self) -> Result<Vec<Key>, Error> {
         self.list(&["v1", "platform", "keys"]).await
+    }
+
+    /// Names the root key.
+    pub async fn root_key(&self) -> Result<RootKey, Error> {
+        self.get(&["v1", "platform", "root-key"]).await
+    }
+
+    /// Makes a new root key, and wraps the keys of all tenants with it.
+    pub async fn rotate_root_key(&self) -> Result<RootKey, Error> {
+        let path = Path::new(&["v1", "platform", "root-key", "rotate"]);
+        self.call(Call::post(path.into_string())).await
+    }
+
+    /// Gives a tenant a new key; its runs have it in a while.
+    pub async fn rotate_tenant_key(&self, tenant: &str) -> Result<(), Error> {
+        let path = Path::new(&["v1", "platform", "tenants", tenant, "key", "rotate"]);
+        self.call_raw(Call::post(path.into_string())).await.map(drop)
     }
 
     /// Drops a key, which stops working at once.

@@ -574,6 +574,8 @@ pub enum ReviewCause {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReviewEventRow {
     pub tenant: TenantId,
+    /// The run that waits for the review.
+    pub run: RunId,
     pub review: ReviewId,
     /// 1 for the first.
     pub sequence: u32,

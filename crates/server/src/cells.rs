@@ -19,6 +19,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::problem::Refused;
+use crate::root_key::RootKeys;
 use crate::serve::Shared;
 
 /// All cells. It stands for home where no tenant is named.
@@ -27,6 +28,8 @@ pub(crate) struct App {
     cells: Arc<[Shared]>,
     /// The cell that gave each person their last review. Persons are those of keys, so there are not many.
     served: Arc<Mutex<BTreeMap<PersonId, usize>>>,
+    /// `None`: nothing is sealed.
+    root_keys: Option<Arc<RootKeys>>,
 }
 
 /// What surrounds the cell of the tenant that the path names; home if there is no such tenant, which answers so.
@@ -44,9 +47,13 @@ pub(crate) struct InRegion {
 
 impl App {
     /// At least one; the first is home.
-    pub(crate) fn new(cells: Vec<Shared>) -> Self {
+    pub(crate) fn new(cells: Vec<Shared>, root_keys: Option<Arc<RootKeys>>) -> Self {
         assert!(!cells.is_empty(), "a server has a cell");
-        Self { cells: cells.into(), served: Arc::default() }
+        Self { cells: cells.into(), served: Arc::default(), root_keys }
+    }
+
+    pub(crate) const fn root_keys(&self) -> Option<&Arc<RootKeys>> {
+        self.root_keys.as_ref()
     }
 
     pub(crate) fn home(&self) -> &Shared {

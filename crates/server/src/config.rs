@@ -14,6 +14,7 @@ use fairlane_core::notice::{Means, Relay};
 use fairlane_core::time::Span;
 use serde::Deserialize;
 
+use crate::root_key::RootKeyText;
 pub use smtp::{RelayUrl, Smtp};
 
 /// Prefix of the environment's variables.
@@ -56,6 +57,13 @@ pub struct Config {
     pub notice_wait_ms: u64,
     /// The relay that mail is handed to. Absent: no mail is sent.
     pub smtp: Option<Smtp>,
+    /// The file of the root key, with which everything that tenants say and get is sealed; made if it is missing. Absent:
+    /// `root.key` in the data folder.
+    pub root_key_file: Option<PathBuf>,
+    /// The root key itself, or several with commas between them, the newest first; no file is read or written then. Of the
+    /// environment only.
+    #[serde(skip)]
+    pub root_key: Option<RootKeyText>,
     /// How long a stopping server waits for requests under way, in milliseconds.
     pub drain_ms: u64,
 }
@@ -107,6 +115,8 @@ impl Default for Config {
             public_url: None,
             notice_wait_ms: 30_000,
             smtp: None,
+            root_key_file: None,
+            root_key: None,
             drain_ms: 10_000,
         }
     }
@@ -205,6 +215,10 @@ impl Config {
         if let Some((_, url)) = variable("PUBLIC_URL") {
             self.public_url = Some(url);
         }
+        if let Some((_, path)) = variable("ROOT_KEY_FILE") {
+            self.root_key_file = Some(path.into());
+        }
+        self.root_key = variable("ROOT_KEY").map(|(_, text)| RootKeyText::new(text));
         let wait = variable("NOTICE_WAIT_MS");
         set(wait, &mut self.notice_wait_ms, "a number of milliseconds")?;
         self.smtp = smtp::with(

@@ -134,7 +134,9 @@ fn cells(app: &App, resource: &Configure) -> Result<Vec<Shared>, Refused> {
             known_tenants(app, workflow)?;
             Ok(app.all().to_vec())
         }
-        Configure::ReviewerPool(_)
+        Configure::RenewSeal(Some(tenant)) => one(app.at(tenant)),
+        Configure::RenewSeal(None)
+        | Configure::ReviewerPool(_)
         | Configure::Tier(_)
         | Configure::Pool(_)
         | Configure::Valve(_)

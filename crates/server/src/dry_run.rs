@@ -71,7 +71,8 @@ fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
         | Configure::Residency(_)
         | Configure::Account(_)
         | Configure::ReviewerPool(_)
-        | Configure::DropKey(_) => {}
+        | Configure::DropKey(_)
+        | Configure::RenewSeal(_) => {}
         Configure::Tool(tool) => {
             let model = registry.model_at(&tool.name);
             snapshot.tools.extend(model.as_ref().and_then(|_| registry.tool(&tool.name)));

@@ -42,8 +42,10 @@ mod reads;
 mod registry;
 mod reports;
 mod reviews;
+pub mod root_key;
 mod rules;
 mod runs;
+mod sealing;
 mod serve;
 mod tenants;
 #[cfg_attr(

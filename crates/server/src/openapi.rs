@@ -14,7 +14,7 @@ use crate::cells::App;
 use crate::problem::Refused;
 use crate::{
     catalog, channels, events, gateway, keys, pools, probes, quotas, readings, reports, reviews,
-    runs, tenants, usage, worker, workflows,
+    runs, sealing, tenants, usage, worker, workflows,
 };
 
 #[derive(Debug, OpenApi)]
@@ -77,6 +77,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(reports::routes())
         .merge(catalog::routes())
         .merge(keys::routes())
+        .merge(sealing::routes())
         .merge(probes::routes())
 }
 

@@ -81,6 +81,7 @@ impl Registry {
                 }
                 Configure::Key(key) => drop(all.keys.insert(key.id.clone(), Arc::new(key))),
                 Configure::DropKey(id) => drop(all.keys.remove(&id)),
+                Configure::RenewSeal(_) => {}
             },
         }
     }

@@ -38,6 +38,7 @@ use crate::notify::{Courier, Notifier};
 use crate::problem::Refused;
 use crate::reads::Reads;
 use crate::registry::Registry;
+use crate::root_key::{self, RootKeys};
 use crate::upstream::Upstream;
 use crate::used::UsedKeys;
 
@@ -97,6 +98,8 @@ pub enum Error {
     Config(#[from] config::Error),
     #[error("cannot open the store")]
     Store(#[from] fairlane_store::Error),
+    #[error(transparent)]
+    RootKey(#[from] root_key::Error),
     #[error("cannot listen on {addr}")]
     Listen { addr: SocketAddr, source: std::io::Error },
     #[error("cannot start the driver thread")]
@@ -157,12 +160,16 @@ impl Server {
     /// If the configuration, the store or the address cannot be used.
     pub async fn start(config: Config) -> Result<Self, Error> {
         config.check()?;
-        let (stores, token_key) = {
+        let (stores, keys) = {
             let config = config.clone();
-            // The stores make the folder that the key is in.
-            blocking(move || Ok((open_stores(&config)?, token_key(&config)?))).await?
+            // The stores make the folder that the keys are in.
+            let opened = move || {
+                let (stores, root) = open_stores(&config)?;
+                Ok((stores, Keys { token: token_key(&config)?, root }))
+            };
+            blocking(opened).await?
         };
-        Self::start_with(config, stores, token_key).await
+        Self::start_with(config, stores, keys).await
     }
 
     /// The same in one region, on a store that is open already; the configuration's own is not used.
@@ -171,16 +178,12 @@ impl Server {
     /// If the configuration, the store or the address cannot be used.
     pub async fn start_on(config: Config, store: Box<dyn Store>) -> Result<Self, Error> {
         config.check()?;
-        let token_key = token_key(&Config { store: StoreKind::Memory, ..config.clone() })?;
+        let token = token_key(&Config { store: StoreKind::Memory, ..config.clone() })?;
         let home = config.all_regions().swap_remove(0);
-        Self::start_with(config, vec![(home, store)], token_key).await
+        Self::start_with(config, vec![(home, store)], Keys { token, root: None }).await
     }
 
-    async fn start_with(
-        config: Config,
-        stores: Stores,
-        token_key: TokenKey,
-    ) -> Result<Self, Error> {
+    async fn start_with(config: Config, stores: Stores, keys: Keys) -> Result<Self, Error> {
         let addr = config.listen;
         let listener =
             TcpListener::bind(addr).await.map_err(|source| Error::Listen { addr, source })?;
@@ -191,7 +194,7 @@ impl Server {
         let started = {
             let config = config.clone();
             let runtime = tokio::runtime::Handle::current();
-            blocking(move || open_all(&(config, token_key), stores, &stopping, &runtime)).await
+            blocking(move || open_all(&(config, keys), stores, &stopping, &runtime)).await
         };
         let (app, owners) = started?;
         // Probes are answered while the cell is loaded, which may take long.
@@ -259,9 +262,17 @@ impl Server {
 
 type Stores = Vec<(RegionName, Box<dyn Store>)>;
 
+/// Keys of the server itself.
+#[derive(Debug)]
+struct Keys {
+    token: TokenKey,
+    /// `None`: nothing is sealed.
+    root: Option<Arc<RootKeys>>,
+}
+
 /// Opens the cells of all stores.
 fn open_all(
-    config: &(Config, TokenKey),
+    (config, keys): &(Config, Keys),
     stores: Stores,
     stopping: &watch::Receiver<Stopping>,
     runtime: &tokio::runtime::Handle,
@@ -269,20 +280,20 @@ fn open_all(
     let upstream = Arc::new(Upstream::new());
     let notifier = Notifier {
         upstream,
-        mailer: config.0.smtp.as_ref().and_then(Mailer::new),
-        public_url: config.0.public_url().into(),
+        mailer: config.smtp.as_ref().and_then(Mailer::new),
+        public_url: config.public_url().into(),
     };
     let mut cells = Vec::with_capacity(stores.len());
     let mut owners = Vec::with_capacity(stores.len());
     let of = u32::try_from(stores.len()).unwrap_or(u32::MAX);
     for ((region, store), at) in stores.into_iter().zip(0..) {
-        let place = Place { region, share: Share { at, of }, means: config.0.means() };
+        let place = Place { region, share: Share { at, of }, means: config.means() };
         let common = (notifier.clone(), stopping.clone(), runtime.clone());
-        let (shared, owner) = open(config.clone(), (place, store), common)?;
+        let (shared, owner) = open((config.clone(), keys.token.clone()), (place, store), common)?;
         cells.push(shared);
         owners.push(owner);
     }
-    Ok((App::new(cells), owners))
+    Ok((App::new(cells, keys.root.clone()), owners))
 }
 
 /// Loads a cell and starts its driver thread.
@@ -375,15 +386,26 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// A store for each region.
-fn open_stores(config: &Config) -> Result<Stores, Error> {
+fn open_stores(config: &Config) -> Result<(Stores, Option<Arc<RootKeys>>), Error> {
+    let root_keys = match config.store {
+        StoreKind::Memory => None,
+        StoreKind::Sqlite => Some(Arc::new(RootKeys::read(config)?)),
+    };
     let open = |region: RegionName| -> Result<(RegionName, Box<dyn Store>), Error> {
-        let store: Box<dyn Store> = match config.store {
-            StoreKind::Memory => Box::new(MemoryStore::open(&Disk::default())),
-            StoreKind::Sqlite => Box::new(SqliteStore::open(&config.data_dir, region.as_str())?),
+        let store: Box<dyn Store> = match &root_keys {
+            None => Box::new(MemoryStore::open(&Disk::default())),
+            Some(keys) => {
+                let roots = keys.roots.clone();
+                Box::new(SqliteStore::open(&config.data_dir, region.as_str(), roots)?)
+            }
         };
         Ok((region, store))
     };
-    config.all_regions().into_iter().map(open).collect()
+    let stores = config.all_regions().into_iter().map(open).collect::<Result<_, _>>()?;
+    if let Some(keys) = &root_keys {
+        keys.keep()?;
+    }
+    Ok((stores, root_keys))
 }
 
 /// Makes the first operator's key of a new store. The file is written before the key takes effect, so that a

@@ -237,6 +237,7 @@ impl Rows {
             Change::Replan(row) => drop(self.replans.insert(key_of(row), (**row).clone())),
             Change::Key(key) => drop(self.keys.insert(key.id.clone(), key.clone())),
             Change::DropKey(key) => drop(self.keys.remove(key)),
+            Change::RenewSeal(_) => {}
             Change::Run(run) => self.put_run(run),
             Change::Step(step) => self.put_step(step),
             Change::DropStep(key, step) => self.drop_step(key, *step),

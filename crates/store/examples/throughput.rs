@@ -18,6 +18,7 @@ use fairlane_core::row::{
     Instance, Lane, Part, Payload, RunKey, RunRow, RunStatus, StepRow, StepState,
 };
 use fairlane_core::time::Time;
+use fairlane_store::seal::Roots;
 use fairlane_store::sqlite::SqliteStore;
 use fairlane_store::{Epoch, Store};
 
@@ -77,7 +78,9 @@ fn commits(folder: &Path, tenants: u64) -> Result<(), Box<dyn Error>> {
 }
 
 fn waiting(folder: &Path, runs: u64, tenants: u64) -> Result<(), Box<dyn Error>> {
-    let (mut store, epoch) = open(folder, "waiting")?;
+    let roots = Roots::ephemeral();
+    let mut store = SqliteStore::open(folder, "waiting", roots.clone())?;
+    let epoch = store.claim()?;
     let names = names(tenants);
     for first in (0..runs).step_by(1_000) {
         let changes: Vec<Change> =
@@ -86,7 +89,7 @@ fn waiting(folder: &Path, runs: u64, tenants: u64) -> Result<(), Box<dyn Error>>
     }
     drop(store);
     let begin = Instant::now();
-    let mut store = SqliteStore::open(folder, "waiting")?;
+    let mut store = SqliteStore::open(folder, "waiting", roots)?;
     let opened = begin.elapsed();
     let snapshot = store.load()?;
     let all = begin.elapsed();
@@ -95,7 +98,7 @@ fn waiting(folder: &Path, runs: u64, tenants: u64) -> Result<(), Box<dyn Error>>
 }
 
 fn open(folder: &Path, region: &str) -> Result<(SqliteStore, Epoch), fairlane_store::Error> {
-    let mut store = SqliteStore::open(folder, region)?;
+    let mut store = SqliteStore::open(folder, region, Roots::ephemeral())?;
     let epoch = store.claim()?;
     Ok((store, epoch))
 }

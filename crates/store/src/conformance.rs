@@ -68,11 +68,14 @@ fn claimed(place: &dyn Place) -> Result<(Box<dyn Store>, Epoch), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tempfile::TempDir;
 
     use super::*;
     use crate::faulty::{Faults, FaultyStore};
     use crate::memory::{Disk, MemoryStore};
+    use crate::seal::Roots;
     use crate::sqlite::SqliteStore;
 
     struct Memory(Disk);
@@ -83,11 +86,11 @@ mod tests {
         }
     }
 
-    struct Folder(TempDir);
+    struct Folder(TempDir, Arc<Roots>);
 
     impl Place for Folder {
         fn open(&self) -> Result<Box<dyn Store>, Error> {
-            Ok(Box::new(SqliteStore::open(self.0.path(), "eu")?))
+            Ok(Box::new(SqliteStore::open(self.0.path(), "eu", self.1.clone())?))
         }
     }
 
@@ -108,7 +111,7 @@ mod tests {
 
     #[test]
     fn sqlite_conforms() {
-        run(|| Folder(TempDir::new().unwrap()));
+        run(|| Folder(TempDir::new().unwrap(), Roots::ephemeral()));
     }
 
     #[test]

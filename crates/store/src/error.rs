@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::seal::{RootError, RootId};
 use crate::store::Epoch;
 
 /// Why a store could not do what it was asked. Whatever the error, a failed commit changed nothing that a later
@@ -48,6 +49,19 @@ pub enum Error {
         path: PathBuf,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error(
+        "{what} in {} does not open with the key that it should: it was changed, or it is of another place",
+        path.display()
+    )]
+    Sealed { path: PathBuf, what: String },
+    #[error(
+        "{} is sealed under the root key {id}, which this server does not have: \
+         give it the file or the variable that the server had which wrote it",
+        path.display()
+    )]
+    UnknownRoot { path: PathBuf, id: RootId },
+    #[error("the keys of {} cannot be used", path.display())]
+    Root { path: PathBuf, source: RootError },
     /// Made by [`crate::faulty`].
     #[error("commit {call} fails because the schedule of faults says so")]
     Injected { call: u64 },

@@ -18,6 +18,7 @@ mod error;
 pub mod faulty;
 pub mod memory;
 mod read;
+pub mod seal;
 pub mod sqlite;
 mod store;
 

@@ -9,9 +9,11 @@ mod accounts;
 mod calls;
 mod cells;
 mod checkpoint;
+mod cleartext;
 mod codec;
 mod decisions;
 mod idempotency;
+mod keyring;
 mod lock;
 mod notices;
 mod open;
@@ -31,6 +33,7 @@ mod uses;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fairlane_core::cell::change::{Change, Snapshot};
 use fairlane_core::time::Time;
@@ -38,11 +41,16 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use self::checkpoint::{Checkpointer, PACE};
 use self::codec::Fault;
+use self::keyring::{Db, Keyring};
 use self::lock::Lock;
 pub use self::reader::SqliteReader;
 use crate::error::Error;
 use crate::read::Read;
+use crate::seal::Roots;
 use crate::store::{Epoch, IDEMPOTENCY_RETENTION, SWEEP_MAX, Store};
+
+/// Keys of runs that one sweep wraps anew: about a millisecond of the committing thread.
+const SWEEP_KEYS_MAX: u32 = 100;
 
 /// A region's file, open for writing. No other process can open it so meanwhile.
 #[derive(Debug)]
@@ -50,13 +58,15 @@ pub struct SqliteStore {
     // In this order they end: the log is followed no more, the file is closed, the lock is given back.
     checkpointer: Checkpointer,
     connection: Connection,
+    keys: Arc<Keyring>,
     path: PathBuf,
     _lock: Lock,
 }
 
 impl SqliteStore {
-    /// Opens `<folder>/<region>.db`, which is created if it is not there, and brought to the newest schema.
-    pub fn open(folder: &Path, region: &str) -> Result<Self, Error> {
+    /// Opens `<folder>/<region>.db`, which is created if it is not there, and brought to the newest schema. `roots` wrap the
+    /// keys that it seals with; what is sealed already opens with the same ones only.
+    pub fn open(folder: &Path, region: &str, roots: Arc<Roots>) -> Result<Self, Error> {
         let is_name = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
         if region.is_empty() || region.len() > 64 || !region.bytes().all(is_name) {
             return Err(Error::RegionName { name: region.to_owned() });
@@ -68,9 +78,10 @@ impl SqliteStore {
         })?;
         let lock = Lock::take(folder.join(format!("{region}.lock")))?;
         let path = folder.join(format!("{region}.db"));
-        let mut connection = open::writer(&path)?;
+        let keys = Arc::new(Keyring::new(roots));
+        let mut connection = open::writer(&path, &keys)?;
         let checkpointer = Checkpointer::start(&mut connection, &path, PACE)?;
-        Ok(Self { checkpointer, connection, path, _lock: lock })
+        Ok(Self { checkpointer, connection, keys, path, _lock: lock })
     }
 
     pub fn path(&self) -> &Path {
@@ -86,7 +97,20 @@ impl SqliteStore {
         &mut self,
         action: &'static str,
         held: Epoch,
-        write: impl FnOnce(&Connection) -> Result<T, Fault>,
+        write: impl FnOnce(Db<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Error> {
+        let written = self.transact(action, held, write);
+        if written.is_err() {
+            self.keys.forget();
+        }
+        written
+    }
+
+    fn transact<T>(
+        &mut self,
+        action: &'static str,
+        held: Epoch,
+        write: impl FnOnce(Db<'_>) -> Result<T, Fault>,
     ) -> Result<T, Error> {
         let path = &self.path;
         let fail = |fault: Fault| report(action, path, fault);
@@ -99,7 +123,7 @@ impl SqliteStore {
         if current != held {
             return Err(Error::StaleEpoch { held, current });
         }
-        let written = write(&tx).map_err(fail)?;
+        let written = write(Db { connection: &tx, keys: &self.keys }).map_err(fail)?;
         tx.commit().map_err(|error| fail(error.into()))?;
         // The turn is durable: what the log needs can wait, and is no reason to fail.
         let _ = self.checkpointer.renew_log(&self.connection);
@@ -116,7 +140,7 @@ impl Store for SqliteStore {
     fn load(&mut self) -> Result<Snapshot, Error> {
         let read = || -> Result<Snapshot, Fault> {
             let tx = self.connection.unchecked_transaction()?;
-            snapshot(&tx)
+            snapshot(Db { connection: &tx, keys: &self.keys })
         };
         self.named("load the cell", read())
     }
@@ -128,22 +152,26 @@ impl Store for SqliteStore {
                 Change::Decision(row) => Some(row.sequence),
                 _ => None,
             });
-            reached.max().map_or(Ok(()), |sequence| cells::reach(tx, sequence))
+            reached.max().map_or(Ok(()), |sequence| cells::reach(&tx, sequence))
         })
     }
 
     fn sweep(&mut self, epoch: Epoch, now: Time) -> Result<u32, Error> {
         let limit = now - IDEMPOTENCY_RETENTION;
-        self.owned("sweep", epoch, |tx| idempotency::sweep(tx, limit, SWEEP_MAX))
+        self.owned("sweep", epoch, |db| {
+            let swept = idempotency::sweep(&db, limit, SWEEP_MAX)?;
+            let has_more = db.sweep_keys(SWEEP_KEYS_MAX)? == SWEEP_KEYS_MAX;
+            Ok(if has_more { SWEEP_MAX } else { swept })
+        })
     }
 
     fn reader(&self) -> Result<Box<dyn Read>, Error> {
         let connection = open::reader(&self.path)?;
-        Ok(Box::new(SqliteReader { connection, path: self.path.clone() }))
+        Ok(Box::new(SqliteReader { connection, keys: self.keys.clone(), path: self.path.clone() }))
     }
 
     fn close(self: Box<Self>) -> Result<(), Error> {
-        let Self { checkpointer, connection, path, _lock: lock } = *self;
+        let Self { checkpointer, connection, keys: _, path, _lock: lock } = *self;
         drop(checkpointer);
         let closed = connection.close();
         drop(lock);
@@ -151,8 +179,9 @@ impl Store for SqliteStore {
     }
 }
 
-fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
-    let runs = runs::live(connection)?;
+fn snapshot(db: Db<'_>) -> Result<Snapshot, Fault> {
+    let connection = db.connection;
+    let runs = runs::live(db)?;
     let mut pinned = BTreeSet::new();
     let mut last = None;
     for run in &runs {
@@ -186,17 +215,18 @@ fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
         keys: resources::keys(connection)?,
         schedules: schedules::all(connection)?,
         runs,
-        steps: steps::live(connection)?,
+        steps: steps::live(db)?,
         signals: signals::live(connection)?,
-        reviews: reviews::open(connection)?,
-        replans: replans::live(connection)?,
-        channels: notices::channels(connection)?,
+        reviews: reviews::open(db)?,
+        replans: replans::live(db)?,
+        channels: notices::channels(db)?,
         notices: notices::all(connection)?,
         decisions: cells::decisions(connection)?,
     })
 }
 
-fn apply(tx: &Connection, change: &Change) -> Result<(), Fault> {
+fn apply(db: Db<'_>, change: &Change) -> Result<(), Fault> {
+    let tx = db.connection;
     match change {
         Change::Org(org) => resources::put_org(tx, org),
         Change::Tier(tier) => resources::put_tier(tx, tier),
@@ -217,23 +247,25 @@ fn apply(tx: &Connection, change: &Change) -> Result<(), Fault> {
         Change::ReviewerPool(pool) => resources::put_reviewer_pool(tx, pool),
         Change::Key(key) => resources::put_key(tx, key),
         Change::DropKey(key) => resources::delete_key(tx, key),
-        Change::Run(row) => runs::put(tx, row),
-        Change::Step(row) => steps::put(tx, row),
+        Change::RenewSeal(Some(tenant)) => db.renew_tenant(tenant),
+        Change::RenewSeal(None) => db.renew_root(),
+        Change::Run(row) => runs::put(db, row),
+        Change::Step(row) => steps::put(db, row),
         Change::DropStep(key, step) => steps::drop_step(tx, key, *step),
-        Change::Replan(row) => replans::put(tx, row),
+        Change::Replan(row) => replans::put(db, row),
         Change::Idempotency(row) => idempotency::put(tx, row),
-        Change::Signal(row) => signals::put(tx, row),
+        Change::Signal(row) => signals::put(db, row),
         Change::TakeSignal { key, sequence, instance } => {
-            signals::take(tx, key, *sequence, *instance)
+            signals::take(db, key, *sequence, *instance)
         }
         Change::Schedule(row) => schedules::put(tx, row),
         Change::DropSchedule(tenant, workflow, name) => {
             schedules::delete(tx, tenant, workflow, name)
         }
-        Change::Review(row) => reviews::put(tx, row),
-        Change::ReviewEvent(row) => reviews::put_event(tx, row),
+        Change::Review(row) => reviews::put(db, row),
+        Change::ReviewEvent(row) => reviews::put_event(db, row),
         Change::SupersedeReview(tenant, review) => reviews::supersede(tx, tenant, *review),
-        Change::Channel(row) => notices::put_channel(tx, row),
+        Change::Channel(row) => notices::put_channel(db, row),
         Change::DropChannel(tenant, channel) => notices::delete_channel(tx, tenant, channel),
         Change::Notice(row) => notices::put(tx, row),
         Change::DropNotice(tenant, notice) => notices::delete(tx, tenant, *notice),
@@ -246,6 +278,9 @@ fn report(action: &'static str, path: &Path, fault: Fault) -> Error {
     let path = path.to_owned();
     match fault {
         Fault::Missing(what) => Error::Missing { what },
+        Fault::Sealed(what) => Error::Sealed { path, what },
+        Fault::UnknownRoot(id) => Error::UnknownRoot { path, id },
+        Fault::Root(source) => Error::Root { path, source },
         Fault::Column(detail) => Error::Corrupt { path, detail },
         Fault::Sqlite(error) => match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Error::Full { path },

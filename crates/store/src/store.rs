@@ -42,11 +42,11 @@ pub trait Store: Send + fmt::Debug {
     /// Writes the changes in order, all or none, durably, if the epoch is the newest. No changes, no write: then
     /// only the epoch is checked.
     ///
-    /// `input: None` and `output: None` leave a stored payload alone.
+    /// `input: None` and `output: None` leave a stored payload alone. What belongs to a run comes after the run.
     fn commit(&mut self, epoch: Epoch, changes: &[Change]) -> Result<(), Error>;
 
-    /// Forgets idempotency keys older than [`IDEMPOTENCY_RETENTION`], oldest first and at most [`SWEEP_MAX`], and
-    /// returns how many. There may be more if it returns `SWEEP_MAX`.
+    /// Forgets idempotency keys older than [`IDEMPOTENCY_RETENTION`], oldest first and at most [`SWEEP_MAX`], and returns how
+    /// many; and goes on with what a renewed key of a tenant has left to do. There may be more if it returns `SWEEP_MAX`.
     fn sweep(&mut self, epoch: Epoch, now: Time) -> Result<u32, Error>;
 
     /// A reader beside the writer, for another thread. It sees what is committed.

@@ -13,6 +13,7 @@ use fairlane_core::id::{RunId, TenantId};
 use fairlane_core::row::IdempotencyRow;
 use fairlane_core::time::Time;
 use fairlane_store::Store;
+use fairlane_store::seal::Roots;
 use fairlane_store::sqlite::SqliteStore;
 
 use super::report::{Line, Part, Unit};
@@ -53,7 +54,7 @@ fn appends(path: &Path, length: Duration) -> anyhow::Result<f64> {
 }
 
 fn commits(folder: &Path, length: Duration) -> anyhow::Result<f64> {
-    let mut store = SqliteStore::open(folder, "floor")?;
+    let mut store = SqliteStore::open(folder, "floor", Roots::ephemeral())?;
     let epoch = store.claim()?;
     let tenant = TenantId::parse("floor").context("a plain name")?;
     let begin = Instant::now();

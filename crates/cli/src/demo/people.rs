@@ -146,6 +146,8 @@ impl Scene {
             workflow: WORKFLOW.to_owned(),
             tenants: self.cast.ids(),
             input,
+            // What stores seal cannot be looked for in their files; under what key it was submitted can.
+            key: |arrival| Some(applicant(arrival.tenant, micros(arrival.due))),
         };
         let arrivals = self.cast.arrivals(burst).into_iter().map(Ok);
         let mut sent = drive(&target, arrivals, start, &Taken::default()).await?;

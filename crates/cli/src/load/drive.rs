@@ -44,6 +44,8 @@ pub(crate) struct Target {
     pub(crate) tenants: Arc<[String]>,
     /// The input of a run.
     pub(crate) input: fn(&Arrival) -> serde_json::Value,
+    /// The idempotency key of its submission, if it has one.
+    pub(crate) key: fn(&Arrival) -> Option<String>,
 }
 
 /// One submission and what became of it. Times are microseconds after the start.
@@ -159,20 +161,22 @@ fn submit(
     let client = target.client.clone();
     let tenants = target.tenants.clone();
     let workflow = target.workflow.clone();
-    let input = target.input;
+    let (input, key) = (target.input, target.key);
     async move {
         let tenant = &tenants[batch[0].tenant as usize];
         if let [arrival] = batch[..] {
-            let submitted =
-                client.submit(tenant, Submit::new(workflow).input(&input(&arrival))).await;
-            return match submitted {
+            let mut submit = Submit::new(workflow).input(&input(&arrival));
+            if let Some(key) = key(&arrival) {
+                submit = submit.idempotency_key(key);
+            }
+            return match client.submit(tenant, submit).await {
                 Ok(submitted) => Ok(vec![(arrival, Ok(run_number(&submitted.run)?))]),
                 Err(error) => Ok(vec![(arrival, Err(refusal(error)?))]),
             };
         }
         let entries = batch
             .iter()
-            .map(|arrival| entry(&workflow, &input(arrival)))
+            .map(|arrival| entry(&workflow, &input(arrival), key(arrival)))
             .collect::<Result<Vec<_>, _>>()?;
         match client.submit_batch(tenant, entries).await {
             Ok(answer) => {
@@ -193,14 +197,18 @@ fn submit(
     }
 }
 
-fn entry(workflow: &str, input: &serde_json::Value) -> anyhow::Result<BatchEntry> {
+fn entry(
+    workflow: &str,
+    input: &serde_json::Value,
+    idempotency_key: Option<String>,
+) -> anyhow::Result<BatchEntry> {
     let input: Json = serde_json::value::to_raw_value(input)?;
     Ok(BatchEntry {
         workflow: workflow.to_owned(),
         version: None,
         lane: None,
         input: Some(input),
-        idempotency_key: None,
+        idempotency_key,
     })
 }
 

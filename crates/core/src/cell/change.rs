@@ -43,6 +43,8 @@ pub enum Change {
     ReviewerPool(ReviewerPool),
     Key(KeyRow),
     DropKey(KeyId),
+    /// The store, which has the keys, makes a tenant a new one, or wraps those of all tenants with the newest root key.
+    RenewSeal(Option<TenantId>),
 
     Run(Box<RunRow>),
     Step(Box<StepRow>),

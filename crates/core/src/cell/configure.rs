@@ -65,12 +65,25 @@ impl Cell {
                 turn.write(Change::DropKey(key));
                 Ok(true)
             }
+            Configure::RenewSeal(of) => self.renew_seal(of, turn),
         }?;
         if changed {
             turn.cause(Effect::Declared(Declared::Resource(Box::new(declared))));
             self.fill_all_places(turn);
         }
         Ok(changed)
+    }
+
+    fn renew_seal(&mut self, of: Option<TenantId>, turn: &mut Turn) -> Result<bool, Rejection> {
+        if let Some(tenant) = &of
+            && self.directory.tenants.find(tenant).is_none()
+        {
+            return Err(Rejection::UnknownTenant { tenant: tenant.clone() });
+        }
+        let code = if of.is_some() { "tenant-key-renewed" } else { "root-key-renewed" };
+        turn.write(Change::RenewSeal(of.clone()));
+        self.decide(of, code, "{}".to_owned(), turn);
+        Ok(true)
     }
 
     fn declare_org(&mut self, org: Org, turn: &mut Turn) -> Result<bool, Rejection> {

@@ -87,6 +87,9 @@ pub enum Configure {
     ReviewerPool(ReviewerPool),
     Key(KeyRow),
     DropKey(KeyId),
+    /// What a tenant's rows are sealed with is wrapped anew: with a new key of the tenant's own, or if none is named, that of
+    /// every tenant with the newest root key.
+    RenewSeal(Option<TenantId>),
 }
 
 /// Changes an account in the period that is under way: what it has on top of its budget, and what of its debt is let off.

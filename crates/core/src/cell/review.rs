@@ -440,6 +440,7 @@ impl Cell {
         let (key, told) = (opened.key.clone(), event.clone());
         turn.write(Change::ReviewEvent(Box::new(ReviewEventRow {
             tenant: opened.key.tenant.clone(),
+            run: opened.key.run,
             review: id,
             sequence: opened.events,
             at: self.now,

@@ -32,4 +32,5 @@ mod restart;
 mod reviews;
 mod routing;
 mod runs;
+mod sealing;
 mod usage;

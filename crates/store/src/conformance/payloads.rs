@@ -158,6 +158,7 @@ fn a_signal_becomes_the_output(place: &dyn Place) -> Result<(), Error> {
 fn a_dropped_step_loses_its_outputs_of_every_size(place: &dyn Place) -> Result<(), Error> {
     let (mut store, epoch) = claimed(place)?;
     let (acme, other) = (key("acme", 1), key("acme", 2));
+    store.commit(epoch, &[&acme, &other].map(|key| Change::Run(Box::new(run(key)))))?;
     let instances =
         [whole(1), item(1, 0), item(1, 9), Instance { part: Part::Compensation, ..whole(1) }];
     for size in [10, 5_000] {
@@ -189,6 +190,7 @@ fn a_dropped_step_loses_its_outputs_of_every_size(place: &dyn Place) -> Result<(
 fn outputs_of_items_come_in_order(place: &dyn Place) -> Result<(), Error> {
     let (mut store, epoch) = claimed(place)?;
     let acme = key("acme", 1);
+    store.commit(epoch, &[Change::Run(Box::new(run(&acme)))])?;
     let sizes = [(11, 5_000), (2, 20), (300, 10), (0, 2_000), (1, 0)];
     let mut changes: Vec<Change> = sizes
         .map(|(at, size)| Change::Step(Box::new(done(&acme, item(1, at), &payload(size)))))

@@ -87,6 +87,7 @@ fn an_ended_run_is_read_with_all_that_a_retry_takes(place: &dyn Place) -> Result
         &[
             put(RunRow { input: Some(payload(10)), ..over.clone() }),
             put(ended(&other, RunStatus::Failed)),
+            put(run(&key("bolt", 7))),
             Change::Step(Box::new(done(&acme, whole(0), &payload(10)))),
             Change::Step(Box::new(step(&acme, whole(1), StepState::Cancelled))),
             Change::Step(Box::new(done(&other, whole(0), &payload(10)))),

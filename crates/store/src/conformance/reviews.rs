@@ -5,7 +5,7 @@ use fairlane_core::id::{ReviewId, RunId};
 use fairlane_core::row::{Actor, ReviewEvent, ReviewRow, ReviewState};
 use fairlane_core::time::Time;
 
-use super::samples::{name, review, review_event, scope};
+use super::samples::{key, name, review, review_event, run, scope};
 use super::{Place, checks, claimed};
 use crate::error::Error;
 use crate::read::{Page, ReviewQuery};
@@ -21,6 +21,11 @@ fn put(row: ReviewRow) -> Change {
     Change::Review(Box::new(row))
 }
 
+/// The run that all of them are for.
+fn waits() -> Change {
+    Change::Run(Box::new(run(&key("acme", 1))))
+}
+
 fn decided(id: u128) -> ReviewRow {
     let state = ReviewState::Decided { outcome: name("approved") };
     ReviewRow { state, ended: Some(Time(50)), claim: None, ..review("acme", id) }
@@ -28,6 +33,7 @@ fn decided(id: u128) -> ReviewRow {
 
 fn a_review_that_has_ended_is_read_and_not_loaded(place: &dyn Place) -> Result<(), Error> {
     let (mut store, epoch) = claimed(place)?;
+    store.commit(epoch, &[waits()])?;
     store.commit(epoch, &[put(review("acme", 1)), put(review("acme", 2))])?;
     store.commit(epoch, &[put(decided(1))])?;
     assert_eq!(store.load()?.reviews, [review("acme", 2)]);
@@ -38,6 +44,7 @@ fn a_review_that_has_ended_is_read_and_not_loaded(place: &dyn Place) -> Result<(
 
 fn a_review_is_superseded_after_its_end_without_its_row(place: &dyn Place) -> Result<(), Error> {
     let (mut store, epoch) = claimed(place)?;
+    store.commit(epoch, &[waits()])?;
     let supersede = |tenant| Change::SupersedeReview(name(tenant), ReviewId(RunId(1)));
     // One that is not there, and another tenant's, are left alone.
     store.commit(epoch, &[supersede("acme"), put(decided(1)), supersede("bolt")])?;
@@ -52,6 +59,7 @@ fn a_review_is_superseded_after_its_end_without_its_row(place: &dyn Place) -> Re
 
 fn the_record_of_a_review_comes_oldest_first(place: &dyn Place) -> Result<(), Error> {
     let (mut store, epoch) = claimed(place)?;
+    store.commit(epoch, &[waits()])?;
     let by = || Actor::Person(name("ada"));
     let text = "looks odd: \"\u{00e9}\"".into();
     let events = [
@@ -77,6 +85,7 @@ fn the_record_of_a_review_comes_oldest_first(place: &dyn Place) -> Result<(), Er
 
 fn reviews_come_newest_first(place: &dyn Place) -> Result<(), Error> {
     let (mut store, epoch) = claimed(place)?;
+    store.commit(epoch, &[waits()])?;
     let changes: Vec<Change> = (1..=5).map(|id| put(review("acme", id))).collect();
     store.commit(epoch, &changes)?;
     let mut reader = store.reader()?;

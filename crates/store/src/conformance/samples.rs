@@ -449,7 +449,7 @@ pub fn review(tenant: &str, id: u128) -> ReviewRow {
 
 pub fn review_event(tenant: &str, id: u128, sequence: u32, event: ReviewEvent) -> ReviewEventRow {
     let (tenant, review) = (name(tenant), ReviewId(RunId(id)));
-    ReviewEventRow { tenant, review, sequence, at: Time(sequence.into()), event }
+    ReviewEventRow { tenant, run: RunId(1), review, sequence, at: Time(sequence.into()), event }
 }
 
 pub fn tool(tool: &str) -> Tool {

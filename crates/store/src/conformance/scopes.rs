@@ -82,6 +82,7 @@ fn ask(
 fn all_of(key: &RunKey, bytes: usize) -> [Change; 10] {
     let tenant = key.tenant.as_str();
     let child = RunKey { tenant: key.tenant.clone(), run: RunId(key.run.0 + 1) };
+    let overdue = review_event(tenant, key.run.0, 1, ReviewEvent::Overdue);
     let parent = Some(Parent { run: key.run, instance: whole(0), depth: 1 });
     [
         Change::Run(Box::new(RunRow { parent, ..ended(&child, RunStatus::Completed) })),
@@ -92,8 +93,8 @@ fn all_of(key: &RunKey, bytes: usize) -> [Change; 10] {
         Change::Idempotency(idempotency(tenant, "key", Time(3))),
         Change::Decision(decision(Some(tenant), 1)),
         Change::Call(Box::new(ended_call(tenant, 1, Some(key)))),
-        Change::Review(Box::new(review(tenant, key.run.0))),
-        Change::ReviewEvent(Box::new(review_event(tenant, key.run.0, 1, ReviewEvent::Overdue))),
+        Change::Review(Box::new(ReviewRow { run: key.run, ..review(tenant, key.run.0) })),
+        Change::ReviewEvent(Box::new(ReviewEventRow { run: key.run, ..overdue })),
     ]
 }
 

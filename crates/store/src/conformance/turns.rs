@@ -100,12 +100,12 @@ fn changes_of(snapshot: &Snapshot) -> Vec<Change> {
         .chain(snapshot.accounts.iter().cloned().map(Change::Account))
         .chain(snapshot.calls.iter().cloned().map(Box::new).map(Change::Call))
         .chain(snapshot.reviewer_pools.iter().cloned().map(Change::ReviewerPool))
-        .chain(snapshot.reviews.iter().cloned().map(Box::new).map(Change::Review))
         .chain(snapshot.channels.iter().cloned().map(Box::new).map(Change::Channel))
         .chain(snapshot.notices.iter().cloned().map(Box::new).map(Change::Notice))
         .chain(snapshot.keys.iter().cloned().map(Change::Key))
         .chain(snapshot.runs.iter().cloned().map(Box::new).map(Change::Run))
         .chain(snapshot.steps.iter().cloned().map(Box::new).map(Change::Step))
+        .chain(snapshot.reviews.iter().cloned().map(Box::new).map(Change::Review))
         .chain(snapshot.replans.iter().cloned().map(Box::new).map(Change::Replan))
         .chain(snapshot.signals.iter().cloned().map(Change::Signal))
         .chain(snapshot.schedules.iter().cloned().map(Change::Schedule))
@@ -167,7 +167,7 @@ fn one_of_each() -> Snapshot {
             ),
         ],
         schedules: vec![schedule("acme", "Hourly"), schedule("bolt", "Nightly")],
-        runs: vec![full_run(&acme), run(&key("bolt", 2))],
+        runs: vec![full_run(&acme), run(&key("bolt", 1))],
         steps: steps.into_iter().chain(parts).collect(),
         signals: vec![signal(&acme, 1, &payload(3)), signal(&acme, u64::MAX / 2, &payload(0))],
         reviewer_pools: vec![reviewer_pool("seniors"), reviewer_pool("underwriters")],

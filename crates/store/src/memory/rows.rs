@@ -128,6 +128,8 @@ impl Rows {
             Change::ReviewerPool(pool) => self.reviewer_pools.put(pool.name.clone(), pool.clone()),
             Change::Key(key) => self.keys.put(key.id.clone(), key.clone()),
             Change::DropKey(key) => drop(self.keys.remove(key)),
+            // Nothing is sealed in memory.
+            Change::RenewSeal(_) => {}
             Change::Run(row) => self.put_run(row),
             Change::Step(row) => self.put_step(row),
             Change::DropStep(key, step) => self.drop_step(key, *step),

@@ -15,6 +15,8 @@ use rusqlite::types::{FromSql, ValueRef};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::seal::{RootError, RootId};
+
 /// What can go wrong inside a statement; the boundary of the module adds the path and the action.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -22,6 +24,17 @@ pub(super) enum Fault {
     /// A column holds what no version of this program wrote.
     Column(String),
     Missing(String),
+    /// What is sealed does not open here.
+    Sealed(String),
+    /// A key was wrapped by a root key that the server does not have.
+    UnknownRoot(RootId),
+    Root(RootError),
+}
+
+impl From<RootError> for Fault {
+    fn from(error: RootError) -> Self {
+        Self::Root(error)
+    }
 }
 
 impl From<rusqlite::Error> for Fault {
@@ -201,7 +214,8 @@ pub(super) fn status(code: &str) -> Result<RunStatus, Fault> {
         .ok_or_else(|| strange("status", code))
 }
 
-/// The facts of a step's state beside its code, as a JSON object; each state has some of them.
+/// The facts of a step's state beside its code, as a JSON object; each state has some of them. A failure stands apart: it says
+/// what a worker said, and is sealed.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Detail {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -210,8 +224,6 @@ struct Detail {
     pool: Option<PoolName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Time>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    failure: Option<Failure>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signal: Option<SignalName>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -233,10 +245,13 @@ struct Detail {
     trust: Option<Trust>,
 }
 
-pub(super) fn state_columns(state: &StepState, trust: Trust) -> (&'static str, Option<String>) {
+pub(super) fn state_columns(
+    state: &StepState,
+    trust: Trust,
+) -> (&'static str, Option<String>, Option<&Failure>) {
     let trust = (trust != Trust::default()).then_some(trust);
     // Most rows are of steps that are done, and have no detail.
-    let bare = |code| (code, trust.map(|_| to_json(&Detail { trust, ..Detail::default() })));
+    let bare = |code| (code, trust.map(|_| to_json(&Detail { trust, ..Detail::default() })), None);
     let (code, detail) = match state.clone() {
         StepState::Ready => return bare("ready"),
         StepState::Proposed => return bare("proposed"),
@@ -254,8 +269,8 @@ pub(super) fn state_columns(state: &StepState, trust: Trust) -> (&'static str, O
                 ..Detail::default()
             },
         ),
-        StepState::Backoff { until, failure } => {
-            ("backoff", Detail { until: Some(until), failure: Some(failure), ..Detail::default() })
+        StepState::Backoff { until, failure: _ } => {
+            ("backoff", Detail { until: Some(until), ..Detail::default() })
         }
         StepState::Sleeping { until } => {
             ("sleeping", Detail { until: Some(until), ..Detail::default() })
@@ -272,19 +287,26 @@ pub(super) fn state_columns(state: &StepState, trust: Trust) -> (&'static str, O
         StepState::Mapping { items } => {
             ("mapping", Detail { items: Some(items), ..Detail::default() })
         }
-        StepState::Failed { failure } => {
-            ("failed", Detail { failure: Some(failure), ..Detail::default() })
+        StepState::Failed { failure: _ } => ("failed", Detail::default()),
+        StepState::Disputed { trigger, failure: _, doubt } => {
+            ("disputed", Detail { trigger: Some(trigger), doubt, ..Detail::default() })
         }
-        StepState::Disputed { trigger, failure, doubt } => (
-            "disputed",
-            Detail { trigger: Some(trigger), failure: Some(failure), doubt, ..Detail::default() },
-        ),
     };
     let text = to_json(&Detail { trust, ..detail });
-    (code, (text != "{}").then_some(text))
+    let failure = match state {
+        StepState::Backoff { failure, .. }
+        | StepState::Failed { failure }
+        | StepState::Disputed { failure, .. } => Some(failure),
+        _ => None,
+    };
+    (code, (text != "{}").then_some(text), failure)
 }
 
-pub(super) fn state(code: &str, detail: Option<&str>) -> Result<(StepState, Trust), Fault> {
+pub(super) fn state(
+    code: &str,
+    detail: Option<&str>,
+    failure: Option<Failure>,
+) -> Result<(StepState, Trust), Fault> {
     let detail: Detail = detail.map(from_json).transpose()?.unwrap_or_default();
     let incomplete = || strange("state with all its details", code);
     let trust = detail.trust.unwrap_or_default();
@@ -302,18 +324,18 @@ pub(super) fn state(code: &str, detail: Option<&str>) -> Result<(StepState, Trus
         },
         "backoff" => StepState::Backoff {
             until: detail.until.ok_or_else(incomplete)?,
-            failure: detail.failure.ok_or_else(incomplete)?,
+            failure: failure.ok_or_else(incomplete)?,
         },
         "sleeping" => StepState::Sleeping { until: detail.until.ok_or_else(incomplete)? },
         "listening" => StepState::Listening { signal: detail.signal.ok_or_else(incomplete)? },
         "calling" => StepState::Calling { child: detail.child.ok_or_else(incomplete)? },
         "reviewing" => StepState::Reviewing { review: detail.review.ok_or_else(incomplete)? },
         "mapping" => StepState::Mapping { items: detail.items.ok_or_else(incomplete)? },
-        "failed" => StepState::Failed { failure: detail.failure.ok_or_else(incomplete)? },
+        "failed" => StepState::Failed { failure: failure.ok_or_else(incomplete)? },
         "proposed" => StepState::Proposed,
         "disputed" => StepState::Disputed {
             trigger: detail.trigger.ok_or_else(incomplete)?,
-            failure: detail.failure.ok_or_else(incomplete)?,
+            failure: failure.ok_or_else(incomplete)?,
             doubt: detail.doubt,
         },
         other => return Err(strange("state of a step", other)),

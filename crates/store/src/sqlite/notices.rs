@@ -1,21 +1,34 @@
 //! Tables `channels` and `notices`: whom tenants want to be told, and what they are still to be told. Each row is one JSON
-//! document under its key. A notice that is delivered has no row.
+//! document under its key, a channel's sealed: it has a secret. A notice that is delivered has no row.
 
 use fairlane_core::id::{ChannelName, NoticeId, TenantId};
 use fairlane_core::notice::{ChannelRow, NoticeRow};
 use rusqlite::{Connection, params};
-use serde::de::DeserializeOwned;
 
 use super::codec::{Columns, Fault, id_bytes, to_json};
+use super::keyring::Db;
 
-pub(super) fn put_channel(connection: &Connection, row: &ChannelRow) -> Result<(), Fault> {
-    connection
-        .prepare_cached(
-            "INSERT INTO channels (tenant, channel, body) VALUES (?1, ?2, ?3)
-             ON CONFLICT DO UPDATE SET body = excluded.body",
-        )?
-        .execute(params![row.channel.tenant.as_str(), row.channel.name.as_str(), to_json(row)])?;
+pub(super) fn put_channel(db: Db<'_>, row: &ChannelRow) -> Result<(), Fault> {
+    let (tenant, channel) = (&row.channel.tenant, &row.channel.name);
+    let sealed = db.seal_channel(tenant, channel, row)?;
+    db.prepare_cached(
+        "INSERT INTO channels (tenant, channel, sealed) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET sealed = excluded.sealed",
+    )?
+    .execute(params![tenant.as_str(), channel.as_str(), sealed])?;
     Ok(())
+}
+
+/// Seals the channels of a tenant with its newest key.
+pub(super) fn seal_again(db: Db<'_>, tenant: &TenantId) -> Result<(), Fault> {
+    let of = db.prepare_cached("SELECT channel, sealed FROM channels WHERE tenant = ?1");
+    let mut statement = of?;
+    let mut rows = statement.query([tenant.as_str()])?;
+    let mut found: Vec<ChannelRow> = Vec::new();
+    while let Some(row) = rows.next()?.map(Columns) {
+        found.push(db.open_channel(tenant, &row.name(0)?, &row.bytes(1)?)?);
+    }
+    found.iter().try_for_each(|row| put_channel(db, row))
 }
 
 pub(super) fn delete_channel(
@@ -51,17 +64,20 @@ pub(super) fn delete(
 }
 
 /// By tenant and name.
-pub(super) fn channels(connection: &Connection) -> Result<Vec<ChannelRow>, Fault> {
-    read(connection, "SELECT body FROM channels ORDER BY tenant, channel")
+pub(super) fn channels(db: Db<'_>) -> Result<Vec<ChannelRow>, Fault> {
+    let mut statement =
+        db.prepare("SELECT tenant, channel, sealed FROM channels ORDER BY tenant, channel")?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()?.map(Columns) {
+        found.push(db.open_channel(&row.name(0)?, &row.name(1)?, &row.bytes(2)?)?);
+    }
+    Ok(found)
 }
 
 /// By tenant and id.
 pub(super) fn all(connection: &Connection) -> Result<Vec<NoticeRow>, Fault> {
-    read(connection, "SELECT body FROM notices ORDER BY tenant, notice")
-}
-
-fn read<T: DeserializeOwned>(connection: &Connection, sql: &str) -> Result<Vec<T>, Fault> {
-    let mut statement = connection.prepare(sql)?;
+    let mut statement = connection.prepare("SELECT body FROM notices ORDER BY tenant, notice")?;
     let mut rows = statement.query([])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {

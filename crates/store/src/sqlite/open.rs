@@ -11,7 +11,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::codec::Fault;
-use super::{report, schema};
+use super::keyring::{self, Keyring};
+use super::{cleartext, report, schema};
 use crate::error::Error;
 
 /// "FARL": marks a file as ours in SQLite's header.
@@ -34,7 +35,7 @@ const HEADER_BYTES: usize = 100;
 const APPLICATION_ID_AT: usize = 68;
 
 /// Opens the writer's connection; the caller holds the region's lock.
-pub(super) fn writer(path: &Path) -> Result<Connection, Error> {
+pub(super) fn writer(path: &Path, keys: &Keyring) -> Result<Connection, Error> {
     let exists = path.try_exists().map_err(|source| Error::Io {
         action: "look for",
         path: path.to_owned(),
@@ -53,9 +54,17 @@ pub(super) fn writer(path: &Path) -> Result<Connection, Error> {
     set_up_writer(&connection).map_err(|fault| report("set up the database", path, fault))?;
     check_size(&connection, path)?;
     if version < schema::VERSION {
-        schema::migrate(&mut connection, version, schema::VERSION)
+        schema::migrate(&mut connection, keys, version, schema::VERSION)
             .map_err(|fault| report("migrate the schema", path, fault))?;
     }
+    if version < cleartext::VERSION {
+        // What was in the clear is in free pages still, and in the log.
+        connection
+            .execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")
+            .map_err(|error| report("overwrite what was in the clear", path, error.into()))?;
+    }
+    keyring::renew_root(&mut connection, keys)
+        .map_err(|fault| report("wrap keys with the newest root key", path, fault))?;
     Ok(connection)
 }
 

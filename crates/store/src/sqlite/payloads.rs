@@ -9,16 +9,17 @@ use fairlane_core::row::{Instance, Part, Payload, RunKey};
 use rusqlite::{Connection, params};
 
 use super::codec::{Fault, id_bytes};
+use super::keyring::{Db, Place};
 
-/// Largest payload inside its row, in bytes. A row above 1,002 bytes spills into one overflow page of its own, so that
+/// Largest payload inside its row, in bytes before it is sealed. A row above 1,002 bytes spills into one overflow page of its own, so that
 /// an update never writes more than two pages for it.
 pub(super) const INLINE_MAX: usize = 1024;
 
 /// Which payload of a run: the place of an output is its instance's.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
-    step: i64,
-    part: i64,
+    pub(super) step: i64,
+    pub(super) part: i64,
 }
 
 impl Slot {
@@ -32,43 +33,42 @@ impl Slot {
 
 /// What a row's own column gets.
 #[derive(Debug)]
-pub(super) struct Inline<'p> {
+pub(super) struct Inline {
     /// False: the column keeps what it has.
     pub(super) replace: bool,
-    pub(super) bytes: Option<&'p [u8]>,
+    pub(super) bytes: Option<Vec<u8>>,
 }
 
-/// Puts a payload where it belongs, and says what is left for the row's column.
-pub(super) fn place<'p>(
-    connection: &Connection,
+/// Seals a payload, puts it where it belongs, and says what is left for the row's column.
+pub(super) fn place(
+    db: Db<'_>,
     key: &RunKey,
     slot: Slot,
-    payload: Option<&'p Payload>,
-) -> Result<Inline<'p>, Fault> {
+    payload: Option<&Payload>,
+) -> Result<Inline, Fault> {
     let Some(payload) = payload else {
         return Ok(Inline { replace: false, bytes: None });
     };
+    let sealed = db.seal(key, Place::Payload(slot), payload)?;
     if payload.len() > INLINE_MAX {
-        connection
-            .prepare_cached(
-                "INSERT INTO payloads (tenant, run, step, part, body) VALUES (?1, ?2, ?3, ?4, ?5)
+        db.prepare_cached(
+            "INSERT INTO payloads (tenant, run, step, part, body) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT DO UPDATE SET body = excluded.body",
-            )?
-            .execute(params![
-                key.tenant.as_str(),
-                id_bytes(key.run),
-                slot.step,
-                slot.part,
-                &**payload
-            ])?;
+        )?
+        .execute(params![
+            key.tenant.as_str(),
+            id_bytes(key.run),
+            slot.step,
+            slot.part,
+            sealed
+        ])?;
         return Ok(Inline { replace: true, bytes: None });
     }
-    connection
-        .prepare_cached(
-            "DELETE FROM payloads WHERE tenant = ?1 AND run = ?2 AND step = ?3 AND part = ?4",
-        )?
-        .execute(params![key.tenant.as_str(), id_bytes(key.run), slot.step, slot.part])?;
-    Ok(Inline { replace: true, bytes: Some(payload) })
+    db.prepare_cached(
+        "DELETE FROM payloads WHERE tenant = ?1 AND run = ?2 AND step = ?3 AND part = ?4",
+    )?
+    .execute(params![key.tenant.as_str(), id_bytes(key.run), slot.step, slot.part])?;
+    Ok(Inline { replace: true, bytes: Some(sealed) })
 }
 
 /// Forgets the large outputs of all instances of a step.

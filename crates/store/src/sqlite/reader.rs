@@ -17,6 +17,7 @@ use fairlane_core::time::Time;
 use rusqlite::Connection;
 
 use super::codec::Fault;
+use super::keyring::{Db, Keyring};
 use super::{
     accounts, calls, decisions, idempotency, replans, report, resources, reviews, runs, signals,
     steps,
@@ -30,10 +31,15 @@ use crate::read::{
 #[derive(Debug)]
 pub struct SqliteReader {
     pub(super) connection: Connection,
+    pub(super) keys: Arc<Keyring>,
     pub(super) path: PathBuf,
 }
 
 impl SqliteReader {
+    fn db(&self) -> Db<'_> {
+        Db { connection: &self.connection, keys: &self.keys }
+    }
+
     fn named<T>(&self, action: &'static str, result: Result<T, Fault>) -> Result<T, Error> {
         result.map_err(|fault| report(action, &self.path, fault))
     }
@@ -46,7 +52,7 @@ impl Read for SqliteReader {
         run: RunId,
         payloads: Payloads,
     ) -> Result<Option<RunRow>, Error> {
-        self.named("read a run", runs::one(&self.connection, scope, run, payloads))
+        self.named("read a run", runs::one(self.db(), scope, run, payloads))
     }
 
     fn steps(
@@ -55,7 +61,7 @@ impl Read for SqliteReader {
         run: RunId,
         payloads: Payloads,
     ) -> Result<Vec<StepRow>, Error> {
-        self.named("read steps", steps::of_run(&self.connection, scope, run, payloads))
+        self.named("read steps", steps::of_run(self.db(), scope, run, payloads))
     }
 
     fn run_and_steps(
@@ -67,8 +73,9 @@ impl Read for SqliteReader {
         let read = || -> Result<_, Fault> {
             // Both statements see the commit that the first one saw.
             let tx = self.connection.unchecked_transaction()?;
-            let Some(row) = runs::one(&tx, scope, run, payloads)? else { return Ok(None) };
-            Ok(Some((row, steps::of_run(&tx, scope, run, payloads)?)))
+            let db = Db { connection: &tx, keys: &self.keys };
+            let Some(row) = runs::one(db, scope, run, payloads)? else { return Ok(None) };
+            Ok(Some((row, steps::of_run(db, scope, run, payloads)?)))
         };
         self.named("read a run and its steps", read())
     }
@@ -77,15 +84,16 @@ impl Read for SqliteReader {
         let read = || -> Result<_, Fault> {
             // All statements see the commit that the first one saw.
             let tx = self.connection.unchecked_transaction()?;
-            let found = runs::one(&tx, scope, run, Payloads::Leave)?;
+            let db = Db { connection: &tx, keys: &self.keys };
+            let found = runs::one(db, scope, run, Payloads::Leave)?;
             let Some(row) = found.filter(|row| row.status.is_ended()) else { return Ok(None) };
             Ok(Some(EndedRun {
-                steps: steps::of_run(&tx, scope, run, Payloads::Leave)?,
+                steps: steps::of_run(db, scope, run, Payloads::Leave)?,
                 signals: signals::of_run(&tx, scope, run)?,
                 context: resources::context(&tx, scope, row.context)?,
                 plan: match row.replans {
                     0 => None,
-                    _ => replans::of_run(&tx, scope, run)?.pop().map(|newest| newest.plan),
+                    _ => replans::of_run(db, scope, run)?.pop().map(|newest| newest.plan),
                 },
                 run: row,
             }))
@@ -94,7 +102,7 @@ impl Read for SqliteReader {
     }
 
     fn replans(&mut self, scope: &TenantScope, run: RunId) -> Result<Vec<ReplanRow>, Error> {
-        self.named("read the replans of a run", replans::of_run(&self.connection, scope, run))
+        self.named("read the replans of a run", replans::of_run(self.db(), scope, run))
     }
 
     fn child(
@@ -103,7 +111,7 @@ impl Read for SqliteReader {
         run: RunId,
         instance: Instance,
     ) -> Result<Option<RunRow>, Error> {
-        self.named("read a child run", runs::child(&self.connection, scope, run, instance))
+        self.named("read a child run", runs::child(self.db(), scope, run, instance))
     }
 
     fn runs(
@@ -111,11 +119,11 @@ impl Read for SqliteReader {
         scope: &TenantScope,
         query: &RunQuery,
     ) -> Result<Page<RunRow, RunId>, Error> {
-        self.named("list runs", runs::page(&self.connection, scope, query))
+        self.named("list runs", runs::page(self.db(), scope, query))
     }
 
     fn input(&mut self, scope: &TenantScope, run: RunId) -> Result<Option<Payload>, Error> {
-        self.named("read an input", runs::input(&self.connection, scope, run))
+        self.named("read an input", runs::input(self.db(), scope, run))
     }
 
     fn output(
@@ -124,7 +132,7 @@ impl Read for SqliteReader {
         run: RunId,
         instance: Instance,
     ) -> Result<Option<Payload>, Error> {
-        self.named("read an output", steps::output(&self.connection, scope, run, instance))
+        self.named("read an output", steps::output(self.db(), scope, run, instance))
     }
 
     fn outputs(
@@ -133,7 +141,7 @@ impl Read for SqliteReader {
         run: RunId,
         step: StepIndex,
     ) -> Result<Vec<(u32, Payload)>, Error> {
-        self.named("read outputs", steps::outputs(&self.connection, scope, run, step))
+        self.named("read outputs", steps::outputs(self.db(), scope, run, step))
     }
 
     fn idempotency(
@@ -182,7 +190,7 @@ impl Read for SqliteReader {
         scope: &TenantScope,
         review: ReviewId,
     ) -> Result<Option<ReviewRow>, Error> {
-        self.named("read a review", reviews::one(&self.connection, scope, review))
+        self.named("read a review", reviews::one(self.db(), scope, review))
     }
 
     fn reviews(
@@ -190,7 +198,7 @@ impl Read for SqliteReader {
         scope: &TenantScope,
         query: ReviewQuery,
     ) -> Result<Page<ReviewRow, ReviewId>, Error> {
-        self.named("list reviews", reviews::page(&self.connection, scope, query))
+        self.named("list reviews", reviews::page(self.db(), scope, query))
     }
 
     fn review_events(
@@ -198,7 +206,7 @@ impl Read for SqliteReader {
         scope: &TenantScope,
         review: ReviewId,
     ) -> Result<Vec<ReviewEventRow>, Error> {
-        self.named("read the record of a review", reviews::events(&self.connection, scope, review))
+        self.named("read the record of a review", reviews::events(self.db(), scope, review))
     }
 
     fn usage(

@@ -1,42 +1,48 @@
 //! Tables `reviews` and `review_events`: what people are asked, and what has become of it.
 
 use fairlane_core::id::{ReviewId, TenantId};
-use fairlane_core::row::{ReviewEventRow, ReviewRow, ReviewState};
+use fairlane_core::row::{ReviewEventRow, ReviewRow, ReviewState, RunKey};
 use fairlane_core::tenant::TenantScope;
 use rusqlite::{Connection, Params, params};
 
 use super::codec::{Columns, Fault, id_bytes, signed, to_json};
+use super::keyring::{Db, Place};
 use crate::read::{Page, ReviewQuery, one_more, page_limit};
 
 /// The state stands in a column of its own, since it alone changes when a review is superseded.
-pub(super) fn put(connection: &Connection, row: &ReviewRow) -> Result<(), Fault> {
-    connection
-        .prepare_cached(
-            "INSERT INTO reviews (tenant, review, state, ended, body) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT DO UPDATE SET state = excluded.state, ended = excluded.ended, body = excluded.body",
+pub(super) fn put(db: Db<'_>, row: &ReviewRow) -> Result<(), Fault> {
+    let key = RunKey { tenant: row.tenant.clone(), run: row.run };
+    let sealed = db.seal_json(&key, Place::Review(row.id), row)?;
+    db.prepare_cached(
+            "INSERT INTO reviews (tenant, review, state, ended, run, sealed) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT DO UPDATE SET state = excluded.state, ended = excluded.ended, run = excluded.run,
+             sealed = excluded.sealed",
         )?
         .execute(params![
             row.tenant.as_str(),
             id_bytes(row.id.0),
             to_json(&row.state),
             row.ended.map(|ended| signed(ended.0)),
-            to_json(row),
+            id_bytes(row.run),
+            sealed,
         ])?;
     Ok(())
 }
 
-pub(super) fn put_event(connection: &Connection, row: &ReviewEventRow) -> Result<(), Fault> {
-    connection
-        .prepare_cached(
-            "INSERT INTO review_events (tenant, review, sequence, at, event) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT DO UPDATE SET at = excluded.at, event = excluded.event",
+pub(super) fn put_event(db: Db<'_>, row: &ReviewEventRow) -> Result<(), Fault> {
+    let key = RunKey { tenant: row.tenant.clone(), run: row.run };
+    let sealed = db.seal_json(&key, Place::ReviewEvent(row.review, row.sequence), &row.event)?;
+    db.prepare_cached(
+            "INSERT INTO review_events (tenant, review, sequence, at, run, sealed) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT DO UPDATE SET at = excluded.at, run = excluded.run, sealed = excluded.sealed",
         )?
         .execute(params![
             row.tenant.as_str(),
             id_bytes(row.review.0),
             row.sequence,
             signed(row.at.0),
-            to_json(&row.event),
+            id_bytes(row.run),
+            sealed,
         ])?;
     Ok(())
 }
@@ -52,69 +58,77 @@ pub(super) fn supersede(
     Ok(())
 }
 
-pub(super) const OPEN: &str = "SELECT state, body FROM reviews INDEXED BY reviews_open
+pub(super) const OPEN: &str =
+    "SELECT state, sealed, tenant, run, review FROM reviews INDEXED BY reviews_open
      WHERE ended IS NULL ORDER BY tenant, review";
 
 /// Reviews that have not ended, by tenant and id.
-pub(super) fn open(connection: &Connection) -> Result<Vec<ReviewRow>, Fault> {
-    read(connection, OPEN, [])
+pub(super) fn open(db: Db<'_>) -> Result<Vec<ReviewRow>, Fault> {
+    read(db, OPEN, [])
 }
 
 pub(super) fn one(
-    connection: &Connection,
+    db: Db<'_>,
     scope: &TenantScope,
     review: ReviewId,
 ) -> Result<Option<ReviewRow>, Fault> {
-    let sql = "SELECT state, body FROM reviews WHERE tenant = ?1 AND review = ?2";
-    let found = read(connection, sql, params![scope.tenant().as_str(), id_bytes(review.0)])?;
+    let sql =
+        "SELECT state, sealed, tenant, run, review FROM reviews WHERE tenant = ?1 AND review = ?2";
+    let found = read(db, sql, params![scope.tenant().as_str(), id_bytes(review.0)])?;
     Ok(found.into_iter().next())
 }
 
 /// A page, newest first.
 pub(super) fn page(
-    connection: &Connection,
+    db: Db<'_>,
     scope: &TenantScope,
     query: ReviewQuery,
 ) -> Result<Page<ReviewRow, ReviewId>, Fault> {
     let limit = page_limit(query.limit);
     let before = query.before.map_or([u8::MAX; 16], |before| id_bytes(before.0));
-    let sql = "SELECT state, body FROM reviews WHERE tenant = ?1 AND review < ?2
+    let sql =
+        "SELECT state, sealed, tenant, run, review FROM reviews WHERE tenant = ?1 AND review < ?2
          ORDER BY review DESC LIMIT ?3";
-    let found = read(connection, sql, params![scope.tenant().as_str(), before, one_more(limit)])?;
+    let found = read(db, sql, params![scope.tenant().as_str(), before, one_more(limit)])?;
     Ok(Page::cut(found, limit, |row| row.id))
 }
 
 /// The record of a review, oldest entry first.
 pub(super) fn events(
-    connection: &Connection,
+    db: Db<'_>,
     scope: &TenantScope,
     review: ReviewId,
 ) -> Result<Vec<ReviewEventRow>, Fault> {
-    let mut statement = connection.prepare_cached(
-        "SELECT sequence, at, event FROM review_events WHERE tenant = ?1 AND review = ?2
+    let mut statement = db.prepare_cached(
+        "SELECT sequence, at, run, sealed FROM review_events WHERE tenant = ?1 AND review = ?2
          ORDER BY sequence",
     )?;
     let mut rows = statement.query(params![scope.tenant().as_str(), id_bytes(review.0)])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()?.map(Columns) {
+        let key = RunKey { tenant: scope.tenant().clone(), run: row.run_id(2)? };
+        let sequence = row.number(0)?;
         found.push(ReviewEventRow {
-            tenant: scope.tenant().clone(),
+            run: key.run,
             review,
-            sequence: row.number(0)?,
+            sequence,
             at: row.time(1)?,
-            event: row.json(2)?,
+            event: db.open_json(&key, Place::ReviewEvent(review, sequence), &row.bytes(3)?)?,
+            tenant: key.tenant,
         });
     }
     Ok(found)
 }
 
-fn read(connection: &Connection, sql: &str, values: impl Params) -> Result<Vec<ReviewRow>, Fault> {
-    let mut statement = connection.prepare_cached(sql)?;
+fn read(db: Db<'_>, sql: &str, values: impl Params) -> Result<Vec<ReviewRow>, Fault> {
+    let mut statement = db.prepare_cached(sql)?;
     let mut rows = statement.query(values)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()?.map(Columns) {
         let state = row.json(0)?;
-        found.push(ReviewRow { state, ..row.json::<ReviewRow>(1)? });
+        let key = RunKey { tenant: row.name(2)?, run: row.run_id(3)? };
+        let place = Place::Review(ReviewId(row.run_id(4)?));
+        found.push(ReviewRow { state, ..db.open_json::<ReviewRow>(&key, place, &row.bytes(1)?)? });
     }
     Ok(found)
 }

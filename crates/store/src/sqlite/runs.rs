@@ -1,20 +1,23 @@
 //! Table `runs`.
 
+use std::sync::Arc;
+
 use fairlane_core::id::{PersonId, RunId, StepName, TenantId, WorkflowName};
 use fairlane_core::row::{Instance, Payload, RunKey, RunMoney, RunRow, RunStatus};
 use fairlane_core::tenant::TenantScope;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, params};
 
 use super::codec::{
     Columns, Fault, Names, id_bytes, lane, lane_code, signed, status, status_code, to_json,
 };
+use super::keyring::{Db, Place};
 use super::payloads::{Slot, place};
 use crate::read::{Facets, Page, Payloads, RunQuery, SCAN_MAX, page_limit};
 
 /// In the order in which `Reading::row` takes them.
 macro_rules! columns {
     () => {
-        "tenant, run, workflow, version, context, lane, status, outcome, created, ended, deadline, failure, parent, \
+        "tenant, run, workflow, version, context, lane, status, outcome, created, ended, deadline, fault, parent, \
          schedule, revision, input_bytes, money, requester, replans"
     };
 }
@@ -29,17 +32,21 @@ macro_rules! input {
     };
 }
 
-pub(super) fn put(connection: &Connection, row: &RunRow) -> Result<(), Fault> {
-    let input = place(connection, &row.key, Slot::INPUT, row.input.as_ref())?;
-    connection
+pub(super) fn put(db: Db<'_>, row: &RunRow) -> Result<(), Fault> {
+    let secret = db.new_run(&row.key)?;
+    let input = place(db, &row.key, Slot::INPUT, row.input.as_ref())?;
+    let fault = row.failure.as_ref();
+    let fault = fault.map(|failure| db.seal_json(&row.key, Place::RunFailure, failure));
+    db
         .prepare_cached(concat!(
             "INSERT INTO runs (",
             columns!(),
-            ", input) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
+            ", input, key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+             ?19, ?20, ?22)
              ON CONFLICT DO UPDATE SET workflow = excluded.workflow, version = excluded.version,
              context = excluded.context, lane = excluded.lane, status = excluded.status,
              outcome = excluded.outcome, created = excluded.created, ended = excluded.ended,
-             deadline = excluded.deadline, failure = excluded.failure, parent = excluded.parent,
+             deadline = excluded.deadline, fault = excluded.fault, parent = excluded.parent,
              schedule = excluded.schedule, revision = excluded.revision,
              input_bytes = excluded.input_bytes, money = excluded.money,
              requester = excluded.requester, replans = excluded.replans,
@@ -57,7 +64,7 @@ pub(super) fn put(connection: &Connection, row: &RunRow) -> Result<(), Fault> {
             signed(row.created.0),
             row.ended.map(|time| signed(time.0)),
             row.deadline.map(|time| signed(time.0)),
-            row.failure.as_ref().map(to_json),
+            fault.transpose()?,
             row.parent.as_ref().map(to_json),
             row.schedule.as_ref().map(StepName::as_str),
             signed(row.revision),
@@ -67,6 +74,7 @@ pub(super) fn put(connection: &Connection, row: &RunRow) -> Result<(), Fault> {
             row.replans,
             input.bytes,
             input.replace,
+            &*secret.wrapped,
         ])?;
     Ok(())
 }
@@ -87,13 +95,13 @@ pub(super) const LIVE_PAGE: &str = concat!(
 );
 
 /// Runs that have not ended, oldest first.
-pub(super) fn live(connection: &Connection) -> Result<Vec<RunRow>, Fault> {
-    let mut statement = connection.prepare(LIVE)?;
+pub(super) fn live(db: Db<'_>) -> Result<Vec<RunRow>, Fault> {
+    let mut statement = db.prepare(LIVE)?;
     let mut rows = statement.query([])?;
     let mut reading = Reading::default();
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(reading.row(Columns(row), None)?);
+        found.push(reading.row(db, Columns(row), None)?);
     }
     found.sort_unstable_by(|a, b| {
         (a.created, a.key.run, &a.key.tenant).cmp(&(b.created, b.key.run, &b.key.tenant))
@@ -102,12 +110,12 @@ pub(super) fn live(connection: &Connection) -> Result<Vec<RunRow>, Fault> {
 }
 
 pub(super) fn one(
-    connection: &Connection,
+    db: Db<'_>,
     scope: &TenantScope,
     run: RunId,
     payloads: Payloads,
 ) -> Result<Option<RunRow>, Fault> {
-    let mut statement = connection.prepare_cached(match payloads {
+    let mut statement = db.prepare_cached(match payloads {
         Payloads::Leave => {
             concat!("SELECT ", columns!(), " FROM runs WHERE tenant = ?1 AND run = ?2")
         }
@@ -125,7 +133,7 @@ pub(super) fn one(
         Payloads::Leave => None,
         Payloads::Read => row.optional_bytes(INPUT)?,
     };
-    Reading::default().row(row, input).map(Some)
+    Reading::default().row(db, row, input).map(Some)
 }
 
 pub(super) const CHILD: &str = concat!(
@@ -137,12 +145,12 @@ pub(super) const CHILD: &str = concat!(
 
 /// The newest run that the instance has called.
 pub(super) fn child(
-    connection: &Connection,
+    db: Db<'_>,
     scope: &TenantScope,
     run: RunId,
     instance: Instance,
 ) -> Result<Option<RunRow>, Fault> {
-    let mut statement = connection.prepare_cached(CHILD)?;
+    let mut statement = db.prepare_cached(CHILD)?;
     let mut rows = statement.query(params![
         scope.tenant().as_str(),
         run.to_string(),
@@ -150,32 +158,30 @@ pub(super) fn child(
         to_json(&instance),
     ])?;
     let Some(row) = rows.next()?.map(Columns) else { return Ok(None) };
-    Reading::default().row(row, None).map(Some)
+    Reading::default().row(db, row, None).map(Some)
 }
 
-pub(super) fn input(
-    connection: &Connection,
-    scope: &TenantScope,
-    run: RunId,
-) -> Result<Option<Payload>, Fault> {
-    let found = connection
+pub(super) fn input(db: Db<'_>, scope: &TenantScope, run: RunId) -> Result<Option<Payload>, Fault> {
+    let sealed = db
         .prepare_cached(concat!("SELECT ", input!(), " FROM runs WHERE tenant = ?1 AND run = ?2"))?
         .query_row(params![scope.tenant().as_str(), id_bytes(run)], |row| {
             Ok(Columns(row).optional_bytes(0))
         })
         .optional()?;
-    found.transpose().map(Option::flatten)
+    let Some(sealed) = sealed.transpose()?.flatten() else { return Ok(None) };
+    let key = RunKey { tenant: scope.tenant().clone(), run };
+    db.open(&key, Place::Payload(Slot::INPUT), &sealed).map(|open| Some(open.into()))
 }
 
 /// A page, newest id first. Looks at [`SCAN_MAX`] rows at most; a live status has its own index, so that it looks at
 /// live runs only.
 pub(super) fn page(
-    connection: &Connection,
+    db: Db<'_>,
     scope: &TenantScope,
     query: &RunQuery,
 ) -> Result<Page<RunRow, RunId>, Fault> {
     let live = query.filter.status.is_some_and(|status| !RunStatus::is_ended(status));
-    let mut statement = connection.prepare_cached(if live { LIVE_PAGE } else { PAGE })?;
+    let mut statement = db.prepare_cached(if live { LIVE_PAGE } else { PAGE })?;
     // Nothing is smaller than the largest id but that id itself, which no version of UUID allows.
     let before = query.before.unwrap_or(RunId(u128::MAX));
     let mut rows = statement.query(params![scope.tenant().as_str(), id_bytes(before)])?;
@@ -197,7 +203,7 @@ pub(super) fn page(
             created: row.time(8)?,
         };
         if query.filter.matches(facets) {
-            page.rows.push(reading.row(row, None)?);
+            page.rows.push(reading.row(db, row, None)?);
         }
     }
     page.next = last;
@@ -212,9 +218,21 @@ struct Reading {
 }
 
 impl Reading {
-    fn row(&mut self, row: Columns<'_, '_>, input: Option<Payload>) -> Result<RunRow, Fault> {
+    /// `input` is sealed.
+    fn row(
+        &mut self,
+        db: Db<'_>,
+        row: Columns<'_, '_>,
+        input: Option<Arc<[u8]>>,
+    ) -> Result<RunRow, Fault> {
+        let key = RunKey { tenant: self.tenants.get(row.text(0)?)?, run: row.run_id(1)? };
+        let open = |sealed: Arc<[u8]>| db.open(&key, Place::Payload(Slot::INPUT), &sealed);
+        let input = input.map(open).transpose()?.map(Payload::from);
+        let fault = row.optional_bytes(11)?;
+        let failure =
+            fault.map(|sealed| db.open_json(&key, Place::RunFailure, &sealed)).transpose()?;
         Ok(RunRow {
-            key: RunKey { tenant: self.tenants.get(row.text(0)?)?, run: row.run_id(1)? },
+            key,
             workflow: self.workflows.get(row.text(2)?)?,
             version: row.number(3)?,
             context: row.number(4)?,
@@ -224,7 +242,7 @@ impl Reading {
             created: row.time(8)?,
             ended: row.optional_time(9)?,
             deadline: row.optional_time(10)?,
-            failure: row.optional_json(11)?,
+            failure,
             parent: row.optional_json(12)?,
             schedule: row.optional_name(13)?,
             revision: row.unsigned(14)?,

@@ -8,7 +8,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::cleartext;
 use super::codec::Fault;
+use super::keyring::{Db, Keyring};
 use crate::error::Error;
 
 /// The newest schema.
@@ -58,6 +60,21 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0040_replans.sql"),
     include_str!("../../migrations/0041_channels.sql"),
     include_str!("../../migrations/0042_notices.sql"),
+    include_str!("../../migrations/0043_tenant_keys.sql"),
+    include_str!("../../migrations/0044_runs_key.sql"),
+    include_str!("../../migrations/0045_runs_fault.sql"),
+    include_str!("../../migrations/0046_steps_fault.sql"),
+    include_str!("../../migrations/0047_reviews_run.sql"),
+    include_str!("../../migrations/0048_reviews_sealed.sql"),
+    include_str!("../../migrations/0049_review_events_run.sql"),
+    include_str!("../../migrations/0050_review_events_sealed.sql"),
+    include_str!("../../migrations/0051_replans_sealed.sql"),
+    include_str!("../../migrations/0052_channels_sealed.sql"),
+    include_str!("../../migrations/0053_runs_failure.sql"),
+    include_str!("../../migrations/0054_reviews_body.sql"),
+    include_str!("../../migrations/0055_review_events_event.sql"),
+    include_str!("../../migrations/0056_replans_body.sql"),
+    include_str!("../../migrations/0057_channels_body.sql"),
 ];
 
 /// The version that this program writes.
@@ -77,11 +94,20 @@ pub(super) fn create(connection: &mut Connection) -> Result<(), Fault> {
 }
 
 /// Brings a file of an older version up to `version`, in one transaction.
-pub(super) fn migrate(connection: &mut Connection, from: i64, version: i64) -> Result<(), Fault> {
+pub(super) fn migrate(
+    connection: &mut Connection,
+    keys: &Keyring,
+    from: i64,
+    version: i64,
+) -> Result<(), Fault> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let steps = usize::try_from(from).unwrap_or(0)..usize::try_from(version).unwrap_or(0);
-    for migration in &MIGRATIONS[steps] {
-        tx.execute_batch(migration)?;
+    for (migration, number) in MIGRATIONS.iter().zip(1..) {
+        if from < number && number <= version {
+            tx.execute_batch(migration)?;
+            if number == cleartext::VERSION {
+                cleartext::seal(Db { connection: &tx, keys })?;
+            }
+        }
     }
     tx.pragma_update(None, "user_version", version)?;
     Ok(tx.commit()?)

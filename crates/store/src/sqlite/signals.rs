@@ -8,10 +8,12 @@ use fairlane_core::tenant::TenantScope;
 use rusqlite::{Connection, OptionalExtension as _, Rows, params};
 
 use super::codec::{Columns, Fault, Names, id_bytes, signed};
+use super::keyring::{Db, Place};
 use super::steps;
 
-pub(super) fn put(connection: &Connection, row: &SignalRow) -> Result<(), Fault> {
-    connection
+pub(super) fn put(db: Db<'_>, row: &SignalRow) -> Result<(), Fault> {
+    let payload = db.seal(&row.key, Place::Signal(row.sequence), &row.payload)?;
+    db
         .prepare_cached(
             "INSERT INTO signals (tenant, run, sequence, name, at, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT DO UPDATE SET name = excluded.name, at = excluded.at, payload = excluded.payload",
@@ -22,19 +24,19 @@ pub(super) fn put(connection: &Connection, row: &SignalRow) -> Result<(), Fault>
             signed(row.sequence),
             row.name.as_str(),
             signed(row.at.0),
-            &*row.payload,
+            payload,
         ])?;
     Ok(())
 }
 
 /// Moves a signal's payload to the output of an instance.
 pub(super) fn take(
-    connection: &Connection,
+    db: Db<'_>,
     key: &RunKey,
     sequence: u64,
     instance: Instance,
 ) -> Result<(), Fault> {
-    let payload = connection
+    let sealed = db
         .prepare_cached(
             "DELETE FROM signals WHERE tenant = ?1 AND run = ?2 AND sequence = ?3 RETURNING payload",
         )?
@@ -43,7 +45,8 @@ pub(super) fn take(
         })
         .optional()?
         .ok_or_else(|| Fault::Missing(format!("signal {sequence} of {key:?}")))??;
-    steps::put_output(connection, key, instance, &payload)
+    let payload = db.open(key, Place::Signal(sequence), &sealed)?;
+    steps::put_output(db, key, instance, &payload.into())
 }
 
 pub(super) const LIVE: &str = "SELECT signals.tenant, signals.run, sequence, name, at FROM signals

@@ -2,23 +2,24 @@
 
 use fairlane_core::id::{RunId, TenantId};
 use fairlane_core::plan::StepIndex;
-use fairlane_core::row::{Instance, Payload, RunKey, StepRow};
+use fairlane_core::row::{Instance, Part, Payload, RunKey, StepRow};
 use fairlane_core::tenant::TenantScope;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::codec::{Columns, Fault, Names, id_bytes, signed, state, state_columns};
+use super::keyring::{Db, Place};
 use super::payloads::{self, Slot, place};
 use crate::read::Payloads;
 
 /// In the order in which `row` takes them.
 macro_rules! columns {
     () => {
-        "steps.tenant, steps.run, steps.step, steps.part, state, detail, attempt, fence, since, ready"
+        "steps.tenant, steps.run, steps.step, steps.part, state, detail, attempt, fence, since, ready, steps.fault"
     };
 }
 
 /// Position of the output where a statement reads it.
-const OUTPUT: usize = 10;
+const OUTPUT: usize = 11;
 
 macro_rules! output {
     () => {
@@ -27,17 +28,19 @@ macro_rules! output {
     };
 }
 
-pub(super) fn put(connection: &Connection, row: &StepRow) -> Result<(), Fault> {
-    let output = place(connection, &row.key, Slot::output(row.instance), row.output.as_ref())?;
-    let (state, detail) = state_columns(&row.state, row.trust);
-    connection
+pub(super) fn put(db: Db<'_>, row: &StepRow) -> Result<(), Fault> {
+    let slot = Slot::output(row.instance);
+    let output = place(db, &row.key, slot, row.output.as_ref())?;
+    let (state, detail, failure) = state_columns(&row.state, row.trust);
+    let fault = failure.map(|failure| db.seal_json(&row.key, Place::StepFailure(slot), failure));
+    db
         .prepare_cached(
             "INSERT INTO steps
-             (tenant, run, step, part, state, detail, attempt, fence, since, ready, output)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+             (tenant, run, step, part, state, detail, attempt, fence, since, ready, output, fault)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?13)
              ON CONFLICT DO UPDATE SET state = excluded.state, detail = excluded.detail,
              attempt = excluded.attempt, fence = excluded.fence, since = excluded.since,
-             ready = excluded.ready, output = iif(?12, excluded.output, output)",
+             ready = excluded.ready, output = iif(?12, excluded.output, output), fault = excluded.fault",
         )?
         .execute(params![
             row.key.tenant.as_str(),
@@ -52,19 +55,20 @@ pub(super) fn put(connection: &Connection, row: &StepRow) -> Result<(), Fault> {
             signed(row.ready.0),
             output.bytes,
             output.replace,
+            fault.transpose()?,
         ])?;
     Ok(())
 }
 
 /// Gives a stored instance its output.
 pub(super) fn put_output(
-    connection: &Connection,
+    db: Db<'_>,
     key: &RunKey,
     instance: Instance,
     output: &Payload,
 ) -> Result<(), Fault> {
-    let output = place(connection, key, Slot::output(instance), Some(output))?;
-    let changed = connection
+    let output = place(db, key, Slot::output(instance), Some(output))?;
+    let changed = db
         .prepare_cached(
             "UPDATE steps SET output = ?5 WHERE tenant = ?1 AND run = ?2 AND step = ?3 AND part = ?4",
         )?
@@ -100,13 +104,13 @@ pub(super) const LIVE: &str = concat!(
 );
 
 /// Steps of runs that have not ended, in order of key and instance.
-pub(super) fn live(connection: &Connection) -> Result<Vec<StepRow>, Fault> {
-    let mut statement = connection.prepare(LIVE)?;
+pub(super) fn live(db: Db<'_>) -> Result<Vec<StepRow>, Fault> {
+    let mut statement = db.prepare(LIVE)?;
     let mut rows = statement.query([])?;
     let mut tenants = Names::default();
     let mut found = Vec::new();
     while let Some(columns) = rows.next()? {
-        found.push(row(&mut tenants, Columns(columns), None)?);
+        found.push(row(db, &mut tenants, Columns(columns), Payloads::Leave)?);
     }
     // They come in this order as it is, and then sorting only looks; asked for in SQL, it would sort each run.
     found.sort_by(|a, b| (&a.key, a.instance).cmp(&(&b.key, b.instance)));
@@ -114,12 +118,12 @@ pub(super) fn live(connection: &Connection) -> Result<Vec<StepRow>, Fault> {
 }
 
 pub(super) fn of_run(
-    connection: &Connection,
+    db: Db<'_>,
     scope: &TenantScope,
     run: RunId,
     payloads: Payloads,
 ) -> Result<Vec<StepRow>, Fault> {
-    let mut statement = connection.prepare_cached(match payloads {
+    let mut statement = db.prepare_cached(match payloads {
         Payloads::Leave => concat!(
             "SELECT ",
             columns!(),
@@ -137,22 +141,18 @@ pub(super) fn of_run(
     let mut tenants = Names::default();
     let mut found = Vec::new();
     while let Some(columns) = rows.next()?.map(Columns) {
-        let output = match payloads {
-            Payloads::Leave => None,
-            Payloads::Read => columns.optional_bytes(OUTPUT)?,
-        };
-        found.push(row(&mut tenants, columns, output)?);
+        found.push(row(db, &mut tenants, columns, payloads)?);
     }
     Ok(found)
 }
 
 pub(super) fn output(
-    connection: &Connection,
+    db: Db<'_>,
     scope: &TenantScope,
     run: RunId,
     instance: Instance,
 ) -> Result<Option<Payload>, Fault> {
-    let found = connection
+    let sealed = db
         .prepare_cached(concat!(
             "SELECT ",
             output!(),
@@ -163,49 +163,64 @@ pub(super) fn output(
             |row| Ok(Columns(row).optional_bytes(0)),
         )
         .optional()?;
-    found.transpose().map(Option::flatten)
+    let Some(sealed) = sealed.transpose()?.flatten() else { return Ok(None) };
+    let key = RunKey { tenant: scope.tenant().clone(), run };
+    db.open(&key, Place::Payload(Slot::output(instance)), &sealed).map(|open| Some(open.into()))
 }
 
 /// Outputs of a mapped step's items, by position.
 pub(super) fn outputs(
-    connection: &Connection,
+    db: Db<'_>,
     scope: &TenantScope,
     run: RunId,
     step: StepIndex,
 ) -> Result<Vec<(u32, Payload)>, Fault> {
-    let mut statement = connection.prepare_cached(concat!(
+    let mut statement = db.prepare_cached(concat!(
         "SELECT part, ",
         output!(),
         " FROM steps WHERE tenant = ?1 AND run = ?2 AND step = ?3 AND part >= 0 ORDER BY part",
     ))?;
     let mut rows = statement.query(params![scope.tenant().as_str(), id_bytes(run), step.0])?;
+    let key = RunKey { tenant: scope.tenant().clone(), run };
     let mut found = Vec::new();
     while let Some(row) = rows.next()?.map(Columns) {
-        if let Some(output) = row.optional_bytes(1)? {
-            found.push((row.number(0)?, output));
+        if let Some(sealed) = row.optional_bytes(1)? {
+            let at: u32 = row.number(0)?;
+            let slot = Slot::output(Instance { step, part: Part::Item(at) });
+            found.push((at, db.open(&key, Place::Payload(slot), &sealed)?.into()));
         }
     }
     Ok(found)
 }
 
 fn row(
+    db: Db<'_>,
     tenants: &mut Names<TenantId>,
     row: Columns<'_, '_>,
-    output: Option<Payload>,
+    payloads: Payloads,
 ) -> Result<StepRow, Fault> {
-    let (state, trust) = state(row.text(4)?, row.optional_text(5)?)?;
+    let key = RunKey { tenant: tenants.get(row.text(0)?)?, run: row.run_id(1)? };
+    let instance =
+        Instance { step: StepIndex(row.number(2)?), part: payloads::part(row.number(3)?)? };
+    let slot = Slot::output(instance);
+    let fault = row.optional_bytes(10)?;
+    let failure =
+        fault.map(|sealed| db.open_json(&key, Place::StepFailure(slot), &sealed)).transpose()?;
+    let (state, trust) = state(row.text(4)?, row.optional_text(5)?, failure)?;
+    let sealed = match payloads {
+        Payloads::Leave => None,
+        Payloads::Read => row.optional_bytes(OUTPUT)?,
+    };
+    let output = sealed.map(|sealed| db.open(&key, Place::Payload(slot), &sealed)).transpose()?;
     Ok(StepRow {
-        key: RunKey { tenant: tenants.get(row.text(0)?)?, run: row.run_id(1)? },
-        instance: Instance {
-            step: StepIndex(row.number(2)?),
-            part: payloads::part(row.number(3)?)?,
-        },
+        key,
+        instance,
         state,
         attempt: row.number(6)?,
         fence: row.unsigned(7)?,
         since: row.time(8)?,
         ready: row.time(9)?,
         trust,
-        output,
+        output: output.map(Into::into),
     })
 }

@@ -3,15 +3,22 @@
 mod damage;
 mod durability;
 mod migrations;
+mod sealing;
 
 use fairlane_core::row::{RunRow, RunStatus, StepState};
 use tempfile::TempDir;
 
 use super::*;
 use crate::conformance::samples::{done, ended, key, name, org, payload, run, step, whole};
+use crate::seal::{Key, LocalRoot};
 
 fn open(folder: &TempDir) -> Result<SqliteStore, Error> {
-    SqliteStore::open(folder.path(), "eu")
+    SqliteStore::open(folder.path(), "eu", roots(7))
+}
+
+/// A root key that is the same for the same number.
+fn roots(number: u8) -> Arc<Roots> {
+    Arc::new(Roots::new(Arc::new(LocalRoot::new(Key::new([number; 32]))), Vec::new()))
 }
 
 /// Commits an organisation of that name.
@@ -38,7 +45,7 @@ fn a_new_region_opens_and_opens_again() {
 fn two_regions_of_a_folder_are_two_stores() {
     let folder = TempDir::new().unwrap();
     let mut eu = open(&folder).unwrap();
-    let mut us = SqliteStore::open(folder.path(), "us-east_1").unwrap();
+    let mut us = SqliteStore::open(folder.path(), "us-east_1", roots(7)).unwrap();
     let epoch = eu.claim().unwrap();
     commit(&mut eu, epoch, "banks").unwrap();
     assert_eq!(orgs(&mut eu), ["banks"]);
@@ -49,7 +56,7 @@ fn two_regions_of_a_folder_are_two_stores() {
 fn a_region_cannot_lead_out_of_its_folder() {
     let folder = TempDir::new().unwrap();
     for name in ["", "..", "../eu", "a/b", "EU", "a.b", "a\0", &"a".repeat(65)] {
-        let error = SqliteStore::open(folder.path(), name).unwrap_err();
+        let error = SqliteStore::open(folder.path(), name, roots(7)).unwrap_err();
         assert!(matches!(error, Error::RegionName { .. }), "{name:?}: {error}");
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -23,8 +23,9 @@ pub(super) fn render(people: &People) -> String {
     text += &places(people);
     let _ = writeln!(
         text,
-        "\nAPPLICATIONS of the three banks of the zone `{ZONE}` carry a mark, which both endpoints, both workers, all\n\
-         reviewers and every byte of the stores' files were searched for. Each one OUTSIDE is a residency violation.\n\
+        "\nAPPLICATIONS of the three banks of the zone `{ZONE}` carry a mark, in their text and in the key under which they\n\
+         were submitted. Both endpoints, both workers, all reviewers and every byte of the stores' files, where texts are\n\
+         sealed and keys are not, were searched for it. Each one OUTSIDE is a residency violation.\n\
          OTHERS' OUTSIDE: applications of other banks that were seen there, so somebody did look."
     );
     text

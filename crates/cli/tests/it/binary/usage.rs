@@ -135,7 +135,7 @@ async fn the_help_names_all_commands_and_exit_codes() {
           review       List, claim and decide reviews, with a reviewer's key
           channel      List, show, set, delete, rotate and test channels: where a tenant is told of things, and of which
           notice       List notices that are not delivered, and deliver those that were given up
-          key          Make, list and revoke API keys
+          key          Make, list and revoke API keys; change what rows are sealed with
           decisions    List the decision log, newest first: a tenant's, or the platform's own
           top          Watch tenants: slots, cap, share, waiting, p95, debt
           worker       Run a sample worker that executes any task by waiting

@@ -110,7 +110,9 @@ impl Disk {
             Change::DropSchedule(tenant, workflow, name) => {
                 schedules.remove(&(tenant.clone(), workflow.clone(), name.clone()));
             }
-            Change::Key(_) | Change::DropKey(_) => panic!("no scenario restarts with {change:?}"),
+            Change::Key(_) | Change::DropKey(_) | Change::RenewSeal(_) => {
+                panic!("no scenario restarts with {change:?}")
+            }
         }
     }
 

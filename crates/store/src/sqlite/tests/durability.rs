@@ -127,7 +127,7 @@ fn a_killed_process_leaves_its_commits_and_no_lock() {
 #[test]
 fn works_until_it_is_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let mut store = SqliteStore::open(Path::new(&folder), "eu").unwrap();
+    let mut store = SqliteStore::open(Path::new(&folder), "eu", roots(7)).unwrap();
     let epoch = store.claim().unwrap();
     commit(&mut store, epoch, "banks").unwrap();
     println!("committed");

@@ -19,14 +19,14 @@ fn schema_of(connection: &Connection) -> Vec<(String, String, Option<String>)> {
 fn file_of_version(folder: &TempDir, version: i64) -> Connection {
     let mut connection = Connection::open(folder.path().join("eu.db")).unwrap();
     connection.pragma_update(None, "application_id", open::APPLICATION_ID).unwrap();
-    schema::migrate(&mut connection, 0, version).unwrap();
+    schema::migrate(&mut connection, &Keyring::new(roots(7)), 0, version).unwrap();
     connection
 }
 
 #[test]
 fn the_chain_of_migrations_leads_to_the_fresh_schema() {
     let mut chained = Connection::open_in_memory().unwrap();
-    schema::migrate(&mut chained, 0, schema::VERSION).unwrap();
+    schema::migrate(&mut chained, &Keyring::new(roots(7)), 0, schema::VERSION).unwrap();
     let mut fresh = Connection::open_in_memory().unwrap();
     schema::create(&mut fresh).unwrap();
     assert_eq!(schema_of(&chained), schema_of(&fresh));
@@ -60,11 +60,13 @@ fn rows_that_the_last_version_wrote_are_loaded() {
     let old = file_of_version(&folder, schema::VERSION - 1);
     cells::claim(&old).unwrap();
     let acme = key("acme", 1);
+    let keys = Keyring::new(roots(7));
+    let db = Db { connection: &old, keys: &keys };
     let ended_run = ended(&key("acme", 2), RunStatus::Completed);
     for row in [RunRow { input: Some(payload(9)), ..run(&acme) }, ended_run] {
-        runs::put(&old, &row).unwrap();
+        runs::put(db, &row).unwrap();
     }
-    steps::put(&old, &done(&acme, whole(0), &payload(5_000))).unwrap();
+    steps::put(db, &done(&acme, whole(0), &payload(5_000))).unwrap();
     let body = r#"{"name": "bureau", "limits": []}"#;
     old.execute("INSERT INTO tools (tool, body) VALUES ('bureau', ?1)", [body]).unwrap();
     drop(old);

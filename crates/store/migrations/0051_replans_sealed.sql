@@ -1,0 +1,1 @@
+ALTER TABLE replans ADD COLUMN sealed BLOB;
