@@ -215,6 +215,11 @@ impl Identity {
         }
     }
 
+    /// Whether the key is a worker's that may not serve all pools.
+    pub(crate) fn is_of_some_pools(&self) -> bool {
+        matches!(&self.0.role, Role::Worker { pools, .. } if !pools.is_empty())
+    }
+
     /// The right to take leases of the pool.
     pub(crate) fn serve(&self, pool: &PoolName) -> Result<(), Refused> {
         match &self.0.role {

@@ -3,7 +3,7 @@
 use hyper::Method;
 use serde_json::json;
 
-use crate::harness::Harness;
+use crate::harness::{Client, Harness};
 use crate::openapi::{is_gateway, operations};
 
 #[tokio::test]
@@ -95,6 +95,29 @@ async fn each_role_reaches_its_own_part_only() {
     assert_eq!(reply.refusal(), (403, "forbidden".into(), String::new()));
     let reply = tenant.post("/v1/worker/exchange", exchange("main")).await;
     assert_eq!(reply.refusal(), (403, "forbidden".into(), String::new()));
+}
+
+#[tokio::test]
+async fn a_lease_of_a_pool_that_a_worker_s_key_may_not_serve_is_unknown_to_it() {
+    let harness = Harness::start().await;
+    harness.operator.put("/v1/platform/pools/other", json!({ "slots": 1 })).await.ok();
+    harness.submit("pair", json!({ "n": 1 })).await;
+    let holder = harness.worker("w");
+    let lease = holder.lease().await["lease"].as_str().unwrap().to_owned();
+    let both = json!({ "role": "worker", "pools": ["main", "other"] });
+    let other = harness.client(json!({ "role": "worker", "pools": ["other"] })).await;
+    let both = harness.client(both).await;
+    let reason = async |client: &Client, lease: &str| {
+        let report = json!([{ "lease": lease, "heartbeat": {} }]);
+        let body = json!({ "worker": "w", "pool": "other", "slots": 1, "report": report });
+        let answer = client.post("/v1/worker/exchange", body).await.ok();
+        answer["accepted"][0]["reason"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(reason(&both, &lease).await, "not_holder");
+    assert_eq!(reason(&other, &lease).await, "unknown");
+    holder.complete(&json!({ "lease": lease }), json!({ "n": 2 })).await;
+    assert_eq!(reason(&both, &lease).await, "ended");
+    assert_eq!(reason(&other, &lease).await, "unknown");
 }
 
 #[tokio::test]
