@@ -27,6 +27,8 @@ pub(crate) struct App {
     cells: Arc<[Shared]>,
     /// The cell that gave each person their last review. Persons are those of keys, so there are not many.
     served: Arc<Mutex<BTreeMap<PersonId, usize>>>,
+    /// By tenant, how many requests with its keys named another one, since the server started.
+    attempts: Arc<Mutex<BTreeMap<TenantId, u64>>>,
 }
 
 /// What surrounds the cell of the tenant that the path names; home if there is no such tenant, which answers so.
@@ -46,7 +48,7 @@ impl App {
     /// At least one; the first is home.
     pub(crate) fn new(cells: Vec<Shared>) -> Self {
         assert!(!cells.is_empty(), "a server has a cell");
-        Self { cells: cells.into(), served: Arc::default() }
+        Self { cells: cells.into(), served: Arc::default(), attempts: Arc::default() }
     }
 
     pub(crate) fn home(&self) -> &Shared {
@@ -126,6 +128,19 @@ impl App {
             let mut served = self.served.lock().expect("nothing panics while it is held");
             served.insert(person.clone(), at);
         }
+    }
+
+    /// A request with a key of the tenant has named another one.
+    pub(crate) fn note_attempt(&self, by: &TenantId) {
+        let mut attempts = self.attempts.lock().expect("nothing panics while it is held");
+        let count = attempts.entry(by.clone()).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// How many requests with keys of the tenant have named another one.
+    pub(crate) fn attempts_by(&self, tenant: &TenantId) -> u64 {
+        let attempts = self.attempts.lock().expect("nothing panics while it is held");
+        attempts.get(tenant).copied().unwrap_or_default()
     }
 
     /// What each cell has, in the order of their keys.

@@ -121,6 +121,37 @@ async fn a_lease_of_a_pool_that_a_worker_s_key_may_not_serve_is_unknown_to_it() 
 }
 
 #[tokio::test]
+async fn a_request_that_names_another_tenant_is_counted_once_and_shown_to_the_operator() {
+    let harness = Harness::start().await;
+    let b = harness.client(json!({ "role": "tenant", "tenant": "b" })).await;
+    let attempts = async |of: &str| {
+        let readings = harness.operator.get(&format!("/v1/tenants/{of}/readings")).await.ok();
+        readings["cross_tenant_attempts"].as_u64().unwrap()
+    };
+    for path in ["", "/runs", "/readings", "/runs/0190b6c2-7a1e-7cc3-98c4-dc0c0c07398f"] {
+        b.get(&format!("/v1/tenants/b{path}")).await;
+    }
+    b.get("/v1/tenants/%62").await.ok();
+    assert_eq!(attempts("b").await, 0, "its own name, written as it likes");
+    for (count, path) in (1..).zip(["a", "nil", "a/runs", "a/channels", "NO NAME"]) {
+        b.get(&format!("/v1/tenants/{}", path.replace(' ', "%20"))).await;
+        assert_eq!(attempts("b").await, count, "{path}");
+    }
+    b.put("/v1/tenants/a", json!({})).await;
+    assert_eq!(attempts("b").await, 6, "what only an operator may ask is counted too");
+    let mut request = b.request(Method::GET, "/v1/models", "");
+    request.headers_mut().insert("x-fairlane-tenant", "a".parse().unwrap());
+    b.send(request).await;
+    assert_eq!((attempts("b").await, attempts("a").await), (7, 0));
+
+    let listed = harness.operator.get("/v1/platform/tenants").await.ok();
+    let of_b = listed["items"].as_array().unwrap().iter().find(|one| one["tenant"] == "b").unwrap();
+    assert_eq!(of_b["cross_tenant_attempts"], 7);
+    let own = b.get("/v1/tenants/b/readings").await.ok();
+    assert!(own.get("cross_tenant_attempts").is_none(), "{own}");
+}
+
+#[tokio::test]
 async fn a_tenants_list_holds_its_own_runs() {
     let harness = Harness::start().await;
     let run = harness.submit("pair", json!({})).await;
