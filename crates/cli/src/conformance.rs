@@ -32,7 +32,7 @@ use ask::{Asked, Asker};
 use cases::CASES;
 use fixture::Fixture;
 use made::Made;
-use report::{Power, Report, Row, Verdict};
+use report::{Attempts, Power, Report, Row, Verdict};
 use wire::{Request, Wire};
 
 /// Prove that one tenant cannot see what another one has, nor that it is there
@@ -76,7 +76,11 @@ impl Conformance {
         if report.passed {
             return Ok(());
         }
-        Err(Negative(format!("{} operations are not as they have to be", report.bad())).into())
+        Err(Negative(match report.bad() {
+            0 => "the operations are as they have to be, and something else is not".to_owned(),
+            bad => format!("{bad} operations are not as they have to be"),
+        })
+        .into())
     }
 
     async fn ask(
@@ -99,7 +103,7 @@ impl Conformance {
         let mut all: BTreeMap<&'static str, Asked> = BTreeMap::new();
         let is_meant =
             |operation: &str| self.only.as_ref().is_none_or(|text| operation.contains(text));
-        let cases = || CASES.iter().filter(|case| of_server.contains(case.operation));
+        let cases = || CASES.iter().filter(|case| of_server.contains_key(case.operation));
         let bar = printer.bar(of_server.len() as u64, "asking");
         for case in cases().filter(|case| is_meant(case.operation)) {
             let probes = probe::derive(case, &fixture, &mut asker.random)?;
@@ -117,51 +121,82 @@ impl Conformance {
             }
         }
         let timing = (samples > 0).then(|| Power::of(&rows, samples));
-        let passed = unchanged && rows.iter().all(|row| row.verdict == Verdict::Alike);
+        let attempts = Attempts { made: asker.attempts, counted: asker.counted(client).await? };
+        let passed = unchanged
+            && attempts.are_counted()
+            && rows.iter().all(|row| row.verdict == Verdict::Alike);
         let (requests, left) = (asker.requests, made::Left::default());
-        Ok(Report { passed, operations: rows, requests, timing, unchanged, left })
+        Ok(Report { passed, operations: rows, requests, timing, unchanged, attempts, left })
     }
 }
 
-/// Operations that are on one side only.
-fn not_matched(of_server: &BTreeSet<String>, is_meant: impl Fn(&str) -> bool) -> Vec<Row> {
-    let row = |operation: &str, verdict| Row {
+/// Operations that are on one side only, and those with a parameter that no case tries.
+fn not_matched(of_server: &Operations, is_meant: impl Fn(&str) -> bool) -> Vec<Row> {
+    let row = |operation: &str, verdict, untried: Vec<String>| Row {
         operation: operation.to_owned(),
         verdict,
         probes: 0,
         requests: 0,
+        untried,
         findings: Vec::new(),
         timings: Vec::new(),
     };
-    let covered: BTreeSet<&str> = CASES.iter().map(|case| case.operation).collect();
-    let more = of_server.iter().filter(|operation| !covered.contains(operation.as_str()));
-    let more = more.map(|operation| row(operation, Verdict::NotCovered));
-    let gone = covered.iter().filter(|operation| !of_server.contains(**operation));
-    let all = more.chain(gone.map(|operation| row(operation, Verdict::Gone)));
-    all.filter(|row| is_meant(&row.operation)).collect()
+    let mut rows = Vec::new();
+    for (operation, parameters) in of_server {
+        match CASES.iter().find(|case| case.operation == operation) {
+            None => rows.push(row(operation, Verdict::NotCovered, Vec::new())),
+            Some(case) => {
+                let untried = parameters.iter().filter(|name| !case.tries(name));
+                let untried: Vec<String> = untried.cloned().collect();
+                if !untried.is_empty() {
+                    rows.push(row(operation, Verdict::NotCovered, untried));
+                }
+            }
+        }
+    }
+    let gone = CASES.iter().filter(|case| !of_server.contains_key(case.operation));
+    rows.extend(gone.map(|case| row(case.operation, Verdict::Gone, Vec::new())));
+    rows.retain(|row| is_meant(&row.operation));
+    rows
 }
 
+/// Each operation, with the names of what its query and headers can have.
+type Operations = BTreeMap<String, BTreeSet<String>>;
+
 /// What the server says that it can be asked.
-async fn operations(wire: &mut Wire) -> anyhow::Result<BTreeSet<String>> {
+async fn operations(wire: &mut Wire) -> anyhow::Result<Operations> {
     #[derive(Deserialize)]
     struct Document {
         paths: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
     }
-    let request = Request {
-        method: Method::GET,
-        target: "/openapi.json".to_owned(),
-        headers: Vec::new(),
-        body: None,
-    };
+    #[derive(Deserialize)]
+    struct Operation {
+        #[serde(default)]
+        parameters: Vec<Parameter>,
+    }
+    #[derive(Deserialize)]
+    struct Parameter {
+        name: String,
+        r#in: String,
+    }
+    let (target, headers, body) = ("/openapi.json".to_owned(), Vec::new(), None);
+    let request = Request { method: Method::GET, target, headers, body };
     let (answer, _) = wire.ask(&request, None).await?;
-    let document: Document = serde_json::from_str(&answer.body)
-        .context("the server's /openapi.json is not an OpenAPI document")?;
-    let mut operations = BTreeSet::new();
-    for (path, methods) in &document.paths {
-        // Besides methods, a path can have fields that hold for all of them.
-        let methods = methods.keys().map(|method| method.to_uppercase());
-        let methods = methods.filter(|method| METHODS.contains(&method.as_str()));
-        operations.extend(methods.map(|method| format!("{method} {path}")));
+    let no_document = "the server's /openapi.json is not an OpenAPI document";
+    let document: Document = serde_json::from_str(&answer.body).context(no_document)?;
+    let mut operations = BTreeMap::new();
+    for (path, fields) in document.paths {
+        for (method, operation) in fields {
+            // Besides methods, a path can have fields that hold for all of them.
+            let method = method.to_uppercase();
+            if !METHODS.contains(&method.as_str()) {
+                continue;
+            }
+            let operation: Operation = serde_json::from_value(operation).context(no_document)?;
+            let named = operation.parameters.into_iter().filter(|one| one.r#in != "path");
+            let named = named.map(|parameter| parameter.name).collect();
+            operations.insert(format!("{method} {path}"), named);
+        }
     }
     Ok(operations)
 }

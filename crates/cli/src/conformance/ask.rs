@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::cases::{Case, Of};
+use fairlane_client::Client;
+
+use super::cases::{Case, Of, TENANT_HEADER};
 use super::fixture::{Fixture, Who};
 use super::probe::{self, Expects, Probe, Twin, difference, leaked, masked};
 use super::report::{Finding, Row, Timed, Verdict};
@@ -114,8 +116,24 @@ impl Asker<'_> {
         request: &Request,
     ) -> anyhow::Result<(Answer, std::time::Duration)> {
         self.requests += 1;
-        self.attempts += u64::from(probe.is_attempt());
+        self.attempts += u64::from(probe.who == Who::Tenant && self.names_other(request));
         self.wire.ask(request, self.fixture.key(probe.who)).await
+    }
+
+    /// Whether a request of B names another tenant in its path or header, as the server should count.
+    fn names_other(&self, request: &Request) -> bool {
+        let own = self.fixture.things["tenant"].own.as_deref();
+        let below = request.target.strip_prefix("/v1/tenants/");
+        let named = below.and_then(|below| below.split(['/', '?']).next());
+        let is_other = |name: &str| Some(name) != own;
+        named.is_some_and(is_other)
+            || request.headers.iter().any(|(name, value)| *name == TENANT_HEADER && is_other(value))
+    }
+
+    /// How many such requests the server says that it has had.
+    pub(super) async fn counted(&mut self, client: &Client) -> anyhow::Result<Option<u64>> {
+        let tenant = self.fixture.things["tenant"].own.clone().unwrap_or_default();
+        Ok(client.readings(&tenant).await?.cross_tenant_attempts)
     }
 
     /// What A sees of what it has.
@@ -187,7 +205,8 @@ impl Asked {
             (true, true) => Verdict::Alike,
         };
         let Self { findings, requests, probes, .. } = Self { samples: Vec::new(), ..self };
-        Row { operation: operation.to_owned(), verdict, probes, requests, findings, timings }
+        let (operation, untried) = (operation.to_owned(), Vec::new());
+        Row { operation, verdict, probes, requests, untried, findings, timings }
     }
 }
 

@@ -79,6 +79,30 @@ impl Case {
     }
 }
 
+/// Parameters of queries and headers that name nothing of any tenant's.
+const HARMLESS: [&str; 14] = [
+    "claimed", "dry_run", "every", "from", "lane", "limit", "periods", "region", "state", "status",
+    "until", "version", "wait_ms", "workflow",
+];
+
+impl Case {
+    /// Whether a parameter of a query or header is tried, or need not be.
+    pub(super) fn tries(&self, parameter: &str) -> bool {
+        // Lists that are refused, or the same for all, have no places of anybody's.
+        let is_alike = matches!(self.of, Of::Operator | Of::Everyone);
+        HARMLESS.contains(&parameter)
+            || parameter == "cursor" && is_alike
+            || self.also.iter().any(|also| {
+                let is_in_query = also
+                    .query
+                    .split('&')
+                    .any(|part| part.split_once('=').is_some_and(|(name, _)| name == parameter));
+                is_in_query
+                    || also.header.is_some_and(|(name, _)| name.eq_ignore_ascii_case(parameter))
+            })
+    }
+}
+
 const fn also(who: Who, vary: &'static str) -> Also {
     Also { who, vary, query: "", header: None, body: None, is_fresh: false }
 }
@@ -101,7 +125,8 @@ impl Also {
     }
 }
 
-const TENANT_HEADER: &str = "x-fairlane-tenant";
+/// Names the tenant that models are called for.
+pub(super) const TENANT_HEADER: &str = "x-fairlane-tenant";
 const PROMPT: &str = r#"{"model":"conformance","messages":[{"role":"user","content":"x"}]}"#;
 const TEXTS: &str = r#"{"model":"conformance","input":"x"}"#;
 
@@ -155,12 +180,16 @@ pub(super) const CASES: &[Case] = &[
     // Tenants.
     case("GET /v1/tenants/{tenant}", Of::Tenant),
     case("GET /v1/tenants/{tenant}/readings", Of::Tenant).also(&[BY_HEADER]),
-    case("GET /v1/tenants/{tenant}/decisions", Of::Tenant).also(&[BY_HEADER]),
+    case("GET /v1/tenants/{tenant}/decisions", Of::Tenant)
+        .also(&[BY_HEADER, also(Who::Tenant, "sequence").query("cursor={sequence}")]),
     case("GET /v1/tenants/{tenant}/limits", Of::Tenant).also(&[BY_HEADER]),
     case("GET /v1/tenants/{tenant}/budgets", Of::Tenant).also(&[BY_HEADER]),
     case("GET /v1/tenants/{tenant}/usage", Of::Tenant).also(&[BY_HEADER]),
-    case("GET /v1/tenants/{tenant}/calls", Of::Tenant)
-        .also(&[BY_HEADER, also(Who::Tenant, "run").query("run={run}")]),
+    case("GET /v1/tenants/{tenant}/calls", Of::Tenant).also(&[
+        BY_HEADER,
+        also(Who::Tenant, "run").query("run={run}"),
+        also(Who::Tenant, "sequence").query("cursor={sequence}"),
+    ]),
     case("PUT /v1/tenants/{tenant}", Of::TenantByOperator)
         .query(DRY_RUN)
         .body(r#"{"org":"{org}","tier":"{tier}"}"#),

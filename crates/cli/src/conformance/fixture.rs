@@ -140,8 +140,8 @@ impl Fixture {
 }
 
 /// Things that belong to all tenants, or that say nothing of any.
-const SHARED: [&str; 8] =
-    ["workflow", "short", "tier", "class", "pool", "reviewers", "signal", "fence"];
+const SHARED: [&str; 9] =
+    ["class", "fence", "pool", "reviewers", "sequence", "short", "signal", "tier", "workflow"];
 
 impl Making<'_> {
     fn thing(&mut self, name: &'static str, foreign: impl Into<String>) {
@@ -248,14 +248,15 @@ impl Making<'_> {
             (Who::Worker, "b"),
         ] {
             let name = |what: &str| Some(self.names.of(&format!("{what}-{letter}")));
-            let label = if letter == "a" { &self.names.marker } else { "conformance" };
+            let other = self.names.of("key");
+            let label = if letter == "a" { &self.names.marker } else { &other };
             let blank = NewKey {
                 role: Role::Tenant,
                 tenant: None,
                 person: None,
                 pools: None,
                 region: None,
-                label: Some(label.to_owned()),
+                label: Some(label.clone()),
             };
             let new = match who {
                 Who::Operator => NewKey { role: Role::Operator, ..blank },
@@ -343,6 +344,9 @@ impl Making<'_> {
         for run in [live, claimed, cancelled, completed] {
             self.thing("run", run);
         }
+        let newest = owner.decisions(Some(&tenant), None, 1).await?.items;
+        let sequence = newest.first().map_or(1, |decision| decision.sequence);
+        self.thing("sequence", sequence.to_string());
         let tenant = self.names.of("tenant-b");
         let input = json!({ "text": "nothing to hide" });
         let own = other.submit(&tenant, Submit::new(workflow).input(&input)).await?.run;

@@ -18,7 +18,8 @@ pub(super) struct Made {
 
 #[derive(Default)]
 struct Notes {
-    keys: Vec<String>,
+    /// What the keys are labelled with, and nobody else's: of one whose making was interrupted nobody knows the id.
+    labels: Vec<String>,
     tenants: Vec<(String, TenantSpec)>,
     /// Tenant and channel.
     channels: Vec<(String, String)>,
@@ -39,11 +40,10 @@ impl Made {
         Self { client, notes: Mutex::default() }
     }
 
-    /// Makes a key that is deleted at the end.
+    /// Makes a key that is deleted at the end, as all with its label are.
     pub(super) async fn key(&self, new: &NewKey) -> Result<CreatedKey, Error> {
-        let created = self.client.create_key(new).await?;
-        self.note(|notes| notes.keys.push(created.key.id.clone()));
-        Ok(created)
+        self.note(|notes| notes.labels.extend(new.label.clone()));
+        self.client.create_key(new).await
     }
 
     /// Declares a tenant that is suspended at the end.
@@ -93,8 +93,14 @@ impl Made {
             undone(format!("tenant {tenant}"), suspended);
             left.stays.push(format!("tenant {tenant}, suspended, with its runs"));
         }
-        for key in &notes.keys {
-            undone(format!("key {key}"), client.delete_key(key).await);
+        let keys = if notes.labels.is_empty() { Ok(Vec::new()) } else { client.keys().await };
+        match keys {
+            Ok(keys) => {
+                for key in keys.iter().filter(|key| notes.labels.contains(&key.label)) {
+                    undone(format!("key {}", key.id), client.delete_key(&key.id).await);
+                }
+            }
+            Err(error) => undone("its keys".to_owned(), Err(error)),
         }
         left
     }

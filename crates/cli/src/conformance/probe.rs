@@ -59,11 +59,6 @@ impl Probe {
             Expects::Clean => format!("{} reads what is its own", self.who.name()),
         }
     }
-
-    /// Whether the server should note that a tenant has named another one that exists.
-    pub(super) fn is_attempt(&self) -> bool {
-        self.who == Who::Tenant && self.varied == "tenant"
-    }
 }
 
 /// All requests of a case.
@@ -300,6 +295,9 @@ impl Filled<'_> {
 
 /// Something of the same form that does not exist, and that would stand beside it in any order.
 pub(super) fn twin(value: &str, random: &mut Random) -> String {
+    if let Ok(number) = value.parse::<u64>() {
+        return number.saturating_add(1).to_string();
+    }
     // Of a lease's name the run; it ends with small numbers.
     if let [tenant, run, step, part, fence] = *value.split('.').collect::<Vec<_>>() {
         return [tenant, &twin(run, random), step, part, fence].join(".");
@@ -337,8 +335,10 @@ pub(super) fn difference(foreign: &Answer, missing: &Answer) -> Option<String> {
 
 /// The answer with what was asked for replaced, so that what is left can be compared.
 pub(super) fn masked(answer: &Answer, asked: &str, is_fresh: bool) -> Answer {
+    // A number is found in any other.
+    let is_number = asked.parse::<u64>().is_ok();
     let mask = |text: &str| {
-        let text = text.replace(asked, "{asked}");
+        let text = if is_number { text.to_owned() } else { text.replace(asked, "{asked}") };
         if is_fresh { without_new(&text) } else { text }
     };
     let headers = answer.headers.iter().map(|(name, value)| (name.clone(), mask(value)));

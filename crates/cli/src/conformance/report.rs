@@ -21,7 +21,16 @@ pub(super) struct Report {
     pub(super) timing: Option<Power>,
     /// Whether nothing of A's was changed by what others asked.
     pub(super) unchanged: bool,
+    pub(super) attempts: Attempts,
     pub(super) left: Left,
+}
+
+/// How often one tenant has named another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Attempts {
+    pub(super) made: u64,
+    /// What the server's readings say. Absent: it does not count.
+    pub(super) counted: Option<u64>,
 }
 
 /// One operation.
@@ -31,6 +40,9 @@ pub(super) struct Row {
     pub(super) verdict: Verdict,
     pub(super) probes: usize,
     pub(super) requests: usize,
+    /// Parameters of its query or headers that no case tries.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) untried: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) findings: Vec<Finding>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -100,6 +112,12 @@ impl Power {
     }
 }
 
+impl Attempts {
+    pub(super) fn are_counted(self) -> bool {
+        self.counted == Some(self.made)
+    }
+}
+
 impl Verdict {
     const fn words(self) -> &'static str {
         match self {
@@ -125,7 +143,10 @@ impl Report {
                 row.operation.clone(),
                 row.probes.to_string(),
                 row.requests.to_string(),
-                row.verdict.words().to_owned(),
+                match &row.untried[..] {
+                    [] => row.verdict.words().to_owned(),
+                    names => format!("{}: {}", row.verdict.words(), names.join(", ")),
+                },
             ]);
         }
         let mut text = table.render();
@@ -139,6 +160,12 @@ impl Report {
             text.push_str("What others asked has CHANGED something of the tenant's.\n");
         }
         text.push_str(&self.time());
+        let Attempts { made, counted } = self.attempts;
+        let counted = counted.map_or("none".to_owned(), |counted| counted.to_string());
+        let _ = writeln!(
+            text,
+            "The server has counted {counted} of {made} requests of a tenant that named another one."
+        );
         let alike = self.operations.len() - self.bad();
         let _ = writeln!(
             text,

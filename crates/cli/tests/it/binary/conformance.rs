@@ -14,6 +14,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
 use tokio::task::JoinHandle;
 
 use super::process::{Binary, Said};
@@ -130,6 +131,10 @@ async fn a_server_gives_nothing_away_by_any_operation() {
     let of_document: usize = 90;
     assert!(report["operations"].as_array().unwrap().len() > of_document, "all of them");
 
+    let attempts = &report["attempts"];
+    assert!(attempts["made"].as_u64().unwrap() > 100, "{attempts}");
+    assert_eq!(attempts["counted"], attempts["made"]);
+
     assert_eq!(report["left"]["not_undone"], json!([]));
     assert_eq!(harness.client.keys().await.unwrap(), keys, "its keys are gone");
     for tenant in harness.client.tenants().await.unwrap() {
@@ -156,6 +161,7 @@ async fn whoever_looks_sees_the_operations_and_what_stays() {
         GET /v1/models/{model}       4        16  alike
 
         Time was not looked at.
+        The server has counted 8 of 8 requests of a tenant that named another one.
         2 of 2 operations give nothing away, by 34 requests.
     "#]]
     .assert_eq(&table.show(&[]));
@@ -232,6 +238,9 @@ async fn an_operation_without_a_case_fails_and_so_does_a_case_without_its_operat
         let paths = document["paths"].as_object_mut().unwrap();
         paths.remove("/v1/tenants/{tenant}/usage").unwrap();
         paths.insert("/v1/tenants/{tenant}/secrets".to_owned(), json!({ "get": {} }));
+        let by_run = json!({ "name": "of_run", "in": "query" });
+        let notices = &mut paths["/v1/tenants/{tenant}/notices"]["get"]["parameters"];
+        notices.as_array_mut().unwrap().push(by_run);
         Response::new(Full::from(document.to_string()))
     };
     let before = Before::start(harness.addr(), change).await;
@@ -239,10 +248,36 @@ async fn an_operation_without_a_case_fails_and_so_does_a_case_without_its_operat
     let row =
         |operation: &str, verdict: &str| (operation.to_owned(), verdict.to_owned(), String::new());
     let expected = [
+        row("GET /v1/tenants/{tenant}/notices", "not_covered"),
         row("GET /v1/tenants/{tenant}/secrets", "not_covered"),
         row("GET /v1/tenants/{tenant}/usage", "gone"),
     ];
     assert_eq!((said.code, bad(&report)), (1, expected.to_vec()));
+    let untried =
+        report["operations"].as_array().unwrap().iter().find_map(|row| row.get("untried"));
+    assert_eq!(untried, Some(&json!(["of_run"])));
+}
+
+#[tokio::test]
+async fn whoever_interrupts_it_gets_its_keys_deleted_and_its_tenants_suspended() {
+    let harness = Harness::start().await;
+    let keys = harness.client.keys().await.unwrap();
+    let binary = Binary::of(&harness);
+    let mut child = binary.command(&["conformance", "--samples", "10000"]).spawn().unwrap();
+    // In the middle: there is a tenant already, and most of what is to be asked is not.
+    loop {
+        let tenants = harness.client.tenants().await.unwrap();
+        if tenants.iter().any(|tenant| tenant.id.starts_with("conformance-")) {
+            break;
+        }
+    }
+    let id = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
+    assert_eq!(child.wait().await.unwrap().code(), Some(130));
+    assert_eq!(harness.client.keys().await.unwrap(), keys);
+    for tenant in harness.client.tenants().await.unwrap() {
+        assert_eq!(tenant.suspended, tenant.id.starts_with("conformance-"), "{}", tenant.id);
+    }
 }
 
 #[tokio::test]
