@@ -158,13 +158,15 @@ impl Asker<'_> {
         Ok(state)
     }
 
-    /// Whether A is answered otherwise than the others were, at least for one of its things.
-    pub(super) async fn proves(&mut self, case: &Case, asked: &Asked) -> anyhow::Result<bool> {
+    /// What A was answered last, if not even for one of its things it was answered otherwise than the others were.
+    pub(super) async fn vain(
+        &mut self,
+        case: &Case,
+        asked: &Asked,
+    ) -> anyhow::Result<Option<Finding>> {
         let controls = probe::controls(case, self.fixture)?;
-        let Some(refusal) = asked.refusal.as_ref().filter(|_| !controls.is_empty()) else {
-            return Ok(true);
-        };
-        let mut proves = false;
+        let Some(refusal) = &asked.refusal else { return Ok(None) };
+        let (mut proves, mut vain) = (false, None);
         for (who, request) in controls {
             self.requests += 1;
             let (answer, _) = self.wire.ask(&request, self.fixture.key(who)).await?;
@@ -174,8 +176,15 @@ impl Asker<'_> {
                 // It is there: it was read or done, or it is in no state to do that.
                 _ => answer.status < 300 || answer.status == 409,
             };
+            vain = Some(Finding {
+                probe: format!("{} asks", who.name()),
+                request: line(&request),
+                difference: "is answered as if it were not there".to_owned(),
+                foreign: answer,
+                missing: None,
+            });
         }
-        Ok(proves)
+        Ok(vain.filter(|_| !proves))
     }
 }
 
@@ -185,7 +194,7 @@ impl Asked {
     }
 
     /// The operation's row, once it is known how many comparisons of times there are.
-    pub(super) fn row(mut self, operation: &str, proves: bool, comparisons: usize) -> Row {
+    pub(super) fn row(mut self, operation: &str, vain: Option<Finding>, comparisons: usize) -> Row {
         let mut timings = Vec::new();
         for (probe, request, samples, [foreign, missing]) in self.samples {
             let timing = samples.compare(comparisons);
@@ -199,11 +208,12 @@ impl Asked {
             }
             timings.push(Timed { probe, timing });
         }
-        let verdict = match (self.findings.is_empty(), proves) {
+        let verdict = match (self.findings.is_empty(), &vain) {
             (false, _) => Verdict::Differs,
-            (true, false) => Verdict::ProvesNothing,
-            (true, true) => Verdict::Alike,
+            (true, Some(_)) => Verdict::ProvesNothing,
+            (true, None) => Verdict::Alike,
         };
+        self.findings.extend(vain);
         let Self { findings, requests, probes, .. } = Self { samples: Vec::new(), ..self };
         let (operation, untried) = (operation.to_owned(), Vec::new());
         Row { operation, verdict, probes, requests, untried, findings, timings }

@@ -19,8 +19,8 @@ pub(super) struct Report {
     /// Absent if it was not looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) timing: Option<Power>,
-    /// Whether nothing of A's was changed by what others asked.
-    pub(super) unchanged: bool,
+    /// What of A's reads otherwise after others have asked. There must be none.
+    pub(super) changed: Vec<String>,
     pub(super) attempts: Attempts,
     pub(super) left: Left,
 }
@@ -156,8 +156,8 @@ impl Report {
             }
         }
         text.push('\n');
-        if !self.unchanged {
-            text.push_str("What others asked has CHANGED something of the tenant's.\n");
+        for target in &self.changed {
+            let _ = writeln!(text, "CHANGED by what others asked: {target}");
         }
         text.push_str(&self.time());
         let Attempts { made, counted } = self.attempts;

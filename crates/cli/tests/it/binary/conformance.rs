@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -127,7 +128,7 @@ async fn a_server_gives_nothing_away_by_any_operation() {
     let keys = harness.client.keys().await.unwrap();
     let (said, report) = report(&harness.url(), &harness.key, &["--no-timing"]).await;
     assert_eq!((said.code, bad(&report)), (0, vec![]), "{}", said.stdout);
-    assert_eq!((&report["passed"], &report["unchanged"]), (&json!(true), &json!(true)));
+    assert_eq!((&report["passed"], &report["changed"]), (&json!(true), &json!([])));
     let of_document: usize = 90;
     assert!(report["operations"].as_array().unwrap().len() > of_document, "all of them");
 
@@ -207,6 +208,66 @@ async fn what_a_server_tells_of_a_foreign_id_is_found_by_its_operation() {
         assert!(operation.ends_with(end), "{operation}");
         assert_eq!((said.code, verdict.as_str(), difference.as_str()), (1, "differs", found));
     }
+}
+
+#[tokio::test]
+async fn what_a_server_says_of_others_in_a_tenant_s_own_answer_is_found() {
+    let harness = Harness::start().await;
+    let change = |asked: Asked, answer: Answer| async move {
+        let of_b = asked.path.strip_suffix("/limits").filter(|_| answer.status() == StatusCode::OK);
+        let Some(of_b) = of_b else { return answer };
+        let other = of_b.replace("-tenant-b-", "-tenant-a-");
+        Response::new(Full::from(json!({ "items": [], "near": other }).to_string()))
+    };
+    let before = Before::start(harness.addr(), change).await;
+    let (said, report) = report(&before.url(), &harness.key, &["--no-timing"]).await;
+    let [(operation, verdict, difference)] = &bad(&report)[..] else { panic!("{}", said.stdout) };
+    assert_eq!(
+        (operation.as_str(), verdict.as_str()),
+        ("GET /v1/tenants/{tenant}/limits", "differs")
+    );
+    let named = difference.strip_prefix("the answer has `conformance-tenant-a-");
+    assert!(named.is_some_and(|rest| rest.ends_with("` in it")), "{difference}");
+}
+
+#[tokio::test]
+async fn an_operation_that_refuses_its_own_tenant_too_proves_nothing() {
+    let harness = Harness::start().await;
+    let change = |asked: Asked, answer: Answer| async move {
+        if asked.path.ends_with("/pause") && answer.status() != StatusCode::UNAUTHORIZED {
+            return Response::builder().status(404).body(Full::from("{}")).unwrap();
+        }
+        answer
+    };
+    let before = Before::start(harness.addr(), change).await;
+    let (said, report) = report(&before.url(), &harness.key, &["--no-timing"]).await;
+    let [(operation, verdict, _)] = &bad(&report)[..] else { panic!("{}", said.stdout) };
+    assert!(operation.ends_with("/pause"), "{operation}");
+    assert_eq!((said.code, verdict.as_str()), (1, "proves_nothing"));
+}
+
+#[tokio::test]
+async fn what_the_owner_sees_changed_by_what_others_asked_fails() {
+    let harness = Harness::start().await;
+    let answered = Arc::new(AtomicU32::new(0));
+    let change = move |asked: Asked, answer: Answer| {
+        let is_meant = asked.path.contains("-tenant-a-") && asked.path.ends_with("/channels");
+        let answer = if is_meant && answer.status() == StatusCode::OK {
+            let count = answered.fetch_add(1, Ordering::Relaxed);
+            Response::new(Full::from(json!({ "items": [], "count": count }).to_string()))
+        } else {
+            answer
+        };
+        std::future::ready(answer)
+    };
+    let before = Before::start(harness.addr(), change).await;
+    let (said, report) = report(&before.url(), &harness.key, &["--no-timing"]).await;
+    assert_eq!((said.code, bad(&report)), (1, vec![]), "no answer differs");
+    let changed = report["changed"].as_array().unwrap();
+    assert!(
+        changed.len() == 1 && changed[0].as_str().unwrap().ends_with("/channels"),
+        "{changed:?}"
+    );
 }
 
 #[tokio::test]
