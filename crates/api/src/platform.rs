@@ -31,6 +31,10 @@ pub struct Readings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
     pub sla_violations: u64,
+    /// Requests with its keys that named another tenant in the path or in the header `x-fairlane-tenant`, existing or not,
+    /// since the server started. For an operator only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cross_tenant_attempts: Option<u64>,
 }
 
 /// Percentiles within 10 % of the true value.

@@ -144,7 +144,7 @@ pub enum Receipt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// No such lease, or its run has ended and is forgotten.
+    /// No such lease, or its run has ended and is forgotten, or the key may not serve its pool.
     Unknown,
     /// The step already ended; its outcome stands.
     Ended,

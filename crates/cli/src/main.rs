@@ -10,6 +10,7 @@ mod catalog;
 mod channel;
 mod class;
 mod completions;
+mod conformance;
 mod decisions;
 mod demo;
 mod dev;
@@ -110,6 +111,7 @@ enum Command {
     Replay(replay::Replay),
     Simulate(simulate::Simulate),
     Bench(bench::Bench),
+    Conformance(conformance::Conformance),
     Completions(completions::Completions),
     /// The demo's and the benchmark's workers, in a process of their own
     #[command(hide = true)]
@@ -175,6 +177,7 @@ impl Command {
             Self::Replay(command) => command.execute(target).await,
             Self::Simulate(command) => command.execute(target).await,
             Self::Bench(command) => command.execute(target).await,
+            Self::Conformance(command) => command.execute(target).await,
             Self::Completions(command) => command.execute(target),
             Self::LoadWorker => load::work::run().await,
             Self::LoadServer => load::server::run().await,

@@ -275,11 +275,18 @@ fn show(tenant: &resource::Tenant, readings: &Readings) -> String {
         ("violations", format!("{} runs missed the SLA", readings.sla_violations)),
         ("service", format!("{} of slot time", text::span_us(readings.service_us))),
         ("debt", text::span_us(readings.debt_us)),
+        ("attempts", attempts(readings.cross_tenant_attempts)),
     ];
     lines
         .iter()
         .map(|(name, value)| format!("{name:<11} {value}").trim_end().to_owned() + "\n")
         .collect()
+}
+
+/// How often it was tried to get at other tenants, which an operator alone is told.
+fn attempts(count: Option<u64>) -> String {
+    let words = |count| format!("{count} requests named another tenant");
+    text::or_dash(count.map(words))
 }
 
 /// Where data may be, in words.

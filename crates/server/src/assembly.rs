@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use fairlane_core::cell::effect::{Evaluation, Grant, Question, ReviewView};
 use fairlane_core::cell::input::{Judged, Value};
+use fairlane_core::id::PoolName;
 use fairlane_core::plan::{Expr, StepIndex, StepKind, Workflow};
 use fairlane_core::row::{Failure, Instance, LeaseId, Part, Payload, ReviewCause, RunKey};
 use fairlane_core::tenant::Context;
@@ -253,15 +254,33 @@ impl Assembly {
         .await
     }
 
+    /// The pool whose workers a lease is for, if its run is at hand.
+    pub(crate) fn pool_at_hand(&self, lease: &LeaseId) -> Option<PoolName> {
+        pool_in(&*self.workflow_at_hand(&lease.key)?, lease)
+    }
+
+    /// The same as the store has it, at hand or not; `None` if there is no such run or no such step.
+    pub(crate) async fn pool_stored(&self, lease: &LeaseId) -> Result<Option<PoolName>, Refused> {
+        let workflow = self.workflow_stored(&lease.key).await?;
+        Ok(workflow.and_then(|workflow| pool_in(&workflow, lease)))
+    }
+
     /// The plan that a run follows; `None` if there is no such run.
     async fn workflow_of(&self, key: &RunKey) -> Result<Option<Arc<Workflow>>, Refused> {
-        match self.0.cache.follows(key) {
-            Some(Followed::Revised(plan)) => return Ok(Some(plan)),
-            Some(Followed::Declared(name, version)) => {
-                return Ok(self.0.registry.workflow(&name, Some(version)));
-            }
-            None => {}
+        match self.workflow_at_hand(key) {
+            Some(found) => Ok(Some(found)),
+            None => self.workflow_stored(key).await,
         }
+    }
+
+    fn workflow_at_hand(&self, key: &RunKey) -> Option<Arc<Workflow>> {
+        match self.0.cache.follows(key)? {
+            Followed::Revised(plan) => Some(plan),
+            Followed::Declared(name, version) => self.0.registry.workflow(&name, Some(version)),
+        }
+    }
+
+    async fn workflow_stored(&self, key: &RunKey) -> Result<Option<Arc<Workflow>>, Refused> {
         match self.0.reads.run(&scope(key), key.run).await? {
             Some(row) => self.plan(&row).await,
             None => Ok(None),
@@ -424,6 +443,16 @@ fn with(subject: &Subject) -> &[(String, Expr)] {
         (Some(undo), Part::Compensation) => &undo.with,
         _ => &step.with,
     }
+}
+
+/// The pool whose workers do that part of the step.
+fn pool_in(workflow: &Workflow, lease: &LeaseId) -> Option<PoolName> {
+    let step = workflow.steps.get(usize::from(lease.instance.step.0))?;
+    let pool = match lease.instance.part {
+        Part::Compensation => step.compensate.as_ref().map(|undo| &undo.pool),
+        _ => step.kind.pool(),
+    };
+    pool.cloned()
 }
 
 /// The cell's owner may read every tenant's rows.

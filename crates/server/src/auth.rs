@@ -46,9 +46,15 @@ impl FromRequestParts<App> for Identity {
     async fn from_request_parts(parts: &mut Parts, shared: &App) -> Result<Self, Refused> {
         let row = bearer(parts)?.and_then(|credential| check(shared, credential));
         let invalid = || Refused::new(Code::Unauthenticated).detail("the API key is not valid");
-        row.map(Self).ok_or_else(invalid)
+        let identity = row.map(Self).ok_or_else(invalid)?;
+        identity.note_attempt(parts, shared).await;
+        Ok(identity)
     }
 }
+
+/// That the request names another tenant was noted: it is asked several times who sends it.
+#[derive(Clone, Copy, Debug)]
+struct Noted;
 
 impl FromRequestParts<App> for Operator {
     type Rejection = Refused;
@@ -109,6 +115,18 @@ impl FromRequestParts<App> for Deciding {
 }
 
 impl Identity {
+    /// Counts a tenant's request that names another tenant in its path or header, whether there is one or not, whatever else
+    /// becomes of it.
+    async fn note_attempt(&self, parts: &mut Parts, app: &App) {
+        let Role::Tenant { tenant: own, .. } = &self.0.role else { return };
+        let header = parts.headers.get(TENANT_HEADER);
+        let is_other = header.is_some_and(|named| named.as_bytes() != own.as_str().as_bytes())
+            || names_other(parts, app, own).await;
+        if is_other && parts.extensions.insert(Noted).is_none() {
+            app.note_attempt(own);
+        }
+    }
+
     /// The right to the named tenant's rows, or the answer that a tenant which does not exist gives.
     fn scope(&self, app: &App, tenant: &str) -> Result<TenantScope, Refused> {
         let known = TenantId::parse(tenant).ok().filter(|id| app.of(id).is_some());
@@ -215,6 +233,11 @@ impl Identity {
         }
     }
 
+    /// Whether the key is a worker's that may not serve all pools.
+    pub(crate) fn is_of_some_pools(&self) -> bool {
+        matches!(&self.0.role, Role::Worker { pools, .. } if !pools.is_empty())
+    }
+
     /// The right to take leases of the pool.
     pub(crate) fn serve(&self, pool: &PoolName) -> Result<(), Refused> {
         match &self.0.role {
@@ -224,6 +247,19 @@ impl Identity {
             Role::Tenant { .. } | Role::Reviewer { .. } => Err(forbidden("a worker's key")),
         }
     }
+}
+
+/// Whether the path names another tenant than this one.
+async fn names_other(parts: &mut Parts, app: &App, own: &TenantId) -> bool {
+    let Some(below) = parts.uri.path().strip_prefix("/v1/tenants/") else { return false };
+    if below.split('/').next() == Some(own.as_str()) {
+        return false;
+    }
+    // It may be the same one with escapes.
+    let params = RawPathParams::from_request_parts(parts, app).await;
+    params.is_ok_and(|params| {
+        params.iter().any(|(name, value)| name == "tenant" && value != own.as_str())
+    })
 }
 
 /// What a request authenticates with; `None`: nothing that can be read.

@@ -30,6 +30,8 @@ pub(crate) struct App {
     served: Arc<Mutex<BTreeMap<PersonId, usize>>>,
     /// `None`: nothing is sealed.
     root_keys: Option<Arc<RootKeys>>,
+    /// By tenant, how many requests with its keys named another one, since the server started.
+    attempts: Arc<Mutex<BTreeMap<TenantId, u64>>>,
 }
 
 /// What surrounds the cell of the tenant that the path names; home if there is no such tenant, which answers so.
@@ -49,7 +51,8 @@ impl App {
     /// At least one; the first is home.
     pub(crate) fn new(cells: Vec<Shared>, root_keys: Option<Arc<RootKeys>>) -> Self {
         assert!(!cells.is_empty(), "a server has a cell");
-        Self { cells: cells.into(), served: Arc::default(), root_keys }
+        let (served, attempts) = (Arc::default(), Arc::default());
+        Self { cells: cells.into(), served, root_keys, attempts }
     }
 
     pub(crate) const fn root_keys(&self) -> Option<&Arc<RootKeys>> {
@@ -133,6 +136,19 @@ impl App {
             let mut served = self.served.lock().expect("nothing panics while it is held");
             served.insert(person.clone(), at);
         }
+    }
+
+    /// A request with a key of the tenant has named another one.
+    pub(crate) fn note_attempt(&self, by: &TenantId) {
+        let mut attempts = self.attempts.lock().expect("nothing panics while it is held");
+        let count = attempts.entry(by.clone()).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// How many requests with keys of the tenant have named another one.
+    pub(crate) fn attempts_by(&self, tenant: &TenantId) -> u64 {
+        let attempts = self.attempts.lock().expect("nothing panics while it is held");
+        attempts.get(tenant).copied().unwrap_or_default()
     }
 
     /// What each cell has, in the order of their keys.

@@ -15,7 +15,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::auth::{Operator, Scoped};
+use crate::auth::{Identity, Operator, Scoped};
 use crate::body::Params;
 use crate::cells::{App, Here, InRegion};
 use crate::page::{Paging, page};
@@ -50,15 +50,19 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     responses((status = 200, body = Readings), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
 async fn get_readings(
+    State(app): State<App>,
     Here(shared): Here,
     Scoped(scope): Scoped,
+    identity: Identity,
 ) -> Result<Answer<Readings>, Refused> {
     let query = Query::Tenant(scope.tenant().clone());
     let read = |response| match response {
         Response::Tenant(view) => Ok(view),
         other => Err(other),
     };
-    Ok(Answer(readings_out(&*shared.engine.query(query, read).await?)))
+    let view = shared.engine.query(query, read).await?;
+    let attempts = identity.is_operator().then(|| app.attempts_by(scope.tenant()));
+    Ok(Answer(readings_out(&view, attempts)))
 }
 
 /// Lists all tenants' numbers
@@ -84,7 +88,7 @@ async fn list_readings(
         views.append(&mut cell.engine.query(query, read).await?);
     }
     views.sort_by(|one: &TenantView, other| one.tenant.cmp(&other.tenant));
-    let view = |view: TenantView| readings_out(&view);
+    let view = |view: TenantView| readings_out(&view, Some(app.attempts_by(&view.tenant)));
     Ok(Answer(page(views, limit, |view| view.tenant.to_string(), view)))
 }
 
@@ -130,7 +134,7 @@ async fn decisions(
     }))
 }
 
-fn readings_out(view: &TenantView) -> Readings {
+fn readings_out(view: &TenantView, cross_tenant_attempts: Option<u64>) -> Readings {
     Readings {
         tenant: view.tenant.to_string(),
         org: view.org.to_string(),
@@ -148,6 +152,7 @@ fn readings_out(view: &TenantView) -> Readings {
         debt_us: view.debt.0,
         latency: view.latency.map(latency_out),
         sla_violations: view.sla_violations,
+        cross_tenant_attempts,
     }
 }
 

@@ -66,7 +66,10 @@ impl Registry {
             Declared::Resource(resource) => match *resource {
                 Configure::Org(org) => drop(all.orgs.insert(org.id.clone(), org)),
                 Configure::Tier(tier) => drop(all.tiers.insert(tier.name.clone(), tier)),
-                Configure::Tenant(_) | Configure::Account(_) | Configure::Policy(_) => {}
+                Configure::Tenant(_)
+                | Configure::Account(_)
+                | Configure::Policy(_)
+                | Configure::RenewSeal(_) => {}
                 Configure::DropPolicy(policy) => drop(all.policies.remove(&policy)),
                 Configure::Pool(pool) => drop(all.pools.insert(pool.name.clone(), pool)),
                 Configure::Valve(valve) => all.valve = valve,
@@ -81,7 +84,6 @@ impl Registry {
                 }
                 Configure::Key(key) => drop(all.keys.insert(key.id.clone(), Arc::new(key))),
                 Configure::DropKey(id) => drop(all.keys.remove(&id)),
-                Configure::RenewSeal(_) => {}
             },
         }
     }

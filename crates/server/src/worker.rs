@@ -14,11 +14,12 @@ use axum::response::Response;
 use fairlane_api::quota::Amount;
 use fairlane_api::worker::{self as wire, Acceptance, Reason};
 use fairlane_api::{Code, Problem};
+use fairlane_core::cell::effect::{Receipt, Stale};
 use fairlane_core::cell::input::{AskId, Exchange, Input, Outcome, Report};
-use fairlane_core::id::{PoolName, WorkerName};
+use fairlane_core::id::{PoolName, RunId, WorkerName};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{SERVER_POOL, STEPS_MAX};
-use fairlane_core::row::{Failure, LeaseId, Payload};
+use fairlane_core::row::{Failure, LeaseId, Payload, RunKey};
 use fairlane_core::time::Span;
 use tokio::sync::oneshot;
 use utoipa_axum::router::OpenApiRouter;
@@ -73,7 +74,7 @@ async fn exchange(
             .expected("another pool"));
     }
     let shared = identity.cell(&app, body.region.as_deref())?;
-    let reports = read_reports(shared, body.report).await?;
+    let reports = read_reports(shared, &identity, body.report).await?;
     let ask = shared.engine.ask_id();
     let handover = shared.engine.exchange(Exchange {
         ask,
@@ -89,8 +90,9 @@ async fn exchange(
     if let Some(rejection) = exchanged.rejection {
         return Err(rejection.into());
     }
+    let receipts = visible(shared, &identity, exchanged.receipts).await?;
     let mut answer = Answer::new();
-    answer.receipts(reports.marks, exchanged.receipts);
+    answer.receipts(reports.marks, receipts);
     answer.begin_leases();
     for grant in &exchanged.grants {
         match shared.assembly.input(grant).await {
@@ -104,6 +106,36 @@ async fn exchange(
     }
     answer.revoked(&exchanged.revoked);
     Ok(respond(answer, courier))
+}
+
+/// Whether the worker may be told of the lease: one of a pool that its key may not serve does not exist for it.
+async fn may_know(shared: &Shared, identity: &Identity, lease: &LeaseId) -> Result<bool, Refused> {
+    if !identity.is_of_some_pools() {
+        return Ok(true);
+    }
+    let serves = |pool: &PoolName| identity.serve(pool).is_ok();
+    let wanted = match shared.assembly.pool_at_hand(lease) {
+        Some(pool) if serves(&pool) => return Ok(true),
+        // The run is there, and must take as long as one that is not: a read of the store that finds nothing.
+        Some(_) => &LeaseId { key: RunKey { run: RunId(0), ..lease.key.clone() }, ..lease.clone() },
+        None => lease,
+    };
+    let stored = shared.assembly.pool_stored(wanted).await?;
+    Ok(stored.is_some_and(|pool| serves(&pool)))
+}
+
+/// What the worker is told of its reports.
+async fn visible(
+    shared: &Shared,
+    identity: &Identity,
+    mut receipts: Vec<(LeaseId, Receipt)>,
+) -> Result<Vec<(LeaseId, Receipt)>, Refused> {
+    for (lease, receipt) in &mut receipts {
+        if matches!(receipt, Receipt::Stale(_)) && !may_know(shared, identity, lease).await? {
+            *receipt = Receipt::Stale(Stale::Unknown);
+        }
+    }
+    Ok(receipts)
 }
 
 /// The worker as it presents itself.
@@ -126,6 +158,13 @@ enum Mark {
     Sent(Option<Reason>),
     /// It is not for the cell.
     Settled(Acceptance),
+}
+
+impl Mark {
+    fn unknown(lease: String) -> Self {
+        let (receipt, reason) = (wire::Receipt::Stale, Some(Reason::Unknown));
+        Self::Settled(Acceptance { lease, receipt, reason })
+    }
 }
 
 impl Asker {
@@ -161,21 +200,26 @@ impl Asker {
     }
 }
 
-async fn read_reports(shared: &Shared, given: Vec<wire::Report>) -> Result<Reports, Refused> {
+async fn read_reports(
+    shared: &Shared,
+    identity: &Identity,
+    given: Vec<wire::Report>,
+) -> Result<Reports, Refused> {
     let mut reports =
         Reports { sent: Vec::with_capacity(given.len()), marks: Vec::with_capacity(given.len()) };
     for (at, report) in given.into_iter().enumerate() {
         let Some(id) = lease::parse(&report.lease) else {
-            reports.marks.push(Mark::Settled(Acceptance {
-                lease: report.lease,
-                receipt: wire::Receipt::Stale,
-                reason: Some(Reason::Unknown),
-            }));
+            reports.marks.push(Mark::unknown(report.lease));
             continue;
         };
         let (outcome, reason) = match (report.completed, report.failed, report.heartbeat) {
             (Some(completed), None, None) => {
                 let cost = cost(completed.cost.as_ref(), &format!("/report/{at}/completed"))?;
+                // How long an output is checked depends on the step.
+                if !may_know(shared, identity, &id).await? {
+                    reports.marks.push(Mark::unknown(report.lease));
+                    continue;
+                }
                 completion(shared, &id, completed, cost).await?
             }
             (None, Some(failed), None) => {

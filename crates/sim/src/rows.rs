@@ -237,7 +237,6 @@ impl Rows {
             Change::Replan(row) => drop(self.replans.insert(key_of(row), (**row).clone())),
             Change::Key(key) => drop(self.keys.insert(key.id.clone(), key.clone())),
             Change::DropKey(key) => drop(self.keys.remove(key)),
-            Change::RenewSeal(_) => {}
             Change::Run(run) => self.put_run(run),
             Change::Step(step) => self.put_step(step),
             Change::DropStep(key, step) => self.drop_step(key, *step),
@@ -263,7 +262,8 @@ impl Rows {
             Change::Review(row) => {
                 self.reviews.insert((row.tenant.clone(), row.id), (**row).clone());
             }
-            Change::ReviewEvent(_)
+            Change::RenewSeal(_)
+            | Change::ReviewEvent(_)
             | Change::Channel(_)
             | Change::DropChannel(..)
             | Change::Notice(_)

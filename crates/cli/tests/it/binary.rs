@@ -2,6 +2,7 @@
 
 mod catalog;
 mod commands;
+mod conformance;
 mod curl;
 mod files;
 mod kill;

@@ -3,7 +3,7 @@
 use hyper::Method;
 use serde_json::json;
 
-use crate::harness::Harness;
+use crate::harness::{Client, Harness};
 use crate::openapi::{is_gateway, operations};
 
 #[tokio::test]
@@ -95,6 +95,60 @@ async fn each_role_reaches_its_own_part_only() {
     assert_eq!(reply.refusal(), (403, "forbidden".into(), String::new()));
     let reply = tenant.post("/v1/worker/exchange", exchange("main")).await;
     assert_eq!(reply.refusal(), (403, "forbidden".into(), String::new()));
+}
+
+#[tokio::test]
+async fn a_lease_of_a_pool_that_a_worker_s_key_may_not_serve_is_unknown_to_it() {
+    let harness = Harness::start().await;
+    harness.operator.put("/v1/platform/pools/other", json!({ "slots": 1 })).await.ok();
+    harness.submit("pair", json!({ "n": 1 })).await;
+    let holder = harness.worker("w");
+    let lease = holder.lease().await["lease"].as_str().unwrap().to_owned();
+    let both = json!({ "role": "worker", "pools": ["main", "other"] });
+    let other = harness.client(json!({ "role": "worker", "pools": ["other"] })).await;
+    let both = harness.client(both).await;
+    let reason = async |client: &Client, lease: &str| {
+        let report = json!([{ "lease": lease, "heartbeat": {} }]);
+        let body = json!({ "worker": "w", "pool": "other", "slots": 1, "report": report });
+        let answer = client.post("/v1/worker/exchange", body).await.ok();
+        answer["accepted"][0]["reason"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(reason(&both, &lease).await, "not_holder");
+    assert_eq!(reason(&other, &lease).await, "unknown");
+    holder.complete(&json!({ "lease": lease }), json!({ "n": 2 })).await;
+    assert_eq!(reason(&both, &lease).await, "ended");
+    assert_eq!(reason(&other, &lease).await, "unknown");
+}
+
+#[tokio::test]
+async fn a_request_that_names_another_tenant_is_counted_once_and_shown_to_the_operator() {
+    let harness = Harness::start().await;
+    let b = harness.client(json!({ "role": "tenant", "tenant": "b" })).await;
+    let attempts = async |of: &str| {
+        let readings = harness.operator.get(&format!("/v1/tenants/{of}/readings")).await.ok();
+        readings["cross_tenant_attempts"].as_u64().unwrap()
+    };
+    for path in ["", "/runs", "/readings", "/runs/0190b6c2-7a1e-7cc3-98c4-dc0c0c07398f"] {
+        b.get(&format!("/v1/tenants/b{path}")).await;
+    }
+    b.get("/v1/tenants/%62").await.ok();
+    assert_eq!(attempts("b").await, 0, "its own name, written as it likes");
+    for (count, path) in (1..).zip(["a", "nil", "a/runs", "a/channels", "NO NAME"]) {
+        b.get(&format!("/v1/tenants/{}", path.replace(' ', "%20"))).await;
+        assert_eq!(attempts("b").await, count, "{path}");
+    }
+    b.put("/v1/tenants/a", json!({})).await;
+    assert_eq!(attempts("b").await, 6, "what only an operator may ask is counted too");
+    let mut request = b.request(Method::GET, "/v1/models", "");
+    request.headers_mut().insert("x-fairlane-tenant", "a".parse().unwrap());
+    b.send(request).await;
+    assert_eq!((attempts("b").await, attempts("a").await), (7, 0));
+
+    let listed = harness.operator.get("/v1/platform/tenants").await.ok();
+    let of_b = listed["items"].as_array().unwrap().iter().find(|one| one["tenant"] == "b").unwrap();
+    assert_eq!(of_b["cross_tenant_attempts"], 7);
+    let own = b.get("/v1/tenants/b/readings").await.ok();
+    assert!(own.get("cross_tenant_attempts").is_none(), "{own}");
 }
 
 #[tokio::test]

@@ -248,6 +248,7 @@ async fn tenants_are_changed_one_value_at_a_time() {
         violations  0 runs missed the SLA
         service     0 us of slot time
         debt        0 us
+        attempts    0 requests named another tenant
     "#]]
     .assert_eq(&shown);
     let said = binary.run(&["tenant", "set", TENANT, "--weight", "0"]).await;

@@ -142,6 +142,7 @@ async fn the_help_names_all_commands_and_exit_codes() {
           replay       Replay real arrivals with simulated work and compare policies
           simulate     Play a scenario in virtual time, and compare policies and arrivals
           bench        Measure throughput, latency, the scheduler, memory and start, beside their targets
+          conformance  Prove that one tenant cannot see what another one has, nor that it is there
           completions  Print a completion script for a shell
           help         Print this message or the help of the given subcommand(s)
 
