@@ -348,7 +348,7 @@ pub(crate) fn barrier_words(barrier: &Barrier) -> String {
         }
         Barrier::Certification(lacks) => format!("without the certificate `{lacks}`"),
         Barrier::Skill(lacks) => format!("without the skill `{lacks}`"),
-        Barrier::Policy => "forbidden by policy".to_owned(),
+        Barrier::Policy(policy) => format!("not allowed by policy `{policy}`"),
         Barrier::Excluded => "excluded, or the requester".to_owned(),
         Barrier::Voted => "already decided".to_owned(),
     }

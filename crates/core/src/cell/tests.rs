@@ -22,6 +22,7 @@ mod quota;
 mod recovery;
 mod replan;
 mod residency_view;
+mod review_policy;
 mod reviews;
 mod rules;
 mod timeline;

@@ -494,6 +494,10 @@ fn review_refused(review: ReviewId, why: &review::Refused) -> Refused {
     match why {
         Why::Unknown => unknown_review(&review.to_string()),
         Why::Barred(Barrier::Zone) => refused(Code::ReviewerOutside, barrier_words(&Barrier::Zone)),
+        Why::Barred(Barrier::Policy(policy)) => refused(
+            Code::PolicyDenied,
+            format!("policy `{policy}` does not allow the person to claim or to decide it"),
+        ),
         Why::Barred(barrier) => refused(Code::NotEligible, barrier_words(barrier)),
         Why::NotNext => {
             refused(Code::ReviewNotNext, format!("it is not the turn of `{review}` in its pool"))

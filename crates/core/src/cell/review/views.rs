@@ -14,7 +14,7 @@ impl Cell {
     pub(super) fn view(&self, review: ReviewId) -> ReviewView {
         let opened = &self.desk.open[&review];
         let item = self.desk.queue.item(review).expect("an open review stands in the queue");
-        let facts = outside(&self.directory, self.now);
+        let facts = People::of(&self.directory, &self.policed, self.now);
         let standing = self.desk.queue.standing(review, &facts);
         let run = self.runs.find(&opened.key).expect("an open review has its run");
         let run = self.runs.get(run);
@@ -40,7 +40,7 @@ impl Cell {
         let Some(item) = self.desk.queue.item(review) else {
             return Response::Rejected(Rejection::UnknownReview { review });
         };
-        let facts = outside(&self.directory, self.now);
+        let facts = People::of(&self.directory, &self.policed, self.now);
         let barrier = person.and_then(|person| self.desk.queue.barrier(item, person, &facts));
         if barrier.is_some() {
             return Response::Rejected(Rejection::UnknownReview { review });
@@ -54,7 +54,7 @@ impl Cell {
         after: Option<(Time, ReviewId)>,
         limit: usize,
     ) -> Vec<ReviewView> {
-        let facts = outside(&self.directory, self.now);
+        let facts = People::of(&self.directory, &self.policed, self.now);
         let is_after = |id: &ReviewId| after.is_none_or(|(_, after)| *id > after);
         let found: Vec<ReviewId> = match of {
             ReviewsOf::Open(person) => self.desk.queue.list(person, after, limit, &facts),
@@ -85,7 +85,7 @@ impl Cell {
 
     /// What a step, or a run without money, waits for.
     pub(crate) fn waits_for_review(&self, review: ReviewId) -> Option<Waiting> {
-        let facts = outside(&self.directory, self.now);
+        let facts = People::of(&self.directory, &self.policed, self.now);
         let standing = Box::new(self.desk.queue.standing(review, &facts)?);
         Some(Waiting::Review { review, standing })
     }
