@@ -141,7 +141,7 @@ codes! {
     /// The tenant may not use the tool.
     ToolDenied = "tool-denied", 451, "The tenant may not use this tool";
     /// The tenant's data rests where it may not be after this.
-    StoreOutside = "store-outside", 409, "The tenant's data is kept elsewhere";
+    StoreOutside = "store-outside", 451, "The tenant's data is kept elsewhere";
     TenantQueueFull = "tenant-queue-full", 429, "The tenant has as many live runs as it may have";
     InboxFull = "inbox-full", 429, "The run's inbox of signals is full";
     /// Policy does not let the tenant do it; `facts` have the policy, the action and the thing.

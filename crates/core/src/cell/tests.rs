@@ -25,6 +25,7 @@ mod residency_view;
 mod review_policy;
 mod reviews;
 mod rules;
+mod stores;
 mod timeline;
 mod waiting;
 
