@@ -567,3 +567,33 @@ async fn pools_and_what_names_them_are_declared_together_and_a_pool_that_is_nowh
     binary.write("tier.yaml", "tiers: { gold: { weight: 1, cap: 1, reviewer_pool: turns } }\n");
     binary.ok(&["apply", "-f", "."]).await;
 }
+
+#[tokio::test]
+async fn a_pool_of_a_tenant_is_declared_together_with_it_and_names_what_there_is() {
+    let harness = Harness::start().await;
+    let binary = Binary::of(&harness);
+    let file = |tenant: &str, region: &str| {
+        format!(
+            "reviewer_pools:\n  own:\n    tenant: {tenant}\n    members:\n      - {{ person: ada, region: {region}, tenants: [{tenant}] }}\n\
+             orgs: {{ north: }}\ntiers: {{ gold: {{ weight: 1, cap: 1 }} }}\n\
+             tenants: {{ bank: {{ org: north, tier: gold, reviewer_pool: own }} }}\n"
+        )
+    };
+    binary.write("all.yaml", &file("nosuch", "mars-1"));
+    expect![[r#"
+        exit code 1
+        --- stderr
+        all.yaml:3:13: no tenant is named `nosuch`; expected tenant in the files or on the server [unknown-tenant]
+        all.yaml:5:32: no region is named `mars-1`; expected region in the files or on the server [unknown-region]
+        all.yaml:5:50: no tenant is named `nosuch`; expected tenant in the files or on the server [unknown-tenant]
+        error: 3 mistakes
+    "#]].assert_eq(&binary.run(&["apply", "-f", "all.yaml"]).await.show(&[]));
+    binary.write("all.yaml", &file("bank", "eu-west-1"));
+    for _ in 0..2 {
+        binary.ok(&["apply", "-f", "all.yaml"]).await;
+        let pools = harness.client.reviewer_pools().await.unwrap();
+        let own = &pools.iter().find(|pool| pool.name == "own").unwrap().spec;
+        let person = own.members[0].person.as_str();
+        assert_eq!((own.tenant.as_deref(), person), (Some("bank"), "ada"));
+    }
+}

@@ -47,6 +47,8 @@ impl Cell {
                 full("names of one member", true, count, NAMES_MAX + 1)?;
             }
         }
+        let regions = pool.members.iter().filter_map(|member| member.region.clone()).collect();
+        self.known_regions("/members", &regions)?;
         let known = self.desk.queue.pool(&pool.name);
         if known.is_some_and(|known| **known == pool) {
             return Ok(false);
