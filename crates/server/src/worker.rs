@@ -170,6 +170,7 @@ async fn read_reports(shared: &Shared, given: Vec<wire::Report>) -> Result<Repor
                 lease: report.lease,
                 receipt: wire::Receipt::Stale,
                 reason: Some(Reason::Unknown),
+                detail: None,
             }));
             continue;
         };
