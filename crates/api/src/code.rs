@@ -86,6 +86,8 @@ codes! {
     ReviewerOutside = "reviewer-outside-zone", 451, "The person is outside of the tenant's zone";
     /// The members of the pool take the review whose turn it is.
     ReviewNotNext = "review-not-next", 409, "Another review comes first";
+    /// It was decided, was not decided in time, or is not wanted any more.
+    ReviewEnded = "review-ended", 409, "The review has ended";
     ReviewClaimed = "review-claimed", 409, "Another person has the review";
     ReviewNotClaimed = "review-not-claimed", 409, "Nobody has claimed the review";
     /// The claim expired, was released, reassigned, escalated, or has decided.

@@ -351,11 +351,10 @@ async fn a_decision_on_something_else_and_a_second_one_have_no_effect() {
         &twice,
         &review,
         &expect![[r#"
-        exit code 3
-        --- stderr
-        error: There is no such review: there is no open review `REVIEW` that you may decide [unknown-review]
-          hint: `fairlane review list` shows what you may decide
-    "#]],
+            exit code 3
+            --- stderr
+            error: The review has ended: `REVIEW` was decided by `ada`: `approved` [review-ended]
+        "#]],
     );
 }
 
@@ -387,6 +386,20 @@ async fn a_batch_decides_each_by_itself_and_says_if_one_had_no_effect() {
         OPEN decided
     "#]]
     .assert_eq(&said.show(&[(second.as_str(), "SECOND"), (open.as_str(), "OPEN")]));
+    // One that is decided, one that is not there, and one that is not claimed: each is told, and none stops the others.
+    let third = office.claimed("loan").await;
+    let batch = [&["review", "batch", "rejected", &second, "nosuch", &third][..], &data].concat();
+    let said = office.ada.run(&batch).await;
+    expect![[r#"
+        exit code 1
+        --- stdout
+        SECOND refused: The review has ended: `SECOND` was decided by `ada`: `rejected` [review-ended]
+        nosuch refused: There is no such review: there is no open review `nosuch` that you may decide [unknown-review]
+        THIRD decided
+        --- stderr
+        error: 2 of 3 had no effect
+    "#]]
+    .assert_eq(&said.show(&[(second.as_str(), "SECOND"), (third.as_str(), "THIRD")]));
 }
 
 #[tokio::test]

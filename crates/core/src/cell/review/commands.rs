@@ -280,7 +280,7 @@ pub(super) const fn is_hidden(barrier: &Barrier) -> bool {
     matches!(barrier, Barrier::NotMember | Barrier::Tenant)
 }
 
-fn refusal(review: ReviewId, refused: Refused) -> Rejection {
+pub(super) fn refusal(review: ReviewId, refused: Refused) -> Rejection {
     match refused {
         Refused::Unknown => Rejection::UnknownReview { review },
         Refused::Barred(barrier) if is_hidden(&barrier) => Rejection::UnknownReview { review },

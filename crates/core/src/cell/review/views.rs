@@ -2,12 +2,14 @@
 
 use crate::id::{PersonId, ReviewId};
 use crate::reject::Rejection;
+use crate::review::{Barrier, Refused};
 use crate::time::Time;
 
 use super::super::Cell;
 use super::super::effect::{Response, ReviewView, Waiting};
 use super::super::input::ReviewsOf;
-use super::pools::outside;
+use super::commands::refusal;
+use super::pools::People;
 
 impl Cell {
     /// A review that is open.
@@ -35,15 +37,16 @@ impl Cell {
         }
     }
 
-    /// For a person: only what they may decide, or have.
+    /// For a person: what they may decide, or have decided. A member of its pool is told why not, as at a claim; to anybody
+    /// else it is not there.
     pub(crate) fn review_answer(&self, review: ReviewId, person: Option<&PersonId>) -> Response {
         let Some(item) = self.desk.queue.item(review) else {
             return Response::Rejected(Rejection::UnknownReview { review });
         };
         let facts = People::of(&self.directory, &self.policed, self.now);
         let barrier = person.and_then(|person| self.desk.queue.barrier(item, person, &facts));
-        if barrier.is_some() {
-            return Response::Rejected(Rejection::UnknownReview { review });
+        if let Some(barrier) = barrier.filter(|barrier| *barrier != Barrier::Voted) {
+            return Response::Rejected(refusal(review, Refused::Barred(barrier)));
         }
         Response::Review(Box::new(self.view(review)))
     }
