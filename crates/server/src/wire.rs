@@ -332,10 +332,12 @@ fn review_words(standing: &Standing) -> String {
         return format!("a member of the reviewer pool `{pool}` who may decide it: {why}");
     }
     let left = persons.saturating_sub(*decided).max(1);
-    let first = before + higher;
-    format!(
-        "{left} of {able} who may decide it in the reviewer pool `{pool}`; {first} reviews come first"
-    )
+    let first = match before + higher {
+        0 => "none comes first".to_owned(),
+        1 => "1 review comes first".to_owned(),
+        first => format!("{first} reviews come first"),
+    };
+    format!("{left} of {able} who may decide it in the reviewer pool `{pool}`; {first}")
 }
 
 /// Why members of a pool may not decide a review: a clause that follows their number.
