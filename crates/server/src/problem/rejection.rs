@@ -523,7 +523,7 @@ fn review_refused(review: ReviewId, why: &review::Refused) -> Refused {
         Why::Barred(barrier) => refused(Code::NotEligible, barrier_words(barrier)),
         Why::NotNext => {
             refused(Code::ReviewNotNext, format!("it is not the turn of `{review}` in its pool"))
-                .expected("the next review: `POST /v1/reviews/next`")
+                .expected("the review whose turn it is")
         }
         Why::Claimed => refused(
             Code::ReviewClaimed,

@@ -467,7 +467,7 @@ async fn in_a_pool_with_turns_nobody_picks() {
         &expect![[r#"
         exit code 3
         --- stderr
-        error: Another review comes first: it is not the turn of `REVIEW` in its pool; expected the next review: `POST /v1/reviews/next` [review-not-next]
+        error: Another review comes first: it is not the turn of `REVIEW` in its pool; expected the review whose turn it is [review-not-next]
           hint: `fairlane review claim` claims the one whose turn it is
     "#]],
     );
