@@ -86,6 +86,8 @@ codes! {
     ReviewerOutside = "reviewer-outside-zone", 451, "The person is outside of the tenant's zone";
     /// The members of the pool take the review whose turn it is.
     ReviewNotNext = "review-not-next", 409, "Another review comes first";
+    /// It was decided, was not decided in time, or is not wanted any more.
+    ReviewEnded = "review-ended", 409, "The review has ended";
     ReviewClaimed = "review-claimed", 409, "Another person has the review";
     ReviewNotClaimed = "review-not-claimed", 409, "Nobody has claimed the review";
     /// The claim expired, was released, reassigned, escalated, or has decided.
@@ -143,7 +145,7 @@ codes! {
     /// The tenant may not use the tool.
     ToolDenied = "tool-denied", 451, "The tenant may not use this tool";
     /// The tenant's data rests where it may not be after this.
-    StoreOutside = "store-outside", 409, "The tenant's data is kept elsewhere";
+    StoreOutside = "store-outside", 451, "The tenant's data is kept elsewhere";
     TenantQueueFull = "tenant-queue-full", 429, "The tenant has as many live runs as it may have";
     InboxFull = "inbox-full", 429, "The run's inbox of signals is full";
     /// Policy does not let the tenant do it; `facts` have the policy, the action and the thing.

@@ -110,6 +110,10 @@ pub struct ResidencyReport {
     pub countries: Vec<CountryReport>,
     /// What is under way where it may not be any more: it has been called back.
     pub outside: Vec<OutsideUse>,
+    /// Tenants whose data rests where it may not be any more, the first 1,000 of each region of the server: no run of
+    /// theirs comes in.
+    #[serde(default)]
+    pub stores: Vec<OutsideStore>,
     /// Decisions in force that end within 90 days, the next one first.
     pub ending: Vec<EndingDecision>,
     /// There is more under way than one report has, at most 1,000 of each kind in each region of the server.
@@ -154,6 +158,17 @@ pub struct OutsideUse {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
     pub endpoint: String,
+    pub code: PassedCode,
+    /// The same as a sentence, with its facts.
+    pub reason: String,
+}
+
+/// A tenant whose data rests where it may not be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OutsideStore {
+    pub tenant: String,
+    /// Where its data rests.
+    pub region: String,
     pub code: PassedCode,
     /// The same as a sentence, with its facts.
     pub reason: String,

@@ -22,7 +22,11 @@ pub fn expected(text: &str) -> String {
 /// What was found instead: "invalid type: string \"x\"" is "this is the text \"x\"".
 pub fn found(text: &str) -> String {
     if let Some(word) = text.strip_prefix("unknown variant ") {
-        return format!("{word} is not known");
+        // Of a query the reader says in the same breath what there is.
+        return match word.split_once(", expected ") {
+            Some((word, known)) => format!("{word} is not known; expected {known}"),
+            None => format!("{word} is not known"),
+        };
     }
     let kinds = [
         ("string ", "the text "),
@@ -59,6 +63,8 @@ mod tests {
         assert_eq!(found("invalid value: integer `-1`"), "this is the number -1");
         assert_eq!(found("invalid type: boolean `true`"), "this is true");
         assert_eq!(found("unknown variant `fast`"), "`fast` is not known");
+        let query = found("unknown variant `foo`, expected one of `pending`, `failed`");
+        assert_eq!(query, "`foo` is not known; expected one of `pending`, `failed`");
         assert_eq!(found("unknown field `x`"), "unknown field `x`");
     }
 }

@@ -126,6 +126,9 @@ pub struct Acceptance {
     pub receipt: Receipt,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
+    /// What was wrong with the report, and what would be right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -156,6 +159,8 @@ pub enum Reason {
     OutputInvalid,
     /// The output is larger than allowed: the attempt is recorded as failed.
     OutputTooLarge,
+    /// `contradicts` names a step that the run has not; `detail` says which it has. The lease is as it was.
+    UnknownStep,
 }
 
 /// The right and the duty to run one attempt of a step.

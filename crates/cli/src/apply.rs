@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use fairlane_api::Problem;
+use fairlane_api::review::ReviewerPoolSpec;
 use fairlane_client::{Client, Error, Write};
 use serde::Serialize;
 use tokio::task::JoinSet;
@@ -22,7 +23,7 @@ use crate::mistake::{self, Mistake};
 use crate::printer::Printer;
 use crate::target::Target;
 use references::Names;
-use resource::{Declaration, Kind, MISTAKES_MAX};
+use resource::{Declaration, Kind, MISTAKES_MAX, Spec};
 use set::Set;
 
 /// Requests under way at once.
@@ -139,8 +140,8 @@ async fn refusals(
         match answer {
             Ok(_) => {}
             Err(Error::Problem(problem)) if is_mistake(&problem) => {
-                mistakes.extend(Set::refused(&declaration, &problem));
-                mistakes.extend(further(client, &declaration, &problem).await);
+                mistakes.extend(set.refused(&declaration, &problem));
+                mistakes.extend(further(client, (set, &declaration), &problem).await);
             }
             Err(error) => return Err(error.into()),
         }
@@ -150,7 +151,11 @@ async fn refusals(
 }
 
 /// What else the server would refuse: unless it has said all, it says one thing, so it is asked again without that.
-async fn further(client: &Client, declaration: &Declaration, first: &Problem) -> Vec<Mistake> {
+async fn further(
+    client: &Client,
+    (set, declaration): (&Set, &Declaration),
+    first: &Problem,
+) -> Vec<Mistake> {
     if !first.mistakes.is_empty() {
         return Vec::new();
     }
@@ -161,7 +166,7 @@ async fn further(client: &Client, declaration: &Declaration, first: &Problem) ->
         && let Err(Error::Problem(problem)) = rest.put(client, Write::Check).await
         && let Some(pointer) = problem.pointer.clone().filter(|pointer| !mended.contains(pointer))
     {
-        mistakes.extend(Set::refused(declaration, &problem));
+        mistakes.extend(set.refused(declaration, &problem));
         mended.push(pointer);
     }
     mistakes
@@ -172,7 +177,11 @@ async fn write(client: &Client, printer: Printer, set: &Set) -> anyhow::Result<V
     let bar = printer.bar(set.len() as u64, "declaring");
     let mut applied = Vec::new();
     for phase in Kind::PHASES {
-        let declarations = set.all().filter(|declaration| phase.contains(&declaration.kind()));
+        if phase.contains(&Kind::Reviewers) {
+            begin_pools(client, set).await?;
+        }
+        let declarations =
+            set.all().filter(|declaration| phase.contains(&set.written_as(declaration)));
         let mut mistakes: Vec<Mistake> = Vec::new();
         for (declaration, answer) in put(client, declarations, Write::Apply, &bar).await {
             match answer {
@@ -189,9 +198,30 @@ async fn write(client: &Client, printer: Printer, set: &Set) -> anyhow::Result<V
     Ok(applied)
 }
 
+/// A pool that names tenants of the set is declared after them; they may name it as theirs, so it is there before them
+/// with nobody in it.
+async fn begin_pools(client: &Client, set: &Set) -> anyhow::Result<()> {
+    let late = set.all().filter(|declaration| {
+        declaration.kind() == Kind::Reviewers && set.written_as(declaration) != Kind::Reviewers
+    });
+    let late: Vec<&Declaration> = late.map(Arc::as_ref).collect();
+    if late.is_empty() {
+        return Ok(());
+    }
+    let known = client.reviewer_pools().await?;
+    for declaration in late {
+        let Spec::Reviewers(spec) = &declaration.spec else { continue };
+        if known.iter().all(|known| known.name != declaration.name) {
+            let nobody = ReviewerPoolSpec { tenant: None, members: Vec::new(), ..spec.clone() };
+            client.put_reviewer_pool(&declaration.name, &nobody, Write::Apply).await?;
+        }
+    }
+    Ok(())
+}
+
 /// The file is wrong, not the key or the server.
 const fn is_mistake(problem: &Problem) -> bool {
-    matches!(problem.status, 400 | 404 | 409 | 413 | 422)
+    matches!(problem.status, 400 | 404 | 409 | 413 | 422 | 451)
 }
 
 /// Puts declarations that do not need each other, a few at a time. The answers are in their order.

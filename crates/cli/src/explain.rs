@@ -72,17 +72,22 @@ fn replanned(replan: &Replan) -> String {
         text.push_str(&format!("; agreed to by {}", replan.approved_by.join(", ")));
     }
     text.push('.');
+    let mut is_first = true;
     for (what, steps) in [
-        ("Added", &replan.added),
+        ("added", &replan.added),
         ("changed", &replan.changed),
         ("dropped", &replan.dropped),
         ("done again", &replan.redone),
         ("distrusted", &replan.distrusted),
         ("kept", &replan.kept),
     ] {
-        if !steps.is_empty() {
-            text.push_str(&format!(" {what}: {};", steps.join(", ")));
+        if steps.is_empty() {
+            continue;
         }
+        let (head, rest) = what.split_at(1);
+        let head = if is_first { head.to_ascii_uppercase() } else { head.to_owned() };
+        text.push_str(&format!(" {head}{rest}: {};", steps.join(", ")));
+        is_first = false;
     }
     let mut text = text.trim_end_matches([';', '.']).to_owned();
     text.push_str(".\n");
@@ -149,7 +154,11 @@ fn details(step: &Step, waits: &Waiting) -> String {
         details.push_str(&format!(", opens {}", text::time(opens)));
     }
     if let Some(until) = waits.until {
-        details.push_str(&format!(", until {} at the latest", text::time(until)));
+        // What it needs may have an end of its own.
+        let has_until = waits.needs.contains(" until ");
+        let by = if has_until { "; at the latest at" } else { ", until" };
+        let end = if has_until { "" } else { " at the latest" };
+        details.push_str(&format!("{by} {}{end}", text::time(until)));
     }
     if step.attempt > 1 {
         details.push_str(&format!(", in attempt {}", step.attempt));

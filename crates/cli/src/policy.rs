@@ -90,11 +90,13 @@ impl Policy {
                 let client = target.client()?;
                 let text = read(&file)?;
                 let put = client.put_policy(&policy, &text, write(dry_run)).await;
-                printer.data(&known(printer, &file, put)?, |applied| became(&policy, applied))
+                printer.data(&known(printer, &file, put)?, |applied| {
+                    became(&policy, applied, "changed")
+                })
             }
             Verb::Remove { policy, dry_run } => {
                 let applied = target.client()?.remove_policy(&policy, write(dry_run)).await?;
-                printer.data(&applied, |applied| became(&policy, applied))
+                printer.data(&applied, |applied| became(&policy, applied, "removed"))
             }
             Verb::Check { files } => check(target, &files),
         }
@@ -199,10 +201,10 @@ fn show(policy: &policy::Policy) -> String {
     format!("{text}\n{}\n", policy.text.trim_end())
 }
 
-fn became(name: &str, applied: &AppliedPolicy) -> String {
+fn became(name: &str, applied: &AppliedPolicy, done: &str) -> String {
     let became = match (&applied.effect, applied.changed) {
         (Some(effect), _) => return format!("policy {name} checked\n{}", foreseen(effect)),
-        (None, true) => "changed",
+        (None, true) => done,
         (None, false) => "unchanged",
     };
     format!("policy {name} {became}\n")

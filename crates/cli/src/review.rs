@@ -1,11 +1,13 @@
 //! `fairlane review`: what people are asked, and what they decide.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
-use fairlane_api::Json;
 use fairlane_api::review::{
     self, Decide, DecideAll, DecideOne, NextReview, Reassign, ReviewComment, WithFence,
 };
-use fairlane_client::Client;
+use fairlane_api::{Code, Json};
+use fairlane_client::{Client, Error};
 use serde_json::json;
 
 use crate::exit::Negative;
@@ -121,14 +123,7 @@ impl Review {
             }
             Verb::Batch { outcome, reviews, data } => {
                 let data = json_of(data.as_deref())?;
-                let mut decisions = Vec::with_capacity(reviews.len());
-                for review in reviews {
-                    let (fence, digest) = held(&client, &review).await?;
-                    let fence = fence.unwrap_or_else(no_fence);
-                    let (outcome, data) = (outcome.clone(), data.clone());
-                    decisions.push(DecideOne { review, fence, digest, outcome, data });
-                }
-                let decided = client.decide_reviews(&DecideAll { decisions }).await?;
+                let decided = batch(&client, &reviews, (&outcome, data.as_ref())).await?;
                 printer
                     .data(&decided, |all| all.iter().map(result).collect::<Vec<_>>().join("\n"))?;
                 all_done(&decided)
@@ -137,8 +132,43 @@ impl Review {
     }
 }
 
+/// Decides each by itself, in their order: what is said of one that cannot be read is the server's refusal of it.
+async fn batch(
+    client: &Client,
+    reviews: &[String],
+    (outcome, data): (&str, Option<&Json>),
+) -> anyhow::Result<Vec<review::Decided>> {
+    let (mut decisions, mut unread) = (Vec::new(), BTreeMap::new());
+    for review in reviews {
+        let (fence, digest) = match held(client, review).await {
+            Ok(held) => held,
+            Err(Error::Problem(problem)) if problem.code() == Some(Code::UnknownReview) => {
+                unread.insert(review, problem);
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let fence = fence.unwrap_or_else(no_fence);
+        let (review, outcome, data) = (review.clone(), outcome.to_owned(), data.cloned());
+        decisions.push(DecideOne { review, fence, digest, outcome, data });
+    }
+    let mut told = Vec::new();
+    if !decisions.is_empty() {
+        told = client.decide_reviews(&DecideAll { decisions }).await?;
+    }
+    let mut told = told.into_iter();
+    let each = reviews.iter().filter_map(|review| match unread.get(review) {
+        Some(problem) => {
+            let problem = Some(problem.clone());
+            Some(review::Decided { review: review.clone(), more: None, problem })
+        }
+        None => told.next(),
+    });
+    Ok(each.collect())
+}
+
 /// The fence of the claim, if there is one, and the digest of what is decided on.
-async fn held(client: &Client, review: &str) -> anyhow::Result<(Option<String>, String)> {
+async fn held(client: &Client, review: &str) -> Result<(Option<String>, String), Error> {
     let found = client.review(review).await?.review;
     Ok((found.claim.map(|claim| claim.fence), found.digest))
 }

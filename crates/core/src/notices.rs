@@ -308,6 +308,11 @@ impl Notices {
         Some(self.wait(key, now))
     }
 
+    /// The channel of a notice that is not delivered.
+    pub fn channel_of(&self, key: Key) -> Option<ChannelName> {
+        self.all.get(&key).map(|entry| entry.row.channel.clone())
+    }
+
     /// The receiver wants to be left alone until then.
     pub fn rest(&mut self, tenant: u32, channel: &ChannelName, until: Time) {
         let line = self.line(tenant, channel);

@@ -19,6 +19,7 @@
 mod attributes;
 mod check;
 mod decisions;
+mod deeds;
 mod entity;
 mod total;
 
@@ -34,7 +35,8 @@ use crate::id::{ModelName, PolicyName, RegionName, ToolName, WorkflowName};
 use crate::time::Time;
 
 pub use decisions::Decisions;
-pub use entity::{Deed, Person, Role, Subject, Thing, USE_MODEL};
+pub use deeds::Deeds;
+pub use entity::{Deed, Person, Review, Subject, USE_MODEL};
 
 use entity::{Names, Question};
 
@@ -221,14 +223,14 @@ impl Policies {
         self.answer(|names| entity::of_step(names, subject, ask))
     }
 
-    /// Whether a person or a program may do it.
+    /// Whether a person may do it. Evaluates all policies: [`Deeds`] remembers the answers.
     pub fn decide_deed(
         &self,
         person: &Person<'_>,
         deed: Deed,
-        thing: &Thing<'_>,
+        review: &Review<'_>,
     ) -> Result<(), Denied> {
-        self.answer(|names| entity::of_deed(names, person, deed, thing))
+        self.answer(|names| entity::of_deed(names, person, deed, review))
     }
 
     fn answer(&self, question: impl FnOnce(&Names) -> Option<Question>) -> Result<(), Denied> {

@@ -153,8 +153,16 @@ pub enum Rejection {
     UnknownZone {
         zone: ZoneName,
     },
-    /// The tenant's data rests in this cell's region, where it may not be.
+    /// The tenant's data rests in this cell's region, where it may not be; `field` is a JSON pointer into the request.
     StoreOutside {
+        field: &'static str,
+        outside: Box<Outside>,
+    },
+    /// The change would leave tenants' data where it may not be after it: so many, of which these are the first.
+    TenantsOutside {
+        field: &'static str,
+        count: u64,
+        tenants: Vec<TenantId>,
         outside: Box<Outside>,
     },
     /// The decision at that place begins before the one before it ends.

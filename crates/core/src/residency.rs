@@ -6,6 +6,7 @@
 //!
 //! Pure, on what was declared. What follows from an answer (another endpoint, a wait, a refusal) is decided elsewhere.
 
+mod country;
 mod known;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,14 +26,27 @@ pub const DECISIONS_MAX: usize = 64;
 /// Longest name or scope of a decision, in bytes.
 pub const TEXT_BYTES_MAX: usize = 512;
 
-/// A country, as ISO 3166-1 alpha-2 has it.
+/// A country, as ISO 3166-1 alpha-2 has it. One that was stored is read as it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Country([u8; 2]);
 
 /// Why a text names no country.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is no country; expected two capital letters as in ISO 3166-1, such as `DE`")]
-pub struct UnknownCountry;
+#[error("is no country; expected {}", self.expected())]
+pub struct UnknownCountry {
+    /// The code of the one that is meant, if that can be told.
+    pub meant: Option<&'static str>,
+}
+
+impl UnknownCountry {
+    /// What would be right.
+    pub fn expected(self) -> String {
+        match self.meant {
+            Some(code) => format!("`{code}`, as ISO 3166-1 has it"),
+            None => "two capital letters as in ISO 3166-1, such as `DE`".to_owned(),
+        }
+    }
+}
 
 /// What the operator declares of places.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -399,11 +413,16 @@ impl Location {
 
 impl Country {
     /// # Errors
-    /// If the text is not two capital letters.
+    /// If the text is not the code of a country.
     pub fn parse(text: &str) -> Result<Self, UnknownCountry> {
+        let letters = Self::of_letters(text).filter(|_| country::is_assigned(text));
+        letters.ok_or_else(|| UnknownCountry { meant: country::meant(text) })
+    }
+
+    fn of_letters(text: &str) -> Option<Self> {
         match *text.as_bytes() {
-            [first @ b'A'..=b'Z', second @ b'A'..=b'Z'] => Ok(Self([first, second])),
-            _ => Err(UnknownCountry),
+            [first @ b'A'..=b'Z', second @ b'A'..=b'Z'] => Some(Self([first, second])),
+            _ => None,
         }
     }
 
@@ -441,7 +460,8 @@ impl Serialize for Country {
 impl<'de> Deserialize<'de> for Country {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(serde::de::Error::custom)
+        Self::of_letters(&text)
+            .ok_or_else(|| serde::de::Error::custom(UnknownCountry { meant: None }))
     }
 }
 

@@ -89,6 +89,17 @@ pub enum Kind {
     Escalation,
 }
 
+impl Kind {
+    /// As policies and the API name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Review => "review",
+            Self::Approval => "approval",
+            Self::Escalation => "escalation",
+        }
+    }
+}
+
 /// Something that a review can come to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
@@ -240,7 +251,8 @@ pub enum Barrier {
     Zone,
     Certification(CertificateName),
     Skill(SkillName),
-    Policy,
+    /// This policy forbids the person its claim or its decision.
+    Policy(Arc<str>),
     /// Is the requester, or named as excluded.
     Excluded,
     /// Has decided already: the others are to be somebody else.

@@ -2,8 +2,8 @@
 //!
 //! A pool has up to [`CLASSES`] priority classes, and each class is a start-time fair queue (Goyal,
 //! Vin, Cheng 1996) of tenants with one review as the unit of service; within a tenant the earliest due time is first.
-//! Tenants are numbers here. What the rest of the platform knows (zones, policies) comes in as a closure over the member
-//! and what a review asks for, [`Facts`]; time and fencing tokens come in with each call.
+//! Tenants are numbers here. What the rest of the platform knows (zones, policies) comes in with each call as [`Known`], and so do
+//! time and fencing tokens.
 //!
 //! # How long a review waits
 //!
@@ -59,9 +59,33 @@ pub use decide::{Decided, Decision};
 pub use due::Event;
 pub use explain::Standing;
 
-/// What the caller knows of a person and of what a review asks for: that the person works outside its zone, or that a policy
-/// forbids it. Asked at each claim and at each decision.
-pub type Facts<'a> = &'a dyn Fn(&Member, &Need) -> Option<Barrier>;
+/// What the caller knows of persons and reviews. Asked at each claim and at each decision.
+pub type Facts<'a> = &'a dyn Known;
+
+/// What only the rest of the platform knows. A closure over the first question has nothing to say to the second.
+pub trait Known {
+    /// Why the person may decide nothing that asks for this, as who works outside its zone.
+    fn of_need(&self, member: &Member, need: &Need) -> Option<Barrier>;
+
+    /// Why the person may not decide what a tenant asks of this pool, as who is forbidden it by a policy.
+    fn of_matter(&self, _member: &Member, _matter: Matter<'_>) -> Option<Barrier> {
+        None
+    }
+}
+
+impl<F: Fn(&Member, &Need) -> Option<Barrier>> Known for F {
+    fn of_need(&self, member: &Member, need: &Need) -> Option<Barrier> {
+        self(member, need)
+    }
+}
+
+/// What policies tell reviews apart by.
+#[derive(Clone, Copy, Debug)]
+pub struct Matter<'a> {
+    pub tenant: u32,
+    pub pool: &'a ReviewerPool,
+    pub kind: Kind,
+}
 
 /// All reviews that nobody has decided.
 #[derive(Debug, Default)]
@@ -383,7 +407,8 @@ impl Reviews {
             let desk = &self.desks[*at];
             let Some(seat) = desk.members.get(person) else { continue };
             let may = |need: &Need| seat.barrier(need, facts).is_none();
-            let view = View { person, tenants: seat.tenants.as_ref(), may: &may };
+            let serves = |need: &Need, tenant| desk.matter(seat, (need, tenant), facts).is_none();
+            let view = View { person, tenants: seat.tenants.as_ref(), may: &may, serves: &serves };
             for lane in desk.queues.iter().flat_map(|queue| queue.lanes(view)) {
                 let from = after.map_or(Bound::Unbounded, Bound::Excluded);
                 found.extend(lane.range((from, Bound::Unbounded)).take(most).copied());
@@ -410,14 +435,18 @@ impl Reviews {
 
     /// Why the person may not decide it; `None` if they may.
     pub fn barrier(&self, item: &Item, person: &PersonId, facts: Facts<'_>) -> Option<Barrier> {
-        let Some(seat) = self.desks[item.pool].members.get(person) else {
+        let desk = &self.desks[item.pool];
+        let Some(seat) = desk.members.get(person) else {
             return Some(Barrier::NotMember);
         };
         if seat.tenants.as_ref().is_some_and(|tenants| !tenants.contains(&item.place.tenant)) {
             return Some(Barrier::Tenant);
         }
-        if let Some(barrier) = seat.barrier(&item.place.need, facts) {
-            return Some(barrier);
+        let need = &*item.place.need;
+        let barrier = seat.barrier(need, facts);
+        let barrier = barrier.or_else(|| desk.matter(seat, (need, item.place.tenant), facts));
+        if barrier.is_some() {
+            return barrier;
         }
         if item.excluded.contains(person) {
             return Some(Barrier::Excluded);
@@ -430,7 +459,8 @@ impl Reviews {
         let desk = &self.desks[pool];
         let seat = desk.members.get(person)?;
         let may = |need: &Need| seat.barrier(need, facts).is_none();
-        let view = View { person, tenants: seat.tenants.as_ref(), may: &may };
+        let serves = |need: &Need, tenant| desk.matter(seat, (need, tenant), facts).is_none();
+        let view = View { person, tenants: seat.tenants.as_ref(), may: &may, serves: &serves };
         let found: Vec<(usize, Place)> = desk
             .queues
             .iter()
@@ -542,6 +572,17 @@ impl Desk {
         }
         self.queues[turn.class].serve(turn.place.tenant);
     }
+
+    /// Why the member may not decide what the tenant asks of this pool.
+    fn matter(
+        &self,
+        seat: &Seat,
+        (need, tenant): (&Need, u32),
+        facts: Facts<'_>,
+    ) -> Option<Barrier> {
+        let matter = Matter { tenant, pool: &self.declared, kind: need.kind };
+        facts.of_matter(&seat.member, matter)
+    }
 }
 
 impl Seat {
@@ -549,7 +590,8 @@ impl Seat {
         let Self { member, .. } = self;
         let lacks = need.certifications.difference(&member.certifications).next().cloned();
         let unskilled = || need.skills.difference(&member.skills).next().cloned();
-        facts(member, need)
+        facts
+            .of_need(member, need)
             .or_else(|| lacks.map(Barrier::Certification))
             .or_else(|| unskilled().map(Barrier::Skill))
     }

@@ -86,6 +86,18 @@ impl fmt::Display for Time {
     }
 }
 
+impl Span {
+    /// For people: to the second, and from an hour on to the minute.
+    pub fn in_words(self) -> String {
+        let seconds = self.0 / 1_000_000;
+        match seconds {
+            0..60 => format!("{seconds} s"),
+            60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+            _ => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        }
+    }
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {

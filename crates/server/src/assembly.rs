@@ -59,11 +59,22 @@ pub(crate) enum Unassembled {
 
 /// For whom expressions are evaluated.
 #[derive(Clone, Debug)]
-struct Subject {
-    key: RunKey,
-    instance: Instance,
-    workflow: Arc<Workflow>,
-    context: Arc<Context>,
+pub(crate) struct Subject {
+    pub(crate) key: RunKey,
+    pub(crate) instance: Instance,
+    pub(crate) workflow: Arc<Workflow>,
+    pub(crate) context: Arc<Context>,
+}
+
+impl Subject {
+    pub(crate) fn of_review(view: &ReviewView) -> Self {
+        Self {
+            key: view.key.clone(),
+            instance: view.instance,
+            workflow: view.workflow.clone(),
+            context: view.context.clone(),
+        }
+    }
 }
 
 /// What is to be evaluated.
@@ -97,14 +108,12 @@ impl Assembly {
     }
 
     /// What people are asked to decide on: the step's `with`.
-    pub(crate) async fn review_subject(&self, view: &ReviewView) -> Result<Payload, Unassembled> {
-        let subject = Subject {
-            key: view.key.clone(),
-            instance: view.instance,
-            workflow: view.workflow.clone(),
-            context: view.context.clone(),
-        };
-        if matches!(view.cause, ReviewCause::Confidence { .. } | ReviewCause::Replan { .. }) {
+    pub(crate) async fn review_subject(
+        &self,
+        subject: Subject,
+        cause: &ReviewCause,
+    ) -> Result<Payload, Unassembled> {
+        if matches!(cause, ReviewCause::Confidence { .. } | ReviewCause::Replan { .. }) {
             // What the step itself has made is what is decided on.
             return self.made(subject).await;
         }

@@ -64,7 +64,7 @@ async fn put_channel(
     let command = NoticeCommand::Declare { channel, secret, is_dry_run: dry_run };
     match command_of(&shared, command).await? {
         Response::Channel { changed, takes_secret } => Ok(Answer(ChannelApplied {
-            changed: changed && !dry_run,
+            changed,
             dry_run,
             secret: (takes_secret && !dry_run).then(|| secret_text(secret)),
         })),

@@ -8,7 +8,7 @@
 use fairlane_api::Code;
 use fairlane_api::resource::Applied;
 use fairlane_core::cell::effect::Response;
-use fairlane_core::cell::input::{Configure, Input};
+use fairlane_core::cell::input::{Configure, Input, Query};
 use fairlane_core::id::{OrgId, TenantId};
 use fairlane_core::plan::Workflow;
 use fairlane_core::residency::{Atlas, Declaration};
@@ -39,6 +39,12 @@ pub(crate) async fn configure(
     DryRun { dry_run }: DryRun,
 ) -> Result<Applied, Refused> {
     let cells = cells(app, &resource)?;
+    if matches!(resource, Configure::Tier(_) | Configure::Residency(_)) {
+        // All cells first: what one of them refuses is to be in force in none.
+        for cell in &cells {
+            leaves_nobody_outside(cell, &resource).await?;
+        }
+    }
     let mut changed = false;
     for (at, cell) in cells.iter().enumerate() {
         let resource = for_cell(&resource, cell);
@@ -89,6 +95,16 @@ async fn ask(cell: &Shared, resource: Configure) -> Result<bool, Refused> {
         Response::Configured { changed } => Ok(changed),
         other => Err(Refused::internal(&format!("a declaration was answered by {other:?}"))),
     }
+}
+
+/// Asks the cell itself, which knows its tenants.
+async fn leaves_nobody_outside(cell: &Shared, resource: &Configure) -> Result<(), Refused> {
+    let query = Query::StoresAfter(Box::new(resource.clone()));
+    let asked = cell.engine.query(query, |response| match response {
+        Response::Configured { .. } => Ok(()),
+        other => Err(other),
+    });
+    asked.await
 }
 
 /// A cell after the first did not take what those before it have.

@@ -4,6 +4,7 @@
 //! key sees its own reviews, an operator's all. A review is in the cell of its tenant; who may decide it is the cell's to say.
 
 mod decide;
+mod ended;
 mod out;
 
 use axum::Json as Answer;
@@ -17,8 +18,9 @@ use fairlane_api::review::{
 use fairlane_api::{Code, Problem};
 use fairlane_core::cell::effect::{Response, ReviewView};
 use fairlane_core::cell::input::{Handler, Input, Query, ReviewCommand, ReviewsOf};
-use fairlane_core::id::{PersonId, ReviewId};
-use fairlane_core::row::{ReviewEventRow, ReviewRow};
+use fairlane_core::id::{PersonId, ReviewId, ReviewerPoolName};
+use fairlane_core::review::ReviewerPool;
+use fairlane_core::row::ReviewEventRow;
 use fairlane_core::tenant::TenantScope;
 use fairlane_core::time::Time;
 use serde::Deserialize;
@@ -26,6 +28,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::assembly::Subject;
 use crate::auth::{Deciding, OfReviews};
 use crate::body::{Json, OptionalJson, Params};
 use crate::cells::App;
@@ -34,7 +37,8 @@ use crate::problem::Refused;
 use crate::problem::rejection::unknown_review;
 use crate::serve::Shared;
 use crate::wire::name;
-use out::{detail_of_row, detail_of_view, view_out};
+use ended::Ended;
+use out::{detail_of_view, view_out};
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -112,6 +116,9 @@ async fn next_review(
     OptionalJson(body): OptionalJson<NextReview>,
 ) -> Result<HttpResponse, Refused> {
     let pool = body.pool.as_deref().map(|pool| name(pool, "/pool")).transpose()?;
+    if let Some(pool) = &pool {
+        member_of(&app, &person, pool)?;
+    }
     for (at, cell) in app.by_turns(&person) {
         let command = ReviewCommand::Next { person: person.clone(), pool: pool.clone() };
         match cell.engine.ask(|reply| Input::Review(reply, command)).await? {
@@ -124,6 +131,19 @@ async fn next_review(
         }
     }
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Refuses a pool in which the person is not, whether there is one or not.
+fn member_of(app: &App, person: &PersonId, pool: &ReviewerPoolName) -> Result<(), Refused> {
+    let declared = app.home().registry.reviewer_pool(pool);
+    let is_in = |pool: &ReviewerPool| pool.members.iter().any(|member| member.person == *person);
+    if declared.is_some_and(|pool| is_in(&pool)) {
+        return Ok(());
+    }
+    Err(Refused::new(Code::UnknownReviewerPool)
+        .detail(format!("`{person}` is in no reviewer pool that is named `{pool}`"))
+        .at("/pool")
+        .expected("a pool that you are a member of"))
 }
 
 /// Reads a review, with what is decided on and its record
@@ -139,14 +159,15 @@ async fn get_review(
     let id = review_id(&review)?;
     let handler = identity.handler(None)?;
     if let Some((cell, view)) = find(&app, id, &handler).await? {
-        let subject = cell.assembly.review_subject(&view).await.ok();
+        let subject = Subject::of_review(&view);
+        let subject = cell.assembly.review_subject(subject, &view.cause).await.ok();
         let record = record_of(&cell, &TenantScope::granted(view.key.tenant.clone()), id).await?;
         return Ok(Answer(detail_of_view(&view, subject.as_deref(), &record)));
     }
-    let Some((row, record)) = ended(&app, id, &handler).await? else {
-        return Err(unknown_review(&review));
-    };
-    Ok(Answer(detail_of_row(&row, &record)))
+    match Ended::find(&app, id, &handler).await? {
+        Some(ended) => ended.detail().await.map(Answer),
+        None => Err(unknown_review(&review)),
+    }
 }
 
 /// Claims a review, or keeps it for longer
@@ -197,7 +218,7 @@ async fn reassign_review(
 ) -> Result<StatusCode, Refused> {
     let review = review_id(&review)?;
     let to: PersonId = name(&body.to, "/to")?;
-    let by = identity.handler(fence(body.fence.as_deref())?)?;
+    let by = holding(identity.handler(fence(body.fence.as_deref())?)?)?;
     done(&app, review, ReviewCommand::Reassign { review, to, by }).await
 }
 
@@ -214,7 +235,7 @@ async fn escalate_review(
     OptionalJson(body): OptionalJson<WithFence>,
 ) -> Result<StatusCode, Refused> {
     let review = review_id(&review)?;
-    let by = identity.handler(fence(body.fence.as_deref())?)?;
+    let by = holding(identity.handler(fence(body.fence.as_deref())?)?)?;
     done(&app, review, ReviewCommand::Escalate { review, by }).await
 }
 
@@ -231,6 +252,10 @@ async fn comment_review(
     Json(body): Json<ReviewComment>,
 ) -> Result<StatusCode, Refused> {
     let (review, by) = (review_id(&review)?, identity.handler(None)?);
+    if body.text.trim().is_empty() {
+        let refused = Refused::new(Code::InvalidValue).detail("the comment is empty");
+        return Err(refused.at("/text").expected("a text"));
+    }
     let text = body.text.into();
     done(&app, review, ReviewCommand::Comment { review, by, text }).await
 }
@@ -259,22 +284,6 @@ async fn find(
         return Ok(is_theirs.then(|| (cell.clone(), view)));
     }
     Ok(None)
-}
-
-/// A review of a tenant that has ended: for whoever may see all of the tenant's.
-async fn ended(
-    app: &App,
-    review: ReviewId,
-    handler: &Handler,
-) -> Result<Option<(ReviewRow, Vec<ReviewEventRow>)>, Refused> {
-    let Handler::Key { tenant: Some(tenant), .. } = handler else { return Ok(None) };
-    let scope = TenantScope::granted(tenant.clone());
-    let cell = app.of_scope(&scope);
-    let of = scope.clone();
-    let Some(row) = cell.reads.read(move |reader| reader.review(&of, review)).await? else {
-        return Ok(None);
-    };
-    Ok(Some((row, record_of(cell, &scope, review).await?)))
 }
 
 async fn record_of(
@@ -324,8 +333,19 @@ fn fence(given: Option<&str>) -> Result<Option<u64>, Refused> {
 
 fn needed(fence: Option<u64>) -> Result<u64, Refused> {
     fence.ok_or_else(|| {
-        Refused::new(Code::InvalidValue).at("/fence").expected("the `fence` of the claim")
+        Refused::new(Code::InvalidValue)
+            .detail("the fence of your claim is missing")
+            .at("/fence")
+            .expected("the `fence` of the claim")
     })
+}
+
+/// A person does it with the fence of their claim.
+fn holding(by: Handler) -> Result<Handler, Refused> {
+    match by {
+        Handler::Person { fence: None, .. } => needed(None).map(|_| by),
+        _ => Ok(by),
+    }
 }
 
 fn cursor(text: &str) -> Result<(Time, ReviewId), Refused> {

@@ -119,11 +119,11 @@ pub(crate) fn at_region(refused: Refused, pointer: &str, given: &[String]) -> Re
 }
 
 pub(crate) fn country(text: &str, pointer: &str) -> Result<Country, Refused> {
-    Country::parse(text).map_err(|_| {
+    Country::parse(text).map_err(|unknown| {
         Refused::new(Code::InvalidValue)
             .detail(format!("`{text}` is no country"))
             .at(pointer)
-            .expected("two capital letters as in ISO 3166-1, such as `DE`")
+            .expected(unknown.expected())
     })
 }
 

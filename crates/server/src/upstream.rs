@@ -9,7 +9,7 @@
 //! - Every answer is bounded in bytes and in time, headers included.
 //! - No header, no query and no body is ever logged or part of a fault's text.
 
-mod address;
+pub(crate) mod address;
 pub(crate) mod chat;
 mod connector;
 pub(crate) mod embed;

@@ -332,10 +332,12 @@ fn review_words(standing: &Standing) -> String {
         return format!("a member of the reviewer pool `{pool}` who may decide it: {why}");
     }
     let left = persons.saturating_sub(*decided).max(1);
-    let first = before + higher;
-    format!(
-        "{left} of {able} who may decide it in the reviewer pool `{pool}`; {first} reviews come first"
-    )
+    let first = match before + higher {
+        0 => "none comes first".to_owned(),
+        1 => "1 review comes first".to_owned(),
+        first => format!("{first} reviews come first"),
+    };
+    format!("{left} of {able} who may decide it in the reviewer pool `{pool}`; {first}")
 }
 
 /// Why members of a pool may not decide a review: a clause that follows their number.
@@ -348,7 +350,7 @@ pub(crate) fn barrier_words(barrier: &Barrier) -> String {
         }
         Barrier::Certification(lacks) => format!("without the certificate `{lacks}`"),
         Barrier::Skill(lacks) => format!("without the skill `{lacks}`"),
-        Barrier::Policy => "forbidden by policy".to_owned(),
+        Barrier::Policy(policy) => format!("not allowed by policy `{policy}`"),
         Barrier::Excluded => "excluded, or the requester".to_owned(),
         Barrier::Voted => "already decided".to_owned(),
     }

@@ -163,7 +163,7 @@ enum Mark {
 impl Mark {
     fn unknown(lease: String) -> Self {
         let (receipt, reason) = (wire::Receipt::Stale, Some(Reason::Unknown));
-        Self::Settled(Acceptance { lease, receipt, reason })
+        Self::Settled(Acceptance { lease, receipt, reason, detail: None })
     }
 }
 

@@ -195,7 +195,7 @@ impl Worker {
 
     fn take_receipt(&mut self, lease: &LeaseId, receipt: &Receipt, stepped: Time, lead: Span) {
         match receipt {
-            Receipt::Recorded | Receipt::Stale(_) => {
+            Receipt::Recorded | Receipt::Stale(_) | Receipt::UnknownStep { .. } => {
                 self.work.remove(lease);
                 if let Some(outcome) = self.outcomes.remove(lease) {
                     self.remembered.push(Report { lease: lease.clone(), outcome });

@@ -53,7 +53,8 @@ impl Names {
         if set.has_any(Kind::Workflow) {
             names.pools = client.pools().await?.into_iter().map(|pool| pool.name).collect();
         }
-        if set.definitions().any(|definition| !definition.schedules.is_empty()) {
+        let are_scheduled = set.definitions().any(|definition| !definition.schedules.is_empty());
+        if are_scheduled || set.all().any(|declaration| !tenants_of(declaration).is_empty()) {
             names.tenants = client.tenants().await?.into_iter().map(|tenant| tenant.id).collect();
         }
         if set.definitions().any(|definition| !definition.calls.is_empty()) {
@@ -148,6 +149,15 @@ impl Names {
         let unknown = reviewers_of(declaration).into_iter().filter_map(unknown_reviewers);
         match &declaration.spec {
             Spec::Zone(_) | Spec::Tool(_) => self.places.missing(declaration),
+            Spec::Reviewers(_) => {
+                let mut mistakes = self.places.missing(declaration);
+                let named = tenants_of(declaration).into_iter();
+                let unknown = named.filter(|(_, tenant)| !self.tenants.contains(tenant));
+                mistakes.extend(unknown.map(|(pointer, tenant)| {
+                    mistake(&pointer, "unknown-tenant", "tenant", &tenant)
+                }));
+                mistakes
+            }
             Spec::Tier(spec) => {
                 let mut mistakes = self.places.missing(declaration);
                 mistakes.extend(unknown);
@@ -187,7 +197,6 @@ impl Names {
             | Spec::Class(_)
             | Spec::Org(_)
             | Spec::Pool(_)
-            | Spec::Reviewers(_)
             | Spec::Valve(_)
             | Spec::Policy(_) => Vec::new(),
         }
@@ -284,6 +293,19 @@ impl Names {
 /// Whether anything names a pool of reviewers.
 fn name_reviewers(set: &Set) -> bool {
     set.all().any(|declaration| !reviewers_of(declaration).is_empty())
+}
+
+/// Where a pool of reviewers names tenants, and which.
+pub(super) fn tenants_of(declaration: &Declaration) -> Vec<(String, String)> {
+    let Spec::Reviewers(spec) = &declaration.spec else { return Vec::new() };
+    let own = spec.tenant.iter().map(|tenant| ("/tenant".to_owned(), tenant.clone()));
+    let members = spec.members.iter().zip(0..).flat_map(|(member, at): (_, u32)| {
+        let named = member.tenants.iter().flatten().zip(0..);
+        named.map(move |(tenant, place): (_, u32)| {
+            (format!("/members/{at}/tenants/{place}"), tenant.clone())
+        })
+    });
+    own.chain(members).collect()
 }
 
 /// Where a declaration names pools of reviewers, and which.

@@ -324,10 +324,10 @@ pub(crate) fn read_as<T: DeserializeOwned>(
 
 fn wrong_name(kind: Kind, name: &str, origin: &Origin) -> Option<Mistake> {
     if kind == Kind::Adequacy {
-        Country::parse(name).err()?;
+        let unknown = Country::parse(name).err()?;
         let message = format!("{name:?} is no country");
-        let expected = "two capital letters as in ISO 3166-1, such as `DE`".to_owned();
-        return Some(origin.mistake(origin.key_place(""), "bad-name", message, Some(expected)));
+        let expected = Some(unknown.expected());
+        return Some(origin.mistake(origin.key_place(""), "bad-name", message, expected));
     }
     let allowed = match kind {
         Kind::Zone => "a-z 0-9 - _ +",

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Definition;
 use super::located::{self, Located};
+use super::references::tenants_of;
 use super::resource::{self, Declaration, Kind, Origin, Spec};
 use crate::mistake::Mistake;
 
@@ -62,6 +63,39 @@ impl Set {
         self.names.iter().map(|(kind, name)| (*kind, name.as_str()))
     }
 
+    /// Whether the server refuses it for what it has, and the set declares that anew before. What is wrong then all the same
+    /// is found when it is written.
+    fn may_mend(&self, declaration: &Declaration, problem: &Problem) -> bool {
+        let declares = |kind, name: &Option<String>| {
+            name.as_ref().is_some_and(|name| self.names.contains(&(kind, name.clone())))
+        };
+        let at = problem.pointer.as_deref();
+        let (tier, residency, pool) = match &declaration.spec {
+            Spec::Tenant(spec) => {
+                (Some(spec.tier.clone()), &spec.data_residency, &spec.reviewer_pool)
+            }
+            Spec::Tier(spec) => (None, &spec.data_residency, &spec.reviewer_pool),
+            _ => return false,
+        };
+        if at == Some("/reviewer_pool") && problem.code() == Some(Code::InvalidValue) {
+            return declares(Kind::Reviewers, pool);
+        }
+        if problem.code() != Some(Code::StoreOutside) {
+            return false;
+        }
+        let zone = residency.as_ref().and_then(|residency| residency.zone.clone());
+        let by_tier = residency.is_none() && declares(Kind::Tier, &tier);
+        by_tier || declares(Kind::Zone, &zone) || self.has_any(Kind::Region)
+    }
+
+    /// In whose turn a declaration is written: its kind's, or later, if it names what the set declares later.
+    pub(super) fn written_as(&self, declaration: &Declaration) -> Kind {
+        let is_ours =
+            |(_, tenant): &(String, String)| self.names.contains(&(Kind::Tenant, tenant.clone()));
+        let is_late = tenants_of(declaration).iter().any(is_ours);
+        if is_late { Kind::Model } else { declaration.kind() }
+    }
+
     pub(super) fn definitions(&self) -> impl Iterator<Item = &Definition> {
         self.all().filter_map(|declaration| match &declaration.spec {
             Spec::Workflow(definition) => Some(definition),
@@ -74,9 +108,13 @@ impl Set {
     }
 
     /// What a refusal of the server says about the files, beyond the names that are checked for the whole set.
-    pub(super) fn refused(declaration: &Declaration, problem: &Problem) -> Vec<Mistake> {
+    pub(super) fn refused(&self, declaration: &Declaration, problem: &Problem) -> Vec<Mistake> {
+        if self.may_mend(declaration, problem) {
+            return Vec::new();
+        }
         match (&declaration.spec, problem.code()) {
             (Spec::Zone(_) | Spec::Tool(_), Some(Code::UnknownRegion))
+            | (Spec::Reviewers(_), Some(Code::UnknownRegion | Code::UnknownTenant))
             | (
                 Spec::Tier(_),
                 Some(

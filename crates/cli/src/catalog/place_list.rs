@@ -5,15 +5,26 @@ use std::collections::BTreeMap;
 
 use fairlane_api::Timestamp;
 use fairlane_api::residency::{Decision, RegionSpec};
-use fairlane_core::id::RegionName;
-use fairlane_core::residency::{Country, TEXT_BYTES_MAX};
+use fairlane_core::id::{CertificateName, RegionName};
+use fairlane_core::residency::{Country, TEXT_BYTES_MAX, UnknownCountry};
 use serde_json::Value;
 
 use crate::apply::located::{self, Located, Place};
 use crate::mistake::Mistake;
 
-/// What a decision needs whose scope is this list. Nobody else is covered.
-const FRAMEWORK: (&str, &str) = ("EU-US Data Privacy Framework list", "eu-us-dpf");
+/// What a decision needs whose scope is the list of the EU-US Data Privacy Framework. Nobody else is covered.
+const FRAMEWORK: &str = "eu-us-dpf";
+/// Scopes that cover whoever works in the country under its law, in lower case and without punctuation: nobody has to
+/// show a certificate. Any other text may say that only some are covered.
+const EVERYBODY: [&str; 7] = [
+    "automated processing",
+    "business operators under the appi and its supplementary rules",
+    "commercial organisations under pipeda",
+    "controllers and processors under the lgpd",
+    "operators under pipa",
+    "the international organisation",
+    "whole territory",
+];
 /// How a decision is said to be in force, and what is said of one that is attacked.
 const IN_FORCE: &str = "in force";
 const CONTESTED: &str = "contested";
@@ -23,7 +34,7 @@ const CONTESTED: &str = "contested";
 pub(super) struct PlaceList {
     pub(super) regions: Vec<Line<RegionSpec>>,
     /// One decision each; a country can have several.
-    pub(super) decisions: Vec<Line<Decision>>,
+    pub(super) decisions: Vec<Line<Ruling>>,
     pub(super) skipped: Vec<Skipped>,
 }
 
@@ -34,6 +45,14 @@ pub(super) struct Line<T> {
     pub(super) file: String,
     pub(super) at: Place,
     pub(super) spec: T,
+}
+
+/// A decision as a list has it.
+#[derive(Debug)]
+pub(super) struct Ruling {
+    pub(super) decision: Decision,
+    /// The list says itself what certificate it needs, if it is that it needs none.
+    pub(super) is_explicit: bool,
 }
 
 /// One that cannot.
@@ -96,8 +115,8 @@ impl Reading<'_> {
             let Some(country) = self.text(&pointer, row, "country", "its country") else {
                 continue;
             };
-            if Country::parse(country).is_err() {
-                let why = format!("`{country}` is no country");
+            if let Err(unknown) = Country::parse(country) {
+                let why = no_country(country, unknown);
                 list.skipped.push(Skipped { kind: "region", name: name.to_owned(), why });
                 continue;
             }
@@ -116,8 +135,8 @@ impl Reading<'_> {
                 let name = format!("{country} {name}");
                 list.skipped.push(Skipped { kind: "adequacy", name, why });
             };
-            if Country::parse(country).is_err() {
-                skip(format!("`{country}` is no country"));
+            if let Err(unknown) = Country::parse(country) {
+                skip(no_country(country, unknown));
                 continue;
             }
             let status = row["status"].as_str().unwrap_or(IN_FORCE);
@@ -141,12 +160,46 @@ impl Reading<'_> {
                 skip(format!("it ended on {}", day_text(until)));
                 continue;
             }
+            let Ok(certificate) = self.certificate(&pointer, row) else { continue };
             let scope = scope(row, rest.trim());
-            let is_listed = scope.as_ref().is_some_and(|scope| scope.contains(FRAMEWORK.0));
-            let certificate = is_listed.then(|| FRAMEWORK.1.to_owned());
-            let spec = Decision { name: name.to_owned(), from, until, certificate, scope };
-            list.decisions.push(self.line(&pointer, country, spec));
+            let is_explicit = row.get("certificate").is_some();
+            let decision = Decision { name: name.to_owned(), from, until, certificate, scope };
+            list.decisions.push(self.line(&pointer, country, Ruling { decision, is_explicit }));
         }
+    }
+
+    /// What a decision needs: as it says itself, or as its scope does. Where neither is understood nobody guesses, for a
+    /// decision that needs nothing lets everybody in.
+    fn certificate(&mut self, pointer: &str, row: &Value) -> Result<Option<String>, ()> {
+        match row.get("certificate") {
+            Some(Value::Null) => return Ok(None),
+            Some(given) => {
+                let name = given.as_str().filter(|name| CertificateName::parse(name).is_ok());
+                return name.map(|name| Some(name.to_owned())).ok_or_else(|| {
+                    let message = format!("`certificate` is {given}");
+                    let expected = "the name of a certificate such as `eu-us-dpf`, or null";
+                    self.wrong(&format!("{pointer}/certificate"), message, expected);
+                });
+            }
+            None => {}
+        }
+        let scope = row["scope"].as_str().unwrap_or_default();
+        let words = words_of(scope);
+        if EVERYBODY.contains(&words.as_str()) {
+            return Ok(None);
+        }
+        if is_framework(&words) {
+            return Ok(Some(FRAMEWORK.to_owned()));
+        }
+        let (message, at) = if scope.is_empty() {
+            ("this does not say whom it covers".to_owned(), pointer.to_owned())
+        } else {
+            let message = format!("nobody knows whom the scope `{scope}` covers");
+            (message, format!("{pointer}/scope"))
+        };
+        let expected = "`whole territory`, or a `certificate` beside it: its name, or null if everybody is covered";
+        self.wrong(&at, message, expected);
+        Err(())
     }
 
     fn line<T>(&self, pointer: &str, name: &str, spec: T) -> Line<T> {
@@ -196,6 +249,11 @@ impl Reading<'_> {
     }
 }
 
+fn no_country(text: &str, unknown: UnknownCountry) -> String {
+    let meant = unknown.meant.map_or_else(String::new, |code| format!(": `{code}` is meant"));
+    format!("`{text}` is no country{meant}")
+}
+
 /// The provider and the place.
 fn label(row: &Value) -> Option<String> {
     let cloud = match row["cloud"].as_str() {
@@ -206,6 +264,22 @@ fn label(row: &Value) -> Option<String> {
     };
     let parts: Vec<&str> = cloud.into_iter().chain(row["place"].as_str()).collect();
     (!parts.is_empty()).then(|| cut(parts.join(": ")))
+}
+
+/// In lower case, with one space between words and no point within one: `EU-U.S.` is `eu us`.
+fn words_of(text: &str) -> String {
+    let text: String = text.to_lowercase().chars().filter(|c| *c != '.').collect();
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a scope is the list of the framework, however it is spelt. Switzerland and the United Kingdom have lists of
+/// their own.
+fn is_framework(words: &str) -> bool {
+    let has = |word: &str| words.split(' ').any(|other| other == word);
+    let is_of_others = ["swiss", "switzerland", "uk"].iter().any(|other| has(other));
+    let is_named = words.contains("data privacy framework") || has("dpf");
+    is_named && !is_of_others
 }
 
 /// Whom a decision covers, and what else is to be known of it.

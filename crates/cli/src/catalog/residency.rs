@@ -10,7 +10,7 @@ use fairlane_client::{Client, Error, Write};
 use serde::Serialize;
 
 use super::FILE_BYTES_MAX;
-use super::place_list::{Line, PlaceList, day_text, is_contested};
+use super::place_list::{Line, PlaceList, Ruling, day_text, is_contested};
 use super::plan::Became;
 use crate::exit::Usage;
 use crate::mistake::{self, Mistake};
@@ -149,20 +149,23 @@ fn regions(lines: &[Line<RegionSpec>], known: &BTreeMap<String, Region>) -> Vec<
     lines.iter().map(plan).collect()
 }
 
-/// All decisions on a country are declared at once. Those that the files do not have stay, and so does a suspension.
-fn adequacies(lines: &[Line<Decision>], known: &BTreeMap<String, Adequacy>) -> Vec<Plan> {
-    let mut by_country: BTreeMap<&str, Vec<&Line<Decision>>> = BTreeMap::new();
+/// All decisions on a country are declared at once. Those that the files do not have stay, and so does a suspension; and
+/// what a decision needs, unless its file says that it needs nothing.
+fn adequacies(lines: &[Line<Ruling>], known: &BTreeMap<String, Adequacy>) -> Vec<Plan> {
+    let mut by_country: BTreeMap<&str, Vec<&Line<Ruling>>> = BTreeMap::new();
     for line in lines {
         by_country.entry(&line.name).or_default().push(line);
     }
-    let plan = |(country, lines): (&str, Vec<&Line<Decision>>)| {
+    let plan = |(country, lines): (&str, Vec<&Line<Ruling>>)| {
         let before = known.get(country);
         let is_given =
-            |decision: &Decision| lines.iter().any(|line| line.spec.name == decision.name);
+            |decision: &Decision| lines.iter().any(|line| line.spec.decision.name == decision.name);
         let kept = before.into_iter().flat_map(|before| &before.decisions);
         let mut decisions: Vec<Decision> =
             kept.filter(|decision| !is_given(decision)).cloned().collect();
-        decisions.extend(lines.iter().map(|line| line.spec.clone()));
+        let given: Vec<(Decision, String)> =
+            lines.iter().map(|line| ruled(&line.spec, before)).collect();
+        decisions.extend(given.iter().map(|(decision, _)| decision.clone()));
         decisions.sort_by_key(|decision| decision.from);
         let suspended = before.is_some_and(|before| before.suspended);
         let became = match before {
@@ -170,13 +173,42 @@ fn adequacies(lines: &[Line<Decision>], known: &BTreeMap<String, Adequacy>) -> V
             Some(before) if before.decisions == decisions => Became::Same,
             Some(_) => Became::Changed,
         };
-        let mut notes: Vec<String> = lines.iter().map(|line| words(&line.spec)).collect();
+        let mut notes: Vec<String> = given.into_iter().map(|(_, note)| note).collect();
         notes.extend(suspended.then(|| "stays suspended".to_owned()));
         let spec = Spec::Adequacy(AdequacySpec { suspended, decisions });
         let first = lines.first().copied().expect("a country is here for a decision on it");
         Plan { note: notes.join("; "), became, ..Plan::of(first, spec) }
     };
     by_country.into_iter().map(plan).collect()
+}
+
+/// What a decision is to be, and what is said of it: what it needs until now is not lost in silence.
+fn ruled(ruling: &Ruling, before: Option<&Adequacy>) -> (Decision, String) {
+    let mut decision = ruling.decision.clone();
+    let decisions = before.into_iter().flat_map(|before| &before.decisions);
+    let same = decisions.clone().find(|known| known.name == decision.name);
+    let needed = same.and_then(|known| known.certificate.clone());
+    if !ruling.is_explicit && decision.certificate.is_none() {
+        decision.certificate.clone_from(&needed);
+    }
+    let note = words(&decision);
+    let note = match needed {
+        Some(needed) if decision.certificate.is_none() => format!("{note}; needs {needed} no more"),
+        Some(needed) if decision.certificate.as_ref() != Some(&needed) => {
+            format!("{note}; needed {needed}")
+        }
+        _ => note,
+    };
+    let mut other = decisions.filter(|known| known.name != decision.name);
+    let stricter = other.rfind(|known| known.certificate.is_some());
+    let note = match stricter {
+        Some(known) if decision.certificate.is_none() => {
+            let needs = known.certificate.as_deref().unwrap_or_default();
+            format!("{note}; unlike {}, which needs {needs}", known.name)
+        }
+        _ => note,
+    };
+    (decision, note)
 }
 
 impl Plan {

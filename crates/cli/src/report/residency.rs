@@ -35,6 +35,14 @@ pub(super) fn show(report: &ResidencyReport) -> String {
         }
         shown.push_str(&format!("\n{}", table.render()));
     }
+    if !report.stores.is_empty() {
+        let mut table = Table::new(&["RESTS OUTSIDE", "REGION", "WHY"]);
+        for one in &report.stores {
+            let why = format!("{} [{}]", one.reason, text::word(&one.code));
+            table.row([one.tenant.clone(), one.region.clone(), why]);
+        }
+        shown.push_str(&format!("\n{}", table.render()));
+    }
     for ending in &report.ending {
         let until = text::time(ending.until);
         shown.push_str(&format!("\n{} ends soon: {} at {until}", ending.country, ending.name));
@@ -92,6 +100,8 @@ mod tests {
             ],
             "outside": [{ "tenant": "bank-3", "run": "0190b", "step": "ask", "endpoint": "us",
                           "code": "adequacy-suspended", "reason": "the adequacy of US is suspended" }],
+            "stores": [{ "tenant": "bank-4", "region": "us-east-1", "code": "adequacy-suspended",
+                         "reason": "the adequacy of US is suspended" }],
             "ending": [{ "country": "GB", "name": "(EU) 2021/1772", "until": "2026-12-27T00:00:00Z" }],
         }))
         .unwrap();
@@ -108,6 +118,9 @@ mod tests {
 
             CALLED BACK FROM  TENANT  RUN    STEP  WHY
             us                bank-3  0190b  ask   the adequacy of US is suspended [adequacy-suspended]
+
+            RESTS OUTSIDE  REGION     WHY
+            bank-4         us-east-1  the adequacy of US is suspended [adequacy-suspended]
 
             GB ends soon: (EU) 2021/1772 at 2026-12-27T00:00:00Z
             There is more under way than one report has.

@@ -123,6 +123,7 @@ impl Cell {
         if self.directory.tiers.get(&tier.name) == Some(&tier) {
             return Ok(false);
         }
+        self.tier_leaves_nobody_outside(&tier)?;
         let is_new = !self.directory.tiers.contains_key(&tier.name);
         full("tiers", is_new, self.directory.tiers.len(), TIERS_MAX)?;
         turn.write(Change::Tier(tier.clone()));

@@ -78,6 +78,8 @@ pub enum Receipt {
     Revoked,
     /// Nothing was recorded.
     Stale(Stale),
+    /// Nothing was recorded: the outcome names a step that the run has not, only these.
+    UnknownStep { step: StepName, known: Vec<StepName> },
 }
 
 /// Why a report had no effect.

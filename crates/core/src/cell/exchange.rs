@@ -3,7 +3,7 @@
 //! Delivery is at least once, outcomes are recorded once: a report counts only with the fence of the lease that
 //! its instance holds now, from the worker that holds it.
 
-use crate::id::{PoolName, WorkerName};
+use crate::id::{PoolName, StepName, WorkerName};
 use crate::limiter::Answer;
 use crate::replan::{Confidence, Trigger, Trust};
 use crate::row::{Failure, LeaseId, Part, Payload};
@@ -151,6 +151,9 @@ impl Cell {
                 Receipt::Recorded
             }
             Outcome::Contradicted { failure, steps, cost } => {
+                if let Some(unknown) = self.unknown_step(at, &steps) {
+                    return unknown;
+                }
                 self.give_back(at, Spent::Said(cost, Answer::Served), turn);
                 if revoked == Revoked::No {
                     self.suspect(at, &steps, turn);
@@ -165,6 +168,15 @@ impl Cell {
                 Receipt::Recorded
             }
         }
+    }
+
+    /// A step among these that the run's plan has not.
+    fn unknown_step(&self, at: At, steps: &[StepName]) -> Option<Receipt> {
+        let workflow = &self.runs.get(at.run).shape.workflow;
+        let has = |name: &&StepName| workflow.steps.iter().any(|step| step.name == **name);
+        let step = steps.iter().find(|name| !has(name))?.clone();
+        let known = workflow.steps.iter().map(|step| step.name.clone()).collect();
+        Some(Receipt::UnknownStep { step, known })
     }
 
     /// The next attempt tries another endpoint first than one that gave no answer.

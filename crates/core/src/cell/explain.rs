@@ -64,6 +64,10 @@ impl Cell {
                 let limit = (*limit).min(QUERY_ROWS_MAX) as usize;
                 Response::Reviews(self.list_reviews(of, *after, limit))
             }
+            Query::StoresAfter(configure) => match self.stores_after(configure) {
+                Ok(()) => Response::Configured { changed: false },
+                Err(rejection) => Response::Rejected(rejection),
+            },
             Query::PolicyEffect(edit) => match self.policy_effect(edit) {
                 Ok(effect) => Response::PolicyEffect(Box::new(effect)),
                 Err(rejection) => Response::Rejected(rejection),

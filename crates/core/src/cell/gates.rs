@@ -332,8 +332,9 @@ impl Cell {
         Some(limited(&self.directory, &caller, &blocked))
     }
 
-    /// Whether a new run of the tenant can pay for the cheapest way through its plan.
+    /// Whether a new run of the tenant may rest here, and can pay for the cheapest way through its plan.
     pub(crate) fn can_begin(&self, tenant: TenantIx, shape: &Shape) -> Result<(), Rejection> {
+        self.may_store(tenant)?;
         let context = self.directory.tenants.get(tenant).context();
         self.may_begin(context, shape.bound_steps())?;
         let need = shape.least_cost.plus(self.models_cost(tenant, shape.bound_steps())?);

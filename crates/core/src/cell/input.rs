@@ -491,6 +491,8 @@ pub enum Query {
     Notices(NoticesOf),
     /// What a change of policies would do to the work that is there.
     PolicyEffect(Box<PolicyEdit>),
+    /// Whether a tier, a region or a zone, declared so, would leave tenants' data where it may not be.
+    StoresAfter(Box<Configure>),
 }
 
 /// Which notices to list.

@@ -83,7 +83,7 @@ impl Cell {
             return;
         }
         let down = self.now.since(since);
-        let message = format!("`{names}` did not answer for {down}");
+        let message = format!("`{names}` did not answer for {}", down.in_words());
         let failure = fail(class::ENDPOINT_DOWN, &message);
         self.end(at, State::Failed(Box::new(failure)), None, turn);
     }

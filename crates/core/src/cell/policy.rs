@@ -8,6 +8,7 @@
 
 mod effect;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -16,10 +17,12 @@ use crate::gate::{Refusal, Verdict, WakeKey};
 use crate::id::{ModelName, PolicyName, RegionName, ToolName};
 use crate::plan::{Step, StepKind};
 use crate::policy::{
-    Ask, BASE_NAME, Decisions, Denied, Mistake, POLICIES_MAX, Policies, Policy, Source, Subject,
-    TEXT_BYTES_MAX, USE_MODEL, compile,
+    Ask, BASE_NAME, Decisions, Deeds, Denied, Mistake, POLICIES_MAX, Person, Policies, Policy,
+    Review, Source, Subject, TEXT_BYTES_MAX, USE_MODEL, compile,
 };
 use crate::reject::Rejection;
+use crate::review::Member;
+use crate::reviews::Matter;
 use crate::router::{Because, Way};
 use crate::row::Route;
 use crate::scheduler::TenantIx;
@@ -40,6 +43,8 @@ const WAIT: u64 = 1 << 60;
 pub(crate) struct Policed {
     declared: BTreeMap<PolicyName, Policy>,
     decisions: Decisions,
+    /// Filled by who looks, too.
+    deeds: RefCell<Deeds>,
     /// Tenants with steps that policy holds.
     waiting: BTreeSet<u32>,
 }
@@ -71,6 +76,26 @@ impl Policed {
         ask: &Ask,
     ) -> Result<(), Denied> {
         self.decisions.peek(tenant.0, &subject(directory, tenant), ask)
+    }
+
+    /// Whether the person may claim and decide what the tenant asks of that pool.
+    pub(crate) fn may_review(
+        &self,
+        directory: &Directory,
+        member: &Member,
+        matter: Matter<'_>,
+    ) -> Result<(), Denied> {
+        let Matter { tenant, pool, kind } = matter;
+        let owner = pool.tenant.as_ref().and_then(|owner| directory.tenants.find(owner));
+        let person = Person {
+            id: &member.person,
+            tenant: owner.map(|owner| subject(directory, owner)),
+            region: member.region.as_ref(),
+        };
+        let tenant_of = subject(directory, TenantIx(tenant));
+        let review = Review { tenant: tenant_of, kind: kind.name(), pool: &pool.name };
+        let policies = self.decisions.policies();
+        self.deeds.borrow_mut().may_review(policies, tenant, (&person, &review))
     }
 
     /// The step waits until something that policies read is another.
@@ -221,6 +246,7 @@ impl Cell {
 
     fn put_policies(&mut self, policies: Policies, turn: &mut Turn) {
         self.policed.decisions.replace(policies);
+        self.policed.deeds.get_mut().clear();
         // A call that waits for the money or the room of its dear ways may have a cheap one now.
         self.models_changed();
         self.policed_changed(None, turn);
@@ -265,6 +291,11 @@ impl Cell {
     /// How often policies were evaluated, rather than an answer looked up.
     pub const fn policy_evaluations(&self) -> u64 {
         self.policed.decisions.evaluations()
+    }
+
+    /// As `policy_evaluations`, of what people ask.
+    pub fn review_evaluations(&self) -> u64 {
+        self.policed.deeds.borrow().evaluations()
     }
 
     /// The refusal of policy that a step which calls a tool would meet now.

@@ -9,21 +9,22 @@
 use std::collections::BTreeSet;
 
 use crate::gate::Refusal;
-use crate::id::{RegionName, ToolName};
+use crate::id::{RegionName, TenantId, ToolName};
 use crate::plan::Step;
 use crate::reject::Rejection;
 use crate::residency::{
-    Adequacy, Country, DECISIONS_MAX, Declaration, Inside, Location, PLACES_MAX, Residency,
-    Storage, Zone,
+    Adequacy, Atlas, Country, DECISIONS_MAX, Declaration, Inside, Location, Outside, PLACES_MAX,
+    Residency, Storage, Zone,
 };
 use crate::router::Because;
 use crate::scheduler::TenantIx;
-use crate::tenant::{Context, Rules, Tenant};
+use crate::tenant::{Context, Rules, Tenant, Tier};
 use crate::time::Time;
 
 use super::change::Change;
 use super::configure::{full, wide};
 use super::directory::Directory;
+use super::input::Configure;
 use super::live::{At, Revoked, Run, State};
 use super::model::WAY;
 use super::{Cell, Turn};
@@ -35,6 +36,8 @@ static NOWHERE: Location = Location::unknown();
 const REGIONS_MAX: usize = 10_000;
 const ZONES_MAX: usize = 1_000;
 const TOOLS_NAMED_MAX: usize = 10_000;
+/// Tenants that a refusal names; all are counted.
+const OUTSIDE_NAMED_MAX: usize = 5;
 /// A hundred years.
 const RETENTION_DAYS_MAX: u32 = 36_525;
 
@@ -115,6 +118,7 @@ impl Cell {
         if self.directory.atlas.has(&declaration) {
             return Ok(false);
         }
+        self.leaves_nobody_outside(&declaration)?;
         let atlas = &self.directory.atlas;
         match &declaration {
             Declaration::Region(region) => {
@@ -202,14 +206,94 @@ impl Cell {
         self.known_regions("/data_residency/regions", regions)
     }
 
-    /// A tenant's rows are kept where its data may be.
+    /// A tenant's rows are kept where its data may be. Of a tenant that is there only a declaration is asked that says
+    /// something else of that: whatever has become of its place, it can be suspended.
     pub(crate) fn check_store(&self, tenant: &Tenant) -> Result<(), Rejection> {
         let residency = tenant.residency(self.directory.tiers.get(&tenant.tier));
-        let region = self.directory.region.as_ref();
-        match self.directory.atlas.admits_region(residency, region, self.now) {
-            Ok(_) => Ok(()),
-            Err(outside) => Err(Rejection::StoreOutside { outside: Box::new(outside) }),
+        let known = self.directory.tenants.find(&tenant.id);
+        let before = known.map(|at| self.directory.tenants.get(at).context());
+        if before.is_some_and(|before| before.rules.data_residency.as_ref() == residency) {
+            return Ok(());
         }
+        let field = match (&tenant.rules.data_residency, before) {
+            (None, Some(before)) if before.tier != tenant.tier => "/tier",
+            _ => "/data_residency",
+        };
+        let may = self.store_admits(&self.directory.atlas, residency);
+        may.map_err(|outside| Rejection::StoreOutside { field, outside: Box::new(outside) })
+    }
+
+    /// Whether this cell's store is where the tenant's data may be now: what is new is written there.
+    pub(crate) fn may_store(&self, tenant: TenantIx) -> Result<(), Rejection> {
+        let context = self.directory.tenants.get(tenant).context();
+        let residency = context.rules.data_residency.as_ref();
+        let may = self.store_admits(&self.directory.atlas, residency);
+        may.map_err(|outside| Rejection::StoreOutside { field: "", outside: Box::new(outside) })
+    }
+
+    fn store_admits(&self, atlas: &Atlas, residency: Option<&Residency>) -> Result<(), Outside> {
+        atlas.admits_region(residency, self.directory.region.as_ref(), self.now).map(drop)
+    }
+
+    pub(crate) fn stores_after(&self, configure: &Configure) -> Result<(), Rejection> {
+        match configure {
+            Configure::Tier(tier) => self.tier_leaves_nobody_outside(tier),
+            Configure::Residency(declaration) => self.leaves_nobody_outside(declaration),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a region or a zone that would take the store of a tenant out of where its data may be. An end of adequacy is
+    /// refused to nobody: it protects, and takes effect on what is new.
+    pub(crate) fn leaves_nobody_outside(&self, declaration: &Declaration) -> Result<(), Rejection> {
+        let field = match declaration {
+            Declaration::Region(_) => "/country",
+            Declaration::Zone(_) => "/countries",
+            Declaration::Adequacy(_) => return Ok(()),
+        };
+        let mut after = self.directory.atlas.clone();
+        after.declare(declaration.clone());
+        let all = self.directory.tenants.indexed();
+        let all = all.map(|(_, entry)| entry.context()).map(|context| {
+            let residency = context.rules.data_residency.as_ref();
+            (&context.tenant, residency, residency)
+        });
+        self.tenants_outside(field, &after, all)
+    }
+
+    /// Refuses a tier by which the store of one of its tenants would be where that tenant's data may not be.
+    pub(crate) fn tier_leaves_nobody_outside(&self, tier: &Tier) -> Result<(), Rejection> {
+        let members = self.directory.tenants.indexed().map(|(_, entry)| entry);
+        let members = members.filter(|entry| entry.declared.tier == tier.name).map(|entry| {
+            let before = entry.context().rules.data_residency.as_ref();
+            (&entry.declared.id, before, entry.declared.residency(Some(tier)))
+        });
+        self.tenants_outside("/data_residency", &self.directory.atlas, members)
+    }
+
+    /// Of each tenant where its data may be before and after. Whose store is outside already stays as it is.
+    fn tenants_outside<'a>(
+        &self,
+        field: &'static str,
+        after: &Atlas,
+        all: impl Iterator<Item = (&'a TenantId, Option<&'a Residency>, Option<&'a Residency>)>,
+    ) -> Result<(), Rejection> {
+        let mut tenants = Vec::new();
+        let (mut count, mut first) = (0, None);
+        for (tenant, was, is) in all {
+            let Err(outside) = self.store_admits(after, is) else { continue };
+            if self.store_admits(&self.directory.atlas, was).is_err() {
+                continue;
+            }
+            count += 1;
+            if tenants.len() < OUTSIDE_NAMED_MAX {
+                tenants.push(tenant.clone());
+            }
+            first = first.or(Some(outside));
+        }
+        let Some(outside) = first else { return Ok(()) };
+        tenants.sort();
+        Err(Rejection::TenantsOutside { field, count, tenants, outside: Box::new(outside) })
     }
 
     /// Whether a run may use the tools that it cannot do without.

@@ -22,8 +22,10 @@ mod quota;
 mod recovery;
 mod replan;
 mod residency_view;
+mod review_policy;
 mod reviews;
 mod rules;
+mod stores;
 mod timeline;
 mod waiting;
 

@@ -157,7 +157,7 @@ fn never(statement: &Statement) -> Mistake {
             .to_owned(),
         help: Some(
             "`call_tool`, `use_model` and `start_run` are what a Tenant does to a Tool, a ModelEndpoint or a \
-             Workflow; all else is what a Key does to a Run, a Review or a Tenant"
+             Workflow; `claim_review` and `decide_review` are what a Key does to a Review"
                 .to_owned(),
         ),
     }

@@ -4,7 +4,7 @@
 
 use cedar_policy::{Entities, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
 
-use crate::id::{KeyId, RegionName, RunId, WorkflowName};
+use crate::id::{PersonId, RegionName, ReviewerPoolName};
 use crate::tenant::Context;
 
 use super::Ask;
@@ -18,42 +18,29 @@ pub struct Subject<'a> {
     pub region: Option<&'a RegionName>,
 }
 
-/// A person or a program, by the key that it came with.
+/// A member of a reviewer pool.
 #[derive(Clone, Copy, Debug)]
 pub struct Person<'a> {
-    pub id: &'a KeyId,
-    pub role: Role,
-    /// `None`: it belongs to the platform.
+    pub id: &'a PersonId,
+    /// Whose pool it is; `None`: it works for all.
     pub tenant: Option<Subject<'a>>,
-    /// Where it works now.
+    /// Where the person works now.
     pub region: Option<&'a RegionName>,
 }
 
-/// What a key is for. The schema has the same list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    Operator,
-    Tenant,
-    Reviewer,
-    Auditor,
-    Worker,
-}
-
-/// What people and programs do.
+/// What people do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
     ClaimReview,
     DecideReview,
-    Read,
-    Write,
 }
 
-/// What they do it to.
+/// What they do it to: any review of that tenant, in that pool, for that.
 #[derive(Clone, Copy, Debug)]
-pub enum Thing<'a> {
-    Run { tenant: Subject<'a>, run: RunId, workflow: &'a WorkflowName },
-    Review { tenant: Subject<'a>, id: &'a str, kind: &'a str, pool: &'a str },
-    Tenant(Subject<'a>),
+pub struct Review<'a> {
+    pub tenant: Subject<'a>,
+    pub kind: &'a str,
+    pub pool: &'a ReviewerPoolName,
 }
 
 /// The actions of steps, and what each is done to.
@@ -62,6 +49,9 @@ pub(super) const STEP_ACTIONS: [(&str, &str); 3] =
 
 /// What a call of a model does, as policies name it.
 pub const USE_MODEL: &str = "use_model";
+
+/// What people who decide are, as policies name it.
+const REVIEWER: &str = "reviewer";
 
 /// Names of the schema, parsed once.
 #[derive(Debug)]
@@ -75,15 +65,12 @@ pub(super) struct Names {
     model: EntityTypeName,
     endpoint: EntityTypeName,
     workflow: EntityTypeName,
-    run: EntityTypeName,
     review: EntityTypeName,
     call_tool: EntityUid,
     use_model: EntityUid,
     start_run: EntityUid,
     claim_review: EntityUid,
     decide_review: EntityUid,
-    read: EntityUid,
-    write: EntityUid,
 }
 
 /// Who asks to do what to which thing, and all that is known of them.
@@ -106,15 +93,12 @@ impl Names {
             model: type_name("Model"),
             endpoint: type_name("ModelEndpoint"),
             workflow: type_name("Workflow"),
-            run: type_name("Run"),
             review: type_name("Review"),
             call_tool: action("call_tool"),
             use_model: action("use_model"),
             start_run: action("start_run"),
             claim_review: action("claim_review"),
             decide_review: action("decide_review"),
-            read: action("read"),
-            write: action("write"),
         }
     }
 }
@@ -171,18 +155,23 @@ pub(super) fn of_deed(
     names: &Names,
     person: &Person<'_>,
     deed: Deed,
-    thing: &Thing<'_>,
+    review: &Review<'_>,
 ) -> Option<Question> {
-    let (owner, at, own) = thing_of(names, thing);
+    let Review { tenant: owner, kind, pool } = review;
     let mut entities = tenant(names, owner)?;
-    if !own.is_empty() {
-        entities.push(entity(at.clone(), own, [])?);
-    }
+    // No review has an entity of its own: what is said of one is said of all that are alike.
+    let at = uid(&names.review, pool.as_str());
+    let own = vec![
+        reference("tenant", tenant_uid(names, owner)),
+        text("kind", kind),
+        text("pool", pool.as_str()),
+    ];
+    entities.push(entity(at.clone(), own, [])?);
     if let Some(home) = person.tenant.filter(|home| home.context.tenant != owner.context.tenant) {
         entities.extend(tenant(names, &home)?);
     }
     let principal = uid(&names.key, person.id.as_str());
-    let role = reference("role", uid(&names.role, person.role.name()));
+    let role = reference("role", uid(&names.role, REVIEWER));
     let mut known = vec![text("id", person.id.as_str()), role];
     known.extend(person.tenant.map(|home| reference("tenant", tenant_uid(names, &home))));
     known.extend(person.region.map(|region| text("region", region.as_str())));
@@ -190,38 +179,9 @@ pub(super) fn of_deed(
     let action = match deed {
         Deed::ClaimReview => &names.claim_review,
         Deed::DecideReview => &names.decide_review,
-        Deed::Read => &names.read,
-        Deed::Write => &names.write,
     };
     let entities = Entities::from_entities(entities, None).ok()?;
     Some(Question { principal, action: action.clone(), resource: at, entities })
-}
-
-/// Whose it is, what it is called, and what is said of it; nothing of the tenant itself, which is brought anyway.
-fn thing_of<'a>(
-    names: &Names,
-    thing: &'a Thing<'a>,
-) -> (&'a Subject<'a>, EntityUid, Vec<(String, RestrictedExpression)>) {
-    match thing {
-        Thing::Tenant(owner) => (owner, tenant_uid(names, owner), Vec::new()),
-        Thing::Run { tenant: owner, run, workflow } => {
-            let at = uid(&names.run, &run.to_string());
-            let own = vec![
-                reference("tenant", tenant_uid(names, owner)),
-                text("workflow", workflow.as_str()),
-            ];
-            (owner, at, own)
-        }
-        Thing::Review { tenant: owner, id, kind, pool } => {
-            let at = uid(&names.review, id);
-            let own = vec![
-                reference("tenant", tenant_uid(names, owner)),
-                text("kind", kind),
-                text("pool", pool),
-            ];
-            (owner, at, own)
-        }
-    }
 }
 
 /// The tenant with its numbers and lists.
@@ -252,18 +212,6 @@ fn tenant(names: &Names, subject: &Subject<'_>) -> Option<Vec<Entity>> {
         Entity::new_with_tags(at_numbers, [], [], numbers).ok()?,
         Entity::new_with_tags(at_lists, [], [], lists).ok()?,
     ])
-}
-
-impl Role {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Operator => "operator",
-            Self::Tenant => "tenant",
-            Self::Reviewer => "reviewer",
-            Self::Auditor => "auditor",
-            Self::Worker => "worker",
-        }
-    }
 }
 
 impl Ask {

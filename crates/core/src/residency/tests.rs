@@ -164,11 +164,18 @@ fn the_next_change_is_the_next_bound_of_any_decision() {
 }
 
 #[test]
-fn a_country_is_two_capital_letters() {
+fn a_country_is_one_of_iso_3166() {
     assert_eq!(country("DE").as_str(), "DE");
-    for wrong in ["", "D", "de", "DEU", "D1", "ÄÖ"] {
-        assert_eq!(Country::parse(wrong), Err(UnknownCountry), "{wrong}");
+    for wrong in ["", "D", "DEU", "D1", "ÄÖ", "XX", "EU", "AN"] {
+        assert_eq!(Country::parse(wrong), Err(UnknownCountry { meant: None }), "{wrong}");
     }
+    for (wrong, meant) in [("UK", "GB"), ("EL", "GR"), ("de", "DE")] {
+        assert_eq!(Country::parse(wrong), Err(UnknownCountry { meant: Some(meant) }), "{wrong}");
+    }
+    let said = Country::parse("UK").unwrap_err().to_string();
+    assert_eq!(said, "is no country; expected `GB`, as ISO 3166-1 has it");
+    // What was declared before is not lost.
+    assert_eq!(serde_json::from_str::<Country>("\"UK\"").unwrap().as_str(), "UK");
 }
 
 #[test]

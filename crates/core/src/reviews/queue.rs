@@ -82,6 +82,8 @@ pub(super) struct View<'a> {
     /// `None`: every tenant.
     pub(super) tenants: Option<&'a BTreeSet<u32>>,
     pub(super) may: &'a dyn Fn(&Need) -> bool,
+    /// Whether the person may decide what is in this need of that tenant, as far as its needs go.
+    pub(super) serves: &'a dyn Fn(&Need, u32) -> bool,
 }
 
 impl Queue {
@@ -176,7 +178,10 @@ impl Queue {
                 .filter_map(|tenant| Some((*tenant, self.flows.get(tenant)?)))
                 .flat_map(|(tenant, flow)| {
                     let stand = (flow.start, flow.arrived, tenant);
-                    let groups = flow.groups.iter().filter(|(need, _)| (view.may)(need));
+                    let groups = flow
+                        .groups
+                        .iter()
+                        .filter(move |(need, _)| (view.may)(need) && (view.serves)(need, tenant));
                     groups.filter_map(move |(need, group)| found(stand, need, group, view.person))
                 })
                 .min_by_key(|(stand, slot, ..)| (*stand, *slot)),
@@ -185,8 +190,10 @@ impl Queue {
                 .iter()
                 .filter(|(need, _)| (view.may)(need))
                 .filter_map(|(need, order)| {
-                    // Only tenants of which every review excludes the person are passed over.
-                    order.iter().find_map(|stand| {
+                    // Only tenants are passed over that policy closes to the person, or of which every review excludes
+                    // them.
+                    let serves = |stand: &&Stand| (view.serves)(need, stand.2);
+                    order.iter().filter(serves).find_map(|stand| {
                         let group = &self.flows[&stand.2].groups[need];
                         found(*stand, need, group, view.person)
                     })
@@ -200,10 +207,14 @@ impl Queue {
     /// The lanes of what the person can decide.
     pub(super) fn lanes<'a>(&'a self, view: View<'a>) -> impl Iterator<Item = &'a BTreeSet<Slot>> {
         let sees = move |tenant: &u32| view.tenants.is_none_or(|tenants| tenants.contains(tenant));
-        let flows = self.flows.iter().filter(move |(tenant, _)| sees(tenant)).map(|(_, flow)| flow);
-        let groups = flows.flat_map(|flow| &flow.groups).filter(move |(need, _)| (view.may)(need));
+        let flows = self.flows.iter().filter(move |(tenant, _)| sees(tenant));
+        let groups = flows
+            .flat_map(|(tenant, flow)| {
+                flow.groups.iter().map(move |(need, group)| (*tenant, need, group))
+            })
+            .filter(move |(tenant, need, _)| (view.may)(need) && (view.serves)(need, *tenant));
         groups
-            .flat_map(|(_, group)| &group.lanes)
+            .flat_map(|(_, _, group)| &group.lanes)
             .filter(move |(excluded, _)| !excluded.contains(view.person))
             .map(|(_, lane)| lane)
     }

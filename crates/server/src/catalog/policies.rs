@@ -88,6 +88,11 @@ async fn delete_policy(
     Params(dry_run): Params<DryRun>,
 ) -> Result<Answer<AppliedPolicy>, Refused> {
     let name: PolicyName = policy.parse().map_err(|_| unknown(&policy))?;
+    let is_shipped = shipped().iter().any(|shipped| shipped.name == policy);
+    if is_shipped && shared.registry.policy(&name).is_none() {
+        return Err(Refused::new(Code::InvalidValue)
+            .detail(format!("policy `{policy}` is part of the product and cannot be removed")));
+    }
     if dry_run.dry_run {
         return effect(&shared, PolicyEdit::Remove(name)).await.map(Answer);
     }
@@ -168,6 +173,12 @@ fn text(body: &Raw) -> Result<String, Refused> {
 
 /// What the change would do in all regions together.
 async fn effect(app: &App, edit: PolicyEdit) -> Result<AppliedPolicy, Refused> {
+    let changed = match &edit {
+        PolicyEdit::Declare(Source { name, text }) => {
+            app.home().registry.policy(name).is_none_or(|known| known.newest().text != *text)
+        }
+        PolicyEdit::Remove(_) => true,
+    };
     let mut all = wire::PolicyEffect { complete: true, ..wire::PolicyEffect::default() };
     for cell in app.all() {
         let query = Query::PolicyEffect(Box::new(edit.clone()));
@@ -183,7 +194,7 @@ async fn effect(app: &App, edit: PolicyEdit) -> Result<AppliedPolicy, Refused> {
         (!group.forbidden, std::cmp::Reverse(steps), group.tenant.clone(), group.thing.clone())
     });
     all.groups.truncate(GROUPS_MAX);
-    Ok(AppliedPolicy { changed: false, dry_run: true, effect: Some(all) })
+    Ok(AppliedPolicy { changed, dry_run: true, effect: Some(all) })
 }
 
 /// Adds what one cell says.

@@ -22,6 +22,8 @@ use crate::cells::App;
 use crate::declare::{DryRun, configure};
 use crate::page::{Paging, page};
 use crate::problem::Refused;
+use crate::problem::rejection::unknown_tenant;
+use crate::rules::at_region;
 use crate::tenants::missing;
 use crate::wire::{millis, name, path_name};
 
@@ -55,7 +57,11 @@ async fn put_reviewer_pool(
         pick: spec.pick,
         members: members.collect::<Result<_, _>>()?,
     };
-    configure(&shared, Configure::ReviewerPool(pool), dry_run).await.map(Answer)
+    known_tenants(&shared, &pool)?;
+    let regions: Vec<String> =
+        spec.members.into_iter().map(|member| member.region.unwrap_or_default()).collect();
+    let declared = configure(&shared, Configure::ReviewerPool(pool), dry_run).await;
+    declared.map(Answer).map_err(|refused| at_member(refused, &regions))
 }
 
 /// Reads a pool of reviewers
@@ -86,6 +92,38 @@ async fn list_reviewer_pools(
     let limit = paging.limit()?;
     let read = shared.registry.reviewer_pools(paging.after()?.as_ref(), limit + 1);
     Ok(Answer(page(read, limit, |pool| pool.name.to_string(), |pool| pool_out(&pool))))
+}
+
+/// The tenants that a pool and its members are for are known in some cell.
+fn known_tenants(app: &App, pool: &ReviewerPool) -> Result<(), Refused> {
+    let own = pool.tenant.iter().map(|tenant| ("/tenant".to_owned(), tenant));
+    let members = pool.members.iter().zip(0..).flat_map(|(member, at): (_, u32)| {
+        let named = member.tenants.iter().flatten().zip(0..);
+        named.map(move |(tenant, place): (_, u32)| {
+            (format!("/members/{at}/tenants/{place}"), tenant)
+        })
+    });
+    match own.chain(members).find(|(_, tenant)| app.of(tenant).is_none()) {
+        Some((pointer, tenant)) => {
+            Err(unknown_tenant(tenant.as_str()).at(pointer).expected("a tenant that is declared"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The refusal of a region, at the first member who works there.
+fn at_member(refused: Refused, regions: &[String]) -> Refused {
+    if refused.0.code() != Some(Code::UnknownRegion) {
+        return refused;
+    }
+    let refused = at_region(refused, "/members", regions);
+    match &refused.0.pointer {
+        Some(pointer) => {
+            let pointer = format!("{pointer}/region");
+            refused.at(pointer)
+        }
+        None => refused,
+    }
 }
 
 fn member(at: usize, given: &Reviewer) -> Result<Member, Refused> {

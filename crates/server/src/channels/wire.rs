@@ -16,6 +16,7 @@ use crate::catalog::endpoint::check_host;
 use crate::places::outside_words;
 use crate::problem::Refused;
 use crate::quotas::Check;
+use crate::upstream::address::forbidden_host;
 use crate::wire::{name, timestamp};
 
 /// Reads a channel with all its mistakes. `is_operator`: whoever declares it may let it go to private addresses.
@@ -62,11 +63,19 @@ fn webhook(given: &Webhook, is_operator: bool) -> Result<Receiver, Refused> {
         Refused::new(Code::InvalidValue).detail(detail).at("/webhook/url").expected(expected)
     };
     check_host(&given.url).map_err(|(detail, _)| wrong(detail))?;
-    given.url.parse::<Uri>().map_err(|_| wrong("this is no URL"))?;
+    let url = given.url.parse::<Uri>().map_err(|_| wrong("this is no URL"))?;
     if given.allow_private && !is_operator {
         return Err(Refused::new(Code::Forbidden)
             .at("/webhook/allow_private")
             .expected("an operator's key, for receivers at private addresses"));
+    }
+    let host = url.host().unwrap_or_default();
+    if let Some(why) = forbidden_host(host, given.allow_private) {
+        let expected = match forbidden_host(host, true) {
+            None => "a host that anybody can reach; a private one only with `allow_private`",
+            Some(_) => "a host that can be reached from elsewhere",
+        };
+        return Err(wrong(why).expected(expected));
     }
     if !given.allow_private && !given.url.starts_with("https://") {
         return Err(wrong("what is sent could be read on its way")

@@ -3,7 +3,7 @@
 use fairlane_api::Code;
 use fairlane_core::calendar::Calendar;
 use fairlane_core::gate::{Account, LimitHolder};
-use fairlane_core::id::{ChannelName, ReviewId, StepName, ToolName};
+use fairlane_core::id::{ChannelName, ReviewId, StepName, TenantId, ToolName};
 use fairlane_core::money::Nano;
 use fairlane_core::policy;
 use fairlane_core::reject::{CandidateFault, Rejection, ValveCause};
@@ -101,12 +101,23 @@ impl From<Rejection> for Refused {
                     .at("/data_residency/zone")
                     .expected("`eu`, `eea`, `eea+adequate`, `us`, or a zone of the catalog")
             }
-            Rejection::StoreOutside { outside } => refused(
+            Rejection::StoreOutside { field, outside } => {
+                let what =
+                    format!("the store that has the tenant's data {}", outside_words(outside));
+                let refused = refused(Code::StoreOutside, what)
+                    .expected("a constraint that has the region of the store in it");
+                if field.is_empty() { refused } else { refused.at(*field) }
+            }
+            Rejection::TenantsOutside { field, count, tenants, outside } => refused(
                 Code::StoreOutside,
-                format!("the store that has the tenant's data {}", outside_words(outside)),
+                format!(
+                    "with this {} would have its data where it may not be: the store {}",
+                    some_tenants(*count, tenants),
+                    outside_words(outside)
+                ),
             )
-            .at("/data_residency")
-            .expected("a constraint that has the region of the store in it"),
+            .at(*field)
+            .expected("those tenants elsewhere first, or what leaves their data where it may be"),
             Rejection::DecisionsOverlap { at } => refused(
                 Code::InvalidValue,
                 "this decision begins before the one before it ends".to_owned(),
@@ -448,6 +459,17 @@ const fn status_name(status: RunStatus) -> &'static str {
     }
 }
 
+/// The first tenants of so many.
+fn some_tenants(count: u64, first: &[TenantId]) -> String {
+    let named: Vec<String> = first.iter().map(|tenant| format!("`{tenant}`")).collect();
+    let named = named.join(", ");
+    match count.saturating_sub(first.len() as u64) {
+        0 if count == 1 => format!("tenant {named}"),
+        0 => format!("each of {count} tenants ({named})"),
+        more => format!("each of {count} tenants ({named} and {more} more)"),
+    }
+}
+
 /// Missing, delivered, or another tenant's: the same answer.
 pub(crate) fn unknown_notice(notice: &str) -> Refused {
     Refused::new(Code::UnknownNotice)
@@ -494,10 +516,14 @@ fn review_refused(review: ReviewId, why: &review::Refused) -> Refused {
     match why {
         Why::Unknown => unknown_review(&review.to_string()),
         Why::Barred(Barrier::Zone) => refused(Code::ReviewerOutside, barrier_words(&Barrier::Zone)),
+        Why::Barred(Barrier::Policy(policy)) => refused(
+            Code::PolicyDenied,
+            format!("policy `{policy}` does not allow the person to claim or to decide it"),
+        ),
         Why::Barred(barrier) => refused(Code::NotEligible, barrier_words(barrier)),
         Why::NotNext => {
             refused(Code::ReviewNotNext, format!("it is not the turn of `{review}` in its pool"))
-                .expected("the next review: `POST /v1/reviews/next`")
+                .expected("the review whose turn it is")
         }
         Why::Claimed => refused(
             Code::ReviewClaimed,

@@ -8,12 +8,15 @@ use std::collections::BTreeMap;
 use axum::Json as Answer;
 use axum::extract::State;
 use fairlane_api::Problem;
-use fairlane_api::report::{CountryReport, EndingDecision, LiveUse, OutsideUse, ResidencyReport};
+use fairlane_api::report::{
+    CountryReport, EndingDecision, LiveUse, OutsideStore, OutsideUse, ResidencyReport,
+};
 use fairlane_core::cell::effect::Response;
 use fairlane_core::cell::input::Query;
 use fairlane_core::cell::residency_view::{ResidencyView, Use};
-use fairlane_core::residency::{Adequacy, Atlas, Country, Decision, Residency};
+use fairlane_core::residency::{Adequacy, Atlas, Country, Decision, Outside, Residency};
 use fairlane_core::router::Because;
+use fairlane_core::tenant::Context;
 use fairlane_core::time::{Span, Time};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -23,7 +26,6 @@ use crate::catalog::places::decision_out;
 use crate::cells::App;
 use crate::places::{passed_code, passed_words};
 use crate::problem::Refused;
-use crate::registry::Registry;
 use crate::serve::Surroundings;
 use crate::wire::timestamp;
 
@@ -52,14 +54,14 @@ async fn report_residency(
 ) -> Result<Answer<ResidencyReport>, Refused> {
     let shared = app.home();
     let mut view = live(shared).await?;
-    let mut relying = Relying::new();
-    find_relying(&shared.registry, &mut relying);
+    let (mut relying, mut stores) = (Relying::new(), Vec::new());
+    find_relying(shared, view.at, &mut relying, &mut stores);
     for cell in &app.all()[1..] {
         let mut other = live(cell).await?;
         view.adequate.append(&mut other.adequate);
         view.outside.append(&mut other.outside);
         view.is_cut |= other.is_cut;
-        find_relying(&cell.registry, &mut relying);
+        find_relying(cell, view.at, &mut relying, &mut stores);
     }
     let mut live: BTreeMap<Country, Vec<LiveUse>> = BTreeMap::new();
     for (used, country) in &view.adequate {
@@ -84,6 +86,7 @@ async fn report_residency(
         at: timestamp(view.at),
         countries,
         outside: view.outside.iter().map(outside_out).collect(),
+        stores,
         ending: shared.registry.places(|atlas| ending(atlas, view.at)),
         cut: view.is_cut,
     }))
@@ -100,16 +103,28 @@ async fn live(shared: &Surroundings) -> Result<ResidencyView, Refused> {
 /// The tenants that rely on each country: how many, and the first of them.
 type Relying = BTreeMap<Country, (u64, Vec<String>)>;
 
-/// Adds the tenants of one cell.
-fn find_relying(registry: &Registry, found: &mut Relying) {
+/// Adds the tenants of one cell: those that rely on a country, and those whose data may not rest in its region.
+fn find_relying(
+    cell: &Surroundings,
+    now: Time,
+    found: &mut Relying,
+    stores: &mut Vec<OutsideStore>,
+) {
+    let most = stores.len() + TENANTS_SHOWN_MAX;
     let mut after = None;
     loop {
-        let contexts = registry.contexts(after.as_ref(), PAGE);
+        let contexts = cell.registry.contexts(after.as_ref(), PAGE);
         let Some(last) = contexts.last() else { return };
         after = Some(last.tenant.clone());
-        registry.places(|atlas| {
+        cell.registry.places(|atlas| {
             for context in &contexts {
                 let Some(residency) = &context.rules.data_residency else { continue };
+                let may = atlas.admits_region(Some(residency), Some(&cell.region), now);
+                if let Err(outside) = may
+                    && stores.len() < most
+                {
+                    stores.push(store_out(context, cell, outside));
+                }
                 for country in relies_on(atlas, residency) {
                     let (count, ids) = found.entry(country).or_default();
                     *count += 1;
@@ -167,6 +182,16 @@ fn outside_out((used, because): &(Use, Because)) -> OutsideUse {
     let LiveUse { tenant, run, step, endpoint } = use_out(used);
     let (code, reason) = (passed_code(because), passed_words(because));
     OutsideUse { tenant, run, step, endpoint, code, reason }
+}
+
+fn store_out(context: &Context, cell: &Surroundings, outside: Outside) -> OutsideStore {
+    let because = Because::Outside(outside);
+    OutsideStore {
+        tenant: context.tenant.to_string(),
+        region: cell.region.to_string(),
+        code: passed_code(&because),
+        reason: passed_words(&because),
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::ended::Ended;
 use super::{done, fence, find, needed, record_of, review_id, unexpected};
 use crate::assembly::listed;
 use crate::auth::{Deciding, Identity, Operator};
@@ -166,7 +167,11 @@ async fn unseen(
             refused => return refused,
         }
     }
-    Err(unknown_review(&review.to_string()))
+    let handler = Handler::Person { person: person.clone(), fence: None };
+    match Ended::find(app, review, &handler).await? {
+        Some(ended) => Err(ended.decided()),
+        None => Err(unknown_review(&review.to_string())),
+    }
 }
 
 async fn answered(cell: &Shared, decide: input::Decide) -> Result<u32, Refused> {

@@ -60,6 +60,30 @@ pub(super) fn is_allowed(address: IpAddr, may_private: bool) -> bool {
     may_private || is_public(address)
 }
 
+/// What the host of a URL is, as far as it says so itself, if nothing may be sent there. A name is looked up when something
+/// is sent; these need no look.
+pub(crate) fn forbidden_host(host: &str, may_private: bool) -> Option<&'static str> {
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    let is_local = name == "localhost" || name.ends_with(".localhost");
+    let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(&name);
+    let address = match literal.parse::<IpAddr>() {
+        Ok(address) => plain(address),
+        Err(_) => return (is_local && !may_private).then_some("the host is this machine"),
+    };
+    if is_metadata(address) || is_link_local(address) {
+        return Some("the host is at an address of the machine's own link");
+    }
+    (!may_private && !is_public(address)).then_some("the host is at a private address")
+}
+
+/// Nobody receives anything there: clouds tell machines about themselves at such addresses.
+const fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
 /// The IPv4 address that an IPv6 address stands for, in the forms that lead a packet there.
 fn plain(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
@@ -166,6 +190,21 @@ mod tests {
     fn addresses_that_are_not_of_the_public_internet_need_permission() {
         assert_eq!(refused(PRIVATE, false), PRIVATE);
         assert_eq!(refused(PRIVATE, true), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_host_that_says_itself_that_it_is_private_is_known_without_a_look() {
+        let told =
+            |host| (forbidden_host(host, false).is_some(), forbidden_host(host, true).is_some());
+        for host in ["127.0.0.1", "10.0.0.1", "localhost", "LOCALHOST.", "a.localhost", "[::1]"] {
+            assert_eq!(told(host), (true, false), "{host}");
+        }
+        for host in ["169.254.0.1", "169.254.169.254", "[fe80::1]", "[::ffff:169.254.1.1]"] {
+            assert_eq!(told(host), (true, true), "{host}");
+        }
+        for host in ["hooks.example", "1.1.1.1", "[2606:4700::1111]", "localhost.example"] {
+            assert_eq!(told(host), (false, false), "{host}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use fairlane_api::Timestamp;
 use fairlane_api::worker::{Acceptance, Reason, Receipt as WireReceipt};
 use fairlane_core::cell::effect::{Grant, Receipt, Stale, Work};
+use fairlane_core::id::StepName;
 use fairlane_core::row::{LeaseId, Part};
 use http_body::{Body, Frame, SizeHint};
 
@@ -122,8 +123,17 @@ fn task(work: &Work) -> &str {
     }
 }
 
+fn unknown_step(step: &StepName, known: &[StepName]) -> String {
+    let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    format!("no step is named `{step}`; expected one of {}", known.join(", "))
+}
+
 fn accepted(lease: &LeaseId, receipt: &Receipt, remark: Option<Reason>) -> Acceptance {
-    let (receipt, reason) = match receipt {
+    let detail = match receipt {
+        Receipt::UnknownStep { step, known } => Some(unknown_step(step, known)),
+        _ => None,
+    };
+    let (kind, reason) = match receipt {
         Receipt::Recorded => (WireReceipt::Recorded, remark),
         Receipt::Renewed => (WireReceipt::Renewed, None),
         Receipt::Revoked => (WireReceipt::Revoked, None),
@@ -136,8 +146,9 @@ fn accepted(lease: &LeaseId, receipt: &Receipt, remark: Option<Reason>) -> Accep
             };
             (WireReceipt::Stale, Some(reason))
         }
+        Receipt::UnknownStep { .. } => (WireReceipt::Stale, Some(Reason::UnknownStep)),
     };
-    Acceptance { lease: LeaseName(lease).to_string(), receipt, reason }
+    Acceptance { lease: LeaseName(lease).to_string(), receipt: kind, reason, detail }
 }
 
 /// The body of the answer. The leases in it count as delivered once the connection takes the bytes.

@@ -373,3 +373,81 @@ async fn what_rests_on_adequacy_is_reported_and_called_back_when_that_is_suspend
     let key = harness.client(json!({ "role": "tenant", "tenant": "a" })).await;
     assert_eq!(key.get("/v1/platform/reports/residency").await.refusal().0, 403);
 }
+
+#[tokio::test]
+async fn nothing_that_is_declared_leaves_a_tenants_data_outside() {
+    let harness = irish().await;
+    let operator = &harness.operator;
+    bind(&harness, json!({ "zone": "eea" })).await;
+    let tier = json!({ "weight": 4, "cap": 10, "data_residency": { "zone": "us" } });
+    for (path, body, pointer, tenant) in [
+        ("/v1/tiers/standard", tier, "/data_residency", "`b`"),
+        ("/v1/catalog/zones/eea", json!({ "countries": ["US"] }), "/countries", "`a`"),
+        ("/v1/catalog/regions/eu-west-1", json!({ "country": "US" }), "/country", "`a`"),
+    ] {
+        for path in [path.to_owned(), format!("{path}?dry_run=true")] {
+            let reply = operator.put(&path, body.clone()).await;
+            let expected = (451, "store-outside".to_owned(), pointer.to_owned());
+            assert_eq!(reply.refusal(), expected, "{path}");
+            let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+            assert!(detail.contains(&format!("tenant {tenant} would have its data")), "{detail}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn when_a_store_is_outside_no_run_comes_in_and_the_tenant_can_be_suspended() {
+    let harness = irish().await;
+    let operator = &harness.operator;
+    let adequacy = |suspended: bool| {
+        let decision = json!({ "name": "on Ireland", "from": "2020-01-01T00:00:00Z" });
+        json!({ "suspended": suspended, "decisions": [decision] })
+    };
+    operator.put("/v1/catalog/adequacy/IE", adequacy(false)).await.ok();
+    bind(&harness, json!({ "adequate": ["IE"] })).await;
+    let stores = async || {
+        let report = operator.get("/v1/platform/reports/residency").await.ok();
+        report["stores"].clone()
+    };
+    assert_eq!(stores().await, json!([]));
+    operator.put("/v1/catalog/adequacy/IE", adequacy(true)).await.ok();
+    let run = json!({ "workflow": "pair", "input": {} });
+    let reply = operator.post("/v1/tenants/a/runs", run).await;
+    assert_eq!((reply.refusal().0, reply.refusal().1.as_str()), (451, "store-outside"));
+    let told = &stores().await[0];
+    assert_eq!((&told["tenant"], &told["region"]), (&json!("a"), &json!("eu-west-1")));
+    assert_eq!(told["code"], "adequacy-suspended");
+    let suspended = json!({
+        "org": "org", "tier": "standard", "data_residency": { "adequate": ["IE"] },
+        "suspended": true,
+    });
+    operator.put("/v1/tenants/a?dry_run=true", suspended.clone()).await.ok();
+    operator.put("/v1/tenants/a", suspended).await.ok();
+}
+
+#[tokio::test]
+async fn pools_of_reviewers_name_places_and_tenants_that_there_are() {
+    let harness = irish().await;
+    for (path, body, code, pointer) in [
+        ("regions/london", json!({ "country": "UK" }), "invalid-value", "/country"),
+        (
+            "reviewer-pools/p",
+            json!({ "members": [{ "person": "ada" }, { "person": "bob", "region": "mars-1" }] }),
+            "unknown-region",
+            "/members/1/region",
+        ),
+        ("reviewer-pools/p", json!({ "tenant": "nosuch" }), "unknown-tenant", "/tenant"),
+        (
+            "reviewer-pools/p",
+            json!({ "members": [{ "person": "ada", "tenants": ["a", "nosuch"] }] }),
+            "unknown-tenant",
+            "/members/0/tenants/1",
+        ),
+    ] {
+        let path = format!("/v1/catalog/{path}");
+        for path in [path.clone(), format!("{path}?dry_run=true")] {
+            let refusal = harness.operator.put(&path, body.clone()).await.refusal();
+            assert_eq!((refusal.1.as_str(), refusal.2.as_str()), (code, pointer), "{path} {body}");
+        }
+    }
+}

@@ -68,9 +68,13 @@ async fn a_policy_is_declared_read_listed_with_its_versions_and_removed() {
     let schema = operator.get("/v1/catalog/policy-schema").await.ok();
     assert!(schema["text"].as_str().unwrap().contains("entity Tenant"));
     assert_eq!(operator.delete("/v1/catalog/policies/bureau").await.ok()["changed"], true);
-    for gone in ["bureau", "base"] {
-        let reply = operator.delete(&format!("/v1/catalog/policies/{gone}")).await;
-        assert_eq!(reply.refusal().1, "unknown-policy", "{gone}");
+    let gone = operator.delete("/v1/catalog/policies/bureau").await;
+    assert_eq!(gone.refusal().1, "unknown-policy");
+    for shipped in ["base", "default"] {
+        let reply = operator.delete(&format!("/v1/catalog/policies/{shipped}")).await;
+        assert_eq!(reply.refusal().1, "invalid-value");
+        let expected = format!("policy `{shipped}` is part of the product and cannot be removed");
+        assert_eq!(reply.json()["detail"], expected);
     }
 }
 

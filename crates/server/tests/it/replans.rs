@@ -201,8 +201,19 @@ async fn what_a_step_contradicts_is_suspect_until_it_is_done_again() {
     does(&worker, "verify", json!("seen")).await;
     does(&worker, "credit", json!(700)).await;
     let lease = worker.lease().await;
-    let failed = json!({ "class": "odd", "message": "no such score", "contradicts": ["credit"] });
-    worker.exchange(0, 0, json!([{ "lease": lease["lease"], "failed": failed }])).await;
+    let odd = |step: &str| {
+        let failed = json!({ "class": "odd", "message": "no such score", "contradicts": [step] });
+        json!([{ "lease": lease["lease"], "failed": failed }])
+    };
+    let told = worker.exchange(0, 0, odd("crdit")).await;
+    let refused = &told["accepted"][0];
+    assert_eq!(
+        (&refused["receipt"], &refused["reason"]),
+        (&json!("stale"), &json!("unknown_step"))
+    );
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.starts_with("no step is named `crdit`; expected one of `"), "{detail}");
+    worker.exchange(0, 0, odd("credit")).await;
     let trust = async |step: usize| harness.run(&run).await["steps"][step]["trust"].clone();
     assert_eq!((trust(0).await, trust(1).await), (json!("derived"), json!("suspect")));
     let lease = does(&worker, "plan", json!({ "reason": "again", "redo": ["comply"] })).await;

@@ -71,7 +71,19 @@ async fn a_decision_of_a_person_is_the_output_of_the_step() {
     }
     assert_eq!(bob.post(&url, right.clone()).await.refusal().1, "review-claimed");
     assert_eq!(ada.post(&url, right.clone()).await.ok()["more"], 0);
-    assert_eq!(ada.post(&url, right).await.refusal().1, "unknown-review");
+    assert_eq!(bob.post(&url, right.clone()).await.refusal().1, "unknown-review");
+    let again = ada.post(&url, right).await;
+    assert_eq!(again.refusal().1, "review-ended");
+    let detail = again.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.ends_with("was decided by `ada`: `approved`"), "{detail}");
+    // Whoever decided it, or may see all, can still read it; nobody else can.
+    for client in [&ada, &harness.operator] {
+        let ended = client.get(&path).await.ok();
+        assert_eq!((&ended["state"], &ended["outcome"]), (&json!("decided"), &json!("approved")));
+        assert_eq!((&ended["step"], &ended["decided_by"]), (&json!("manual"), &json!(["ada"])));
+        assert_eq!(ended["subject"], json!({ "amount": 7 }));
+    }
+    assert_eq!(bob.get(&path).await.refusal().1, "unknown-review");
     let lease = harness.worker("w").lease().await;
     assert_eq!(lease["input"], json!({ "outcome": "approved", "limit": 5 }));
 }
@@ -136,4 +148,46 @@ async fn regions_take_turns_for_whoever_may_review_in_both() {
         tenants.push(next(&ada).await["tenant"].as_str().unwrap().to_owned());
     }
     assert_eq!(tenants, ["a", "euro", "a", "a"]);
+}
+
+#[tokio::test]
+async fn policies_close_reviews_to_people_and_are_named() {
+    let harness = start().await;
+    let (ada, bob) = (reviewer(&harness, "ada").await, reviewer(&harness, "bob").await);
+    harness.submit("loan", json!({ "amount": 7 })).await;
+    let review = next(&ada).await;
+    let path = format!("/v1/reviews/{}", review["id"].as_str().unwrap());
+    let text = r#"forbid (principal == Key::"ada", action == Action::"decide_review", resource);"#;
+    let put = harness.operator.put("/v1/catalog/policies/not-ada", json!({ "text": text })).await;
+    put.ok();
+    let decision = json!({
+        "fence": review["claim"]["fence"], "digest": review["digest"], "outcome": "approved",
+        "data": { "limit": 5 },
+    });
+    for reply in [
+        ada.post(&format!("{path}/decide"), decision).await,
+        ada.post_empty(&format!("{path}/claim")).await,
+        ada.get(&path).await,
+    ] {
+        let (status, code, _) = reply.refusal();
+        assert_eq!((status, code.as_str()), (451, "policy-denied"));
+        assert!(reply.json()["detail"].as_str().unwrap().contains("`not-ada`"));
+    }
+    assert_eq!(ada.post("/v1/reviews/next", json!({})).await.status, 204);
+    assert_eq!(bob.get(&path).await.ok()["id"], review["id"]);
+}
+
+#[tokio::test]
+async fn what_a_person_asks_for_in_vain_is_said() {
+    let harness = start().await;
+    let ada = reviewer(&harness, "ada").await;
+    harness.submit("loan", json!({ "amount": 7 })).await;
+    let review = next(&ada).await;
+    let path = format!("/v1/reviews/{}", review["id"].as_str().unwrap());
+    let nowhere = ada.post("/v1/reviews/next", json!({ "pool": "nosuch" })).await;
+    assert_eq!(nowhere.refusal(), (422, "unknown-reviewer-pool".into(), "/pool".into()));
+    let empty = ada.post(&format!("{path}/comment"), json!({ "text": " " })).await;
+    assert_eq!(empty.refusal(), (422, "invalid-value".into(), "/text".into()));
+    let unheld = ada.post(&format!("{path}/reassign"), json!({ "to": "bob" })).await;
+    assert_eq!(unheld.refusal(), (422, "invalid-value".into(), "/fence".into()));
 }

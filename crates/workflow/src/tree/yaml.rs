@@ -49,7 +49,7 @@ impl<'s> Reader<'s, '_> {
             path: String::new(),
             code: Code::Syntax,
             message: "the file is empty".to_owned(),
-            expected: "a workflow".to_owned(),
+            expected: "a workflow, or sections such as `tenants`".to_owned(),
         })
     }
 

@@ -75,6 +75,15 @@ fn named(declaration: &Declaration) -> Vec<Named<'_>> {
             let works = spec.region.iter().map(|name| region("/region".to_owned(), name));
             works.chain(kept).collect()
         }
+        Spec::Reviewers(spec) => {
+            let members = spec.members.iter().zip(0..);
+            members
+                .filter_map(|(member, at)| {
+                    let name = member.region.as_deref()?;
+                    Some(region(format!("/members/{at}/region"), name))
+                })
+                .collect()
+        }
         Spec::Tier(spec) => of_residency(spec.data_residency.as_ref()),
         Spec::Tenant(spec) => of_residency(spec.data_residency.as_ref()),
         _ => Vec::new(),

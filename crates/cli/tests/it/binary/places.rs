@@ -184,12 +184,12 @@ fn adequacy() -> Value {
             { "code": "CH", "decision": "2000/518/EC", "adopted": "2000-07-26", "scope": "whole territory",
               "status": "in force", "reviewed": "2024-01-15" },
             { "code": "GB", "decision": "(EU) 2021/1772", "adopted": "2021-06-28", "expires": "2090-12-27",
-              "status": "in force" },
+              "scope": "whole territory", "status": "in force" },
             { "code": "US", "decision": "(EU) 2023/1795", "adopted": "2023-07-10", "scope": listed,
               "status": "in force, contested" },
             { "code": "EPO", "decision": "(EU) 2025/1382", "adopted": "2025-07-15", "status": "in force" },
-            { "code": "XK", "decision": "a", "adopted": "2001-01-01", "expires": "2002-01-01", "status": "in force" },
-            { "code": "XZ", "decision": "b", "adopted": "2001-01-01", "status": "repealed" },
+            { "code": "VA", "decision": "a", "adopted": "2001-01-01", "expires": "2002-01-01", "status": "in force" },
+            { "code": "MC", "decision": "b", "adopted": "2001-01-01", "status": "repealed" },
         ],
         "former": [{ "code": "US", "decision": "2000/520/EC", "adopted": "2000-07-26", "ended": "2015-10-06",
                      "by": "CJEU C-362/14 Schrems I" }],
@@ -218,8 +218,8 @@ async fn regions_and_decisions_are_imported_with_what_cannot_be_said() {
         region    Own 2               skipped  the region can be no name: it has 'O' at byte 0; allowed are a-z 0-9 - _
         region    sea-1               skipped  `INT` is no country
         adequacy  EPO (EU) 2025/1382  skipped  `EPO` is no country
-        adequacy  XK a                skipped  it ended on 2002-01-01
-        adequacy  XZ b                skipped  it is repealed
+        adequacy  VA a                skipped  it ended on 2002-01-01
+        adequacy  MC b                skipped  it is repealed
         adequacy  US 2000/520/EC      skipped  history: ended on 2015-10-06, by CJEU C-362/14 Schrems I
         --- stderr
         4 new, 1 changed, 0 the same, 6 skipped; nothing was written
@@ -230,7 +230,7 @@ async fn regions_and_decisions_are_imported_with_what_cannot_be_said() {
     expect![[r#"
         COUNTRY  DECISION        FROM        UNTIL       STATE     NEEDS      SCOPE
         CH       2000/518/EC     2000-07-26  -           in force  -          whole territory
-        GB       (EU) 2021/1772  2021-06-28  2090-12-27  in force  -          -
+        GB       (EU) 2021/1772  2021-06-28  2090-12-27  in force  -          whole territory
         US       (EU) 2023/1795  2023-07-10  -           in force  eu-us-dpf  only organisations on the EU-US Data Privacy Framework list; contested
     "#]].assert_eq(&binary.ok(&["catalog", "adequacy"]).await);
     let again = binary.run(&command).await;
@@ -248,8 +248,8 @@ async fn regions_and_decisions_are_imported_with_what_cannot_be_said() {
         KIND      NAME                BECAME   NOTE
         adequacy  US                  changed  (EU) 2023/1795 from 2023-07-10, needs eu-us-dpf, contested; stays suspended
         adequacy  EPO (EU) 2025/1382  skipped  `EPO` is no country
-        adequacy  XK a                skipped  it ended on 2002-01-01
-        adequacy  XZ b                skipped  it is repealed
+        adequacy  VA a                skipped  it ended on 2002-01-01
+        adequacy  MC b                skipped  it is repealed
         adequacy  US 2000/520/EC      skipped  history: ended on 2015-10-06, by CJEU C-362/14 Schrems I
     "#]].assert_eq(&binary.ok(&import).await);
     assert_eq!(binary.json(&["catalog", "adequacy"]).await[2]["suspended"], true);
@@ -258,7 +258,7 @@ async fn regions_and_decisions_are_imported_with_what_cannot_be_said() {
     expect![[r#"
         exit code 1
         --- stderr
-        lists/eu_adequacy.json:1:255: this decision begins before the one before it ends; expected decisions in the order of their beginning, each after the end of the last [invalid-value]
+        lists/eu_adequacy.json:1:281: this decision begins before the one before it ends; expected decisions in the order of their beginning, each after the end of the last [invalid-value]
         error: 1 mistake
     "#]].assert_eq(&binary.run(&import).await.show(&[]));
 }
@@ -301,6 +301,93 @@ async fn all_mistakes_of_lists_of_places_are_said_and_nothing_is_written() {
     for (path, code) in [("other.json", 2), ("empty", 2), ("none.json", 5)] {
         assert_eq!(binary.run(&["catalog", "import-residency", path]).await.code, code, "{path}");
     }
+}
+
+#[tokio::test]
+async fn what_a_set_puts_right_itself_is_no_mistake_of_it() {
+    let harness = Harness::start().await;
+    let binary = Binary::of(&harness);
+    let file = |zone: &str, more: &str| {
+        format!(
+            "regions: {{ local: {{ country: DE }} }}\norgs: {{ north: }}\n\
+             tiers: {{ bound: {{ weight: 1, cap: 1, data_residency: {{ zone: {zone} }} }} }}\n{more}"
+        )
+    };
+    let tenant = "tenants: { bank: { org: north, tier: bound } }\n";
+    binary.write("all.yaml", &file("us", ""));
+    binary.ok(&["apply", "-f", "all.yaml"]).await;
+    // The tier that the server has would leave the tenant outside; the one of the file does not.
+    binary.write("tenant.yaml", tenant);
+    let said = binary.run(&["apply", "-f", "tenant.yaml"]).await;
+    assert!(said.stderr.contains("[store-outside]"), "{}", said.stderr);
+    binary.write("all.yaml", &file("eu", tenant));
+    binary.ok(&["apply", "-f", "all.yaml"]).await;
+    // What is still wrong is said before the tenant is written.
+    binary.write("all.yaml", &file("us", tenant));
+    let said = binary.run(&["apply", "-f", "all.yaml"]).await;
+    assert_eq!(said.code, 1);
+    assert!(said.stderr.contains("tenant `bank` would have its data"), "{}", said.stderr);
+}
+
+#[tokio::test]
+async fn whom_a_decision_covers_is_never_guessed() {
+    let harness = Harness::start().await;
+    let binary = Binary::of(&harness);
+    let import = |scope: &str, more: &str| {
+        let us = format!(
+            r#"{{ "decisions": [{{ "code": "US", "decision": "(EU) 2023/1795", "adopted": "2023-07-10"{scope}{more} }}] }}"#
+        );
+        binary.write("us.json", &us);
+        ["catalog", "import-residency", "us.json"]
+    };
+    let known = [
+        "EU-U.S. Data Privacy Framework",
+        "EU-US DPF",
+        "Only organisations on the EU-US Data Privacy Framework list",
+        "EU\u{2013}US Data-Privacy Framework participants",
+    ];
+    for scope in known {
+        let command = import(&format!(r#", "scope": "{scope}""#), "");
+        binary.ok(&command).await;
+        let us = binary.json(&["catalog", "adequacy"]).await;
+        assert_eq!(us[0]["decisions"][0]["certificate"], "eu-us-dpf", "{scope}");
+    }
+    let shield = binary.run(&import(r#", "scope": "self-certified organisations""#, "")).await;
+    let silent = binary.run(&import("", "")).await;
+    let swiss = binary.run(&import(r#", "scope": "Swiss-U.S. Data Privacy Framework""#, "")).await;
+    let bad = binary.run(&import(r#", "scope": "whole territory""#, r#", "certificate": 5"#)).await;
+    expect![[r#"
+        exit code 1
+        --- stderr
+        us.json:1:97: nobody knows whom the scope `self-certified organisations` covers; expected `whole territory`, or a `certificate` beside it: its name, or null if everybody is covered [invalid-value]
+        error: 1 mistake
+        exit code 1
+        --- stderr
+        us.json:1:17: this does not say whom it covers; expected `whole territory`, or a `certificate` beside it: its name, or null if everybody is covered [invalid-value]
+        error: 1 mistake
+        exit code 1
+        --- stderr
+        us.json:1:97: nobody knows whom the scope `Swiss-U.S. Data Privacy Framework` covers; expected `whole territory`, or a `certificate` beside it: its name, or null if everybody is covered [invalid-value]
+        error: 1 mistake
+        exit code 1
+        --- stderr
+        us.json:1:131: `certificate` is 5; expected the name of a certificate such as `eu-us-dpf`, or null [invalid-value]
+        error: 1 mistake
+    "#]].assert_eq(&[shield, silent, swiss, bad].map(|said| said.show(&[])).concat());
+    // What it needs stays until a file says in so many words that it needs nothing.
+    let keeps = binary.ok(&import(r#", "scope": "Whole territory.""#, "")).await;
+    let loses =
+        binary.ok(&import(r#", "scope": "whole territory""#, r#", "certificate": null"#)).await;
+    expect![[r#"
+        KIND      NAME  BECAME   NOTE
+        adequacy  US    changed  (EU) 2023/1795 from 2023-07-10, needs eu-us-dpf
+        KIND      NAME  BECAME   NOTE
+        adequacy  US    changed  (EU) 2023/1795 from 2023-07-10; needs eu-us-dpf no more
+    "#]]
+    .assert_eq(&format!("{keeps}{loses}"));
+    binary.ok(&import(r#", "scope": "anybody""#, r#", "certificate": "own-list""#)).await;
+    let us = binary.json(&["catalog", "adequacy"]).await;
+    assert_eq!(us[0]["decisions"][0]["certificate"], "own-list");
 }
 
 /// Real lists, if the environment names their folder.

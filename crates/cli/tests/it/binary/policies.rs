@@ -57,7 +57,7 @@ async fn the_guides_example_does_what_the_guide_says() {
     let dry = binary.ok(&["policy", "remove", "data-abroad", "--dry-run"]).await;
     assert!(dry.contains("would be allowed"), "{dry}");
     let removed = binary.ok(&["policy", "remove", "data-abroad"]).await;
-    assert_eq!(removed, "policy data-abroad changed\n");
+    assert_eq!(removed, "policy data-abroad removed\n");
 }
 
 /// When the policies were declared, as the list shows it.

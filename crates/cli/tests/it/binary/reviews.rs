@@ -351,11 +351,10 @@ async fn a_decision_on_something_else_and_a_second_one_have_no_effect() {
         &twice,
         &review,
         &expect![[r#"
-        exit code 3
-        --- stderr
-        error: There is no such review: there is no open review `REVIEW` that you may decide [unknown-review]
-          hint: `fairlane review list` shows what you may decide
-    "#]],
+            exit code 3
+            --- stderr
+            error: The review has ended: `REVIEW` was decided by `ada`: `approved` [review-ended]
+        "#]],
     );
 }
 
@@ -387,6 +386,20 @@ async fn a_batch_decides_each_by_itself_and_says_if_one_had_no_effect() {
         OPEN decided
     "#]]
     .assert_eq(&said.show(&[(second.as_str(), "SECOND"), (open.as_str(), "OPEN")]));
+    // One that is decided, one that is not there, and one that is not claimed: each is told, and none stops the others.
+    let third = office.claimed("loan").await;
+    let batch = [&["review", "batch", "rejected", &second, "nosuch", &third][..], &data].concat();
+    let said = office.ada.run(&batch).await;
+    expect![[r#"
+        exit code 1
+        --- stdout
+        SECOND refused: The review has ended: `SECOND` was decided by `ada`: `rejected` [review-ended]
+        nosuch refused: There is no such review: there is no open review `nosuch` that you may decide [unknown-review]
+        THIRD decided
+        --- stderr
+        error: 2 of 3 had no effect
+    "#]]
+    .assert_eq(&said.show(&[(second.as_str(), "SECOND"), (third.as_str(), "THIRD")]));
 }
 
 #[tokio::test]
@@ -454,7 +467,7 @@ async fn in_a_pool_with_turns_nobody_picks() {
         &expect![[r#"
         exit code 3
         --- stderr
-        error: Another review comes first: it is not the turn of `REVIEW` in its pool; expected the next review: `POST /v1/reviews/next` [review-not-next]
+        error: Another review comes first: it is not the turn of `REVIEW` in its pool; expected the review whose turn it is [review-not-next]
           hint: `fairlane review claim` claims the one whose turn it is
     "#]],
     );
@@ -566,4 +579,34 @@ async fn pools_and_what_names_them_are_declared_together_and_a_pool_that_is_nowh
     binary.write("loan.yaml", &workflow("loan", "underwriters", terms));
     binary.write("tier.yaml", "tiers: { gold: { weight: 1, cap: 1, reviewer_pool: turns } }\n");
     binary.ok(&["apply", "-f", "."]).await;
+}
+
+#[tokio::test]
+async fn a_pool_of_a_tenant_is_declared_together_with_it_and_names_what_there_is() {
+    let harness = Harness::start().await;
+    let binary = Binary::of(&harness);
+    let file = |tenant: &str, region: &str| {
+        format!(
+            "reviewer_pools:\n  own:\n    tenant: {tenant}\n    members:\n      - {{ person: ada, region: {region}, tenants: [{tenant}] }}\n\
+             orgs: {{ north: }}\ntiers: {{ gold: {{ weight: 1, cap: 1 }} }}\n\
+             tenants: {{ bank: {{ org: north, tier: gold, reviewer_pool: own }} }}\n"
+        )
+    };
+    binary.write("all.yaml", &file("nosuch", "mars-1"));
+    expect![[r#"
+        exit code 1
+        --- stderr
+        all.yaml:3:13: no tenant is named `nosuch`; expected tenant in the files or on the server [unknown-tenant]
+        all.yaml:5:32: no region is named `mars-1`; expected region in the files or on the server [unknown-region]
+        all.yaml:5:50: no tenant is named `nosuch`; expected tenant in the files or on the server [unknown-tenant]
+        error: 3 mistakes
+    "#]].assert_eq(&binary.run(&["apply", "-f", "all.yaml"]).await.show(&[]));
+    binary.write("all.yaml", &file("bank", "eu-west-1"));
+    for _ in 0..2 {
+        binary.ok(&["apply", "-f", "all.yaml"]).await;
+        let pools = harness.client.reviewer_pools().await.unwrap();
+        let own = &pools.iter().find(|pool| pool.name == "own").unwrap().spec;
+        let person = own.members[0].person.as_str();
+        assert_eq!((own.tenant.as_deref(), person), (Some("bank"), "ada"));
+    }
 }

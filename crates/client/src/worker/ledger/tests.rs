@@ -34,6 +34,7 @@ impl Desk {
             lease: (*lease).to_owned(),
             receipt: *receipt,
             reason: (*receipt == Receipt::Stale).then_some(Reason::Ended),
+            detail: None,
         });
         let answer = Exchanged {
             accepted: accepted.collect(),

@@ -158,8 +158,14 @@ impl Cell {
         turn: &mut Turn,
     ) -> Result<Response, Rejection> {
         let at = self.tenant_of_channel(tenant)?;
+        let unknown = || Rejection::UnknownNotice { notice };
+        let channel = self.outbox.queue.channel_of((at.0, notice)).ok_or_else(unknown)?;
+        // It would wait for a channel that may never be open again, and look as if it were on its way.
+        if let Some(row) = self.outbox.channel(at.0, &channel).filter(|row| !row.is_open()) {
+            return Err(Rejection::ChannelClosed { channel, is_gone: row.gone.is_some() });
+        }
         let again = self.outbox.queue.again((at.0, notice), self.now);
-        let row = again.ok_or(Rejection::UnknownNotice { notice })?;
+        let row = again.ok_or_else(unknown)?;
         turn.write(Change::Notice(Box::new(row)));
         Ok(Response::Noted(notice))
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::policy::{Ask, Denied, Policies};
+use crate::quota::Tool;
 use crate::reject::Rejection;
+use crate::router;
 use crate::row::Part;
 use crate::scheduler::TenantIx;
 
@@ -11,8 +13,8 @@ use super::super::Cell;
 use super::super::effect::{Affected, AffectedGroup, PolicyEffect};
 use super::super::input::PolicyEdit;
 use super::super::live::{Run, State};
-use super::subject;
-use crate::plan::StepKind;
+use super::super::model::Wanted;
+use super::{subject, way_ask};
 
 /// Groups that are shown.
 const GROUPS_MAX: usize = 20;
@@ -37,13 +39,15 @@ impl Cell {
         let mut groups: BTreeMap<(bool, TenantIx, Ask), (Denied, Affected)> = BTreeMap::new();
         for place in self.runs.places() {
             let run = self.runs.get(place);
-            for node in &run.nodes {
+            for (node, at) in run.nodes.iter().zip(0..) {
                 let is_leased = matches!(node.state, State::Leased(_));
-                let is_there = is_leased || matches!(node.state, State::Ready { .. });
+                // Between two attempts it waits for the next, which passes the gate again.
+                let waits = matches!(node.state, State::Ready { .. } | State::Backoff(_));
+                let is_there = is_leased || waits;
                 if !is_there || node.instance.part == Part::Compensation {
                     continue;
                 }
-                let asks = self.asks_of(run, node);
+                let asks = self.asks_of(run, at);
                 let Some((ask, told)) = asked.told(run.tenant, &asks) else { continue };
                 let (is_forbidden, denied) = match (told.before, told.after) {
                     (Ok(()), Err(denied)) => (true, denied),
@@ -58,14 +62,24 @@ impl Cell {
         Ok(self.summed_up(groups, asked.is_complete))
     }
 
-    fn asks_of(&self, run: &Run, node: &super::super::live::Node) -> Vec<Ask> {
+    /// What the step asks of policies as things are: of a model's call only ways that it has but for policies.
+    fn asks_of(&self, run: &Run, at: u32) -> Vec<Ask> {
+        let node = run.node(at);
         let step = run.shape.workflow.step(node.instance.step);
-        if let (StepKind::Model(call), State::Leased(lease)) = (&step.kind, &node.state)
+        let Some(call) = run.model_call(at) else { return self.directory.asks(step) };
+        if let State::Leased(lease) = &node.state
             && let Some(route) = &lease.passed.route
         {
             return vec![self.directory.route_ask(&call.model, route)];
         }
-        self.directory.asks(step)
+        let Wanted { model, demand, .. } = Wanted::of(run, at, call);
+        let binding = self.directory.binding(run);
+        let may =
+            |tool: &Tool| self.directory.may_use(binding, (&tool.name, &tool.location), self.now);
+        let asked = (&model, binding.newest.model_tier());
+        let found = router::ways(&self.directory, self.now, asked, demand, &may);
+        let ways = found.map_or_else(|_| Vec::new(), |found| found.ways);
+        ways.iter().map(|way| way_ask(&model, way)).collect()
     }
 
     fn summed_up(

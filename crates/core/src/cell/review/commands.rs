@@ -11,7 +11,7 @@ use crate::row::{Actor, ReviewEvent, ReviewState};
 use super::super::effect::Response;
 use super::super::input::{BreakGlass, Decide, Handler, ReplyId, ReviewCommand};
 use super::super::{Cell, Turn};
-use super::pools::outside;
+use super::pools::People;
 
 /// Longest comment.
 pub(crate) const COMMENT_BYTES_MAX: usize = 16 * 1024;
@@ -56,7 +56,7 @@ impl Cell {
             self.now,
             person,
             (pool, fence),
-            &outside(&self.directory, self.now),
+            &People::of(&self.directory, &self.policed, self.now),
         );
         let Some(review) = found else { return Response::NothingToReview };
         self.note(review, ReviewEvent::Claimed { by: person.clone(), fence }, turn);
@@ -74,7 +74,12 @@ impl Cell {
         let claim = self
             .desk
             .queue
-            .claim(self.now, review, (person, fence), &outside(&self.directory, self.now))
+            .claim(
+                self.now,
+                review,
+                (person, fence),
+                &People::of(&self.directory, &self.policed, self.now),
+            )
             .map_err(|refused| refusal(review, refused))?;
         let event = ReviewEvent::Claimed { by: claim.person, fence: claim.fence };
         self.note(review, event, turn);
@@ -106,7 +111,12 @@ impl Cell {
         let fence = self.fence;
         self.desk
             .queue
-            .reassign(self.now, review, (&to, fence), &outside(&self.directory, self.now))
+            .reassign(
+                self.now,
+                review,
+                (&to, fence),
+                &People::of(&self.directory, &self.policed, self.now),
+            )
             .map_err(|refused| Rejection::Review { review, refused })?;
         self.note(review, ReviewEvent::Reassigned { to, fence, by }, turn);
         Ok(Response::Reviewed)
@@ -159,7 +169,7 @@ impl Cell {
             self.now,
             review,
             &decision,
-            &outside(&self.directory, self.now),
+            &People::of(&self.directory, &self.policed, self.now),
         );
         let decided = decided.map_err(|refused| self.visible(review, &person, refused))?;
         let Decision { outcome, .. } = decision;
@@ -198,7 +208,7 @@ impl Cell {
         let mut item = self
             .desk
             .queue
-            .break_glass(review, &decision, &outside(&self.directory, self.now))
+            .break_glass(review, &decision, &People::of(&self.directory, &self.policed, self.now))
             .map_err(|refused| Rejection::Review { review, refused })?;
         let Decision { outcome, .. } = decision;
         let facts = serde_json::json!({
@@ -235,7 +245,7 @@ impl Cell {
             }
             Handler::Person { person, fence } => {
                 let item = self.desk.queue.item(review).ok_or_else(unknown)?;
-                let facts = outside(&self.directory, self.now);
+                let facts = People::of(&self.directory, &self.policed, self.now);
                 if holds || fence.is_some() {
                     item.held_by(person, fence.unwrap_or_default())
                         .map_err(|refused| self.visible(review, person, refused))?;
@@ -254,7 +264,11 @@ impl Cell {
         let Some(item) = self.desk.queue.item(review) else {
             return Rejection::UnknownReview { review };
         };
-        match self.desk.queue.barrier(item, person, &outside(&self.directory, self.now)) {
+        match self.desk.queue.barrier(
+            item,
+            person,
+            &People::of(&self.directory, &self.policed, self.now),
+        ) {
             Some(barrier) if is_hidden(&barrier) => Rejection::UnknownReview { review },
             _ => refusal(review, refused),
         }
@@ -266,7 +280,7 @@ pub(super) const fn is_hidden(barrier: &Barrier) -> bool {
     matches!(barrier, Barrier::NotMember | Barrier::Tenant)
 }
 
-fn refusal(review: ReviewId, refused: Refused) -> Rejection {
+pub(super) fn refusal(review: ReviewId, refused: Refused) -> Rejection {
     match refused {
         Refused::Unknown => Rejection::UnknownReview { review },
         Refused::Barred(barrier) if is_hidden(&barrier) => Rejection::UnknownReview { review },

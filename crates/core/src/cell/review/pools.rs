@@ -10,7 +10,7 @@ use crate::residency::{Location, Residency, Storage};
 use crate::review::{
     Barrier, CLASS_BOUND_MAX, LEASE_MAX, LEASE_MIN, MEMBERS_MAX, Member, NAMES_MAX, ReviewerPool,
 };
-use crate::reviews::Need;
+use crate::reviews::{Known, Matter, Need};
 use crate::scheduler::TenantIx;
 use crate::time::Time;
 
@@ -18,6 +18,7 @@ use super::super::change::Change;
 use super::super::configure::{full, range, span};
 use super::super::directory::Directory;
 use super::super::live::Run;
+use super::super::policy::Policed;
 use super::super::{Cell, Turn};
 
 /// Most reviewer pools of one cell.
@@ -46,6 +47,8 @@ impl Cell {
                 full("names of one member", true, count, NAMES_MAX + 1)?;
             }
         }
+        let regions = pool.members.iter().filter_map(|member| member.region.clone()).collect();
+        self.known_regions("/members", &regions)?;
         let known = self.desk.queue.pool(&pool.name);
         if known.is_some_and(|known| **known == pool) {
             return Ok(false);
@@ -145,22 +148,38 @@ impl Directory {
     }
 }
 
-/// Whether a person works outside of where the data of a run may be: to read it there is to bring it there. A person of whom
-/// nobody knows where they work is outside of every zone.
-pub(super) fn outside(
-    directory: &Directory,
+/// What the cell knows of people who decide: where they work, and what policies say of them.
+pub(super) struct People<'a> {
+    directory: &'a Directory,
+    policed: &'a Policed,
     now: Time,
-) -> impl Fn(&Member, &Need) -> Option<Barrier> + '_ {
-    move |member, need| {
+}
+
+impl<'a> People<'a> {
+    pub(super) const fn of(directory: &'a Directory, policed: &'a Policed, now: Time) -> Self {
+        Self { directory, policed, now }
+    }
+}
+
+impl Known for People<'_> {
+    /// Whether a person works outside of where the data of a run may be: to read it there is to bring it there. A person of
+    /// whom nobody knows where they work is outside of every zone.
+    fn of_need(&self, member: &Member, need: &Need) -> Option<Barrier> {
         let location = Location {
             region: member.region.clone(),
             storage: Some(Storage::Nothing),
             certificates: member.certifications.clone(),
         };
-        let bounds = &directory.review_bounds[need.facts as usize];
-        let is_outside =
-            |bound: &Residency| directory.atlas.admits(Some(bound), &location, now).is_err();
+        let bounds = &self.directory.review_bounds[need.facts as usize];
+        let is_outside = |bound: &Residency| {
+            self.directory.atlas.admits(Some(bound), &location, self.now).is_err()
+        };
         bounds.iter().any(is_outside).then_some(Barrier::Zone)
+    }
+
+    fn of_matter(&self, member: &Member, matter: Matter<'_>) -> Option<Barrier> {
+        let denied = self.policed.may_review(self.directory, member, matter).err()?;
+        Some(Barrier::Policy(denied.policy))
     }
 }
 

@@ -2,19 +2,21 @@
 
 use crate::id::{PersonId, ReviewId};
 use crate::reject::Rejection;
+use crate::review::{Barrier, Refused};
 use crate::time::Time;
 
 use super::super::Cell;
 use super::super::effect::{Response, ReviewView, Waiting};
 use super::super::input::ReviewsOf;
-use super::pools::outside;
+use super::commands::refusal;
+use super::pools::People;
 
 impl Cell {
     /// A review that is open.
     pub(super) fn view(&self, review: ReviewId) -> ReviewView {
         let opened = &self.desk.open[&review];
         let item = self.desk.queue.item(review).expect("an open review stands in the queue");
-        let facts = outside(&self.directory, self.now);
+        let facts = People::of(&self.directory, &self.policed, self.now);
         let standing = self.desk.queue.standing(review, &facts);
         let run = self.runs.find(&opened.key).expect("an open review has its run");
         let run = self.runs.get(run);
@@ -35,15 +37,16 @@ impl Cell {
         }
     }
 
-    /// For a person: only what they may decide, or have.
+    /// For a person: what they may decide, or have decided. A member of its pool is told why not, as at a claim; to anybody
+    /// else it is not there.
     pub(crate) fn review_answer(&self, review: ReviewId, person: Option<&PersonId>) -> Response {
         let Some(item) = self.desk.queue.item(review) else {
             return Response::Rejected(Rejection::UnknownReview { review });
         };
-        let facts = outside(&self.directory, self.now);
+        let facts = People::of(&self.directory, &self.policed, self.now);
         let barrier = person.and_then(|person| self.desk.queue.barrier(item, person, &facts));
-        if barrier.is_some() {
-            return Response::Rejected(Rejection::UnknownReview { review });
+        if let Some(barrier) = barrier.filter(|barrier| *barrier != Barrier::Voted) {
+            return Response::Rejected(refusal(review, Refused::Barred(barrier)));
         }
         Response::Review(Box::new(self.view(review)))
     }
@@ -54,7 +57,7 @@ impl Cell {
         after: Option<(Time, ReviewId)>,
         limit: usize,
     ) -> Vec<ReviewView> {
-        let facts = outside(&self.directory, self.now);
+        let facts = People::of(&self.directory, &self.policed, self.now);
         let is_after = |id: &ReviewId| after.is_none_or(|(_, after)| *id > after);
         let found: Vec<ReviewId> = match of {
             ReviewsOf::Open(person) => self.desk.queue.list(person, after, limit, &facts),
@@ -85,7 +88,7 @@ impl Cell {
 
     /// What a step, or a run without money, waits for.
     pub(crate) fn waits_for_review(&self, review: ReviewId) -> Option<Waiting> {
-        let facts = outside(&self.directory, self.now);
+        let facts = People::of(&self.directory, &self.policed, self.now);
         let standing = Box::new(self.desk.queue.standing(review, &facts)?);
         Some(Waiting::Review { review, standing })
     }

@@ -325,6 +325,12 @@ fn a_receiver_that_is_gone_closes_its_channel_until_it_is_declared_again() {
         matches!(response, Response::Rejected(Rejection::ChannelClosed { is_gone: true, .. })),
         "{response:?}"
     );
+    let notice = begun[0].row.id;
+    let response = desk.notice(NoticeCommand::Redeliver { tenant: name("b"), notice });
+    assert!(
+        matches!(response, Response::Rejected(Rejection::ChannelClosed { is_gone: true, .. })),
+        "{response:?}"
+    );
     desk.restart();
     assert!(desk.channel_view("b").gone.is_some());
     assert_eq!(desk.deliveries().len(), 0);

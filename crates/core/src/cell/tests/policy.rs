@@ -310,3 +310,52 @@ fn a_step_costs_no_evaluation_beyond_the_first_of_its_kind() {
     }
     assert_eq!(desk.driver.cell().policy_evaluations(), before + 1, "the bureau, once");
 }
+
+#[test]
+fn a_dry_run_counts_only_ways_that_a_call_of_a_model_has_but_for_policies() {
+    let mut desk = desk_with(vec![call("ask", &[])], Budget::default());
+    for (tool, region) in [("us", "us-east-1"), ("eu", "eu-west-1")] {
+        let Configure::Tool(declared) = super::models::endpoint(tool, Vec::new()) else {
+            unreachable!()
+        };
+        let location = crate::residency::Location::within(name(region), name(region));
+        desk.declare(Configure::Tool(crate::quota::Tool { location, ..declared }));
+    }
+    desk.declare(model(&[("us", "large"), ("eu", "small")]));
+    let residency = crate::residency::Residency { zone: Some(name("eu")), ..Default::default() };
+    let rules = crate::tenant::Rules { data_residency: Some(residency), ..Default::default() };
+    desk.declare(Configure::Tenant(Tenant { rules, ..tenant("b", "large") }));
+    desk.declare(policy(
+        "not-eu",
+        r#"forbid (principal, action == Action::"use_model", resource in Tool::"eu")
+           when { principal.tier == "large" };"#,
+    ));
+    let run = desk
+        .try_submit(&crate::row::RunKey { tenant: name("b"), run: crate::id::RunId(77) }, "flow");
+    assert!(matches!(run, Response::Submitted { .. }), "{run:?}");
+    counted(&mut desk, 1_000);
+    assert_eq!(tasks(&leases(&mut desk)), "");
+    let foreseen = effect(&mut desk, PolicyEdit::Remove(name("not-eu")));
+    assert_eq!((foreseen.allowed.waiting, foreseen.allowed.leased), (1, 0));
+    desk.declare(Configure::DropPolicy(name("not-eu")));
+    assert_eq!(tasks(&leases(&mut desk)), "small");
+}
+
+#[test]
+fn a_dry_run_counts_steps_that_wait_for_their_next_attempt() {
+    let retry = crate::plan::Retry {
+        attempts: 3,
+        backoff_min: Span::from_secs(60),
+        backoff_max: Span::from_secs(60),
+        ..crate::plan::Retry::default()
+    };
+    let second = Step { retry, ..calls("second", "bureau", &[]) };
+    let mut desk = Desk::new(workflow("flow", vec![second]));
+    let _ = desk.submit("b", "flow");
+    let grants = desk.lease("w");
+    let _ = desk.fail("w", &ids(&grants)[0], true);
+    assert_eq!(tasks(&desk.lease("w")), "");
+    let Configure::Policy(source) = no_bureau() else { unreachable!() };
+    let foreseen = effect(&mut desk, PolicyEdit::Declare(source));
+    assert_eq!((foreseen.forbidden.waiting, foreseen.forbidden.leased), (1, 0));
+}

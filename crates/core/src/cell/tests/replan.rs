@@ -413,6 +413,26 @@ fn a_contradiction_puts_what_it_rests_on_in_doubt_and_that_is_done_again() {
 }
 
 #[test]
+fn a_contradiction_of_a_step_that_is_not_there_is_no_outcome() {
+    let mut desk = desk_with(|_| {});
+    let run = desk.submit("b", "loan");
+    desk.work();
+    desk.work();
+    let grants = desk.lease("w");
+    assert_eq!(tasks(&grants), "comply");
+    let says = |steps: &[&str]| Outcome::Contradicted {
+        failure: Failure::cut("contradiction", "the income is below the debts"),
+        steps: steps.iter().map(|step| name(step)).collect(),
+        cost: None,
+    };
+    let said = desk.report("w", &ids(&grants), &says(&["credit", "crdit"]));
+    assert_eq!(desk.trust(&run, CREDIT), Trust::Derived);
+    assert!(said.contains("UnknownStep") && said.contains("credit"), "{said}");
+    desk.complete("w", &ids(&grants));
+    assert_eq!(desk.work(), "decide");
+}
+
+#[test]
 fn a_check_that_was_passed_makes_an_output_verified() {
     let mut desk = desk_with(|_| {});
     let run = desk.submit("b", "loan");

@@ -532,3 +532,15 @@ fn a_person_outside_of_the_zone_decides_nothing_and_one_without_a_region_neither
     desk.declare(staff([Some("dublin"), None, None]));
     assert_eq!(desk.decide(decide(again.id, "ada", fence, "approved")), Ok(0));
 }
+
+#[test]
+fn a_pool_whose_member_works_where_nobody_knows_is_refused() {
+    let mut desk = reviewed(terms());
+    let mut lost = pool("people", &["ada"]);
+    lost.members[0].region = Some(name("mars-1"));
+    let said = desk.ask(|reply| Input::Configure(reply, Configure::ReviewerPool(lost)));
+    let Response::Rejected(Rejection::UnknownRegion { field, region }) = said else {
+        panic!("{said:?}")
+    };
+    assert_eq!((field, region), ("/members", name("mars-1")));
+}

@@ -1,14 +1,18 @@
 //! Who is let do what.
 
 use super::*;
-use crate::id::{KeyId, RunId};
+use crate::id::{PersonId, ReviewerPoolName};
 
 fn ask(policies: &Policies, context: &Tenant, ask: &Ask) -> String {
     said(policies.decide(&subject(context), ask))
 }
 
-fn person<'a>(id: &'a KeyId, role: Role, tenant: Option<Subject<'a>>) -> Person<'a> {
-    Person { id, role, tenant, region: None }
+fn person_id(text: &str) -> PersonId {
+    PersonId::parse(text).unwrap()
+}
+
+fn pool(text: &str) -> ReviewerPoolName {
+    ReviewerPoolName::parse(text).unwrap()
 }
 
 #[test]
@@ -88,31 +92,29 @@ fn of_several_policies_that_forbid_the_first_by_name_is_named() {
 fn no_policy_undoes_the_line_between_tenants() {
     let wide = policies(&[
         ("default", "permit (principal, action, resource);"),
-        ("wide", r#"permit (principal, action == Action::"read", resource is Run);"#),
+        ("wide", r#"permit (principal, action == Action::"claim_review", resource is Review);"#),
     ]);
     let (acme, other) = (tenant("acme", "free", "{}"), tenant("other", "free", "{}"));
-    let (id, name) = (KeyId::parse("key").unwrap(), WorkflowName::parse("loan").unwrap());
-    let mine = person(&id, Role::Tenant, Some(subject(&acme)));
-    let theirs = Thing::Run { tenant: subject(&other), run: RunId(1), workflow: &name };
-    let own = Thing::Run { tenant: subject(&acme), run: RunId(1), workflow: &name };
-    let review = Thing::Review { tenant: subject(&other), id: "1", kind: "approval", pool: "p" };
-    let all = Thing::Tenant(subject(&other));
-    let say = |person: &Person<'_>, deed, thing| said(wide.decide_deed(person, deed, thing));
-    assert_eq!(say(&mine, Deed::Read, &theirs), "base Forbidden");
-    assert_eq!(say(&mine, Deed::Write, &all), "base Forbidden");
-    assert_eq!(say(&mine, Deed::ClaimReview, &review), "base Forbidden");
-    assert_eq!(say(&mine, Deed::Read, &own), "yes");
-    // Whoever belongs to the platform crosses no line.
-    assert_eq!(say(&person(&id, Role::Operator, None), Deed::Read, &theirs), "yes");
+    let (id, pool) = (person_id("ada"), pool("people"));
+    let of = |home: Option<&Tenant>, whose, deed| {
+        let person = Person { id: &id, tenant: home.map(subject), region: None };
+        let review = Review { tenant: subject(whose), kind: "approval", pool: &pool };
+        said(wide.decide_deed(&person, deed, &review))
+    };
+    assert_eq!(of(Some(&acme), &other, Deed::ClaimReview), "base Forbidden");
+    assert_eq!(of(Some(&acme), &other, Deed::DecideReview), "base Forbidden");
+    assert_eq!(of(Some(&acme), &acme, Deed::ClaimReview), "yes");
+    // Whoever works for all crosses no line.
+    assert_eq!(of(None, &other, Deed::ClaimReview), "yes");
 }
 
 #[test]
-fn people_are_told_apart_by_role_and_place() {
+fn people_are_told_apart_by_who_and_where_they_are() {
     let policies = policies(&[
         (
-            "auditors-read",
-            r#"forbid (principal, action in [Action::"write", Action::"decide_review"], resource)
-               when { principal.role == Role::"auditor" };"#,
+            "not-bob",
+            r#"forbid (principal == Key::"bob", action == Action::"decide_review",
+                       resource) when { resource.kind == "approval" };"#,
         ),
         (
             "reviewers-at-home",
@@ -121,23 +123,19 @@ fn people_are_told_apart_by_role_and_place() {
                         && principal.region == resource.tenant.region };"#,
         ),
     ]);
-    let acme = tenant("acme", "free", "{}");
-    let id = KeyId::parse("key").unwrap();
-    let review = Thing::Review { tenant: subject(&acme), id: "1", kind: "approval", pool: "p" };
-    let say = |role, region: Option<&str>, deed| {
-        let region = region.map(super::region);
-        let person = Person { region: region.as_ref(), ..person(&id, role, None) };
+    let (acme, pool) = (tenant("acme", "free", "{}"), pool("people"));
+    let say = |id: &str, region: Option<&str>, deed| {
+        let (id, region) = (person_id(id), region.map(super::region));
+        let person = Person { id: &id, tenant: None, region: region.as_ref() };
+        let review = Review { tenant: subject(&acme), kind: "approval", pool: &pool };
         said(policies.decide_deed(&person, deed, &review))
     };
-    assert_eq!(say(Role::Auditor, Some("eu-west-1"), Deed::Read), "yes");
-    assert_eq!(
-        say(Role::Auditor, Some("eu-west-1"), Deed::DecideReview),
-        "auditors-read Forbidden"
-    );
-    assert_eq!(say(Role::Reviewer, Some("eu-west-1"), Deed::DecideReview), "yes");
-    let abroad = say(Role::Reviewer, Some("us-east-1"), Deed::ClaimReview);
+    assert_eq!(say("bob", Some("eu-west-1"), Deed::ClaimReview), "yes");
+    assert_eq!(say("bob", Some("eu-west-1"), Deed::DecideReview), "not-bob Forbidden");
+    assert_eq!(say("ada", Some("eu-west-1"), Deed::DecideReview), "yes");
+    let abroad = say("ada", Some("us-east-1"), Deed::ClaimReview);
     assert_eq!(abroad, "reviewers-at-home Forbidden");
-    assert_eq!(say(Role::Reviewer, None, Deed::ClaimReview), "reviewers-at-home Forbidden");
+    assert_eq!(say("ada", None, Deed::ClaimReview), "reviewers-at-home Forbidden");
 }
 
 #[test]

@@ -91,7 +91,18 @@ fn names_that_the_schema_has_not_are_refused_with_their_place() {
         )],
         &expect![[r#"
             a:1:70 entity `Role::"boss"` is of an enumerated entity type, but `"boss"` is not declared as a valid eid
-              valid entity eids: "operator", "tenant", "reviewer", "auditor", "worker"
+              valid entity eids: "reviewer"
+        "#]],
+    );
+}
+
+#[test]
+fn nobody_asks_policies_about_reading_and_writing() {
+    check(
+        &[("a", r#"forbid (principal, action == Action::"read", resource);"#)],
+        &expect![[r#"
+            a:1:30 unrecognized action `Action::"read"`
+              did you mean `Action::"use_model"`?
         "#]],
     );
 }
@@ -132,14 +143,14 @@ fn a_statement_that_never_applies_is_refused() {
         &[("a", "\n  forbid (principal is Key, action == Action::\"call_tool\", resource);")],
         &expect![[r#"
             a:2:3 never applies: its conditions are never met, or no action goes with whom and what it names
-              `call_tool`, `use_model` and `start_run` are what a Tenant does to a Tool, a ModelEndpoint or a Workflow; all else is what a Key does to a Run, a Review or a Tenant
+              `call_tool`, `use_model` and `start_run` are what a Tenant does to a Tool, a ModelEndpoint or a Workflow; `claim_review` and `decide_review` are what a Key does to a Review
         "#]],
     );
     check(
         &[("a", "forbid (principal, action, resource is Tool) when { false };")],
         &expect![[r#"
             a:1:1 never applies: its conditions are never met, or no action goes with whom and what it names
-              `call_tool`, `use_model` and `start_run` are what a Tenant does to a Tool, a ModelEndpoint or a Workflow; all else is what a Key does to a Run, a Review or a Tenant
+              `call_tool`, `use_model` and `start_run` are what a Tenant does to a Tool, a ModelEndpoint or a Workflow; `claim_review` and `decide_review` are what a Key does to a Review
         "#]],
     );
 }

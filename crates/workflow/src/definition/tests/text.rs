@@ -27,13 +27,13 @@ fn yaml_that_cannot_be_read_is_reported_at_its_place() {
     check(
         "",
         &expect![[r#"
-        w.yaml:1:1: the file is empty; expected a workflow [syntax]
+        w.yaml:1:1: the file is empty; expected a workflow, or sections such as `tenants` [syntax]
     "#]],
     );
     check(
         "# only a comment\n",
         &expect![[r#"
-        w.yaml:1:1: the file is empty; expected a workflow [syntax]
+        w.yaml:1:1: the file is empty; expected a workflow, or sections such as `tenants` [syntax]
     "#]],
     );
     check(
