@@ -244,3 +244,5 @@ CREATE TABLE tenant_keys (
   wrapped BLOB NOT NULL,
   PRIMARY KEY (tenant, version)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX reviews_by_id ON reviews (review);

@@ -124,6 +124,10 @@ pub trait Read: Send + fmt::Debug {
     fn review(&mut self, scope: &TenantScope, review: ReviewId)
     -> Result<Option<ReviewRow>, Error>;
 
+    /// Whose review it is, ended or not. For the owner of the cell: a person is given reviews of many tenants, and their ids do
+    /// not say of which.
+    fn tenant_of_review(&mut self, review: ReviewId) -> Result<Option<TenantId>, Error>;
+
     /// The tenant's reviews, newest first.
     fn reviews(
         &mut self,

@@ -1,8 +1,7 @@
 //! Reviews that have ended, for who may still read them: an operator all, a tenant its own, a person what they decided or
 //! held, as long as they may see the tenant's data where they work.
 //!
-//! A review is stored with its tenant, which an id does not say: where it is not known it is looked for among all. That is a
-//! look-up for each tenant, and rare.
+//! A review is stored with its tenant, which an id does not say: the store is asked whose it is.
 
 use std::sync::Arc;
 
@@ -19,14 +18,10 @@ use fairlane_core::tenant::{Context, TenantScope};
 use sha2::{Digest as _, Sha256};
 
 use super::out::detail_of_row;
-use super::record_of;
 use crate::assembly::Subject;
 use crate::cells::App;
 use crate::problem::Refused;
 use crate::serve::Shared;
-
-/// Tenants that are looked at in one read, between which others can read.
-const PAGE: usize = 1_000;
 
 /// A review that has ended, with its record.
 pub(super) struct Ended {
@@ -43,20 +38,12 @@ impl Ended {
         review: ReviewId,
         handler: &Handler,
     ) -> Result<Option<Self>, Refused> {
-        let found = match handler {
-            Handler::Key { tenant: Some(tenant), .. } => {
-                let scope = TenantScope::granted(tenant.clone());
-                let cell = app.of_scope(&scope).clone();
-                let row = first(&cell, vec![tenant.clone()], review).await?;
-                row.map(|row| (cell, row))
-            }
-            Handler::Key { tenant: None, .. } | Handler::Person { .. } => {
-                anywhere(app, review).await?
-            }
+        let own = match handler {
+            Handler::Key { tenant, .. } => tenant.clone(),
+            Handler::Person { .. } => None,
         };
-        let Some((cell, row)) = found else { return Ok(None) };
+        let Some((cell, row, record)) = read(app, review, own).await? else { return Ok(None) };
         let scope = TenantScope::granted(row.tenant.clone());
-        let record = record_of(&cell, &scope, review).await?;
         let ended = Self { cell, scope, row, record };
         let may = match handler {
             Handler::Person { person, .. } => ended.is_known_to(person),
@@ -70,12 +57,7 @@ impl Ended {
         let run = self.cell.reads.run(&self.scope, self.row.run).await?;
         let mut detail = detail_of_row(&self.row, &self.record);
         let Some(run) = run else { return Ok(detail) };
-        let replans = match run.replans {
-            0 => Vec::new(),
-            _ => self.cell.reads.replans(&self.scope, self.row.run).await?,
-        };
-        let declared = self.cell.registry.workflow(&run.workflow, Some(run.version));
-        let plan = replans.last().map(|newest| newest.plan.clone()).or(declared);
+        let plan = self.cell.assembly.plan(&run).await?;
         let context = self.cell.registry.context(&self.row.tenant);
         if let Some(plan) = plan {
             detail.review.step = plan.step(self.row.instance.step).name.to_string();
@@ -144,36 +126,32 @@ impl Ended {
     }
 }
 
-/// The review, whoever's it is, and the cell that has it.
-async fn anywhere(app: &App, review: ReviewId) -> Result<Option<(Shared, ReviewRow)>, Refused> {
+/// The review with its record and the cell that has it: the tenant's, or if none is named whoever's it is. As much is read of
+/// what is not there, so that how long it takes does not say what is.
+async fn read(
+    app: &App,
+    review: ReviewId,
+    own: Option<TenantId>,
+) -> Result<Option<(Shared, ReviewRow, Vec<ReviewEventRow>)>, Refused> {
+    let mut found = None;
     for cell in app.all() {
-        let mut after = None;
-        loop {
-            let contexts = cell.registry.contexts(after.as_ref(), PAGE);
-            let Some(last) = contexts.last() else { break };
-            after = Some(last.tenant.clone());
-            let tenants = contexts.iter().map(|context| context.tenant.clone()).collect();
-            if let Some(row) = first(cell, tenants, review).await? {
-                return Ok(Some((cell.clone(), row)));
-            }
-        }
+        let own = own.clone();
+        let read = cell.reads.read(move |reader| {
+            let tenant = match own {
+                Some(own) => own,
+                None => reader.tenant_of_review(review)?.unwrap_or_else(nobody),
+            };
+            let scope = TenantScope::granted(tenant);
+            let row = reader.review(&scope, review)?;
+            Ok((row, reader.review_events(&scope, review)?))
+        });
+        let (row, record) = read.await?;
+        found = found.or(row.map(|row| (cell.clone(), row, record)));
     }
-    Ok(None)
+    Ok(found)
 }
 
-/// The review, if it is one of these tenants'.
-async fn first(
-    cell: &Shared,
-    tenants: Vec<TenantId>,
-    review: ReviewId,
-) -> Result<Option<ReviewRow>, Refused> {
-    let read = cell.reads.read(move |reader| {
-        for tenant in tenants {
-            if let Some(row) = reader.review(&TenantScope::granted(tenant), review)? {
-                return Ok(Some(row));
-            }
-        }
-        Ok(None)
-    });
-    read.await
+/// Who has no review.
+fn nobody() -> TenantId {
+    TenantId::parse("nobody").expect("a valid name")
 }

@@ -37,8 +37,12 @@ fn a_review_that_has_ended_is_read_and_not_loaded(place: &dyn Place) -> Result<(
     store.commit(epoch, &[put(review("acme", 1)), put(review("acme", 2))])?;
     store.commit(epoch, &[put(decided(1))])?;
     assert_eq!(store.load()?.reviews, [review("acme", 2)]);
-    let found = store.reader()?.review(&scope("acme"), ReviewId(RunId(1)))?;
+    let mut reader = store.reader()?;
+    let found = reader.review(&scope("acme"), ReviewId(RunId(1)))?;
     assert_eq!(found, Some(decided(1)));
+    for (id, expected) in [(1, Some(name("acme"))), (2, Some(name("acme"))), (3, None)] {
+        assert_eq!(reader.tenant_of_review(ReviewId(RunId(id)))?, expected);
+    }
     Ok(())
 }
 

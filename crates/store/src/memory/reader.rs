@@ -258,6 +258,12 @@ impl Read for MemoryReader {
         Ok(self.rows().reviews.get(&(scope.tenant().clone(), review)).cloned())
     }
 
+    fn tenant_of_review(&mut self, review: ReviewId) -> Result<Option<TenantId>, Error> {
+        let rows = self.rows();
+        let mut all = rows.reviews.range(..).map(|(_, row)| row);
+        Ok(all.find(|row| row.id == review).map(|row| row.tenant.clone()))
+    }
+
     fn reviews(
         &mut self,
         scope: &TenantScope,

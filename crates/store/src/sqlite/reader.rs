@@ -193,6 +193,10 @@ impl Read for SqliteReader {
         self.named("read a review", reviews::one(self.db(), scope, review))
     }
 
+    fn tenant_of_review(&mut self, review: ReviewId) -> Result<Option<TenantId>, Error> {
+        self.named("look for a review", reviews::tenant(&self.connection, review))
+    }
+
     fn reviews(
         &mut self,
         scope: &TenantScope,

@@ -78,6 +78,15 @@ pub(super) fn one(
     Ok(found.into_iter().next())
 }
 
+pub(super) const TENANT: &str =
+    "SELECT tenant FROM reviews INDEXED BY reviews_by_id WHERE review = ?1 LIMIT 1";
+
+pub(super) fn tenant(connection: &Connection, review: ReviewId) -> Result<Option<TenantId>, Fault> {
+    let mut statement = connection.prepare_cached(TENANT)?;
+    let mut rows = statement.query([id_bytes(review.0)])?;
+    rows.next()?.map(|row| Columns(row).name(0)).transpose()
+}
+
 /// A page, newest first.
 pub(super) fn page(
     db: Db<'_>,

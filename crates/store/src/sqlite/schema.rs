@@ -75,6 +75,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0055_review_events_event.sql"),
     include_str!("../../migrations/0056_replans_body.sql"),
     include_str!("../../migrations/0057_channels_body.sql"),
+    include_str!("../../migrations/0058_reviews_by_id.sql"),
 ];
 
 /// The version that this program writes.

@@ -121,6 +121,7 @@ fn loads_and_pages_walk_an_index_and_sort_nothing() {
         steps::LIVE,
         signals::LIVE,
         reviews::OPEN,
+        reviews::TENANT,
     ] {
         let mut statement = store.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let values = vec!["x"; statement.parameter_count()];
