@@ -7,6 +7,7 @@
 //! no environment; no decision uses floats or iterates over a hash-ordered map. It never fails: a refusal is
 //! a value.
 
+pub mod auth;
 pub mod calendar;
 pub mod catalog;
 pub mod cell;

@@ -256,13 +256,12 @@ impl Context {
 
 /// The right to read one tenant's rows. Reads of the store take a scope, never a bare id.
 ///
-/// Made by whoever authenticated a credential for that tenant, and by the owner of the tenant's cell.
+/// Made in [`crate::auth`] only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TenantScope(TenantId);
 
 impl TenantScope {
-    /// To be called only where a credential was checked against the tenant, or by the owner of its cell.
-    pub const fn granted(tenant: TenantId) -> Self {
+    pub(crate) const fn granted(tenant: TenantId) -> Self {
         Self(tenant)
     }
 

@@ -15,12 +15,13 @@ mod plan;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use fairlane_core::auth::AllTenants;
 use fairlane_core::cell::effect::{Evaluation, Grant, Question, ReviewView};
 use fairlane_core::cell::input::{Judged, Value};
 use fairlane_core::id::PoolName;
 use fairlane_core::plan::{Expr, StepIndex, StepKind, Workflow};
 use fairlane_core::row::{Failure, Instance, LeaseId, Part, Payload, ReviewCause, RunKey};
-use fairlane_core::tenant::Context;
+use fairlane_core::tenant::{Context, TenantScope};
 use fairlane_workflow::{EvalError, Evaluator, Refs, Violation, tenant_json};
 use sha2::{Digest as _, Sha256};
 
@@ -46,6 +47,8 @@ struct Inner {
     reads: Reads,
     evaluator: Evaluator,
     lists: Lists,
+    /// What the cell asks for is made of its own tenants' rows.
+    rights: AllTenants,
 }
 
 /// Why there is no payload.
@@ -88,9 +91,17 @@ enum Task {
 }
 
 impl Assembly {
-    pub(crate) fn new(registry: Arc<Registry>, cache: Arc<Cache>, reads: Reads) -> Self {
+    pub(crate) fn new(
+        registry: Arc<Registry>,
+        cache: Arc<Cache>,
+        (reads, rights): (Reads, AllTenants),
+    ) -> Self {
         let (evaluator, lists) = (Evaluator::new(), Lists::default());
-        Self(Arc::new(Inner { registry, cache, reads, evaluator, lists }))
+        Self(Arc::new(Inner { registry, cache, reads, evaluator, lists, rights }))
+    }
+
+    fn scope(&self, key: &RunKey) -> TenantScope {
+        self.0.rights.scope(&key.tenant)
     }
 
     /// The input of a lease: a JSON object of what the step names in `with`.
@@ -125,7 +136,7 @@ impl Assembly {
 
     /// The output of a step that is not done with it.
     async fn made(&self, subject: Subject) -> Result<Payload, Unassembled> {
-        let (scope, run, instance) = (scope(&subject.key), subject.key.run, subject.instance);
+        let (scope, run, instance) = (self.scope(&subject.key), subject.key.run, subject.instance);
         let read = self.0.reads.read(move |reader| reader.output(&scope, run, instance)).await;
         match read {
             Ok(Some(output)) => Ok(output),
@@ -290,7 +301,7 @@ impl Assembly {
     }
 
     async fn workflow_stored(&self, key: &RunKey) -> Result<Option<Arc<Workflow>>, Refused> {
-        match self.0.reads.run(&scope(key), key.run).await? {
+        match self.0.reads.run(&self.scope(key), key.run).await? {
             Some(row) => self.plan(&row).await,
             None => Ok(None),
         }
@@ -307,7 +318,7 @@ impl Assembly {
             let reads = this.0.reads.clone();
             let gathered = this.gather(&subject, &task, Some(&reads))?;
             let value = this.0.compute(&subject, &task, &gathered)?;
-            if plans { Self::with_situation(&subject, value, &reads) } else { Ok(value) }
+            if plans { this.with_situation(&subject, value, &reads) } else { Ok(value) }
         })
         .await
     }
@@ -383,7 +394,8 @@ impl Assembly {
         workflow: &'a Workflow,
         reads: Option<&'a Reads>,
     ) -> Gatherer<'a> {
-        Gatherer { cache: &self.0.cache, registry: &self.0.registry, reads, key, workflow }
+        let Inner { cache, registry, rights, .. } = &*self.0;
+        Gatherer { cache, registry, reads, rights: *rights, key, workflow }
     }
 }
 
@@ -465,9 +477,6 @@ fn pool_in(workflow: &Workflow, lease: &LeaseId) -> Option<PoolName> {
 }
 
 /// The cell's owner may read every tenant's rows.
-fn scope(key: &RunKey) -> fairlane_core::tenant::TenantScope {
-    fairlane_core::tenant::TenantScope::granted(key.tenant.clone())
-}
 
 fn invalid(task: &Task, error: &EvalError) -> Miss {
     let class = match task {

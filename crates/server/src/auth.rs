@@ -4,7 +4,7 @@
 //! the stored digest in constant time, and an id that does not exist costs the same work. The secret has 256
 //! random bits, so that a plain hash cannot be reversed by trying.
 //!
-//! INVARIANT: this is the only place that makes a [`TenantScope`] for a request. What a caller may not see
+//! The comparison, and the right to a tenant's rows that follows, are of [`fairlane_core::auth`]. What a caller may not see
 //! answers exactly as what does not exist.
 
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::header;
 use axum::http::request::Parts;
 use fairlane_api::Code;
+use fairlane_core::auth::{self, AllTenants};
 use fairlane_core::cell::input::Handler;
 use fairlane_core::id::{KeyId, PersonId, PoolName, RegionName, TenantId};
 use fairlane_core::row::{KeyRow, Role};
@@ -34,11 +35,11 @@ const SECRET_BYTES: usize = 32;
 
 /// The checked credential of a request.
 #[derive(Clone, Debug)]
-pub(crate) struct Identity(Arc<KeyRow>);
+pub(crate) struct Identity(auth::Identity);
 
-/// The checked credential of an operator.
+/// The checked credential of an operator, with the right to the rows of all tenants.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Operator;
+pub(crate) struct Operator(pub(crate) AllTenants);
 
 impl FromRequestParts<App> for Identity {
     type Rejection = Refused;
@@ -61,12 +62,7 @@ impl FromRequestParts<App> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, shared: &App) -> Result<Self, Refused> {
         let identity = Identity::from_request_parts(parts, shared).await?;
-        match identity.0.role {
-            Role::Operator => Ok(Self),
-            Role::Tenant { .. } | Role::Worker { .. } | Role::Reviewer { .. } => {
-                Err(forbidden("an operator's key"))
-            }
-        }
+        identity.0.all_tenants().map(Self).ok_or_else(|| forbidden("an operator's key"))
     }
 }
 
@@ -115,10 +111,14 @@ impl FromRequestParts<App> for Deciding {
 }
 
 impl Identity {
+    fn role(&self) -> &Role {
+        &self.0.key().role
+    }
+
     /// Counts a tenant's request that names another tenant in its path or header, whether there is one or not, whatever else
     /// becomes of it.
     async fn note_attempt(&self, parts: &mut Parts, app: &App) {
-        let Role::Tenant { tenant: own, .. } = &self.0.role else { return };
+        let Role::Tenant { tenant: own, .. } = self.role() else { return };
         let header = parts.headers.get(TENANT_HEADER);
         let is_other = header.is_some_and(|named| named.as_bytes() != own.as_str().as_bytes())
             || names_other(parts, app, own).await;
@@ -129,20 +129,17 @@ impl Identity {
 
     /// The right to the named tenant's rows, or the answer that a tenant which does not exist gives.
     fn scope(&self, app: &App, tenant: &str) -> Result<TenantScope, Refused> {
+        if matches!(self.role(), Role::Worker { .. } | Role::Reviewer { .. }) {
+            return Err(forbidden("an operator's or the tenant's key"));
+        }
         let known = TenantId::parse(tenant).ok().filter(|id| app.of(id).is_some());
-        let granted = match &self.0.role {
-            Role::Operator => known,
-            Role::Tenant { tenant: own, .. } => known.filter(|id| id == own),
-            Role::Worker { .. } | Role::Reviewer { .. } => {
-                return Err(forbidden("an operator's or the tenant's key"));
-            }
-        };
-        granted.map(TenantScope::granted).ok_or_else(|| unknown_tenant(tenant))
+        let granted = known.and_then(|id| self.0.scope(&id));
+        granted.ok_or_else(|| unknown_tenant(tenant))
     }
 
     /// The tenant whose models are called and whose money that costs: the key's own, or the one that an operator names.
     pub(crate) fn caller(&self, app: &App, named: Option<&str>) -> Result<TenantScope, Refused> {
-        match (&self.0.role, named) {
+        match (self.role(), named) {
             (_, Some(named)) => self.scope(app, named),
             (Role::Tenant { tenant, .. }, None) => self.scope(app, tenant.as_str()),
             (Role::Operator, None) => Err(Refused::new(Code::MalformedRequest)
@@ -156,16 +153,16 @@ impl Identity {
 
     /// Names the key, for the record.
     pub(crate) fn key(&self) -> &KeyId {
-        &self.0.id
+        &self.0.key().id
     }
 
     pub(crate) fn is_operator(&self) -> bool {
-        matches!(self.0.role, Role::Operator)
+        matches!(self.role(), Role::Operator)
     }
 
     /// The one person who uses the key, if it is one's.
     pub(crate) fn person(&self) -> Option<&PersonId> {
-        match &self.0.role {
+        match self.role() {
             Role::Reviewer { person } => Some(person),
             Role::Tenant { person, .. } => person.as_ref(),
             Role::Operator | Role::Worker { .. } => None,
@@ -174,7 +171,7 @@ impl Identity {
 
     /// The person whose reviews the key decides.
     fn reviewer(&self) -> Result<&PersonId, Refused> {
-        match &self.0.role {
+        match self.role() {
             Role::Reviewer { person } => Ok(person),
             Role::Operator | Role::Tenant { .. } | Role::Worker { .. } => {
                 Err(forbidden("a reviewer's key: nobody decides as somebody else"))
@@ -184,8 +181,8 @@ impl Identity {
 
     /// On whose behalf something is done to reviews.
     pub(crate) fn handler(&self, fence: Option<u64>) -> Result<Handler, Refused> {
-        let key = || self.0.id.clone();
-        match &self.0.role {
+        let key = || self.0.key().id.clone();
+        match self.role() {
             Role::Reviewer { person } => Ok(Handler::Person { person: person.clone(), fence }),
             Role::Tenant { tenant, .. } => {
                 Ok(Handler::Key { key: key(), tenant: Some(tenant.clone()) })
@@ -197,7 +194,7 @@ impl Identity {
 
     /// Workflows are the same for all tenants, but for their schedules: whoever submits runs may read them.
     pub(crate) fn read_workflows(&self) -> Result<(), Refused> {
-        match self.0.role {
+        match self.role() {
             Role::Operator | Role::Tenant { .. } => Ok(()),
             Role::Worker { .. } | Role::Reviewer { .. } => {
                 Err(forbidden("an operator's or a tenant's key"))
@@ -212,7 +209,7 @@ impl Identity {
         app: &'a App,
         named: Option<&str>,
     ) -> Result<&'a Shared, Refused> {
-        let own = match &self.0.role {
+        let own = match self.role() {
             Role::Worker { region, .. } => region.as_ref().map(RegionName::as_str),
             Role::Operator | Role::Tenant { .. } | Role::Reviewer { .. } => None,
         };
@@ -235,12 +232,12 @@ impl Identity {
 
     /// Whether the key is a worker's that may not serve all pools.
     pub(crate) fn is_of_some_pools(&self) -> bool {
-        matches!(&self.0.role, Role::Worker { pools, .. } if !pools.is_empty())
+        matches!(self.role(), Role::Worker { pools, .. } if !pools.is_empty())
     }
 
     /// The right to take leases of the pool.
     pub(crate) fn serve(&self, pool: &PoolName) -> Result<(), Refused> {
-        match &self.0.role {
+        match self.role() {
             Role::Operator => Ok(()),
             Role::Worker { pools, .. } if pools.is_empty() || pools.contains(pool) => Ok(()),
             Role::Worker { .. } => Err(forbidden("a worker's key for this pool")),
@@ -293,29 +290,21 @@ pub(crate) fn mint(role: Role, label: &str, created: Time) -> Result<(KeyRow, St
     Ok((row, credential))
 }
 
-fn check(app: &App, credential: &str) -> Option<Arc<KeyRow>> {
+fn check(app: &App, credential: &str) -> Option<auth::Identity> {
     check_with(|id| app.key(id), credential)
 }
 
 fn check_with(
     find: impl FnOnce(&KeyId) -> Option<Arc<KeyRow>>,
     credential: &str,
-) -> Option<Arc<KeyRow>> {
+) -> Option<auth::Identity> {
     let (id, secret) = credential.strip_prefix(PREFIX)?.split_once('_')?;
     let row = KeyId::parse(id).ok().and_then(|id| find(&id));
-    let stored = row.as_ref().map_or([0; 32], |row| row.digest);
-    let same = same_digest(&stored, &digest(secret));
-    row.filter(|_| same)
+    auth::Identity::check(row, &digest(secret))
 }
 
 fn digest(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
-}
-
-/// Looks at every byte, whatever the first ones are.
-fn same_digest(left: &[u8; 32], right: &[u8; 32]) -> bool {
-    let difference = left.iter().zip(right).fold(0u8, |sum, (a, b)| sum | (a ^ b));
-    std::hint::black_box(difference) == 0
 }
 
 fn forbidden(expected: &str) -> Refused {
@@ -344,7 +333,8 @@ mod tests {
         let keys = vec![row.clone(), other];
         let registry = Registry::new(&Snapshot { keys, ..Snapshot::default() });
 
-        assert_eq!(check_with(|id| registry.key(id), &credential).as_deref(), Some(&row));
+        let identity = check_with(|id| registry.key(id), &credential).unwrap();
+        assert_eq!(**identity.key(), row);
         let secret = other_credential.rsplit('_').next().unwrap();
         for wrong in [
             String::new(),
@@ -356,7 +346,7 @@ mod tests {
             credential.replacen("fl_", "", 1),
             format!("{credential}0"),
         ] {
-            assert_eq!(check_with(|id| registry.key(id), &wrong), None, "{wrong}");
+            assert!(check_with(|id| registry.key(id), &wrong).is_none(), "{wrong}");
         }
     }
 

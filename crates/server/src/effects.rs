@@ -108,7 +108,9 @@ mod tests {
     #[tokio::test]
     async fn an_evaluation_that_panics_is_answered_by_a_failure() {
         let reads = Reads::new(&MemoryStore::open(&Disk::default())).unwrap();
-        let registry = Arc::new(Registry::new(&Snapshot::default()));
+        let snapshot = Snapshot::default();
+        let registry = Arc::new(Registry::new(&snapshot));
+        let reads = (reads, snapshot.all_tenants());
         let assembly = Assembly::new(registry, Arc::new(Cache::new(0)), reads);
         let inbox = Arc::new(Inbox::default());
         let effects = Effects::new(assembly, inbox.clone(), tokio::runtime::Handle::current());

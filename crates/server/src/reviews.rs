@@ -161,7 +161,7 @@ async fn get_review(
     if let Some((cell, view)) = find(&app, id, &handler).await? {
         let subject = Subject::of_review(&view);
         let subject = cell.assembly.review_subject(subject, &view.cause).await.ok();
-        let record = record_of(&cell, &TenantScope::granted(view.key.tenant.clone()), id).await?;
+        let record = record_of(&cell, &view.scope(), id).await?;
         return Ok(Answer(detail_of_view(&view, subject.as_deref(), &record)));
     }
     match Ended::find(&app, id, &handler).await? {

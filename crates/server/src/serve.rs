@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use fairlane_core::auth::AllTenants;
 use fairlane_core::cell::change::Snapshot;
 use fairlane_core::cell::input::{Configure, Input};
 use fairlane_core::id::{RegionName, TenantId};
@@ -67,6 +68,8 @@ pub(crate) struct Surroundings {
     pub(crate) assembly: Assembly,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) token_key: TokenKey,
+    /// What a person may see can be any tenant's: see [`crate::reviews`].
+    pub(crate) rights: AllTenants,
     stopping: watch::Receiver<Stopping>,
 }
 
@@ -306,11 +309,12 @@ fn open(
     let reads = Reads::new(&*store)?;
     let journal = Arc::new(Mutex::new(store));
     let (epoch, snapshot) = own(&journal, &place)?;
+    let rights = snapshot.all_tenants();
     let registry = Arc::new(Registry::new(&snapshot));
     let tenants: Vec<TenantId> = snapshot.tenants.iter().map(|tenant| tenant.id.clone()).collect();
     let cache = Arc::new(Cache::new(config.payload_cache_bytes));
     let engine = Engine::new(Arc::default());
-    let assembly = Assembly::new(registry.clone(), cache.clone(), reads.clone());
+    let assembly = Assembly::new(registry.clone(), cache.clone(), (reads.clone(), rights));
     let owner = Owner {
         inbox: engine.inbox.clone(),
         health: engine.health.clone(),
@@ -340,10 +344,11 @@ fn open(
         assembly,
         upstream: notifier.upstream,
         token_key,
+        rights,
         stopping,
     });
     if !tenants.is_empty() {
-        read_used_keys(&shared, tenants)?;
+        read_used_keys(&shared, (rights, tenants))?;
     }
     Ok((shared, thread))
 }
@@ -359,10 +364,13 @@ fn token_key(config: &Config) -> Result<TokenKey, Error> {
 }
 
 /// Reads which idempotency keys are used, while requests are served already.
-fn read_used_keys(shared: &Shared, tenants: Vec<TenantId>) -> Result<(), Error> {
+fn read_used_keys(
+    shared: &Shared,
+    (rights, tenants): (AllTenants, Vec<TenantId>),
+) -> Result<(), Error> {
     let (used_keys, reads, now) = (shared.used_keys.clone(), shared.reads.clone(), shared.now());
     let read = move || {
-        if let Err(error) = used_keys.read_from_store(now, &tenants, &reads) {
+        if let Err(error) = used_keys.read_from_store(now, (rights, &tenants), &reads) {
             tracing::warn!(%error, "idempotency keys could not be read; submissions ask the store");
         }
     };

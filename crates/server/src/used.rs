@@ -13,6 +13,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
+use fairlane_core::auth::AllTenants;
 use fairlane_core::id::TenantId;
 use fairlane_core::tenant::TenantScope;
 use fairlane_core::time::{Span, Time};
@@ -78,11 +79,11 @@ impl UsedKeys {
     pub(crate) fn read_from_store(
         &self,
         now: Time,
-        tenants: &[TenantId],
+        (rights, tenants): (AllTenants, &[TenantId]),
         reads: &Reads,
     ) -> Result<(), Error> {
         for tenant in tenants {
-            let scope = TenantScope::granted(tenant.clone());
+            let scope = rights.scope(tenant);
             let mut after = None;
             loop {
                 let page = reads
@@ -174,7 +175,8 @@ mod tests {
     const NOW: Time = Time(1_800_000_000_000_000);
 
     fn scope(tenant: &str) -> TenantScope {
-        TenantScope::granted(TenantId::parse(tenant).unwrap())
+        let rights = fairlane_core::cell::change::Snapshot::default().all_tenants();
+        rights.scope(&TenantId::parse(tenant).unwrap())
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::auth::AllTenants;
 use crate::catalog::{Model, Price};
 use crate::id::{ChannelName, KeyId, NoticeId, PolicyName, RegionName, ReviewId, TenantId};
 use crate::notice::{ChannelRow, Means, NoticeRow};
@@ -125,6 +126,14 @@ pub struct Snapshot {
     pub notices: Vec<NoticeRow>,
     /// The newest decision's sequence, 0 if there is none.
     pub decisions: u64,
+}
+
+impl Snapshot {
+    /// The right to the rows of all tenants: whoever has loaded the rows of a cell owns it, and does what they ask for.
+    #[expect(clippy::unused_self, reason = "having them is what gives the right")]
+    pub fn all_tenants(&self) -> AllTenants {
+        AllTenants::of_owner()
+    }
 }
 
 /// An ended run as it is stored, as of one commit and without payloads: what it takes to retry it.

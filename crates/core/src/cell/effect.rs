@@ -23,7 +23,7 @@ use crate::replan::{Trigger, Trust};
 use crate::review::{Digest, Proposal, Terms};
 use crate::reviews::Standing;
 use crate::row::{Failure, Halt, Instance, LeaseId, ReviewCause, Route, RunKey, RunStatus};
-use crate::tenant::Context;
+use crate::tenant::{Context, TenantScope};
 use crate::time::{Span, Time};
 
 /// One effect. Released in order, after the commit of its turn only.
@@ -275,6 +275,13 @@ pub struct ReviewView {
     pub votes: Vec<PersonId>,
     pub proposal: Option<Proposal>,
     pub standing: Standing,
+}
+
+impl ReviewView {
+    /// The right to its record, which goes with what the cell has shown.
+    pub fn scope(&self) -> TenantScope {
+        TenantScope::granted(self.key.tenant.clone())
+    }
 }
 
 /// What a change of policies would do to steps that wait or run.

@@ -1,6 +1,7 @@
 //! Finding payloads: in the cache, then in the store. The output of a map is the list of its items' outputs,
 //! that of a call is the output of the child run.
 
+use fairlane_core::auth::AllTenants;
 use fairlane_core::id::{RunId, StepName};
 use fairlane_core::plan::{StepIndex, StepKind, Workflow};
 use fairlane_core::row::{Failure, Instance, Part, Payload, RunKey, StepRow, StepState};
@@ -9,7 +10,6 @@ use fairlane_store::{Error, Payloads, Read};
 use fairlane_workflow::{Item, Refs, Scope, StepResult};
 
 use super::plan::plan_here;
-use super::scope;
 use crate::cache::{Cache, Known, Slot, ended};
 use crate::reads::Reads;
 use crate::registry::Registry;
@@ -41,6 +41,7 @@ pub(super) struct Gatherer<'a> {
     pub(super) registry: &'a Registry,
     /// `None`: look in the cache only.
     pub(super) reads: Option<&'a Reads>,
+    pub(super) rights: AllTenants,
     pub(super) key: &'a RunKey,
     pub(super) workflow: &'a Workflow,
 }
@@ -228,6 +229,7 @@ impl Gatherer<'_> {
             cache: self.cache,
             registry: self.registry,
             reads: self.reads,
+            rights: self.rights,
             key: &found.key,
             workflow: &workflow,
         };
@@ -249,7 +251,7 @@ impl Gatherer<'_> {
         read: impl FnOnce(&mut dyn Read, &TenantScope) -> Result<T, Error>,
     ) -> Result<T, Miss> {
         let reads = self.reads.ok_or(Miss::Store)?;
-        Ok(reads.here(|reader| read(reader, &scope(self.key)))?)
+        Ok(reads.here(|reader| read(reader, &self.rights.scope(&self.key.tenant)))?)
     }
 }
 

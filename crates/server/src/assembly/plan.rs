@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Assembly, Subject, Unassembled, Value, failed, scope};
+use super::{Assembly, Subject, Unassembled, Value, failed};
 use crate::problem::Refused;
 use crate::reads::{Reads, revised};
 use crate::registry::Registry;
@@ -42,13 +42,14 @@ impl Assembly {
         }
         let (this, row) = (self.clone(), row.clone());
         let read = move |reader: &mut dyn Read| {
-            plan_here(&this.0.registry, reader, &scope(&row.key), &row)
+            plan_here(&this.0.registry, reader, &this.scope(&row.key), &row)
         };
         self.0.reads.read(read).await
     }
 
     /// The input of a step that plans: its `with`, and where the run stands.
     pub(super) fn with_situation(
+        &self,
         subject: &Subject,
         input: Value,
         reads: &Reads,
@@ -56,7 +57,7 @@ impl Assembly {
         let Value::Input(input) = input else { return Ok(input) };
         let mut fields: Map<String, Json> = serde_json::from_slice(&input)
             .map_err(|error| failed("internal", &format!("the inputs are no object: {error}")))?;
-        let (scope, run) = (scope(&subject.key), subject.key.run);
+        let (scope, run) = (self.scope(&subject.key), subject.key.run);
         let read = reads.here(|reader| {
             let steps = reader.steps(&scope, run, Payloads::Leave)?;
             let row = reader.run(&scope, run, Payloads::Leave)?;
@@ -74,7 +75,7 @@ impl Assembly {
 
     /// The output of a step that plans, as a plan.
     pub(super) fn revision(&self, subject: &Subject) -> Result<Value, Unassembled> {
-        let (scope, run) = (scope(&subject.key), subject.key.run);
+        let (scope, run) = (self.scope(&subject.key), subject.key.run);
         let read = self.0.reads.here(|reader| reader.output(&scope, run, subject.instance));
         let output = read.map_err(|error| {
             tracing::error!(%error, "a revision could not be read from the store");

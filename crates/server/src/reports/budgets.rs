@@ -10,13 +10,13 @@ use fairlane_api::page::Page;
 use fairlane_api::quota::Every;
 use fairlane_api::report::{BudgetUse, PeriodUse, Verdict};
 use fairlane_api::{Code, Problem};
+use fairlane_core::auth::AllTenants;
 use fairlane_core::calendar::{Calendar, TimeZone, Window};
 use fairlane_core::cell::effect::{AccountView, Response};
 use fairlane_core::cell::input::Query;
 use fairlane_core::id::TenantId;
 use fairlane_core::money::Nano;
 use fairlane_core::row::AccountRow;
-use fairlane_core::tenant::TenantScope;
 use fairlane_core::time::Time;
 use fairlane_store::Read;
 use serde::Deserialize;
@@ -70,7 +70,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 )]
 async fn report_budgets(
     State(app): State<App>,
-    _: Operator,
+    Operator(rights): Operator,
     Params(listing): Params<Listing>,
 ) -> Result<Answer<Page<BudgetUse>>, Refused> {
     let (every, periods) = (every(listing.every)?, periods(listing.periods)?);
@@ -92,7 +92,7 @@ async fn report_budgets(
     for (at, cell) in app.all().iter().enumerate() {
         let here = read.items.extract_if(.., |(.., of)| *of == at);
         let current = here.map(|(tenant, view, _)| current(cell, tenant, view)).collect();
-        items.append(&mut reported(cell, current, (every, periods)).await?);
+        items.append(&mut reported(cell, (rights, current), (every, periods)).await?);
     }
     items.sort_by(|one: &BudgetUse, other| one.tenant.cmp(&other.tenant));
     Ok(Answer(Page { items, next: read.next }))
@@ -101,14 +101,14 @@ async fn report_budgets(
 /// What tenants of one cell have used.
 async fn reported(
     cell: &Surroundings,
-    current: Vec<Current>,
+    (rights, current): (AllTenants, Vec<Current>),
     (every, periods): (Calendar, u32),
 ) -> Result<Vec<BudgetUse>, Refused> {
     let report = move |reader: &mut dyn Read| {
         let report = |current: &Current| {
             let windows = current.before(every, periods);
             let Some(oldest) = windows.last() else { return Ok(current.report(every, &[])) };
-            let scope = TenantScope::granted(current.tenant.clone());
+            let scope = rights.scope(&current.tenant);
             let rows = reader.accounts(&scope, every, oldest.start)?;
             Ok(current.report(every, &spent(&windows, &rows)))
         };

@@ -12,6 +12,7 @@ use axum::Json as Answer;
 use axum::extract::State;
 use fairlane_api::report::ShortWorkflows;
 use fairlane_api::{Code, Problem, Timestamp};
+use fairlane_core::auth::AllTenants;
 use fairlane_core::id::{RunId, TenantId};
 use fairlane_core::tenant::TenantScope;
 use fairlane_core::time::{Span, Time};
@@ -71,7 +72,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 )]
 async fn report_workflows(
     State(app): State<App>,
-    _: Operator,
+    Operator(rights): Operator,
     Params(window): Params<Window>,
 ) -> Result<Answer<ShortWorkflows>, Refused> {
     let (from, until) = period(&window, app.now())?;
@@ -88,7 +89,9 @@ async fn report_workflows(
     };
     let (tally, next) = cell
         .reads
-        .read(move |reader| count(reader, (from, until), &tenants, cursor.as_ref(), ROWS_MAX))
+        .read(move |reader| {
+            count(reader, (from, until), (rights, &tenants), cursor.as_ref(), ROWS_MAX)
+        })
         .await?;
     Ok(Answer(ShortWorkflows {
         starts_at: timestamp(from),
@@ -149,7 +152,7 @@ fn cursor(text: &str) -> Result<Cursor, Refused> {
 fn count(
     reader: &mut dyn Read,
     (from, until): (Time, Time),
-    tenants: &[TenantId],
+    (rights, tenants): (AllTenants, &[TenantId]),
     cursor: Option<&Cursor>,
     rows_max: usize,
 ) -> Result<(Tally, Option<Cursor>), Error> {
@@ -158,7 +161,7 @@ fn count(
     let first = cursor.map(|cursor| &cursor.tenant);
     let begun = |tenant: &&TenantId| first.is_none_or(|first| *tenant >= first);
     for tenant in tenants.iter().filter(begun) {
-        let scope = TenantScope::granted(tenant.clone());
+        let scope = rights.scope(tenant);
         let resumed = cursor.filter(|cursor| cursor.tenant == *tenant);
         let before = resumed.and_then(|cursor| cursor.before);
         if rows_left == 0 {
@@ -250,12 +253,13 @@ mod tests {
         rows.extend([run("c", 1_500, 0)]);
         store.commit(epoch, &rows).unwrap();
         let mut reader = store.reader().unwrap();
+        let rights = store.load().unwrap().all_tenants();
         let tenants = ["a", "b", "c"].map(|id| TenantId::parse(id).unwrap());
         let window = (Time(1_000_000_000), Time(2_000_000_000));
         let mut cursor = None;
         let mut answers = Vec::new();
         loop {
-            let counted = count(&mut *reader, window, &tenants, cursor.as_ref(), 2);
+            let counted = count(&mut *reader, window, (rights, &tenants), cursor.as_ref(), 2);
             let (tally, next) = counted.unwrap();
             assert_eq!(tally.is_cut, next.is_some());
             answers.push(tally.report().iter().map(|of| of.runs).sum::<u64>());

@@ -12,7 +12,6 @@ use fairlane_core::cell::input::{self, Handler, Input, ReviewCommand};
 use fairlane_core::id::{OutcomeName, PersonId, ReviewId};
 use fairlane_core::review::Digest;
 use fairlane_core::row::{Payload, ReviewCause, ReviewEvent};
-use fairlane_core::tenant::TenantScope;
 use sha2::{Digest as _, Sha256};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -265,8 +264,7 @@ async fn data(
     if !agrees {
         return Ok("null".into());
     }
-    let scope = TenantScope::granted(view.key.tenant.clone());
-    let record = record_of(cell, &scope, view.id).await?;
+    let record = record_of(cell, &view.scope(), view.id).await?;
     let last = record.into_iter().rev().find_map(|row| match row.event {
         ReviewEvent::Voted { data, .. } => Some(data),
         _ => None,

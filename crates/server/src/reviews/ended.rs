@@ -43,7 +43,7 @@ impl Ended {
             Handler::Person { .. } => None,
         };
         let Some((cell, row, record)) = read(app, review, own).await? else { return Ok(None) };
-        let scope = TenantScope::granted(row.tenant.clone());
+        let scope = cell.rights.scope(&row.tenant);
         let ended = Self { cell, scope, row, record };
         let may = match handler {
             Handler::Person { person, .. } => ended.is_known_to(person),
@@ -135,13 +135,13 @@ async fn read(
 ) -> Result<Option<(Shared, ReviewRow, Vec<ReviewEventRow>)>, Refused> {
     let mut found = None;
     for cell in app.all() {
-        let own = own.clone();
+        let (own, rights) = (own.clone(), cell.rights);
         let read = cell.reads.read(move |reader| {
             let tenant = match own {
                 Some(own) => own,
                 None => reader.tenant_of_review(review)?.unwrap_or_else(nobody),
             };
-            let scope = TenantScope::granted(tenant);
+            let scope = rights.scope(&tenant);
             let row = reader.review(&scope, review)?;
             Ok((row, reader.review_events(&scope, review)?))
         });

@@ -11,6 +11,7 @@ use fairlane_core::catalog::{
     Candidate, Endpoint, Header, Metered, Method, Model, Price, PriceVersion, Protocol, Rates,
     Request, Usage,
 };
+use fairlane_core::cell::change::Snapshot;
 use fairlane_core::id::{ReviewId, RunId, TenantId};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{
@@ -47,7 +48,7 @@ pub fn name<T: FromStr>(text: &str) -> T {
 }
 
 pub fn scope(tenant: &str) -> TenantScope {
-    TenantScope::granted(name(tenant))
+    Snapshot::default().all_tenants().scope(&name(tenant))
 }
 
 pub fn key(tenant: &str, run: u128) -> RunKey {

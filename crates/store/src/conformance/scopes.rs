@@ -146,7 +146,7 @@ fn equal_ids_of_two_tenants_are_two_rows(place: &dyn Place) -> Result<(), Error>
     let loaded = store.load()?;
     assert_eq!(loaded.runs.iter().map(|row| &row.key).collect::<Vec<_>>(), [&acme]);
     assert_eq!(loaded.signals.iter().map(|row| &row.key).collect::<Vec<_>>(), [&acme]);
-    let taken = store.reader()?.output(&TenantScope::granted(name("bolt")), bolt.run, whole(0))?;
+    let taken = store.reader()?.output(&scope("bolt"), bolt.run, whole(0))?;
     assert_eq!(taken, Some(payload(5_000)));
     Ok(())
 }
