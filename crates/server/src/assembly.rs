@@ -476,8 +476,6 @@ fn pool_in(workflow: &Workflow, lease: &LeaseId) -> Option<PoolName> {
     pool.cloned()
 }
 
-/// The cell's owner may read every tenant's rows.
-
 fn invalid(task: &Task, error: &EvalError) -> Miss {
     let class = match task {
         Task::With => "input-invalid",

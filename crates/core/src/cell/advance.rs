@@ -337,7 +337,12 @@ impl Cell {
     }
 
     fn unblock(&mut self, at: At, turn: &mut Turn) {
-        let node = self.runs.get_mut(at.run).node_mut(at.node);
+        let run = self.runs.get_mut(at.run);
+        if run.is_held_back(at.node) {
+            // The plan that is followed next counts anew.
+            return;
+        }
+        let node = run.node_mut(at.node);
         node.blocked -= 1;
         if node.blocked == 0 && matches!(node.state, State::Pending) {
             self.begin(at, turn);

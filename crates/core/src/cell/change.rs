@@ -130,7 +130,6 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// The right to the rows of all tenants: whoever has loaded the rows of a cell owns it, and does what they ask for.
-    #[expect(clippy::unused_self, reason = "having them is what gives the right")]
     pub fn all_tenants(&self) -> AllTenants {
         AllTenants::of_owner()
     }

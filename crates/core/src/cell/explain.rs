@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::gate::Refusal;
-use crate::plan::{StepKind, Wait};
+use crate::plan::{StepIndex, StepKind, Wait};
 use crate::reject::Rejection;
 use crate::row::{Halt, Part, RunStatus};
 use crate::scheduler::TenantIx;
@@ -265,6 +265,8 @@ fn pending(run: &Run, node: &Node) -> Option<Waiting> {
         return None;
     }
     let step = run.shape.workflow.step(node.instance.step);
-    let open = step.after.iter().filter(|before| !run.whole_node(**before).is_final());
+    let is_open =
+        |before: &&StepIndex| !run.whole_node(**before).is_final() || run.is_stopped(**before);
+    let open = step.after.iter().filter(is_open);
     Some(Waiting::Steps(open.map(|before| run.shape.workflow.step(*before).name.clone()).collect()))
 }

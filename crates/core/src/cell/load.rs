@@ -237,8 +237,7 @@ impl Cell {
         }
         self.leave_out(place, replan);
         let live = self.runs.get_mut(place);
-        let is_accepted = |replan: &Replan| replan.row.verdict.is_some();
-        live.count_blocked(live.replan.as_deref().is_some_and(is_accepted));
+        live.count_blocked();
         place
     }
 

@@ -11,7 +11,7 @@ use fairlane_core::tenant::TenantScope;
 use fairlane_core::time::Time;
 
 use super::samples::{
-    decision, done, ended, ended_call, full_run, idempotency, item, key, name, payload, review,
+    decision, done, ended, ended_call, full_run, idempotency, item, key, payload, review,
     review_event, run, scope, signal, step, whole,
 };
 use super::{Place, checks, claimed};

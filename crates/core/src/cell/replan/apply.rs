@@ -81,8 +81,8 @@ impl Cell {
         }
         let live = self.runs.get_mut(run);
         live.follow_plan(revision.plan.clone(), now);
-        live.count_blocked(false);
         self.close_replan(run, Verdict::Accepted, turn);
+        self.runs.get_mut(run).count_blocked();
         self.write_run(run, turn);
         self.let_stand(run, trigger, turn);
         if self.runs.aged(run, age).is_some_and(|live| live.outcome.is_none()) {
@@ -134,14 +134,29 @@ impl Cell {
 }
 
 impl Run {
-    /// Counts anew what each step waits for. `is_applying`: a plan was accepted, and is not followed yet: what was stopped for
-    /// it holds up what comes after.
-    pub(crate) fn count_blocked(&mut self, is_applying: bool) {
+    /// Whether a plan was accepted, and is not followed yet, for which the step is stopped. What it does meanwhile is forgotten,
+    /// so nothing comes after it.
+    pub(crate) fn is_stopped(&self, step: StepIndex) -> bool {
+        let accepted = self.replan.as_ref().map(|replan| &replan.row);
+        let accepted = accepted.filter(|row| row.verdict == Some(Verdict::Accepted));
+        accepted.is_some_and(|row| {
+            let Diff { redone, dropped, .. } = &row.diff;
+            let name = &self.shape.workflow.step(step).name;
+            redone.contains(name) || dropped.contains(name)
+        })
+    }
+
+    /// Whether the node comes after a step that is stopped.
+    pub(crate) fn is_held_back(&self, node: u32) -> bool {
+        self.replan.is_some() && self.step(node).after.iter().any(|step| self.is_stopped(*step))
+    }
+
+    /// Counts anew what each step waits for.
+    pub(crate) fn count_blocked(&mut self) {
         let shape = self.shape.clone();
         for (index, step) in shape.workflow.indexed() {
             let is_open = |before: &&StepIndex| {
-                let node = self.whole_node(**before);
-                !node.is_final() || is_applying && matches!(node.state, State::Cancelled)
+                !self.whole_node(**before).is_final() || self.is_stopped(**before)
             };
             let blocked = step.after.iter().filter(is_open).count();
             let node = self.whole(index);

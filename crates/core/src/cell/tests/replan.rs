@@ -723,6 +723,43 @@ fn a_step_that_fails_while_it_is_stopped_for_a_new_plan_does_not_hold_that_up() 
 }
 
 #[test]
+fn nothing_begins_behind_a_step_that_is_stopped_for_a_new_plan() {
+    let waits = crate::plan::StepKind::Wait(crate::plan::Wait::Signal(name("go")));
+    for is_killed in [false, true] {
+        let steps = vec![
+            step("credit", &[]),
+            step("long", &[]),
+            step("longer", &[]),
+            Step { kind: waits.clone(), ..step("word", &[1]) },
+            step("decide", &[0, 2, 3]),
+        ];
+        let mut desk = Desk::new(loan_with(steps, |declared| declared.scope = Scope::All));
+        let run = desk.submit("b", "loan");
+        let go = Command::Signal { name: name("go"), payload: payload("1"), idempotency: None };
+        desk.command(&run, go);
+        let grants = desk.lease("w");
+        let lease = |text: &str| {
+            let grant = grants.iter().find(|grant| super::desk::task(grant) == text).unwrap();
+            std::slice::from_ref(&grant.lease).to_vec()
+        };
+        desk.fail("w", &lease("credit")[0], false);
+        let planner = desk.lease("w2");
+        desk.complete("w2", &ids(&planner));
+        desk.reads(&run, redo(&[0, 1, 2]));
+        desk.complete("w", &lease("long"));
+        if is_killed {
+            desk.restart();
+            desk.reads(&run, redo(&[0, 1, 2]));
+        }
+        desk.complete("w", &lease("longer"));
+        assert_eq!(desk.verdicts(&run), [Some(Verdict::Accepted)], "killed: {is_killed}");
+        assert_eq!(desk.work(), "credit long longer");
+        assert_eq!(desk.work(), "decide", "the signal was kept for the step that is done again");
+        assert_eq!(desk.run_status(&run), RunStatus::Completed);
+    }
+}
+
+#[test]
 fn whoever_has_planned_does_not_agree_to_it() {
     let mut desk = with_reviewers(loan_with(loan_steps(), |declared| {
         declared.planner.kind = crate::plan::StepKind::Review(Arc::new(Terms::default()));
