@@ -52,6 +52,9 @@ struct Runs {
 pub(super) struct RunSecret {
     key: Key,
     pub(super) wrapped: Arc<[u8]>,
+    /// No payload of the run stands apart from its row, as far as this writer, who has made the run, knows: none has to be
+    /// looked for when a smaller one is written.
+    is_small: bool,
 }
 
 impl Runs {
@@ -62,6 +65,19 @@ impl Runs {
         let found = self.old.remove(run)?;
         self.put(run.clone(), found.clone());
         Some(found)
+    }
+
+    fn remove(&mut self, run: &RunKey) {
+        self.young.remove(run);
+        self.old.remove(run);
+    }
+
+    fn has_large(&mut self, run: &RunKey) {
+        for generation in [&mut self.young, &mut self.old] {
+            if let Some(secret) = generation.get_mut(run) {
+                secret.is_small = false;
+            }
+        }
     }
 
     fn put(&mut self, run: RunKey, secret: RunSecret) {
@@ -190,9 +206,39 @@ impl Db<'_> {
         }
         let (version, of_tenant) = self.newest_of_tenant(&run.tenant)?;
         let key = self.keys.random.key();
-        let secret = RunSecret { wrapped: self.wrapped(run, version, &of_tenant, &key), key };
+        let wrapped = self.wrapped(run, version, &of_tenant, &key);
+        let secret = RunSecret { wrapped, key, is_small: false };
         self.keys.runs().put(run.clone(), secret.clone());
         Ok(secret)
+    }
+
+    /// A key for a run that is most likely new: its row is not looked for. To be followed by [`Db::was_new`], or forgotten by
+    /// [`Db::was_there`]. `None`: it is known, so that it is not new.
+    pub(super) fn likely_new_run(self, run: &RunKey) -> Result<Option<RunSecret>, Fault> {
+        if self.keys.runs().get(run).is_some() {
+            return Ok(None);
+        }
+        let (version, of_tenant) = self.newest_of_tenant(&run.tenant)?;
+        let key = self.keys.random.key();
+        let wrapped = self.wrapped(run, version, &of_tenant, &key);
+        let secret = RunSecret { wrapped, key, is_small: true };
+        self.keys.runs().put(run.clone(), secret.clone());
+        Ok(Some(secret))
+    }
+
+    /// The run was no new one: its key is the one that it has.
+    pub(super) fn was_there(self, run: &RunKey) {
+        self.keys.runs().remove(run);
+    }
+
+    /// Whether a payload of the run may stand apart from its row.
+    pub(super) fn may_have_large(self, run: &RunKey) -> bool {
+        self.keys.runs().get(run).is_none_or(|secret| !secret.is_small)
+    }
+
+    /// A payload of the run is put apart from its row.
+    pub(super) fn has_large(self, run: &RunKey) {
+        self.keys.runs().has_large(run);
     }
 
     fn wrapped(self, run: &RunKey, version: u32, of_tenant: &Key, key: &Key) -> Arc<[u8]> {
@@ -222,7 +268,7 @@ impl Db<'_> {
         let mut rows = statement.query(params![run.tenant.as_str(), id_bytes(run.run)])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         let Some(wrapped) = Columns(row).optional_bytes(0)? else { return Ok(None) };
-        Ok(Some(RunSecret { key: self.unwrapped(run, &wrapped)?, wrapped }))
+        Ok(Some(RunSecret { key: self.unwrapped(run, &wrapped)?, wrapped, is_small: false }))
     }
 
     fn unwrapped(self, run: &RunKey, wrapped: &[u8]) -> Result<Key, Fault> {

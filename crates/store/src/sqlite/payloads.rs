@@ -51,6 +51,7 @@ pub(super) fn place(
     };
     let sealed = db.seal(key, Place::Payload(slot), payload)?;
     if payload.len() > INLINE_MAX {
+        db.has_large(key);
         db.prepare_cached(
             "INSERT INTO payloads (tenant, run, step, part, body) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT DO UPDATE SET body = excluded.body",
@@ -63,6 +64,9 @@ pub(super) fn place(
             sealed
         ])?;
         return Ok(Inline { replace: true, bytes: None });
+    }
+    if !db.may_have_large(key) {
+        return Ok(Inline { replace: true, bytes: Some(sealed) });
     }
     db.prepare_cached(
         "DELETE FROM payloads WHERE tenant = ?1 AND run = ?2 AND step = ?3 AND part = ?4",

@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension as _, params};
 use super::codec::{
     Columns, Fault, Names, id_bytes, lane, lane_code, signed, status, status_code, to_json,
 };
-use super::keyring::{Db, Place};
+use super::keyring::{Db, Place, RunSecret};
 use super::payloads::{Slot, place};
 use crate::read::{Facets, Page, Payloads, RunQuery, SCAN_MAX, page_limit};
 
@@ -32,51 +32,75 @@ macro_rules! input {
     };
 }
 
-pub(super) fn put(db: Db<'_>, row: &RunRow) -> Result<(), Fault> {
-    let secret = db.new_run(&row.key)?;
-    let input = place(db, &row.key, Slot::INPUT, row.input.as_ref())?;
-    let fault = row.failure.as_ref();
-    let fault = fault.map(|failure| db.seal_json(&row.key, Place::RunFailure, failure));
-    db
-        .prepare_cached(concat!(
+/// What all writes of a row begin with; `?20` to `?22` are the input, whether it replaces a stored one, and the run's key.
+macro_rules! insert {
+    () => {
+        concat!(
             "INSERT INTO runs (",
             columns!(),
             ", input, key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-             ?19, ?20, ?22)
-             ON CONFLICT DO UPDATE SET workflow = excluded.workflow, version = excluded.version,
-             context = excluded.context, lane = excluded.lane, status = excluded.status,
-             outcome = excluded.outcome, created = excluded.created, ended = excluded.ended,
-             deadline = excluded.deadline, fault = excluded.fault, parent = excluded.parent,
-             schedule = excluded.schedule, revision = excluded.revision,
-             input_bytes = excluded.input_bytes, money = excluded.money,
-             requester = excluded.requester, replans = excluded.replans,
-             input = iif(?21, excluded.input, input)",
-        ))?
-        .execute(params![
-            row.key.tenant.as_str(),
-            id_bytes(row.key.run),
-            row.workflow.as_str(),
-            row.version,
-            row.context,
-            lane_code(row.lane),
-            status_code(row.status),
-            row.outcome.map(status_code),
-            signed(row.created.0),
-            row.ended.map(|time| signed(time.0)),
-            row.deadline.map(|time| signed(time.0)),
-            fault.transpose()?,
-            row.parent.as_ref().map(to_json),
-            row.schedule.as_ref().map(StepName::as_str),
-            signed(row.revision),
-            row.input_bytes,
-            (row.money != RunMoney::default()).then(|| to_json(&row.money)),
-            row.requester.as_ref().map(PersonId::as_str),
-            row.replans,
-            input.bytes,
-            input.replace,
-            &*secret.wrapped,
-        ])?;
-    Ok(())
+             ?19, iif(?21, ?20, NULL), ?22) "
+        )
+    };
+}
+
+const INSERT: &str = concat!(insert!(), "ON CONFLICT DO NOTHING");
+
+const UPSERT: &str = concat!(
+    insert!(),
+    "ON CONFLICT DO UPDATE SET workflow = excluded.workflow, version = excluded.version,
+     context = excluded.context, lane = excluded.lane, status = excluded.status,
+     outcome = excluded.outcome, created = excluded.created, ended = excluded.ended,
+     deadline = excluded.deadline, fault = excluded.fault, parent = excluded.parent,
+     schedule = excluded.schedule, revision = excluded.revision,
+     input_bytes = excluded.input_bytes, money = excluded.money,
+     requester = excluded.requester, replans = excluded.replans,
+     input = iif(?21, excluded.input, input)",
+);
+
+pub(super) fn put(db: Db<'_>, row: &RunRow) -> Result<(), Fault> {
+    // A run comes with its input once, when it is new: then its row need not be looked for.
+    if row.input.is_some()
+        && let Some(secret) = db.likely_new_run(&row.key)?
+    {
+        if write(db, INSERT, row, &secret)? == 1 {
+            return Ok(());
+        }
+        db.was_there(&row.key);
+    }
+    let secret = db.new_run(&row.key)?;
+    write(db, UPSERT, row, &secret).map(drop)
+}
+
+fn write(db: Db<'_>, sql: &str, row: &RunRow, secret: &RunSecret) -> Result<usize, Fault> {
+    let input = place(db, &row.key, Slot::INPUT, row.input.as_ref())?;
+    let fault = row.failure.as_ref();
+    let fault = fault.map(|failure| db.seal_json(&row.key, Place::RunFailure, failure));
+    let written = db.prepare_cached(sql)?.execute(params![
+        row.key.tenant.as_str(),
+        id_bytes(row.key.run),
+        row.workflow.as_str(),
+        row.version,
+        row.context,
+        lane_code(row.lane),
+        status_code(row.status),
+        row.outcome.map(status_code),
+        signed(row.created.0),
+        row.ended.map(|time| signed(time.0)),
+        row.deadline.map(|time| signed(time.0)),
+        fault.transpose()?,
+        row.parent.as_ref().map(to_json),
+        row.schedule.as_ref().map(StepName::as_str),
+        signed(row.revision),
+        row.input_bytes,
+        (row.money != RunMoney::default()).then(|| to_json(&row.money)),
+        row.requester.as_ref().map(PersonId::as_str),
+        row.replans,
+        input.bytes,
+        input.replace,
+        &*secret.wrapped,
+    ])?;
+    Ok(written)
 }
 
 pub(super) const LIVE: &str = concat!(

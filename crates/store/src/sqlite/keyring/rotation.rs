@@ -95,7 +95,7 @@ impl Db<'_> {
             let wrapped = self.wrapped(&run, newest, &key, &secret);
             self.prepare_cached("UPDATE runs SET key = ?3 WHERE tenant = ?1 AND run = ?2")?
                 .execute(params![run.tenant.as_str(), id_bytes(run.run), &*wrapped])?;
-            self.keys.runs().put(run, RunSecret { key: secret, wrapped });
+            self.keys.runs().put(run, RunSecret { key: secret, wrapped, is_small: false });
         }
         match last.filter(|_| count == rows_max) {
             Some(last) => *self.keys.sweep() = Sweep::At(tenant, last),
