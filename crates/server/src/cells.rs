@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
@@ -28,6 +29,8 @@ pub(crate) struct App {
     cells: Arc<[Shared]>,
     /// The cell that gave each person their last review. Persons are those of keys, so there are not many.
     served: Arc<Mutex<BTreeMap<PersonId, usize>>>,
+    /// What a start declares is declared: the operator's key of a new store is valid.
+    prepared: Arc<AtomicBool>,
     /// `None`: nothing is sealed.
     root_keys: Option<Arc<RootKeys>>,
     /// By tenant, how many requests with its keys named another one, since the server started.
@@ -51,8 +54,16 @@ impl App {
     /// At least one; the first is home.
     pub(crate) fn new(cells: Vec<Shared>, root_keys: Option<Arc<RootKeys>>) -> Self {
         assert!(!cells.is_empty(), "a server has a cell");
-        let (served, attempts) = (Arc::default(), Arc::default());
-        Self { cells: cells.into(), served, root_keys, attempts }
+        let (served, attempts, prepared) = (Arc::default(), Arc::default(), Arc::default());
+        Self { cells: cells.into(), served, prepared, root_keys, attempts }
+    }
+
+    pub(crate) fn is_prepared(&self) -> bool {
+        self.prepared.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn prepared(&self) {
+        self.prepared.store(true, Ordering::Release);
     }
 
     pub(crate) const fn root_keys(&self) -> Option<&Arc<RootKeys>> {

@@ -33,6 +33,7 @@ async fn readyz(State(app): State<App>) -> (StatusCode, Answer<Answered>) {
     let is_ready = |health: &std::sync::Arc<Health>| health.state() == EngineState::Ready;
     let ill = app.all().iter().map(health_of).find(|health| !is_ready(health));
     match ill {
+        None if !app.is_prepared() => (StatusCode::SERVICE_UNAVAILABLE, Answer(health("starting"))),
         None => (StatusCode::OK, Answer(health(app.engine.health.describe()))),
         Some(ill) => (StatusCode::SERVICE_UNAVAILABLE, Answer(health(ill.describe()))),
     }

@@ -215,6 +215,7 @@ impl Server {
         };
         match prepared.await {
             Ok(operator_key) => {
+                server.app.prepared();
                 for cell in server.app.all() {
                     tokio::spawn(crate::calls::work(cell.clone()));
                 }
