@@ -7,7 +7,7 @@ use fairlane_core::cell::change::Change;
 use fairlane_core::cell::effect::{Effect, Exchanged, Progress, Receipt, Response};
 use fairlane_core::cell::input::Command;
 use fairlane_core::id::{RunId, TenantId};
-use fairlane_core::row::{LeaseId, Payload, RunKey, RunStatus, StepState};
+use fairlane_core::row::{Instance, LeaseId, Part, Payload, RunKey, RunStatus, StepState};
 
 use crate::client::Submission;
 use crate::host::{About, Host};
@@ -25,6 +25,9 @@ pub(crate) struct Durability {
     /// Leases whose outcome a worker was told is recorded, since the last owner came.
     recorded: BTreeSet<LeaseId>,
     revisions: BTreeMap<RunKey, u64>,
+    /// What each step has made, and what of it was forgotten with its step, to be made again.
+    outputs: BTreeMap<(RunKey, Instance), Payload>,
+    forgotten: BTreeSet<(RunKey, Payload)>,
 }
 
 impl Durability {
@@ -37,6 +40,19 @@ impl Durability {
                 holds(before.is_none_or(|before| before == row.run), PROMISE, || {
                     format!("{row:?} replaces {before:?}")
                 })
+            }
+            Change::Step(row) => {
+                if let Some(output) = &row.output {
+                    self.outputs.insert((row.key.clone(), row.instance), output.clone());
+                }
+                Ok(())
+            }
+            // What its step has made is forgotten with it, a signal that it took too: it is done again.
+            Change::DropStep(key, step) => {
+                let of_step = (key.clone(), Instance { step: *step, part: Part::Whole });
+                let forgotten = self.outputs.remove(&of_step);
+                self.forgotten.extend(forgotten.map(|output| (key.clone(), output)));
+                Ok(())
             }
             // A retry begins the run anew, cancelled or not.
             Change::Run(run) if run.status == RunStatus::Running && run.outcome.is_none() => {
@@ -118,7 +134,8 @@ impl Durability {
                 Ok(())
             }
             (Response::Commanded { .. }, About::Command(key, Command::Signal { payload, .. })) => {
-                holds(keeps_signal(key, payload, rows), PROMISE, || {
+                let is_forgotten = self.forgotten.contains(&(key.clone(), payload.clone()));
+                holds(is_forgotten || keeps_signal(key, payload, rows), PROMISE, || {
                     format!("the acknowledged signal {payload:?} of {key:?} is nowhere")
                 })
             }
