@@ -201,29 +201,28 @@ impl Deref for Db<'_> {
 impl Db<'_> {
     /// The key of a run that has none yet is made here, and stored with its row.
     pub(super) fn new_run(self, run: &RunKey) -> Result<RunSecret, Fault> {
-        if let Some(known) = self.run(run)? {
-            return Ok(known);
+        match self.run(run)? {
+            Some(known) => Ok(known),
+            None => self.make_run(run, false),
         }
-        let (version, of_tenant) = self.newest_of_tenant(&run.tenant)?;
-        let key = self.keys.random.key();
-        let wrapped = self.wrapped(run, version, &of_tenant, &key);
-        let secret = RunSecret { wrapped, key, is_small: false };
-        self.keys.runs().put(run.clone(), secret.clone());
-        Ok(secret)
     }
 
-    /// A key for a run that is most likely new: its row is not looked for. To be followed by [`Db::was_new`], or forgotten by
-    /// [`Db::was_there`]. `None`: it is known, so that it is not new.
+    /// A key for a run that is most likely new: its row is not looked for. To be forgotten by [`Db::was_there`] if it is not.
+    /// `None`: it is known, so that it is not new.
     pub(super) fn likely_new_run(self, run: &RunKey) -> Result<Option<RunSecret>, Fault> {
         if self.keys.runs().get(run).is_some() {
             return Ok(None);
         }
+        self.make_run(run, true).map(Some)
+    }
+
+    fn make_run(self, run: &RunKey, is_small: bool) -> Result<RunSecret, Fault> {
         let (version, of_tenant) = self.newest_of_tenant(&run.tenant)?;
         let key = self.keys.random.key();
         let wrapped = self.wrapped(run, version, &of_tenant, &key);
-        let secret = RunSecret { wrapped, key, is_small: true };
+        let secret = RunSecret { key, wrapped, is_small };
         self.keys.runs().put(run.clone(), secret.clone());
-        Ok(Some(secret))
+        Ok(secret)
     }
 
     /// The run was no new one: its key is the one that it has.
