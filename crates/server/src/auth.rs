@@ -277,8 +277,8 @@ pub(crate) fn bearer(parts: &Parts) -> Result<Option<&str>, Refused> {
 pub(crate) fn mint(role: Role, label: &str, created: Time) -> Result<(KeyRow, String), Refused> {
     let mut random = [0u8; KEY_ID_BYTES + SECRET_BYTES];
     getrandom::fill(&mut random).map_err(|error| Refused::internal(&error))?;
-    let id = hex(&random[..KEY_ID_BYTES]);
-    let secret = hex(&random[KEY_ID_BYTES..]);
+    let id = crate::hex::encode(&random[..KEY_ID_BYTES]);
+    let secret = crate::hex::encode(&random[KEY_ID_BYTES..]);
     let credential = format!("{PREFIX}{id}_{secret}");
     let row = KeyRow {
         id: KeyId::parse(&id).map_err(|error| Refused::internal(&error))?,
@@ -309,15 +309,6 @@ fn digest(secret: &str) -> [u8; 32] {
 
 fn forbidden(expected: &str) -> Refused {
     Refused::new(Code::Forbidden).expected(expected)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 0xf])
-        .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
-        .collect()
 }
 
 #[cfg(test)]

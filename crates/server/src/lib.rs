@@ -26,6 +26,7 @@ mod engine;
 mod events;
 mod gateway;
 mod head;
+mod hex;
 mod keys;
 mod notify;
 pub mod openapi;

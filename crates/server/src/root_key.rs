@@ -9,9 +9,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fairlane_store::seal::{KEY_BYTES, Key, LocalRoot, Root, Roots};
+use fairlane_store::seal::{Key, LocalRoot, Root, Roots};
 
 use crate::config::Config;
+use crate::hex;
 
 /// In the data folder, unless the configuration names another file.
 const ROOT_KEY_FILE: &str = "root.key";
@@ -172,22 +173,12 @@ fn parse_file(path: &Path, text: &str) -> Result<Vec<Key>, Error> {
 }
 
 fn parse(text: &str) -> Option<Key> {
-    let digits = text.as_bytes();
-    if digits.len() != 2 * KEY_BYTES {
-        return None;
-    }
-    let mut bytes = [0; KEY_BYTES];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |at: usize| char::from(pair[at]).to_digit(16);
-        *byte = u8::try_from(digit(0)? * 16 + digit(1)?).ok()?;
-    }
-    Some(Key::new(bytes))
+    hex::decode(text).map(Key::new)
 }
 
 /// Under another name first, so that a crash leaves the old file or the new one.
 fn write(path: &Path, keys: &[&Key]) -> Result<(), Error> {
-    let hex = |key: &Key| key.reveal().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let lines: Vec<String> = keys.iter().map(|key| hex(key)).collect();
+    let lines: Vec<String> = keys.iter().map(|key| hex::encode(key.reveal())).collect();
     let new = path.with_extension("new");
     let written = crate::serve::write_secret(&new, &format!("{COMMENT}{}", lines.join("\n")))
         .and_then(|()| std::fs::rename(&new, path))

@@ -22,6 +22,7 @@ use crate::assembly::listed;
 use crate::auth::{Deciding, Identity, Operator};
 use crate::body::Json;
 use crate::cells::App;
+use crate::hex;
 use crate::problem::Refused;
 use crate::problem::rejection::unknown_review;
 use crate::serve::Shared;
@@ -284,14 +285,8 @@ fn result(subject: &Digest, outcome: &OutcomeName, data: &str) -> Digest {
 }
 
 fn digest_in(text: &str) -> Result<Digest, Refused> {
-    let pair = |at: usize| u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok();
-    let mut digest = [0; 32];
-    let is_hex = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    for (at, byte) in digest.iter_mut().enumerate() {
-        *byte = pair(at).filter(|_| is_hex).ok_or_else(|| {
-            let refused = Refused::new(Code::InvalidValue).at("/digest");
-            refused.expected("the `digest` of the review: 64 hexadecimal digits")
-        })?;
-    }
-    Ok(digest)
+    hex::decode(text).ok_or_else(|| {
+        let refused = Refused::new(Code::InvalidValue).at("/digest");
+        refused.expected("the `digest` of the review: 64 hexadecimal digits")
+    })
 }

@@ -1,16 +1,15 @@
 //! Reviews as they go out.
 
-use std::fmt::Write as _;
-
 use fairlane_api::Json;
 use fairlane_api::review::{
     Review, ReviewClaim, ReviewDetail, ReviewEntry, ReviewKind, ReviewOutcome, ReviewState,
 };
 use fairlane_core::cell::effect::ReviewView;
-use fairlane_core::review::{Claim, Digest, Kind, Terms};
+use fairlane_core::review::{Claim, Kind, Terms};
 use fairlane_core::row::{self, ReviewCause, ReviewEventRow, ReviewRow};
 use fairlane_core::time::Time;
 
+use crate::hex;
 use crate::wire::{json, timestamp};
 
 pub(super) fn view_out(view: &ReviewView) -> Review {
@@ -31,7 +30,7 @@ pub(super) fn view_out(view: &ReviewView) -> Review {
         persons: view.terms.persons,
         decided_by: view.votes.iter().map(ToString::to_string).collect(),
         outcomes: outcomes(&view.terms),
-        digest: hex(&view.digest),
+        digest: hex::encode(&view.digest),
         claim: standing.claim.as_ref().map(claim),
         proposed: view.proposal.as_ref().map(|proposal| proposal.outcome.to_string()),
         before: standing.claim.is_none().then(|| standing.before + standing.higher),
@@ -77,7 +76,7 @@ pub(super) fn detail_of_row(row: &ReviewRow, record: &[ReviewEventRow]) -> Revie
         persons: row.terms.persons,
         decided_by: row.votes.iter().map(ToString::to_string).collect(),
         outcomes: outcomes(&row.terms),
-        digest: hex(row.proposal.as_ref().map_or(&row.digest, |proposal| &proposal.digest)),
+        digest: hex::encode(row.proposal.as_ref().map_or(&row.digest, |proposal| &proposal.digest)),
         claim: row.claim.as_ref().map(claim),
         proposed: row.proposal.as_ref().map(|proposal| proposal.outcome.to_string()),
         before: None,
@@ -144,11 +143,4 @@ const fn kind(kind: Kind) -> ReviewKind {
         Kind::Approval => ReviewKind::Approval,
         Kind::Escalation => ReviewKind::Escalation,
     }
-}
-
-fn hex(digest: &Digest) -> String {
-    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
