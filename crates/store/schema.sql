@@ -5,9 +5,7 @@
 
 CREATE TABLE cells (
   cell INTEGER NOT NULL PRIMARY KEY CHECK (cell = 0),
-  epoch INTEGER NOT NULL,
-  decisions INTEGER NOT NULL
-) STRICT;
+  epoch INTEGER NOT NULL) STRICT;
 
 CREATE TABLE orgs (org TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
@@ -115,15 +113,6 @@ CREATE TABLE schedules (
   last BLOB,
   queued INTEGER NOT NULL,
   PRIMARY KEY (tenant, workflow, name)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE decisions (
-  tenant TEXT NOT NULL,
-  sequence INTEGER NOT NULL,
-  at INTEGER NOT NULL,
-  code TEXT NOT NULL,
-  facts TEXT NOT NULL,
-  PRIMARY KEY (tenant, sequence)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE tools (tool TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -246,3 +235,23 @@ CREATE TABLE tenant_keys (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX reviews_by_id ON reviews (review);
+
+CREATE TABLE audit (
+  tenant TEXT NOT NULL,
+  last INTEGER NOT NULL,
+  first INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  head BLOB NOT NULL,
+  records TEXT NOT NULL,
+  PRIMARY KEY (tenant, last)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE audit_checkpoints (
+  tenant TEXT NOT NULL,
+  last INTEGER NOT NULL,
+  ordinal INTEGER NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (tenant, last)
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX audit_checkpoints_by_ordinal ON audit_checkpoints (ordinal);

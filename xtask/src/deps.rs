@@ -16,9 +16,10 @@ use crate::{tree, workspace};
 /// A crate of the workspace, and the crates of the workspace that it may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
     ("fairlane-core", &[]),
+    ("fairlane-audit", &[]),
     ("fairlane-api", &[]),
     ("fairlane-workflow", &["fairlane-core"]),
-    ("fairlane-store", &["fairlane-core"]),
+    ("fairlane-store", &["fairlane-core", "fairlane-audit"]),
     ("fairlane-client", &["fairlane-api"]),
     ("fairlane-fake-provider", &[]),
     (
@@ -26,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "fairlane-core",
             "fairlane-store",
+            "fairlane-audit",
             "fairlane-api",
             "fairlane-workflow",
             "fairlane-fake-provider",
@@ -37,6 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "fairlane-core",
             "fairlane-store",
+            "fairlane-audit",
             "fairlane-api",
             "fairlane-workflow",
             "fairlane-client",

@@ -109,6 +109,10 @@ codes! {
     UnknownRun = "unknown-run", 404, "There is no such run";
     UnknownStep = "unknown-step", 404, "The workflow has no such step";
     UnknownKey = "unknown-key", 404, "There is no such key";
+    /// Missing, or no checkpoint closes it yet; the detail says which.
+    UnknownRecord = "unknown-record", 404, "There is no such record in the audit log";
+    /// Rows are kept in memory only.
+    NotDurable = "not-durable", 409, "The server keeps nothing that could be proven";
     /// The server has no root key that it could change; the detail says why.
     NoRootKey = "no-root-key", 409, "The root key is not the server's to change";
     /// Its owner exists, and has no budget for such periods.

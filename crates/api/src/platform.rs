@@ -47,7 +47,7 @@ pub struct Latency {
     pub max_us: u64,
 }
 
-/// An entry of the decision log: caps reached, bursts granted and paid back, valve changes, configuration.
+/// An entry of the audit log: what was decided, and what was done by whom.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Decision {
     /// Absent for decisions about the platform.
@@ -57,6 +57,9 @@ pub struct Decision {
     pub at: Timestamp,
     /// Stable code, such as `cap-reached`.
     pub code: String,
+    /// Who did it: `person:<id>` or `key:<id>`. Absent: the platform itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     #[schema(value_type = Object)]
     pub facts: Json,
 }

@@ -37,12 +37,13 @@ impl Decisions {
 }
 
 fn list(decisions: &[Decision]) -> String {
-    let mut table = Table::new(&["AT", "TENANT", "CODE", "FACTS"]);
+    let mut table = Table::new(&["AT", "TENANT", "CODE", "BY", "FACTS"]);
     for decision in decisions {
         table.row([
             text::time(decision.at),
             text::or_dash(decision.tenant.as_ref()),
             decision.code.clone(),
+            text::or_dash(decision.by.as_ref()),
             decision.facts.get().to_owned(),
         ]);
     }

@@ -4,6 +4,7 @@
 //! chooses the exit code.
 
 mod apply;
+mod audit;
 mod bench;
 mod budget;
 mod catalog;
@@ -106,6 +107,7 @@ enum Command {
     Notice(notice::Notice),
     Key(key::Key),
     Decisions(decisions::Decisions),
+    Audit(audit::Audit),
     Top(top::Top),
     Worker(worker::Worker),
     Replay(replay::Replay),
@@ -172,6 +174,7 @@ impl Command {
             Self::Pool(command) => command.execute(target).await,
             Self::Key(command) => command.execute(target).await,
             Self::Decisions(command) => command.execute(target).await,
+            Self::Audit(command) => command.execute(target).await,
             Self::Top(command) => command.execute(target).await,
             Self::Worker(command) => command.execute(target).await,
             Self::Replay(command) => command.execute(target).await,

@@ -44,6 +44,7 @@ pub use channels::NoticeFilter;
 pub use client::Client;
 pub use error::Error;
 pub use events::{EventStream, RunEvent};
+pub use platform::AuditOf;
 pub use reports::{BudgetFilter, ShortFilter};
 pub use resources::Write;
 pub use retry::RetryPolicy;

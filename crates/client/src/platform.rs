@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fairlane_api::audit::{AuditKey, AuditPage, AuditProof, Checkpoint};
 use fairlane_api::key::{CreatedKey, Key, NewKey, RootKey};
 use fairlane_api::page::Page;
 use fairlane_api::platform::{Decision, Health, Readings};
@@ -105,9 +106,50 @@ impl Client {
         self.call(Call::get(path.into_string())).await
     }
 
+    /// A part of an audit log, oldest first: a tenant's, or the platform's own in a region.
+    pub async fn audit(&self, of: AuditOf<'_>, after: u64, limit: u32) -> Result<AuditPage, Error> {
+        let path = of.path(None).query("after", Some(after)).query("limit", Some(limit));
+        self.call(Call::get(path.into_string())).await
+    }
+
+    /// Closes an audit log with a checkpoint, if something of it is open, and gives the newest one.
+    pub async fn close_audit(&self, of: AuditOf<'_>) -> Result<Checkpoint, Error> {
+        self.call(Call::post(of.path(Some("close")).into_string())).await
+    }
+
+    /// That a record is in its log.
+    pub async fn audit_proof(&self, of: AuditOf<'_>, sequence: u64) -> Result<AuditProof, Error> {
+        let path = of.path(Some("proof")).query("sequence", Some(sequence));
+        self.call(Call::get(path.into_string())).await
+    }
+
+    /// What checks checkpoints.
+    pub async fn audit_key(&self) -> Result<AuditKey, Error> {
+        self.get(&["v1", "audit-key"]).await
+    }
+
     /// Whether the server serves.
     pub async fn health(&self) -> Result<Health, Error> {
         self.get(&["readyz"]).await
+    }
+}
+
+/// Whose audit log.
+#[derive(Clone, Copy, Debug)]
+pub enum AuditOf<'a> {
+    Tenant(&'a str),
+    /// The platform's own, in that region; in the server's first one if none is named.
+    Platform(Option<&'a str>),
+}
+
+impl AuditOf<'_> {
+    fn path(self, what: Option<&str>) -> Path {
+        let (parts, region): (Vec<&str>, _) = match self {
+            Self::Tenant(tenant) => (vec!["v1", "tenants", tenant, "audit"], None),
+            Self::Platform(region) => (vec!["v1", "platform", "audit"], region),
+        };
+        let parts: Vec<&str> = parts.into_iter().chain(what).collect();
+        Path::new(&parts).query("region", region)
     }
 }
 

@@ -10,6 +10,7 @@
 //! Files: one for each family of inputs; `advance` moves plans on, `dispatch` gives slots, `live` is the memory.
 
 mod advance;
+mod audit;
 mod call;
 mod catalog;
 pub mod change;
@@ -100,11 +101,11 @@ pub struct Cell {
     outbox: Outbox,
     recent: Recent,
     reopened: Reopened,
+    said: audit::Said,
     /// The next fencing token.
     fence: u64,
     /// Counts admissions: the age of runs.
     ages: u64,
-    decisions: u64,
     /// Numbers evaluations over all runs, and questions for the times of schedules: a run that is retried, or read again by
     /// the next owner, asks the same things again, and the answers to its earlier life are told from those that are awaited.
     evaluations: u32,
@@ -134,11 +135,13 @@ impl Cell {
         self.fire(turn);
         match input {
             Input::Tick => {}
-            Input::Configure(reply, configure) => self.configure(reply, configure, turn),
+            Input::Configure(reply, by, configure) => self.configure(reply, by, configure, turn),
             Input::Submit(submit) => self.submit(*submit, turn),
-            Input::Command(reply, key, command) => self.command(reply, &key, command, turn),
+            Input::Command(reply, by, key, command) => {
+                self.command((reply, by), &key, command, turn);
+            }
             Input::Review(reply, command) => self.review(reply, command, turn),
-            Input::Notice(reply, command) => self.notice(reply, command, turn),
+            Input::Notice(reply, by, command) => self.notice((reply, by), command, turn),
             Input::Delivered(delivered) => self.delivered(delivered, turn),
             Input::Retry(retry) => self.retry(*retry, turn),
             Input::Exchange(exchange) => self.exchange(exchange, turn),
@@ -161,6 +164,7 @@ impl Cell {
         self.dispatch_all(turn);
         self.send_notices(turn);
         self.log_valve(turn);
+        self.log_refused(turn);
     }
 
     /// When the next `Tick` is due, if nothing else comes first.

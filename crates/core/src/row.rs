@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -638,23 +639,33 @@ pub enum ReviewEvent {
     },
 }
 
-/// Who did something to a review: a person, or whoever has a key that is no person's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Who did something: a person, or whoever has a key that is no person's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Actor {
     Person(PersonId),
     Key(KeyId),
 }
 
-/// An entry of the decision log: caps reached, bursts granted and paid back, valve changes, configuration.
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Person(person) => write!(f, "person:{person}"),
+            Self::Key(key) => write!(f, "key:{key}"),
+        }
+    }
+}
+
+/// An entry of the audit log: something that was decided, or done by somebody. The store numbers and chains them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DecisionRow {
+pub struct Decision {
     /// `None` for decisions about the platform.
     pub tenant: Option<TenantId>,
-    pub sequence: u64,
     pub at: Time,
     /// Stable code, such as `cap-reached`.
     pub code: Cow<'static, str>,
+    /// Who did it. `None`: the platform itself.
+    pub by: Option<Actor>,
     /// A JSON object of facts.
     pub facts: Arc<str>,
 }

@@ -16,7 +16,7 @@ use fairlane_api::Code;
 use fairlane_core::auth::{self, AllTenants};
 use fairlane_core::cell::input::Handler;
 use fairlane_core::id::{KeyId, PersonId, PoolName, RegionName, TenantId};
-use fairlane_core::row::{KeyRow, Role};
+use fairlane_core::row::{Actor, KeyRow, Role};
 use fairlane_core::tenant::TenantScope;
 use fairlane_core::time::Time;
 use sha2::{Digest, Sha256};
@@ -38,8 +38,12 @@ const SECRET_BYTES: usize = 32;
 pub(crate) struct Identity(auth::Identity);
 
 /// The checked credential of an operator, with the right to the rows of all tenants.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Operator(pub(crate) AllTenants);
+#[derive(Clone, Debug)]
+pub(crate) struct Operator {
+    pub(crate) rights: AllTenants,
+    /// For the record.
+    pub(crate) by: Actor,
+}
 
 impl FromRequestParts<App> for Identity {
     type Rejection = Refused;
@@ -62,7 +66,8 @@ impl FromRequestParts<App> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, shared: &App) -> Result<Self, Refused> {
         let identity = Identity::from_request_parts(parts, shared).await?;
-        identity.0.all_tenants().map(Self).ok_or_else(|| forbidden("an operator's key"))
+        let rights = identity.0.all_tenants().ok_or_else(|| forbidden("an operator's key"))?;
+        Ok(Self { rights, by: identity.actor() })
     }
 }
 
@@ -154,6 +159,14 @@ impl Identity {
     /// Names the key, for the record.
     pub(crate) fn key(&self) -> &KeyId {
         &self.0.key().id
+    }
+
+    /// Who does what is asked for: the person whose key it is, or else the key.
+    pub(crate) fn actor(&self) -> Actor {
+        match self.person() {
+            Some(person) => Actor::Person(person.clone()),
+            None => Actor::Key(self.key().clone()),
+        }
     }
 
     pub(crate) fn is_operator(&self) -> bool {

@@ -62,7 +62,7 @@ pub(crate) async fn declare_pool(shared: &Shared) -> Result<(), Refused> {
         burst_credit_max: Span::from_secs(60),
         tasks: None,
     };
-    let declared = shared.engine.ask(|reply| Input::Configure(reply, Configure::Pool(pool)));
+    let declared = shared.engine.ask(|reply| Input::Configure(reply, None, Configure::Pool(pool)));
     declared.await.map(drop)
 }
 

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use axum::extract::{FromRef, FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use fairlane_api::Code;
+use fairlane_audit::PublicKey;
 use fairlane_core::id::{KeyId, OrgId, PersonId, TenantId};
 use fairlane_core::row::KeyRow;
 use fairlane_core::tenant::TenantScope;
@@ -33,6 +34,8 @@ pub(crate) struct App {
     prepared: Arc<AtomicBool>,
     /// `None`: nothing is sealed.
     root_keys: Option<Arc<RootKeys>>,
+    /// What checks checkpoints of audit logs. `None`: there are none.
+    audit_key: Option<PublicKey>,
     /// By tenant, how many requests with its keys named another one, since the server started.
     attempts: Arc<Mutex<BTreeMap<TenantId, u64>>>,
 }
@@ -52,10 +55,14 @@ pub(crate) struct InRegion {
 
 impl App {
     /// At least one; the first is home.
-    pub(crate) fn new(cells: Vec<Shared>, root_keys: Option<Arc<RootKeys>>) -> Self {
+    pub(crate) fn new(
+        cells: Vec<Shared>,
+        root_keys: Option<Arc<RootKeys>>,
+        audit_key: Option<PublicKey>,
+    ) -> Self {
         assert!(!cells.is_empty(), "a server has a cell");
         let (served, attempts, prepared) = (Arc::default(), Arc::default(), Arc::default());
-        Self { cells: cells.into(), served, prepared, root_keys, attempts }
+        Self { cells: cells.into(), served, prepared, root_keys, audit_key, attempts }
     }
 
     pub(crate) fn is_prepared(&self) -> bool {
@@ -68,6 +75,10 @@ impl App {
 
     pub(crate) const fn root_keys(&self) -> Option<&Arc<RootKeys>> {
         self.root_keys.as_ref()
+    }
+
+    pub(crate) const fn audit_key(&self) -> Option<PublicKey> {
+        self.audit_key
     }
 
     pub(crate) fn home(&self) -> &Shared {

@@ -62,7 +62,7 @@ async fn put_channel(
     let channel = wire::read(scope.tenant(), path_name(&channel)?, &spec, identity.is_operator())?;
     let secret = new_secret()?;
     let command = NoticeCommand::Declare { channel, secret, is_dry_run: dry_run };
-    match command_of(&shared, command).await? {
+    match command_of((&shared, &identity), command).await? {
         Response::Channel { changed, takes_secret } => Ok(Answer(ChannelApplied {
             changed,
             dry_run,
@@ -117,11 +117,11 @@ async fn list_channels(
 )]
 async fn delete_channel(
     Here(shared): Here,
-    Scoped(scope): Scoped,
+    (Scoped(scope), identity): (Scoped, Identity),
     Path((_, channel)): Path<(String, String)>,
 ) -> Result<StatusCode, Refused> {
     let (tenant, channel) = (scope.tenant().clone(), known_name(&channel)?);
-    command_of(&shared, NoticeCommand::Drop { tenant, channel }).await?;
+    command_of((&shared, &identity), NoticeCommand::Drop { tenant, channel }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -135,12 +135,14 @@ async fn delete_channel(
 )]
 async fn rotate_channel(
     Here(shared): Here,
-    Scoped(scope): Scoped,
+    (Scoped(scope), identity): (Scoped, Identity),
     Path((_, channel)): Path<(String, String)>,
 ) -> Result<Answer<RotatedSecret>, Refused> {
     let (tenant, channel) = (scope.tenant().clone(), known_name(&channel)?);
     let secret = new_secret()?;
-    match command_of(&shared, NoticeCommand::Rotate { tenant, channel, secret }).await? {
+    match command_of((&shared, &identity), NoticeCommand::Rotate { tenant, channel, secret })
+        .await?
+    {
         Response::Rotated { until } => Ok(Answer(RotatedSecret {
             secret: secret_text(secret),
             previous_until: timestamp(until),
@@ -157,11 +159,11 @@ async fn rotate_channel(
 )]
 async fn test_channel(
     Here(shared): Here,
-    Scoped(scope): Scoped,
+    (Scoped(scope), identity): (Scoped, Identity),
     Path((_, channel)): Path<(String, String)>,
 ) -> Result<(StatusCode, Answer<Noted>), Refused> {
     let (tenant, channel) = (scope.tenant().clone(), known_name(&channel)?);
-    noted(&shared, NoticeCommand::Test { tenant, channel }).await
+    noted((&shared, &identity), NoticeCommand::Test { tenant, channel }).await
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -216,19 +218,19 @@ async fn list_notices(
 )]
 async fn redeliver_notice(
     Here(shared): Here,
-    Scoped(scope): Scoped,
+    (Scoped(scope), identity): (Scoped, Identity),
     Path((_, notice)): Path<(String, String)>,
 ) -> Result<(StatusCode, Answer<Noted>), Refused> {
     let tenant = scope.tenant().clone();
     let notice: NoticeId = notice.parse().map_err(|_| unknown_notice(&notice))?;
-    noted(&shared, NoticeCommand::Redeliver { tenant, notice }).await
+    noted((&shared, &identity), NoticeCommand::Redeliver { tenant, notice }).await
 }
 
 async fn noted(
-    shared: &Shared,
+    (shared, identity): (&Shared, &Identity),
     command: NoticeCommand,
 ) -> Result<(StatusCode, Answer<Noted>), Refused> {
-    match command_of(shared, command).await? {
+    match command_of((shared, identity), command).await? {
         Response::Noted(notice) => {
             Ok((StatusCode::ACCEPTED, Answer(Noted { notice: notice.to_string() })))
         }
@@ -236,8 +238,12 @@ async fn noted(
     }
 }
 
-async fn command_of(shared: &Shared, command: NoticeCommand) -> Result<Response, Refused> {
-    shared.engine.ask(|reply| Input::Notice(reply, command)).await
+async fn command_of(
+    (shared, identity): (&Shared, &Identity),
+    command: NoticeCommand,
+) -> Result<Response, Refused> {
+    let by = Some(identity.actor());
+    shared.engine.ask(|reply| Input::Notice(reply, by, command)).await
 }
 
 async fn channels_of(shared: &Shared, tenant: &TenantId) -> Result<Vec<ChannelView>, Refused> {

@@ -64,6 +64,13 @@ pub struct Config {
     /// environment only.
     #[serde(skip)]
     pub root_key: Option<RootKeyText>,
+    /// The file of the key that checkpoints of audit logs are signed with; made if it is missing. Absent: `audit.key` in the data
+    /// folder.
+    pub audit_key_file: Option<PathBuf>,
+    /// A file that every checkpoint of an audit log is appended to, a line of JSON each. Absent: none.
+    pub audit_checkpoints_file: Option<PathBuf>,
+    /// Where every checkpoint is sent, as lines of JSON in requests. Absent: nowhere.
+    pub audit_checkpoints_url: Option<String>,
     /// How long a stopping server waits for requests under way, in milliseconds.
     pub drain_ms: u64,
 }
@@ -117,6 +124,9 @@ impl Default for Config {
             smtp: None,
             root_key_file: None,
             root_key: None,
+            audit_key_file: None,
+            audit_checkpoints_file: None,
+            audit_checkpoints_url: None,
             drain_ms: 10_000,
         }
     }
@@ -218,6 +228,15 @@ impl Config {
         if let Some((_, path)) = variable("ROOT_KEY_FILE") {
             self.root_key_file = Some(path.into());
         }
+        if let Some((_, path)) = variable("AUDIT_KEY_FILE") {
+            self.audit_key_file = Some(path.into());
+        }
+        if let Some((_, path)) = variable("AUDIT_CHECKPOINTS_FILE") {
+            self.audit_checkpoints_file = Some(path.into());
+        }
+        if let Some((_, url)) = variable("AUDIT_CHECKPOINTS_URL") {
+            self.audit_checkpoints_url = Some(url);
+        }
         self.root_key = variable("ROOT_KEY").map(|(_, text)| RootKeyText::new(text));
         let wait = variable("NOTICE_WAIT_MS");
         set(wait, &mut self.notice_wait_ms, "a number of milliseconds")?;
@@ -284,6 +303,12 @@ impl Config {
             return range("notice_wait_ms", &self.notice_wait_ms, "1 to 3600000");
         }
         self.check_public_url()?;
+        if let Some(url) = &self.audit_checkpoints_url
+            && crate::catalog::endpoint::check_host(url).is_err()
+        {
+            let expected = "a URL such as https://witness.example/checkpoints";
+            return range("audit_checkpoints_url", url, expected);
+        }
         if let Some(smtp) = &self.smtp {
             smtp.check()?;
         }

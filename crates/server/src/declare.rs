@@ -12,13 +12,14 @@ use fairlane_core::cell::input::{Configure, Input, Query};
 use fairlane_core::id::{OrgId, TenantId};
 use fairlane_core::plan::Workflow;
 use fairlane_core::residency::{Atlas, Declaration};
-use fairlane_core::row::{Owner, Role};
+use fairlane_core::row::{Actor, Owner, Role};
 use fairlane_core::tenant::{Org, Tenant};
 use fairlane_core::time::Time;
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
 
+use crate::auth::Operator;
 use crate::cells::App;
 use crate::problem::Refused;
 use crate::serve::Shared;
@@ -34,7 +35,7 @@ pub(crate) struct DryRun {
 
 /// Declares a resource, or checks whether it could be.
 pub(crate) async fn configure(
-    app: &App,
+    (app, operator): (&App, &Operator),
     resource: Configure,
     DryRun { dry_run }: DryRun,
 ) -> Result<Applied, Refused> {
@@ -51,7 +52,9 @@ pub(crate) async fn configure(
         if dry_run {
             crate::dry_run::check(cell, &resource)?;
         } else {
-            changed |= ask(cell, resource).await.map_err(|refused| partly(refused, at, cell))?;
+            changed |= ask(cell, Some(operator.by.clone()), resource)
+                .await
+                .map_err(|refused| partly(refused, at, cell))?;
         }
     }
     Ok(Applied { changed, dry_run })
@@ -67,12 +70,12 @@ pub(crate) async fn reconcile(app: &App) -> Result<(), Refused> {
     for cell in others {
         for policy in cell.registry.policies(None, usize::MAX) {
             if home.registry.policy(&policy.name).is_none() {
-                ask(cell, Configure::DropPolicy(policy.name)).await?;
+                ask(cell, None, Configure::DropPolicy(policy.name)).await?;
             }
         }
         let now = home.now();
         for resource in declared.iter().filter_map(|resource| still_new(resource, now)) {
-            ask(cell, for_cell(&resource, cell)).await?;
+            ask(cell, None, for_cell(&resource, cell)).await?;
         }
     }
     Ok(())
@@ -90,8 +93,8 @@ fn still_new(resource: &Configure, now: Time) -> Option<Configure> {
     is_any.then(|| Configure::Residency(Declaration::Adequacy(adequacy)))
 }
 
-async fn ask(cell: &Shared, resource: Configure) -> Result<bool, Refused> {
-    match cell.engine.ask(|reply| Input::Configure(reply, resource)).await? {
+async fn ask(cell: &Shared, by: Option<Actor>, resource: Configure) -> Result<bool, Refused> {
+    match cell.engine.ask(|reply| Input::Configure(reply, by, resource)).await? {
         Response::Configured { changed } => Ok(changed),
         other => Err(Refused::internal(&format!("a declaration was answered by {other:?}"))),
     }
@@ -150,8 +153,11 @@ fn cells(app: &App, resource: &Configure) -> Result<Vec<Shared>, Refused> {
             known_tenants(app, workflow)?;
             Ok(app.all().to_vec())
         }
-        Configure::RenewSeal(Some(tenant)) => one(app.at(tenant)),
+        Configure::RenewSeal(Some(tenant)) | Configure::CloseLog(Some(tenant)) => {
+            one(app.at(tenant))
+        }
         Configure::RenewSeal(None)
+        | Configure::CloseLog(None)
         | Configure::ReviewerPool(_)
         | Configure::Tier(_)
         | Configure::Pool(_)

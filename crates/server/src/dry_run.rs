@@ -25,7 +25,7 @@ pub(crate) fn check(cell: &Surroundings, resource: &Configure) -> Result<(), Ref
     drop(driver.take());
     let pending = if driver.is_committing() { driver.committed() } else { Vec::new() };
     drop(pending);
-    driver.step(now, Input::Configure(ReplyId(0), resource.clone()));
+    driver.step(now, Input::Configure(ReplyId(0), None, resource.clone()));
     drop(driver.take());
     for effect in driver.committed() {
         if let Effect::Reply(_, Response::Rejected(rejection)) = effect {
@@ -72,7 +72,8 @@ fn surroundings(registry: &Registry, resource: &Configure) -> Snapshot {
         | Configure::Account(_)
         | Configure::ReviewerPool(_)
         | Configure::DropKey(_)
-        | Configure::RenewSeal(_) => {}
+        | Configure::RenewSeal(_)
+        | Configure::CloseLog(_) => {}
         Configure::Tool(tool) => {
             let model = registry.model_at(&tool.name);
             snapshot.tools.extend(model.as_ref().and_then(|_| registry.tool(&tool.name)));

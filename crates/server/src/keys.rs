@@ -39,7 +39,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 )]
 async fn post_key(
     State(shared): State<App>,
-    _: Operator,
+    operator: Operator,
     Json(new): Json<NewKey>,
 ) -> Result<(StatusCode, Answer<CreatedKey>), Refused> {
     let role = role(&new)?;
@@ -51,7 +51,7 @@ async fn post_key(
     }
     let (row, secret) = mint(role, &label, shared.now())?;
     let key = key_out(&row);
-    configure(&shared, Configure::Key(row), DryRun::default()).await?;
+    configure((&shared, &operator), Configure::Key(row), DryRun::default()).await?;
     Ok((StatusCode::CREATED, Answer(CreatedKey { key, secret })))
 }
 
@@ -80,11 +80,11 @@ async fn list_keys(
 )]
 async fn delete_key(
     State(shared): State<App>,
-    _: Operator,
+    operator: Operator,
     Path(key): Path<String>,
 ) -> Result<StatusCode, Refused> {
     let id = key.parse().map_err(|_| Refused::new(Code::UnknownKey))?;
-    configure(&shared, Configure::DropKey(id), DryRun::default()).await?;
+    configure((&shared, &operator), Configure::DropKey(id), DryRun::default()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

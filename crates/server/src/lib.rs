@@ -10,6 +10,7 @@
 //! - `registry`, `cache` and `reads` answer what need not be asked of the cell.
 
 mod assembly;
+mod audit;
 mod auth;
 mod body;
 mod cache;
@@ -27,6 +28,7 @@ mod events;
 mod gateway;
 mod head;
 mod hex;
+mod key_file;
 mod keys;
 mod notify;
 pub mod openapi;

@@ -13,8 +13,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::cells::App;
 use crate::problem::Refused;
 use crate::{
-    catalog, channels, events, gateway, keys, pools, probes, quotas, readings, reports, reviews,
-    runs, sealing, tenants, usage, worker, workflows,
+    audit, catalog, channels, events, gateway, keys, pools, probes, quotas, readings, reports,
+    reviews, runs, sealing, tenants, usage, worker, workflows,
 };
 
 #[derive(Debug, OpenApi)]
@@ -34,6 +34,7 @@ use crate::{
         (name = "notices", description = "Where tenants are told of things, and what they still are to be told"),
         (name = "worker", description = "The worker protocol"),
         (name = "gateway", description = "Calls of models, as clients of OpenAI make them"),
+        (name = "audit", description = "Logs of what was decided and done, as they are chained, signed and proven"),
         (name = "platform", description = "The operator's view: pools, valve, readings, keys"),
         (name = "probes", description = "Whether the server lives and serves")
     )
@@ -78,6 +79,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(catalog::routes())
         .merge(keys::routes())
         .merge(sealing::routes())
+        .merge(audit::routes())
         .merge(probes::routes())
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 )]
 async fn put_pool(
     State(shared): State<App>,
-    _: Operator,
+    operator: Operator,
     Path(pool): Path<String>,
     Params(dry_run): Params<DryRun>,
     Json(spec): Json<PoolSpec>,
@@ -61,7 +61,7 @@ async fn put_pool(
         burst_credit_max: Span::from_millis(spec.burst_credit_max_ms),
         tasks: spec.tasks.map(|tasks| task_names(&tasks)).transpose()?,
     };
-    configure(&shared, Configure::Pool(pool), dry_run).await.map(Answer)
+    configure((&shared, &operator), Configure::Pool(pool), dry_run).await.map(Answer)
 }
 
 /// Reads a pool, with what it holds now
@@ -109,7 +109,7 @@ async fn list_pools(
 )]
 async fn put_valve(
     State(shared): State<App>,
-    _: Operator,
+    operator: Operator,
     Params(dry_run): Params<DryRun>,
     Json(spec): Json<ValveSpec>,
 ) -> Result<Answer<Applied>, Refused> {
@@ -120,7 +120,7 @@ async fn put_valve(
         bytes_hard: spec.bytes_hard,
         commit_slow: Span::from_millis(spec.commit_slow_ms),
     };
-    configure(&shared, Configure::Valve(valve), dry_run).await.map(Answer)
+    configure((&shared, &operator), Configure::Valve(valve), dry_run).await.map(Answer)
 }
 
 /// Reads the valve

@@ -53,7 +53,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 )]
 async fn put_tool(
     State(shared): State<App>,
-    _: Operator,
+    operator: Operator,
     Path(tool): Path<String>,
     Params(dry_run): Params<DryRun>,
     Json(spec): Json<ToolSpec>,
@@ -65,7 +65,7 @@ async fn put_tool(
     let endpoint = spec.endpoint.as_ref().and_then(|given| endpoint::read(&mut check, given));
     let location = rules::location(&mut check, &spec);
     let tool = check.finish(Tool { endpoint, breaker, location, ..Tool::new(name, limits) })?;
-    configure(&shared, Configure::Tool(tool), dry_run).await.map(Answer)
+    configure((&shared, &operator), Configure::Tool(tool), dry_run).await.map(Answer)
 }
 
 /// Reads a tool
@@ -109,7 +109,7 @@ async fn list_tools(
 )]
 async fn put_class(
     State(shared): State<App>,
-    _: Operator,
+    operator: Operator,
     Path(class): Path<String>,
     Params(dry_run): Params<DryRun>,
     Json(spec): Json<BudgetClassSpec>,
@@ -119,7 +119,7 @@ async fn put_class(
     let quotas = check.quotas(&spec.quotas);
     let budget = check.budget(&spec.budget);
     let class = check.finish(BudgetClass { name, quotas, budget })?;
-    configure(&shared, Configure::Class(class), dry_run).await.map(Answer)
+    configure((&shared, &operator), Configure::Class(class), dry_run).await.map(Answer)
 }
 
 /// Reads a budget class
@@ -163,7 +163,7 @@ async fn list_classes(
 )]
 async fn put_tenant_account(
     State(shared): State<App>,
-    _: Operator,
+    operator: Operator,
     Scoped(scope): Scoped,
     Path((_, every)): Path<(String, String)>,
     Json(spec): Json<AccountSpec>,
@@ -178,7 +178,9 @@ async fn put_tenant_account(
         refused.detail("tenants have budgets for the `day` and the `month`")
     })?;
     let account = account(Owner::Tenant(tenant), every, &spec)?;
-    configure(&shared, Configure::Account(account), DryRun::default()).await.map(Answer)
+    configure((&shared, &operator), Configure::Account(account), DryRun::default())
+        .await
+        .map(Answer)
 }
 
 /// Tops up an organisation's account of the month that is under way, or lets it off debt
@@ -189,14 +191,16 @@ async fn put_tenant_account(
 )]
 async fn put_org_account(
     State(shared): State<App>,
-    _: Operator,
+    operator: Operator,
     Path(org): Path<String>,
     Json(spec): Json<AccountSpec>,
 ) -> Result<Answer<Applied>, Refused> {
     let found = org.parse().ok().and_then(|id| shared.registry.org(&id));
     let found = found.ok_or_else(|| missing(Code::UnknownOrg, "organisation", &org))?;
     let account = account(Owner::Org(found.id), Calendar::Month, &spec)?;
-    configure(&shared, Configure::Account(account), DryRun::default()).await.map(Answer)
+    configure((&shared, &operator), Configure::Account(account), DryRun::default())
+        .await
+        .map(Answer)
 }
 
 fn account(owner: Owner, every: Calendar, spec: &AccountSpec) -> Result<SetAccount, Refused> {

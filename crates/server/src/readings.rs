@@ -7,9 +7,8 @@ use fairlane_api::page::Page;
 use fairlane_api::platform::{self as wire, Decision, Readings};
 use fairlane_core::cell::effect::{Latency, Response, TenantView};
 use fairlane_core::cell::input::Query;
-use fairlane_core::row::DecisionRow;
 use fairlane_core::tenant::TenantScope;
-use fairlane_store::DecisionQuery;
+use fairlane_store::{DecisionQuery, DecisionRow};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -166,12 +165,13 @@ const fn latency_out(latency: Latency) -> wire::Latency {
     }
 }
 
-fn decision_out(row: DecisionRow) -> Decision {
+fn decision_out(DecisionRow { sequence, decision }: DecisionRow) -> Decision {
     Decision {
-        tenant: row.tenant.map(|tenant| tenant.to_string()),
-        sequence: row.sequence,
-        at: timestamp(row.at),
-        code: row.code.to_string(),
-        facts: json(&row.facts),
+        tenant: decision.tenant.map(|tenant| tenant.to_string()),
+        sequence,
+        at: timestamp(decision.at),
+        code: decision.code.to_string(),
+        by: decision.by.map(|by| by.to_string()),
+        facts: json(&decision.facts),
     }
 }

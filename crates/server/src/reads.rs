@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use fairlane_api::Code;
+use fairlane_audit::{Proof, Signed};
 use fairlane_core::cell::change::EndedRun;
 use fairlane_core::id::{RunId, WorkflowName};
 use fairlane_core::plan::Workflow;
 use fairlane_core::replan::ReplanRow;
-use fairlane_core::row::{CallRow, DecisionRow, IdempotencyRow, Instance, RunRow, StepRow};
+use fairlane_core::row::{CallRow, IdempotencyRow, Instance, RunRow, StepRow};
 use fairlane_core::tenant::TenantScope;
 use fairlane_core::time::{Span, Time};
 use fairlane_store::{
-    CallQuery, DecisionQuery, Error, PAGE_MAX, Page, Payloads, Read, RunQuery, Store, UsageRow,
+    AuditPage, CallQuery, DecisionQuery, DecisionRow, Error, PAGE_MAX, Page, Payloads, Read,
+    RunQuery, Store, UsageRow,
 };
 
 use crate::problem::Refused;
@@ -185,6 +187,33 @@ impl Reads {
             None => reader.platform_decisions(query),
         })
         .await
+    }
+
+    /// Records of a tenant's audit log, or of the platform's own. `None`: they are not chained.
+    pub(crate) async fn audit(
+        &self,
+        scope: Option<TenantScope>,
+        after: u64,
+        limit: u32,
+    ) -> Result<Option<AuditPage>, Refused> {
+        self.read(move |reader| reader.audit(scope.as_ref(), after, limit)).await
+    }
+
+    pub(crate) async fn audit_proof(
+        &self,
+        scope: Option<TenantScope>,
+        sequence: u64,
+    ) -> Result<Option<Proof>, Refused> {
+        self.read(move |reader| reader.audit_proof(scope.as_ref(), sequence)).await
+    }
+
+    /// Checkpoints of all logs, after a place in their order.
+    pub(crate) async fn checkpoints(
+        &self,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, Signed)>, Refused> {
+        self.read(move |reader| reader.checkpoints(after, limit)).await
     }
 }
 

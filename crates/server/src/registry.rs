@@ -69,7 +69,8 @@ impl Registry {
                 Configure::Tenant(_)
                 | Configure::Account(_)
                 | Configure::Policy(_)
-                | Configure::RenewSeal(_) => {}
+                | Configure::RenewSeal(_)
+                | Configure::CloseLog(_) => {}
                 Configure::DropPolicy(policy) => drop(all.policies.remove(&policy)),
                 Configure::Pool(pool) => drop(all.pools.insert(pool.name.clone(), pool)),
                 Configure::Valve(valve) => all.valve = valve,

@@ -176,20 +176,10 @@ fn parse(text: &str) -> Option<Key> {
     hex::decode(text).map(Key::new)
 }
 
-/// Under another name first, so that a crash leaves the old file or the new one.
 fn write(path: &Path, keys: &[&Key]) -> Result<(), Error> {
     let lines: Vec<String> = keys.iter().map(|key| hex::encode(key.reveal())).collect();
-    let new = path.with_extension("new");
-    let written = crate::serve::write_secret(&new, &format!("{COMMENT}{}", lines.join("\n")))
-        .and_then(|()| std::fs::rename(&new, path))
-        .and_then(|()| sync_folder(path));
+    let written = crate::key_file::write(path, &format!("{COMMENT}{}", lines.join("\n")));
     written.map_err(|source| Error::File { path: path.to_owned(), source })
-}
-
-/// The new name is durable once its folder is.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(unix)]

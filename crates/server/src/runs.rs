@@ -12,11 +12,11 @@ mod submit;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use fairlane_core::id::RunId;
-use fairlane_core::row::RunKey;
+use fairlane_core::row::{Actor, RunKey};
 use fairlane_core::tenant::TenantScope;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::auth::Scoped;
+use crate::auth::{Identity, Scoped};
 use crate::cells::App;
 use crate::problem::Refused;
 use crate::problem::rejection::unknown_run;
@@ -30,6 +30,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 pub(crate) struct Named {
     pub(crate) scope: TenantScope,
     pub(crate) run: RunId,
+    /// Who asks, for the record.
+    pub(crate) by: Actor,
 }
 
 impl FromRequestParts<App> for Named {
@@ -43,7 +45,8 @@ impl FromRequestParts<App> for Named {
         let run = params.iter().find(|(name, _)| *name == "run").map(|(_, value)| value);
         let run = run.unwrap_or_default();
         let run = run.parse().map_err(|_| unknown_run(run))?;
-        Ok(Self { scope, run })
+        let by = Identity::from_request_parts(parts, shared).await?.actor();
+        Ok(Self { scope, run, by })
     }
 }
 

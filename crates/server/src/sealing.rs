@@ -40,13 +40,16 @@ async fn get_root_key(State(app): State<App>, _: Operator) -> Result<Answer<Root
     post, path = "/v1/platform/root-key/rotate", tag = "platform",
     responses((status = 200, body = RootKey), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
-async fn rotate_root_key(State(app): State<App>, _: Operator) -> Result<Answer<RootKey>, Refused> {
+async fn rotate_root_key(
+    State(app): State<App>,
+    operator: Operator,
+) -> Result<Answer<RootKey>, Refused> {
     let keys = root_keys(&app)?.clone();
     // A caller that goes away does not leave it half done.
     let rotation = tokio::spawn(async move {
         let _one_at_a_time = keys.rotating.lock().await;
         file(&keys, RootKeys::begin_rotation).await?;
-        configure(&app, Configure::RenewSeal(None), DryRun::default()).await?;
+        configure((&app, &operator), Configure::RenewSeal(None), DryRun::default()).await?;
         file(&keys, RootKeys::end_rotation).await?;
         Ok(Answer(root_key_out(&keys)))
     });
@@ -63,12 +66,12 @@ async fn rotate_root_key(State(app): State<App>, _: Operator) -> Result<Answer<R
 )]
 async fn rotate_tenant_key(
     State(app): State<App>,
-    _: Operator,
+    operator: Operator,
     Scoped(scope): Scoped,
 ) -> Result<StatusCode, Refused> {
     root_keys(&app)?;
     let renew = Configure::RenewSeal(Some(scope.tenant().clone()));
-    configure(&app, renew, DryRun::default()).await?;
+    configure((&app, &operator), renew, DryRun::default()).await?;
     Ok(StatusCode::ACCEPTED)
 }
 

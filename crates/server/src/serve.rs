@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use fairlane_audit::PublicKey;
 use fairlane_core::auth::AllTenants;
 use fairlane_core::cell::change::Snapshot;
 use fairlane_core::cell::input::{Configure, Input};
@@ -103,6 +104,8 @@ pub enum Error {
     Store(#[from] fairlane_store::Error),
     #[error(transparent)]
     RootKey(#[from] root_key::Error),
+    #[error(transparent)]
+    AuditKey(#[from] crate::audit::key::Error),
     #[error("cannot listen on {addr}")]
     Listen { addr: SocketAddr, source: std::io::Error },
     #[error("cannot start the driver thread")]
@@ -165,12 +168,7 @@ impl Server {
         config.check()?;
         let (stores, keys) = {
             let config = config.clone();
-            // The stores make the folder that the keys are in.
-            let opened = move || {
-                let (stores, root) = open_stores(&config)?;
-                Ok((stores, Keys { token: token_key(&config)?, root }))
-            };
-            blocking(opened).await?
+            blocking(move || open_stores(&config)).await?
         };
         Self::start_with(config, stores, keys).await
     }
@@ -183,7 +181,7 @@ impl Server {
         config.check()?;
         let token = token_key(&Config { store: StoreKind::Memory, ..config.clone() })?;
         let home = config.all_regions().swap_remove(0);
-        Self::start_with(config, vec![(home, store)], Keys { token, root: None }).await
+        Self::start_with(config, vec![(home, store)], Keys { token, root: None, audit: None }).await
     }
 
     async fn start_with(config: Config, stores: Stores, keys: Keys) -> Result<Self, Error> {
@@ -218,6 +216,7 @@ impl Server {
                 server.app.prepared();
                 for cell in server.app.all() {
                     tokio::spawn(crate::calls::work(cell.clone()));
+                    tokio::spawn(crate::audit::carry::work(cell.clone()));
                 }
                 tracing::info!(%addr, regions = config.all_regions().iter().map(RegionName::as_str).collect::<Vec<_>>().join(", "), "serving");
                 Ok(Self { operator_key, ..server })
@@ -272,6 +271,8 @@ struct Keys {
     token: TokenKey,
     /// `None`: nothing is sealed.
     root: Option<Arc<RootKeys>>,
+    /// `None`: no log is closed with checkpoints.
+    audit: Option<PublicKey>,
 }
 
 /// Opens the cells of all stores.
@@ -297,7 +298,7 @@ fn open_all(
         cells.push(shared);
         owners.push(owner);
     }
-    Ok((App::new(cells, keys.root.clone()), owners))
+    Ok((App::new(cells, keys.root.clone(), keys.audit), owners))
 }
 
 /// Loads a cell and starts its driver thread.
@@ -394,19 +395,27 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|error| Error::Thread(std::io::Error::other(error)))?
 }
 
-/// A store for each region.
-fn open_stores(config: &Config) -> Result<(Stores, Option<Arc<RootKeys>>), Error> {
+/// A store for each region, and the keys beside them.
+fn open_stores(config: &Config) -> Result<(Stores, Keys), Error> {
+    if config.store == StoreKind::Sqlite {
+        std::fs::create_dir_all(&config.data_dir).map_err(|source| {
+            let path = config.data_dir.clone();
+            fairlane_store::Error::Io { action: "create the folder", path, source }
+        })?;
+    }
     let root_keys = match config.store {
         StoreKind::Memory => None,
         StoreKind::Sqlite => Some(Arc::new(RootKeys::read(config)?)),
     };
+    let signer = root_keys.as_ref().map(|_| crate::audit::key::open(config)).transpose()?;
     let open = |region: RegionName| -> Result<(RegionName, Box<dyn Store>), Error> {
-        let store: Box<dyn Store> = match &root_keys {
-            None => Box::new(MemoryStore::open(&Disk::default())),
-            Some(keys) => {
+        let store: Box<dyn Store> = match (&root_keys, &signer) {
+            (Some(keys), Some(signer)) => {
                 let roots = keys.roots.clone();
-                Box::new(SqliteStore::open(&config.data_dir, region.as_str(), roots)?)
+                let store = SqliteStore::open(&config.data_dir, region.as_str(), roots)?;
+                Box::new(store.sign_with(signer.clone()))
             }
+            _ => Box::new(MemoryStore::open(&Disk::default())),
         };
         Ok((region, store))
     };
@@ -414,7 +423,8 @@ fn open_stores(config: &Config) -> Result<(Stores, Option<Arc<RootKeys>>), Error
     if let Some(keys) = &root_keys {
         keys.keep()?;
     }
-    Ok((stores, root_keys))
+    let audit = signer.map(|signer| signer.public());
+    Ok((stores, Keys { token: token_key(config)?, root: root_keys, audit }))
 }
 
 /// Makes the first operator's key of a new store. The file is written before the key takes effect, so that a
@@ -433,7 +443,7 @@ async fn first_key(app: &App) -> Result<Option<String>, Error> {
         write_secret(&path, &secret)
             .map_err(|source| Error::KeyFile { path: path.display().to_string(), source })?;
     }
-    let configured = shared.engine.ask(|reply| Input::Configure(reply, Configure::Key(row)));
+    let configured = shared.engine.ask(|reply| Input::Configure(reply, None, Configure::Key(row)));
     configured.await.map_err(failed)?;
     Ok(Some(secret))
 }

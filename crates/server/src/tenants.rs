@@ -43,7 +43,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 )]
 async fn put_org(
     State(shared): State<App>,
-    _: Operator,
+    operator: Operator,
     Path(org): Path<String>,
     Params(dry_run): Params<DryRun>,
     Json(spec): Json<OrgSpec>,
@@ -52,7 +52,7 @@ async fn put_org(
     let mut check = Check::default();
     let budget = spec.budget.as_ref().map(|budget| check.org_budget(budget));
     let org = check.finish(Org { id, weight: spec.weight, cap: spec.cap, budget })?;
-    configure(&shared, Configure::Org(org), dry_run).await.map(Answer)
+    configure((&shared, &operator), Configure::Org(org), dry_run).await.map(Answer)
 }
 
 /// Reads an organisation
@@ -96,7 +96,7 @@ async fn list_orgs(
 )]
 async fn put_tier(
     State(shared): State<App>,
-    _: Operator,
+    operator: Operator,
     Path(tier): Path<String>,
     Params(dry_run): Params<DryRun>,
     Json(spec): Json<TierSpec>,
@@ -119,7 +119,7 @@ async fn put_tier(
         review_class: spec.review_class,
         rules,
     };
-    let applied = configure(&shared, Configure::Tier(tier), dry_run).await;
+    let applied = configure((&shared, &operator), Configure::Tier(tier), dry_run).await;
     applied.map(Answer).map_err(|refused| given.placed(refused))
 }
 
@@ -164,7 +164,7 @@ async fn list_tiers(
 )]
 async fn put_tenant(
     State(shared): State<App>,
-    _: Operator,
+    operator: Operator,
     Path(tenant): Path<String>,
     Params(dry_run): Params<DryRun>,
     Json(spec): Json<TenantSpec>,
@@ -189,7 +189,7 @@ async fn put_tenant(
         suspended: spec.suspended,
         attributes,
     };
-    let applied = configure(&shared, Configure::Tenant(tenant), dry_run).await;
+    let applied = configure((&shared, &operator), Configure::Tenant(tenant), dry_run).await;
     applied.map(Answer).map_err(|refused| given.placed(refused))
 }
 

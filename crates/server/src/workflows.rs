@@ -54,7 +54,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 )]
 async fn put_workflow(
     State(shared): State<App>,
-    _: Operator,
+    operator: Operator,
     Path(path): Path<String>,
     Params(dry_run): Params<DryRun>,
     body: Raw,
@@ -77,7 +77,7 @@ async fn put_workflow(
     }
     let version = workflow.version;
     let resource = Configure::Workflow(Arc::new(workflow));
-    let applied = configure(&shared, resource, dry_run).await?;
+    let applied = configure((&shared, &operator), resource, dry_run).await?;
     Ok(Answer(AppliedWorkflow {
         workflow: path,
         version,

@@ -20,6 +20,7 @@ mod p08_ways;
 mod p10_residency;
 mod p12_durability;
 mod p12_outcomes_once;
+pub(crate) mod p14_audit;
 mod p16_valve;
 mod p17_live_changes;
 mod ready;
@@ -61,6 +62,7 @@ pub(crate) struct Checks {
     circuits: p07_circuits::Circuits,
     costs: p08_costs::Costs,
     bounds: p10_residency::Bounds,
+    audit: p14_audit::Audit,
     valve: p16_valve::Admissions,
     reviews: reviews::Reviews,
 }
@@ -105,6 +107,7 @@ impl Checks {
         }
         self.quotas.committed(changes, rows)?;
         self.costs.committed(epoch, changes, rows)?;
+        self.audit.committed(changes)?;
         p08_money::committed(changes, rows)?;
         p08_ways::committed(changes, rows)?;
         self.reviews.committed(changes, rows)?;

@@ -59,7 +59,7 @@ impl Gateway {
         };
         let avoid = if prng.chance(100) { vec![catalog::endpoint_name(0)] } else { Vec::new() };
         let wait_max = if prng.chance(600) { millis(prng, 1, 4_000) } else { Span::ZERO };
-        OpenCall { tenant, lease, model: call.model, demand, avoid, wait_max }
+        OpenCall { tenant, by: None, lease, model: call.model, demand, avoid, wait_max }
     }
 
     /// When a client goes away that would wait so long.

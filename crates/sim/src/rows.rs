@@ -60,8 +60,6 @@ pub struct Rows {
     pub idempotency: BTreeMap<(TenantId, Arc<str>), IdempotencyRow>,
     pub signals: BTreeMap<(RunKey, u64), SignalRow>,
     pub schedules: BTreeMap<(TenantId, WorkflowName, StepName), ScheduleRow>,
-    /// The newest decision's sequence.
-    pub decisions: u64,
 }
 
 impl Rows {
@@ -133,7 +131,6 @@ impl Rows {
             runs,
             steps: steps.flat_map(|(_, steps)| steps.values()).map(without_output).collect(),
             signals: signals.map(without_payload).collect(),
-            decisions: self.decisions,
         }
     }
 
@@ -263,6 +260,8 @@ impl Rows {
                 self.reviews.insert((row.tenant.clone(), row.id), (**row).clone());
             }
             Change::RenewSeal(_)
+            | Change::CloseLog { .. }
+            | Change::Decision(_)
             | Change::ReviewEvent(_)
             | Change::Channel(_)
             | Change::DropChannel(..)
@@ -273,7 +272,6 @@ impl Rows {
                     row.state = fairlane_core::row::ReviewState::Superseded;
                 }
             }
-            Change::Decision(row) => self.decisions = self.decisions.max(row.sequence),
         }
     }
 

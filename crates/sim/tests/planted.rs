@@ -213,5 +213,6 @@ fn a_step_that_does_not_wait_for_its_review_is_found() {
 
 #[test]
 fn reviewers_who_pick_where_they_are_to_take_turns_are_found() {
-    is_found(Planted::LetsPick, "reviews: turns");
+    // Few seeds have reviewers who wait for turns in a pool that several tenants share.
+    is_found_in(&(0..4 * SEEDS).collect::<Vec<_>>(), Planted::LetsPick, "reviews: turns");
 }

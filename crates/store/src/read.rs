@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use fairlane_audit::{Hash, Proof, Signed};
 use fairlane_core::calendar::Calendar;
 use fairlane_core::cell::change::EndedRun;
 use fairlane_core::id::{ModelName, RegionName, ReviewId, RunId, TenantId, ToolName, WorkflowName};
@@ -14,7 +15,7 @@ use fairlane_core::money::Nano;
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::replan::ReplanRow;
 use fairlane_core::row::{
-    AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, Lane, Payload, ReviewEventRow,
+    AccountRow, CallRow, Decision, IdempotencyRow, Instance, Lane, Payload, ReviewEventRow,
     ReviewRow, RunRow, RunStatus, StepRow,
 };
 use fairlane_core::tenant::{Tenant, TenantScope};
@@ -115,6 +116,27 @@ pub trait Read: Send + fmt::Debug {
     /// Decisions about the platform itself, newest first. For the operator.
     fn platform_decisions(&mut self, query: DecisionQuery)
     -> Result<Page<DecisionRow, u64>, Error>;
+
+    /// Records of a tenant's audit log, or of the platform's own, after that sequence, oldest first. `None`: the store keeps its
+    /// rows in memory and chains nothing.
+    fn audit(
+        &mut self,
+        scope: Option<&TenantScope>,
+        after: u64,
+        limit: u32,
+    ) -> Result<Option<AuditPage>, Error>;
+
+    /// That a record is in its log. `None`: there is no such record, or no checkpoint closes it yet. Takes time in the range
+    /// that is closed with it.
+    fn audit_proof(
+        &mut self,
+        scope: Option<&TenantScope>,
+        sequence: u64,
+    ) -> Result<Option<Proof>, Error>;
+
+    /// Checkpoints of all logs, each with its place in the order in which they were made, after that place. For who carries
+    /// them elsewhere.
+    fn checkpoints(&mut self, after: u64, limit: u32) -> Result<Vec<(u64, Signed)>, Error>;
 
     /// The tenant's calls of models, newest first, those under way included.
     fn calls(&mut self, scope: &TenantScope, query: CallQuery)
@@ -224,6 +246,41 @@ pub struct RunFilter {
     pub created_from: Option<Time>,
     /// Created before this time.
     pub created_until: Option<Time>,
+}
+
+/// A decision, with its place in its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecisionRow {
+    /// 1 for the first of the log, and one more for each.
+    pub sequence: u64,
+    pub decision: Decision,
+}
+
+/// A record of an audit log as it is hashed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRecord {
+    pub sequence: u64,
+    pub at: Time,
+    pub code: Box<str>,
+    /// `person:<id>` or `key:<id>`; empty: the platform itself.
+    pub by: Box<str>,
+    pub facts: Box<str>,
+    pub hash: Hash,
+}
+
+/// A part of an audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditPage {
+    /// What the log is called in what is signed.
+    pub log: String,
+    /// The checkpoint that ends before the first record, if one does.
+    pub base: Option<Signed>,
+    pub records: Vec<AuditRecord>,
+    /// Those that close ranges up to the last record.
+    pub checkpoints: Vec<Signed>,
+    /// The newest of the log.
+    pub newest: Option<Signed>,
+    pub has_more: bool,
 }
 
 /// Which decisions to list.

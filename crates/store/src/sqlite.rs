@@ -6,12 +6,12 @@
 //! Beside `<region>.db` stand SQLite's own `-wal` and `-shm`, and `<region>.lock`, which keeps a second server off.
 
 mod accounts;
+mod audit;
 mod calls;
 mod cells;
 mod checkpoint;
 mod cleartext;
 mod codec;
-mod decisions;
 mod idempotency;
 mod keyring;
 mod lock;
@@ -35,10 +35,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fairlane_audit::Signer;
 use fairlane_core::cell::change::{Change, Snapshot};
 use fairlane_core::time::Time;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
+use self::audit::Logs;
 use self::checkpoint::{Checkpointer, PACE};
 use self::codec::Fault;
 use self::keyring::{Db, Keyring};
@@ -59,6 +61,7 @@ pub struct SqliteStore {
     checkpointer: Checkpointer,
     connection: Connection,
     keys: Arc<Keyring>,
+    logs: Logs,
     path: PathBuf,
     _lock: Lock,
 }
@@ -79,9 +82,16 @@ impl SqliteStore {
         let lock = Lock::take(folder.join(format!("{region}.lock")))?;
         let path = folder.join(format!("{region}.db"));
         let keys = Arc::new(Keyring::new(roots));
-        let mut connection = open::writer(&path, &keys)?;
+        let mut connection = open::writer(&path, region, &keys)?;
         let checkpointer = Checkpointer::start(&mut connection, &path, PACE)?;
-        Ok(Self { checkpointer, connection, keys, path, _lock: lock })
+        Ok(Self { checkpointer, connection, keys, logs: Logs::new(region), path, _lock: lock })
+    }
+
+    /// Closes its audit logs with checkpoints of this key from now on.
+    #[must_use]
+    pub fn sign_with(mut self, signer: Arc<Signer>) -> Self {
+        self.logs.sign_with(signer);
+        self
     }
 
     pub fn path(&self) -> &Path {
@@ -97,11 +107,12 @@ impl SqliteStore {
         &mut self,
         action: &'static str,
         held: Epoch,
-        write: impl FnOnce(Db<'_>) -> Result<T, Fault>,
+        write: impl FnOnce(Db<'_>, &mut Logs) -> Result<T, Fault>,
     ) -> Result<T, Error> {
         let written = self.transact(action, held, write);
         if written.is_err() {
             self.keys.forget();
+            self.logs.forget();
         }
         written
     }
@@ -110,7 +121,7 @@ impl SqliteStore {
         &mut self,
         action: &'static str,
         held: Epoch,
-        write: impl FnOnce(Db<'_>) -> Result<T, Fault>,
+        write: impl FnOnce(Db<'_>, &mut Logs) -> Result<T, Fault>,
     ) -> Result<T, Error> {
         let path = &self.path;
         let fail = |fault: Fault| report(action, path, fault);
@@ -123,7 +134,8 @@ impl SqliteStore {
         if current != held {
             return Err(Error::StaleEpoch { held, current });
         }
-        let written = write(Db { connection: &tx, keys: &self.keys }).map_err(fail)?;
+        let written =
+            write(Db { connection: &tx, keys: &self.keys }, &mut self.logs).map_err(fail)?;
         tx.commit().map_err(|error| fail(error.into()))?;
         // The turn is durable: what the log needs can wait, and is no reason to fail.
         let _ = self.checkpointer.renew_log(&self.connection);
@@ -146,32 +158,38 @@ impl Store for SqliteStore {
     }
 
     fn commit(&mut self, epoch: Epoch, changes: &[Change]) -> Result<(), Error> {
-        self.owned("commit a turn", epoch, |tx| {
-            changes.iter().try_for_each(|change| apply(tx, change))?;
-            let reached = changes.iter().filter_map(|change| match change {
-                Change::Decision(row) => Some(row.sequence),
+        self.owned("commit a turn", epoch, |db, logs| {
+            changes.iter().try_for_each(|change| apply(db, change))?;
+            let decisions = changes.iter().filter_map(|change| match change {
+                Change::Decision(decision) => Some(decision),
                 _ => None,
             });
-            reached.max().map_or(Ok(()), |sequence| cells::reach(&tx, sequence))
+            logs.append(&db, decisions)?;
+            changes.iter().try_for_each(|change| match change {
+                Change::CloseLog { tenant, at } => logs.close(&db, tenant.as_ref(), *at),
+                _ => Ok(()),
+            })
         })
     }
 
     fn sweep(&mut self, epoch: Epoch, now: Time) -> Result<u32, Error> {
         let limit = now - IDEMPOTENCY_RETENTION;
-        self.owned("sweep", epoch, |db| {
+        self.owned("sweep", epoch, |db, logs| {
             let swept = idempotency::sweep(&db, limit, SWEEP_MAX)?;
             let has_more = db.sweep_keys(SWEEP_KEYS_MAX)? == SWEEP_KEYS_MAX;
+            let has_more = logs.close_due(&db, now)? || has_more;
             Ok(if has_more { SWEEP_MAX } else { swept })
         })
     }
 
     fn reader(&self) -> Result<Box<dyn Read>, Error> {
         let connection = open::reader(&self.path)?;
-        Ok(Box::new(SqliteReader { connection, keys: self.keys.clone(), path: self.path.clone() }))
+        let (keys, log) = (self.keys.clone(), self.logs.platform().to_owned());
+        Ok(Box::new(SqliteReader { connection, keys, log, path: self.path.clone() }))
     }
 
     fn close(self: Box<Self>) -> Result<(), Error> {
-        let Self { checkpointer, connection, keys: _, path, _lock: lock } = *self;
+        let Self { checkpointer, connection, keys: _, logs: _, path, _lock: lock } = *self;
         drop(checkpointer);
         let closed = connection.close();
         drop(lock);
@@ -221,7 +239,6 @@ fn snapshot(db: Db<'_>) -> Result<Snapshot, Fault> {
         replans: replans::live(db)?,
         channels: notices::channels(db)?,
         notices: notices::all(connection)?,
-        decisions: cells::decisions(connection)?,
     })
 }
 
@@ -269,7 +286,8 @@ fn apply(db: Db<'_>, change: &Change) -> Result<(), Fault> {
         Change::DropChannel(tenant, channel) => notices::delete_channel(tx, tenant, channel),
         Change::Notice(row) => notices::put(tx, row),
         Change::DropNotice(tenant, notice) => notices::delete(tx, tenant, *notice),
-        Change::Decision(row) => decisions::put(tx, row),
+        // All of a turn are written at once, after the rest.
+        Change::Decision(_) | Change::CloseLog { .. } => Ok(()),
     }
 }
 

@@ -80,9 +80,9 @@ impl Case {
 }
 
 /// Parameters of queries and headers that name nothing of any tenant's.
-const HARMLESS: [&str; 14] = [
-    "claimed", "dry_run", "every", "from", "lane", "limit", "periods", "region", "state", "status",
-    "until", "version", "wait_ms", "workflow",
+const HARMLESS: [&str; 15] = [
+    "claimed", "dry_run", "every", "from", "lane", "limit", "periods", "region", "sequence",
+    "state", "status", "until", "version", "wait_ms", "workflow",
 ];
 
 impl Case {
@@ -91,7 +91,7 @@ impl Case {
         // Lists that are refused, or the same for all, have no places of anybody's.
         let is_alike = matches!(self.of, Of::Operator | Of::Everyone);
         HARMLESS.contains(&parameter)
-            || parameter == "cursor" && is_alike
+            || matches!(parameter, "cursor" | "after") && is_alike
             || self.also.iter().any(|also| {
                 let is_in_query = also
                     .query
@@ -182,6 +182,10 @@ pub(super) const CASES: &[Case] = &[
     case("GET /v1/tenants/{tenant}/readings", Of::Tenant).also(&[BY_HEADER]),
     case("GET /v1/tenants/{tenant}/decisions", Of::Tenant)
         .also(&[BY_HEADER, also(Who::Tenant, "sequence").query("cursor={sequence}")]),
+    case("POST /v1/tenants/{tenant}/audit/close", Of::Tenant).also(&[BY_HEADER]),
+    case("GET /v1/tenants/{tenant}/audit", Of::Tenant)
+        .also(&[BY_HEADER, also(Who::Tenant, "sequence").query("after={sequence}")]),
+    case("GET /v1/tenants/{tenant}/audit/proof", Of::Tenant).query("sequence=1").also(&[BY_HEADER]),
     case("GET /v1/tenants/{tenant}/limits", Of::Tenant).also(&[BY_HEADER]),
     case("GET /v1/tenants/{tenant}/budgets", Of::Tenant).also(&[BY_HEADER]),
     case("GET /v1/tenants/{tenant}/usage", Of::Tenant).also(&[BY_HEADER]),
@@ -329,6 +333,10 @@ pub(super) const CASES: &[Case] = &[
     case("GET /v1/catalog/zones", Of::Operator),
     case("GET /v1/catalog/zones/{zone}", Of::Operator),
     case("PUT /v1/catalog/zones/{zone}", Of::Operator).query(DRY_RUN).body("{}"),
+    case("GET /v1/audit-key", Of::Everyone),
+    case("GET /v1/platform/audit", Of::Operator).query("after=0"),
+    case("GET /v1/platform/audit/proof", Of::Operator).query("sequence=1"),
+    case("POST /v1/platform/audit/close", Of::Operator),
     case("GET /v1/platform/decisions", Of::Operator),
     case("GET /v1/platform/pools", Of::Operator),
     case("GET /v1/platform/pools/{pool}", Of::Operator),

@@ -184,6 +184,7 @@ impl<'a> World<'a> {
             self.submitted.insert(reply, key.clone());
             self.runs.insert(key.clone(), Run { arrival, steps: BTreeMap::new() });
             self.input(Input::Submit(Box::new(Submit {
+                by: None,
                 requester: None,
                 reply,
                 key,

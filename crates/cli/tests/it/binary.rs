@@ -1,5 +1,6 @@
 //! The real binary: what it prints where, and how it ends.
 
+mod audit;
 mod catalog;
 mod commands;
 mod conformance;

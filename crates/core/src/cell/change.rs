@@ -14,10 +14,11 @@ use crate::replan::ReplanRow;
 use crate::residency::Declaration;
 use crate::review::ReviewerPool;
 use crate::row::{
-    AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, KeyRow, ReviewEventRow, ReviewRow,
+    AccountRow, CallRow, Decision, IdempotencyRow, Instance, KeyRow, ReviewEventRow, ReviewRow,
     RunKey, RunRow, ScheduleRow, SignalRow, StepRow, UseRow,
 };
 use crate::tenant::{Context, Org, Tenant, Tier};
+use crate::time::Time;
 
 /// One change of one row. All changes of a turn are committed in one transaction, under the cell's epoch.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +76,12 @@ pub enum Change {
     Notice(Box<NoticeRow>),
     /// It is told, or not wanted any more.
     DropNotice(TenantId, NoticeId),
-    Decision(DecisionRow),
+    Decision(Decision),
+    /// The store closes a tenant's audit log, or the platform's own, with a checkpoint.
+    CloseLog {
+        tenant: Option<TenantId>,
+        at: Time,
+    },
 }
 
 /// Everything durable that a cell needs in memory: what `load` reads, without payloads of waiting runs.
@@ -124,8 +130,6 @@ pub struct Snapshot {
     pub channels: Vec<ChannelRow>,
     /// By tenant and id.
     pub notices: Vec<NoticeRow>,
-    /// The newest decision's sequence, 0 if there is none.
-    pub decisions: u64,
 }
 
 impl Snapshot {

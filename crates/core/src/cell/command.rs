@@ -2,8 +2,9 @@
 
 use crate::id::SignalName;
 use crate::reject::Rejection;
-use crate::row::{Payload, ReviewEvent, RunKey, RunStatus, SignalRow};
+use crate::row::{Actor, Payload, ReviewEvent, RunKey, RunStatus, SignalRow};
 
+use super::audit::commanded;
 use super::change::Change;
 use super::effect::Response;
 use super::input::{Command, ReplyId};
@@ -17,11 +18,12 @@ pub(crate) const INBOX_MAX: usize = 1_000;
 impl Cell {
     pub(crate) fn command(
         &mut self,
-        reply: ReplyId,
+        (reply, by): (ReplyId, Option<Actor>),
         key: &RunKey,
         command: Command,
         turn: &mut Turn,
     ) {
+        let said = commanded(&command);
         let Some(run) = self.runs.find(key) else {
             return turn.reject(reply, Rejection::UnknownRun { run: key.run });
         };
@@ -31,7 +33,7 @@ impl Cell {
             Command::Resume => self.resume(run, turn),
             Command::Budget { limit } => self.set_run_budget(run, limit, turn),
             Command::Resolve(given) => self.resolve(run, *given, turn),
-            Command::AllowCheaper { by } => self.allow_cheaper(run, &by, turn),
+            Command::AllowCheaper => self.allow_cheaper(run, turn),
             Command::Signal { name, payload, idempotency } => {
                 match idempotency.as_ref().and_then(|given| self.prior(key, given)) {
                     Some(prior) => prior.map(|_| self.runs.get(run).status),
@@ -42,7 +44,10 @@ impl Cell {
             }
         };
         match done {
-            Ok(status) => turn.reply(reply, Response::Commanded { status }),
+            Ok(status) => {
+                self.log_command(key, by, said, turn);
+                turn.reply(reply, Response::Commanded { status });
+            }
             Err(rejection) => turn.reject(reply, rejection),
         }
     }

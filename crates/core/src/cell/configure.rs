@@ -8,7 +8,7 @@ use crate::plan::Workflow;
 use crate::pool::{Pool, SLOTS_MAX, Valve};
 use crate::reject::Rejection;
 use crate::review::CLASSES;
-use crate::row::{DecisionRow, KeyRow, Role};
+use crate::row::{Actor, KeyRow, Role};
 use crate::scheduler::{self, OrgConfig, OrgIx, TenantConfig, TenantIx};
 use crate::tenant::{ATTRIBUTES_BYTES_MAX, CAP_MAX, Context, Org, Tenant, Tier, WEIGHT_MAX};
 use crate::time::Span;
@@ -34,9 +34,21 @@ const LEASE_MIN: Span = Span::from_millis(100);
 const LEASE_MAX: Span = Span::from_secs(24 * 3_600);
 
 impl Cell {
-    pub(crate) fn configure(&mut self, reply: ReplyId, configure: Configure, turn: &mut Turn) {
+    pub(crate) fn configure(
+        &mut self,
+        reply: ReplyId,
+        by: Option<Actor>,
+        configure: Configure,
+        turn: &mut Turn,
+    ) {
+        let declaring = self.declaring(&configure);
         match self.declare(configure, turn) {
-            Ok(changed) => turn.reply(reply, Response::Configured { changed }),
+            Ok(changed) => {
+                if changed {
+                    self.log_declared(declaring, by, turn);
+                }
+                turn.reply(reply, Response::Configured { changed });
+            }
             Err(rejection) => turn.reject(reply, rejection),
         }
     }
@@ -66,6 +78,7 @@ impl Cell {
                 Ok(true)
             }
             Configure::RenewSeal(of) => self.renew_seal(of, turn),
+            Configure::CloseLog(of) => self.close_log(of, turn),
         }?;
         if changed {
             turn.cause(Effect::Declared(Declared::Resource(Box::new(declared))));
@@ -74,15 +87,22 @@ impl Cell {
         Ok(changed)
     }
 
-    fn renew_seal(&mut self, of: Option<TenantId>, turn: &mut Turn) -> Result<bool, Rejection> {
-        if let Some(tenant) = &of
-            && self.directory.tenants.find(tenant).is_none()
-        {
-            return Err(Rejection::UnknownTenant { tenant: tenant.clone() });
+    fn known_tenant(&self, of: Option<&TenantId>) -> Result<(), Rejection> {
+        match of.filter(|tenant| self.directory.tenants.find(tenant).is_none()) {
+            Some(tenant) => Err(Rejection::UnknownTenant { tenant: tenant.clone() }),
+            None => Ok(()),
         }
-        let code = if of.is_some() { "tenant-key-renewed" } else { "root-key-renewed" };
-        turn.write(Change::RenewSeal(of.clone()));
-        self.decide(of, code, "{}".to_owned(), turn);
+    }
+
+    fn close_log(&self, tenant: Option<TenantId>, turn: &mut Turn) -> Result<bool, Rejection> {
+        self.known_tenant(tenant.as_ref())?;
+        turn.write(Change::CloseLog { tenant, at: self.now });
+        Ok(false)
+    }
+
+    fn renew_seal(&self, of: Option<TenantId>, turn: &mut Turn) -> Result<bool, Rejection> {
+        self.known_tenant(of.as_ref())?;
+        turn.write(Change::RenewSeal(of));
         Ok(true)
     }
 
@@ -331,46 +351,14 @@ impl Cell {
     }
 
     fn declare_key(&mut self, key: KeyRow, turn: &mut Turn) -> Result<bool, Rejection> {
-        if let Role::Tenant { tenant, .. } = &key.role
-            && self.directory.tenants.find(tenant).is_none()
-        {
-            return Err(Rejection::UnknownTenant { tenant: tenant.clone() });
+        if let Role::Tenant { tenant, .. } = &key.role {
+            self.known_tenant(Some(tenant))?;
         }
         let is_new = !self.directory.keys.contains_key(&key.id);
         full("API keys", is_new, self.directory.keys.len(), KEYS_MAX)?;
         turn.write(Change::Key(key.clone()));
         self.directory.keys.insert(key.id.clone(), key);
         Ok(true)
-    }
-
-    /// Writes what the pool's queue has to say of caps, bursts and paybacks.
-    pub(crate) fn log_decisions(&mut self, pool: usize, turn: &mut Turn) {
-        for logged in self.pools[pool].scheduler.take_log() {
-            let tenant = self.directory.tenants.get(logged.tenant()).declared.id.clone();
-            let mut facts = serde_json::to_value(logged.facts()).unwrap_or_default();
-            if let Some(facts) = facts.as_object_mut() {
-                facts.insert("pool".into(), self.directory.pools.names[pool].as_str().into());
-            }
-            self.decide(Some(tenant), logged.code(), facts.to_string(), turn);
-        }
-    }
-
-    /// Writes an entry of the decision log, with its facts as a JSON object. `tenant`: `None` if it is about the platform.
-    pub(crate) fn decide(
-        &mut self,
-        tenant: Option<TenantId>,
-        code: &'static str,
-        facts: String,
-        turn: &mut Turn,
-    ) {
-        self.decisions += 1;
-        turn.write(Change::Decision(DecisionRow {
-            tenant,
-            sequence: self.decisions,
-            at: self.now,
-            code: code.into(),
-            facts: facts.into(),
-        }));
     }
 }
 

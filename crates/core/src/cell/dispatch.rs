@@ -62,6 +62,8 @@ struct Offered {
     chosen: Option<(At, Passed)>,
     /// Those that cannot go on by themselves.
     aside: Vec<(At, Refusal)>,
+    /// Of classes that wait now outside of the queue, the first.
+    parked: Vec<(At, u64, Refusal)>,
 }
 
 /// An exchange that is not answered yet.
@@ -101,7 +103,10 @@ impl Cell {
     pub(crate) fn dispatch(&mut self, pool: usize, turn: &mut Turn) -> bool {
         let mut has_aside = false;
         while let Some((ask, _)) = self.pools[pool].next_ask() {
-            let Offered { chosen, aside } = self.offer(pool);
+            let Offered { chosen, aside, parked } = self.offer(pool);
+            for (at, class, refusal) in parked {
+                self.log_parked(pool, (at, class), &refusal, turn);
+            }
             let is_over = chosen.is_none() && aside.is_empty();
             if let Some((at, passed)) = chosen {
                 self.lease((pool, ask), at, passed, turn);
@@ -121,15 +126,19 @@ impl Cell {
         let now = self.now;
         let mut passed = None;
         let mut aside = Vec::new();
+        let mut parked = Vec::new();
         let (pools, mut gates) = self.gates();
         let dispatched = pools[pool].scheduler.next(now, &mut |offer| {
             let at = At::from_ticket(offer.ticket.0);
             match gates.pass(at) {
                 Ok(given) => {
-                    passed = Some(given);
+                    passed = Some((given, offer.class));
                     GateAnswer::Pass
                 }
-                Err(Verdict::Park { wake, .. }) => GateAnswer::Park(wake.0),
+                Err(Verdict::Park { refusal, wake }) => {
+                    parked.push((at, offer.class, refusal));
+                    GateAnswer::Park(wake.0)
+                }
                 Err(Verdict::Pass) => unreachable!("a step that passes is no refusal"),
                 Err(Verdict::Aside(refusal)) => {
                     aside.push((at, refusal));
@@ -139,9 +148,11 @@ impl Cell {
         });
         let chosen = dispatched.map(|dispatch| {
             let passed = passed.expect("who is given a slot has passed the gates");
+            let (passed, class) = passed;
+            self.not_parked(pool, dispatch.tenant, class);
             (At::from_ticket(dispatch.ticket.0), passed)
         });
-        Offered { chosen, aside }
+        Offered { chosen, aside, parked }
     }
 
     fn lease(&mut self, (pool, ask): (usize, usize), at: At, passed: Passed, turn: &mut Turn) {
@@ -159,6 +170,7 @@ impl Cell {
         let node = run.node_mut(at.node);
         node.attempt += 1;
         node.fence = self.fence;
+        self.log_passed(at, &passed, turn);
         // Others of the tenant that call the tool wait under the same key, and are not in its line any more.
         let wake = passed.taken.as_deref().map(crate::limiter::Taken::wake);
         let worker_name = worker.clone();

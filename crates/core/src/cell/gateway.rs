@@ -100,9 +100,13 @@ impl Cell {
             Ok((id, route)) => {
                 turn.reply(reply, Response::Opened { call: id, route: Box::new(route) });
             }
-            Err(NotIn::Refused(rejection)) => turn.reject(reply, rejection),
+            Err(NotIn::Refused(rejection)) => {
+                self.was_refused((&call.tenant, call.by), "call", &rejection);
+                turn.reject(reply, rejection);
+            }
             Err(NotIn::Blocked(lines)) => {
                 let Lines { refusal, keys } = *lines;
+                self.log_call_parked((&call.tenant, call.by.clone()), &refusal, turn);
                 self.calls.waiting.wait(WaitingCall { reply, call, refusal, keys, until });
             }
         }
@@ -147,6 +151,7 @@ impl Cell {
                     }
                     Err(NotIn::Refused(rejection)) => {
                         self.stop_waiting(number, None);
+                        self.was_refused((&call.tenant, call.by), "call", &rejection);
                         turn.reject(reply, rejection);
                     }
                     Ok((id, route)) => {
@@ -174,6 +179,7 @@ impl Cell {
         if let Rejection::LimitReached { opens, retry_after, .. } = &mut refusal {
             *retry_after = come_again(*opens, self.now);
         }
+        self.was_refused((&waiting.call.tenant, waiting.call.by), "call", &refusal);
         turn.reject(waiting.reply, refusal);
     }
 
@@ -255,6 +261,7 @@ impl Cell {
         let id = self.fence;
         let attempt = at.map(|at| self.attempt_of(at));
         let route_taken = route.clone();
+        self.log_call((&call.tenant, call.by.clone()), (id, held.amount), &route, turn);
         let open =
             Open { tenant, at, attempt, route: route_taken, held, account, taken, began: now };
         turn.write(Change::Call(Box::new(self.open_row(id, &open))));

@@ -1,7 +1,6 @@
 //! What a person decides of a run that is halted since a step could not be paid for: the step's output, or that a
 //! cheaper model may stand in. Who it was is in the decision log.
 
-use crate::id::KeyId;
 use crate::reject::Rejection;
 use crate::replan::Trust;
 use crate::row::RunStatus;
@@ -18,7 +17,7 @@ impl Cell {
         given: ByHand,
         turn: &mut Turn,
     ) -> Result<RunStatus, Rejection> {
-        let ByHand { step, output, by } = given;
+        let ByHand { step, output } = given;
         let live = self.runs.get(run);
         let found = live.shape.workflow.indexed().find(|(_, known)| known.name == step);
         let Some((index, _)) = found else { return Err(Rejection::UnknownStep { step }) };
@@ -31,13 +30,6 @@ impl Cell {
             return Err(wrong(live, "halted at a step that is no map and is not being undone"));
         }
         let age = live.age;
-        let facts = serde_json::json!({
-            "run": live.key.run.to_string(),
-            "step": step.as_str(),
-            "by": by.as_str(),
-        });
-        let tenant = live.key.tenant.clone();
-        self.decide(Some(tenant), "resolved-by-hand", facts.to_string(), turn);
         self.runs.get_mut(run).node_mut(node).trust = Trust::Verified;
         self.end(At { run, node }, State::Done, Some(output), turn);
         Ok(self.runs.aged(run, age).map_or(RunStatus::Completed, |live| live.status))
@@ -49,7 +41,6 @@ impl Cell {
     pub(crate) fn allow_cheaper(
         &mut self,
         run: u32,
-        by: &KeyId,
         turn: &mut Turn,
     ) -> Result<RunStatus, Rejection> {
         let live = self.runs.get_mut(run);
@@ -57,12 +48,6 @@ impl Cell {
             return Err(wrong(live, "halted for want of money"));
         }
         live.allows_cheaper = true;
-        let facts = serde_json::json!({
-            "run": live.key.run.to_string(),
-            "by": by.as_str(),
-        });
-        let tenant = live.key.tenant.clone();
-        self.decide(Some(tenant), "cheaper-model-allowed", facts.to_string(), turn);
         self.resume(run, turn)
     }
 }

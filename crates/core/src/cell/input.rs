@@ -19,7 +19,7 @@ use crate::replan::{Confidence, Revision};
 use crate::residency::Declaration;
 use crate::review::{Digest, ReviewerPool};
 use crate::router::Demand;
-use crate::row::{Failure, Instance, KeyRow, Lane, LeaseId, Owner, Payload, RunKey};
+use crate::row::{Actor, Failure, Instance, KeyRow, Lane, LeaseId, Owner, Payload, RunKey};
 use crate::tenant::{Org, Tenant, Tier};
 use crate::time::{Span, Time};
 
@@ -29,18 +29,19 @@ use super::change::EndedRun;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReplyId(pub u64);
 
-/// One input. Closed: this file is the list of what the engine reacts to.
+/// One input. Closed: this file is the list of what the engine reacts to. Of what people do it says who, for the record; `None`:
+/// the surroundings themselves.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Nothing but the time, which comes with every input.
     Tick,
-    Configure(ReplyId, Configure),
+    Configure(ReplyId, Option<Actor>, Configure),
     Submit(Box<Submit>),
-    Command(ReplyId, RunKey, Command),
+    Command(ReplyId, Option<Actor>, RunKey, Command),
     /// What people do to reviews.
     Review(ReplyId, ReviewCommand),
     /// What tenants do to their channels and notices.
-    Notice(ReplyId, NoticeCommand),
+    Notice(ReplyId, Option<Actor>, NoticeCommand),
     /// How an attempt to deliver a notice went.
     Delivered(Delivered),
     /// Retry an ended run from a step. The surroundings read its rows, since the cell keeps live runs only.
@@ -90,6 +91,8 @@ pub enum Configure {
     /// What a tenant's rows are sealed with is wrapped anew: with a new key of the tenant's own, or if none is named, that of
     /// every tenant with the newest root key.
     RenewSeal(Option<TenantId>),
+    /// A tenant's audit log, or the platform's own, is closed with a checkpoint now. Changes nothing that is declared.
+    CloseLog(Option<TenantId>),
 }
 
 /// Changes an account in the period that is under way: what it has on top of its budget, and what of its debt is let off.
@@ -112,6 +115,8 @@ pub struct Submit {
     pub lane: Lane,
     /// The person who submits it, if the key is one person's.
     pub requester: Option<PersonId>,
+    /// For the record.
+    pub by: Option<Actor>,
     pub input: Payload,
     pub idempotency: Option<Idempotency>,
 }
@@ -144,9 +149,7 @@ pub enum Command {
     Resolve(Box<ByHand>),
     /// The run is halted: from now on cheaper candidates of models may stand in, whatever the ladder of the tenant's
     /// class says.
-    AllowCheaper {
-        by: KeyId,
-    },
+    AllowCheaper,
 }
 
 /// What a person gives in place of a step.
@@ -154,8 +157,6 @@ pub enum Command {
 pub struct ByHand {
     pub step: StepName,
     pub output: Payload,
-    /// Whose key it was.
-    pub by: KeyId,
 }
 
 /// What people do to reviews. Who may speak for that person, and with which rights, was checked.
@@ -294,6 +295,8 @@ pub struct BreakGlass {
 #[derive(Clone, Debug)]
 pub struct Retry {
     pub reply: ReplyId,
+    /// For the record.
+    pub by: Option<Actor>,
     pub key: RunKey,
     /// `None`: from the steps that failed.
     pub from: Option<StepName>,
@@ -327,6 +330,8 @@ pub struct Report {
 #[derive(Clone, Debug)]
 pub struct OpenCall {
     pub tenant: TenantId,
+    /// Whose key it is made with; `None` under a lease.
+    pub by: Option<Actor>,
     /// The lease that it is made under; `None`: it is the tenant's own.
     pub lease: Option<LeaseId>,
     pub model: ModelName,

@@ -31,6 +31,10 @@ impl Cell {
             let run = self.runs.aged(at.run, age).filter(|run| run.outcome.is_none());
             let waits = |run: &Run| matches!(run.node(at.node).state, State::Ready { .. });
             if run.is_some_and(waits) {
+                // What becomes of those that cannot be paid for is said by itself.
+                if !matches!(refusal, Refusal::Budget { .. }) {
+                    self.log_aside(*at, refusal, turn);
+                }
                 self.go_down(*at, refusal, turn);
             }
         }

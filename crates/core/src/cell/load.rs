@@ -34,7 +34,7 @@ impl Cell {
     /// Builds the cell from what was committed, as the owner of that epoch. What follows from it at once (steps
     /// that can begin, schedules without a time) is in `turn`.
     pub fn load(now: Time, epoch: u64, snapshot: Snapshot, turn: &mut Turn) -> Self {
-        let mut cell = Self::empty(now, epoch, snapshot.decisions);
+        let mut cell = Self::empty(now, epoch);
         cell.policed = Policed::load(snapshot.policies);
         let directory = &mut cell.directory;
         directory.classes = keyed(snapshot.classes, |class| class.name.clone());
@@ -92,7 +92,7 @@ impl Cell {
     }
 
     /// Of that owner, in which nothing is declared and nobody waits.
-    fn empty(now: Time, epoch: u64, decisions: u64) -> Self {
+    fn empty(now: Time, epoch: u64) -> Self {
         Self {
             now,
             directory: super::directory::Directory::default(),
@@ -105,7 +105,7 @@ impl Cell {
             reopened: super::retry::Reopened::default(),
             fence: epoch * FENCES_PER_EPOCH,
             ages: 0,
-            decisions,
+            said: super::audit::Said::default(),
             evaluations: first_evaluation(epoch),
             lines: super::call::Lines::default(),
             desk: super::review::Desk::default(),

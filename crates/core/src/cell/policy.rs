@@ -41,7 +41,7 @@ const WAIT: u64 = 1 << 60;
 /// What is declared, what it answered, and who waits for another answer.
 #[derive(Debug, Default)]
 pub(crate) struct Policed {
-    declared: BTreeMap<PolicyName, Policy>,
+    pub(crate) declared: BTreeMap<PolicyName, Policy>,
     decisions: Decisions,
     /// Filled by who looks, too.
     deeds: RefCell<Deeds>,
@@ -183,14 +183,9 @@ impl Cell {
             Some(known) => known.next(source.text, self.now),
             None => Policy::first(source, self.now),
         };
-        let facts = serde_json::json!({
-            "policy": name.as_str(),
-            "version": policy.newest().version,
-        });
         turn.write(Change::Policy(policy.clone()));
         turn.cause(Effect::Declared(Declared::Policy(Box::new(policy.clone()))));
         self.policed.declared.insert(name, policy);
-        self.decide(None, "policy-declared", facts.to_string(), turn);
         self.put_policies(policies, turn);
         Ok(true)
     }
@@ -203,8 +198,6 @@ impl Cell {
         let policies = self.without(name)?;
         self.policed.declared.remove(name);
         turn.write(Change::DropPolicy(name.clone()));
-        let facts = serde_json::json!({ "policy": name.as_str() });
-        self.decide(None, "policy-removed", facts.to_string(), turn);
         self.put_policies(policies, turn);
         Ok(true)
     }

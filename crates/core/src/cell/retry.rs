@@ -48,11 +48,16 @@ impl Reopened {
 
 impl Cell {
     pub(crate) fn retry(&mut self, retry: Retry, turn: &mut Turn) {
-        let reply = retry.reply;
+        let (reply, key, by) = (retry.reply, retry.key.clone(), retry.by.clone());
+        let said = serde_json::json!({ "from": retry.from });
         match self.retried(retry, turn) {
-            Ok(status) => turn.reply(reply, Response::Commanded { status }),
+            Ok(status) => {
+                self.log_command(&key, by, ("run-retried", said), turn);
+                turn.reply(reply, Response::Commanded { status });
+            }
             Err(rejection) => {
                 self.queue.count(&rejection);
+                self.was_refused((&key.tenant, by), "retry", &rejection);
                 turn.reject(reply, rejection);
             }
         }

@@ -297,7 +297,7 @@ impl Cell {
             "lost": lost.as_ref().map(PersonId::as_str),
         });
         let tenant = self.desk.open[&id].key.tenant.clone();
-        self.decide(Some(tenant), "review-escalated", facts.to_string(), turn);
+        self.log((Some(tenant), by.clone()), "review-escalated", facts.to_string(), turn);
         self.note(id, ReviewEvent::Escalated { pool, class, due, notify, by }, turn);
     }
 
@@ -305,7 +305,8 @@ impl Cell {
     /// approve. A run that is halted stays so.
     fn review_overdue(&mut self, id: ReviewId, item: &Item, turn: &mut Turn) {
         let opened = self.desk.open[&id].clone();
-        self.log_review(&opened, "review-overdue", serde_json::json!({ "review": id }), turn);
+        let facts = serde_json::json!({ "review": id });
+        self.log_review((&opened, None), "review-overdue", facts, turn);
         let at = self.place_of(&opened);
         self.close_review(id, (item, ReviewState::Overdue), ReviewEvent::Overdue, turn);
         let Some(at) = at else { return };
@@ -435,6 +436,7 @@ impl Cell {
     }
 
     fn write_event(&mut self, id: ReviewId, event: ReviewEvent, turn: &mut Turn) {
+        self.log_event(id, &event, turn);
         let opened = self.desk.open.get_mut(&id).expect("a review that is open is known");
         opened.events += 1;
         let (key, told) = (opened.key.clone(), event.clone());
@@ -449,9 +451,28 @@ impl Cell {
         self.notify_of_review(&key, id, &told, turn);
     }
 
+    /// What is not said of it where it is decided.
+    fn log_event(&mut self, id: ReviewId, event: &ReviewEvent, turn: &mut Turn) {
+        let (code, by, facts) = match event {
+            ReviewEvent::Opened { pool, class, due } => {
+                let facts = serde_json::json!({
+                    "review": id, "pool": pool, "class": class, "due": due,
+                });
+                ("review-opened", None, facts)
+            }
+            ReviewEvent::Reassigned { to, by, .. } => {
+                let facts = serde_json::json!({ "review": id, "to": to });
+                ("review-reassigned", Some(by.clone()), facts)
+            }
+            _ => return,
+        };
+        let opened = self.desk.open[&id].clone();
+        self.log_review((&opened, by), code, facts, turn);
+    }
+
     fn log_review(
         &mut self,
-        opened: &Opened,
+        (opened, by): (&Opened, Option<Actor>),
         code: &'static str,
         mut facts: serde_json::Value,
         turn: &mut Turn,
@@ -459,7 +480,7 @@ impl Cell {
         if let Some(facts) = facts.as_object_mut() {
             facts.insert("run".into(), opened.key.run.to_string().into());
         }
-        self.decide(Some(opened.key.tenant.clone()), code, facts.to_string(), turn);
+        self.log((Some(opened.key.tenant.clone()), by), code, facts.to_string(), turn);
     }
 
     /// Puts the reviews back that are stored as open: a claim keeps its fence and its end.

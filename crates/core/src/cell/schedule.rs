@@ -222,6 +222,7 @@ impl Cell {
             parent: None,
             schedule: Some(key.name),
             requester: None,
+            by: None,
         };
         self.admit(admission, turn);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::id::{PersonId, RunId, StepName};
 use crate::reject::Rejection;
-use crate::row::{IdempotencyRow, Instance, Lane, Parent, Part, Payload, RunKey, RunStatus};
+use crate::row::{Actor, IdempotencyRow, Instance, Lane, Parent, Part, Payload, RunKey, RunStatus};
 use crate::scheduler::TenantIx;
 use crate::time::Time;
 
@@ -28,6 +28,8 @@ pub(crate) struct Admission {
     pub(crate) schedule: Option<StepName>,
     /// The person who submitted it, or the run that called it.
     pub(crate) requester: Option<PersonId>,
+    /// Who submitted it, for the record.
+    pub(crate) by: Option<Actor>,
 }
 
 /// A run that wants to come in, apart from whose it is.
@@ -55,6 +57,7 @@ impl Cell {
         match found.and_then(|(tenant, shape)| self.if_allowed(tenant, shape)) {
             Err(rejection) => {
                 self.queue.count(&rejection);
+                self.was_refused((&submit.key.tenant, submit.by), "run", &rejection);
                 turn.reject(reply, rejection);
             }
             Ok((tenant, shape)) => {
@@ -72,6 +75,7 @@ impl Cell {
                         parent: None,
                         schedule: None,
                         requester: submit.requester,
+                        by: submit.by,
                     },
                     turn,
                 );
@@ -153,7 +157,8 @@ impl Cell {
     /// Creates the run and begins the steps that wait for nothing.
     pub(crate) fn admit(&mut self, admission: Admission, turn: &mut Turn) {
         let now = self.now;
-        let Admission { key, tenant, shape, lane, input, parent, schedule, requester } = admission;
+        let Admission { key, tenant, shape, lane, input, parent, schedule, requester, by } =
+            admission;
         let context = self.directory.tenants.get_mut(tenant).pin(None);
         let input_bytes = u32::try_from(input.len()).unwrap_or(u32::MAX);
         let level = super::live::level(parent.as_ref());
@@ -194,6 +199,7 @@ impl Cell {
             shape,
         };
         turn.write(Change::Run(Box::new(run.row(None, Some(input)))));
+        self.log_admitted(&run, by, turn);
         let place = self.runs.insert(run);
         if let Some(deadline) = deadline {
             self.timers.set(deadline, Kind::Run, At { run: place, node: 0 });

@@ -1,5 +1,6 @@
 //! The cell by scenarios: inputs in, what a client and a worker see out.
 
+mod audit;
 mod catalog;
 mod circuits;
 mod commands;

@@ -36,7 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 )]
 async fn put_model(
     State(shared): State<App>,
-    _: Operator,
+    operator: Operator,
     Path(model): Path<String>,
     Params(dry_run): Params<DryRun>,
     Json(spec): Json<ModelSpec>,
@@ -45,7 +45,7 @@ async fn put_model(
     let mut check = Check::default();
     let candidates = candidates(&mut check, &spec.candidates);
     let model = check.finish(Model { name, candidates })?;
-    configure(&shared, Configure::Model(model), dry_run).await.map(Answer)
+    configure((&shared, &operator), Configure::Model(model), dry_run).await.map(Answer)
 }
 
 /// Reads a model

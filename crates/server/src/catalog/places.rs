@@ -53,7 +53,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 )]
 async fn put_region(
     State(shared): State<App>,
-    _: Operator,
+    operator: Operator,
     Path(region): Path<String>,
     Params(dry_run): Params<DryRun>,
     Json(spec): Json<RegionSpec>,
@@ -70,7 +70,7 @@ async fn put_region(
     let country = check.keep(country(&spec.country, "/country"));
     let label = spec.label.as_deref().map(|label| text(&mut check, "/label", label));
     let region = check.finish(country.map(|country| Region { name, country, label }))?;
-    declare(&shared, region.map(Declaration::Region), dry_run).await
+    declare((&shared, &operator), region.map(Declaration::Region), dry_run).await
 }
 
 /// Reads a region
@@ -117,7 +117,7 @@ async fn list_regions(
 )]
 async fn put_zone(
     State(shared): State<App>,
-    _: Operator,
+    operator: Operator,
     Path(zone): Path<String>,
     Params(dry_run): Params<DryRun>,
     Json(spec): Json<ZoneSpec>,
@@ -127,7 +127,7 @@ async fn put_zone(
     let countries = countries(&mut check, "/countries", &spec.countries);
     let regions = regions(&mut check, "/regions", &spec.regions);
     let zone = check.finish(Zone { name, countries, regions, adequate: spec.adequate })?;
-    let declared = declare(&shared, Some(Declaration::Zone(zone)), dry_run).await;
+    let declared = declare((&shared, &operator), Some(Declaration::Zone(zone)), dry_run).await;
     declared.map_err(|refused| at_region(refused, "/regions", &spec.regions))
 }
 
@@ -175,7 +175,7 @@ async fn list_zones(
 )]
 async fn put_adequacy(
     State(shared): State<App>,
-    _: Operator,
+    operator: Operator,
     Path(country): Path<String>,
     Params(dry_run): Params<DryRun>,
     Json(spec): Json<AdequacySpec>,
@@ -187,7 +187,7 @@ async fn put_adequacy(
     let decisions = decisions(&mut check, &spec.decisions);
     let AdequacySpec { suspended, .. } = spec;
     let adequacy = check.finish(Adequacy { country, suspended, decisions })?;
-    declare(&shared, Some(Declaration::Adequacy(adequacy)), dry_run).await
+    declare((&shared, &operator), Some(Declaration::Adequacy(adequacy)), dry_run).await
 }
 
 /// Reads the adequacy of a country
@@ -225,13 +225,13 @@ async fn list_adequacy(
 }
 
 async fn declare(
-    shared: &App,
+    (shared, operator): (&App, &Operator),
     declaration: Option<Declaration>,
     dry_run: DryRun,
 ) -> Result<Answer<Applied>, Refused> {
     let declaration =
         declaration.ok_or_else(|| Refused::internal(&"a mistake was found and not kept"))?;
-    configure(shared, Configure::Residency(declaration), dry_run).await.map(Answer)
+    configure((shared, operator), Configure::Residency(declaration), dry_run).await.map(Answer)
 }
 
 /// One entry more than the page has.

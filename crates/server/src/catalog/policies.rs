@@ -58,7 +58,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 )]
 async fn put_policy(
     State(shared): State<App>,
-    _: Operator,
+    operator: Operator,
     Path(policy): Path<String>,
     Params(dry_run): Params<DryRun>,
     body: Raw,
@@ -69,7 +69,7 @@ async fn put_policy(
     if dry_run.dry_run {
         return effect(&shared, PolicyEdit::Declare(source)).await.map(Answer);
     }
-    let applied = configure(&shared, Configure::Policy(source), dry_run).await?;
+    let applied = configure((&shared, &operator), Configure::Policy(source), dry_run).await?;
     Ok(Answer(AppliedPolicy { changed: applied.changed, dry_run: false, effect: None }))
 }
 
@@ -83,7 +83,7 @@ async fn put_policy(
 )]
 async fn delete_policy(
     State(shared): State<App>,
-    _: Operator,
+    operator: Operator,
     Path(policy): Path<String>,
     Params(dry_run): Params<DryRun>,
 ) -> Result<Answer<AppliedPolicy>, Refused> {
@@ -96,7 +96,7 @@ async fn delete_policy(
     if dry_run.dry_run {
         return effect(&shared, PolicyEdit::Remove(name)).await.map(Answer);
     }
-    let applied = configure(&shared, Configure::DropPolicy(name), dry_run).await?;
+    let applied = configure((&shared, &operator), Configure::DropPolicy(name), dry_run).await?;
     Ok(Answer(AppliedPolicy { changed: applied.changed, dry_run: false, effect: None }))
 }
 

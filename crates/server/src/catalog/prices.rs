@@ -41,7 +41,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 )]
 async fn put_price(
     State(shared): State<App>,
-    _: Operator,
+    operator: Operator,
     Path(price): Path<String>,
     Params(dry_run): Params<DryRun>,
     Json(spec): Json<PriceSpec>,
@@ -50,7 +50,7 @@ async fn put_price(
     let mut check = Check::default();
     let versions = versions(&mut check, &spec.versions, &shared.config.currency);
     let price = check.finish(Price { name, versions })?;
-    configure(&shared, Configure::Price(price), dry_run).await.map(Answer)
+    configure((&shared, &operator), Configure::Price(price), dry_run).await.map(Answer)
 }
 
 /// Reads a price with all its versions

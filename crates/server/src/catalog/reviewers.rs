@@ -43,7 +43,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 )]
 async fn put_reviewer_pool(
     State(shared): State<App>,
-    _: Operator,
+    operator: Operator,
     Path(pool): Path<String>,
     Params(dry_run): Params<DryRun>,
     Json(spec): Json<ReviewerPoolSpec>,
@@ -60,7 +60,7 @@ async fn put_reviewer_pool(
     known_tenants(&shared, &pool)?;
     let regions: Vec<String> =
         spec.members.into_iter().map(|member| member.region.unwrap_or_default()).collect();
-    let declared = configure(&shared, Configure::ReviewerPool(pool), dry_run).await;
+    let declared = configure((&shared, &operator), Configure::ReviewerPool(pool), dry_run).await;
     declared.map(Answer).map_err(|refused| at_member(refused, &regions))
 }
 

@@ -92,6 +92,7 @@ impl Asked {
         while avoid.len() < TRIES_MAX {
             let wanted = OpenCall {
                 tenant: caller.tenant.clone(),
+                by: caller.by.clone(),
                 lease: caller.lease.clone(),
                 model: self.model.clone(),
                 demand: self.demand,

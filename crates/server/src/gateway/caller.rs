@@ -4,7 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use fairlane_api::Code;
 use fairlane_core::id::TenantId;
-use fairlane_core::row::LeaseId;
+use fairlane_core::row::{Actor, LeaseId};
 
 use super::error::Error;
 use super::token::PREFIX;
@@ -20,6 +20,8 @@ pub(crate) struct Caller {
     pub(crate) tenant: TenantId,
     /// The lease that the calls are made under.
     pub(crate) lease: Option<LeaseId>,
+    /// Whose key they are made with, if there is no lease.
+    pub(crate) by: Option<Actor>,
     /// What surrounds the cell that has the tenant.
     pub(crate) shared: Shared,
 }
@@ -40,7 +42,7 @@ impl FromRequestParts<App> for Caller {
                 Some(named) if named != tenant.as_str() => Err(unknown_tenant(named).into()),
                 _ => {
                     let shared = shared.at(&tenant).clone();
-                    Ok(Self { tenant, lease: Some(lease), shared })
+                    Ok(Self { tenant, lease: Some(lease), by: None, shared })
                 }
             };
         }
@@ -48,6 +50,7 @@ impl FromRequestParts<App> for Caller {
         let named = parts.headers.get(TENANT_HEADER).map(|value| value.to_str().unwrap_or(""));
         let scope = identity.caller(shared, named)?;
         let shared = shared.of_scope(&scope).clone();
-        Ok(Self { tenant: scope.tenant().clone(), lease: None, shared })
+        let by = Some(identity.actor());
+        Ok(Self { tenant: scope.tenant().clone(), lease: None, by, shared })
     }
 }

@@ -32,29 +32,14 @@ pub(crate) struct LeaseToken<'a>(pub(crate) &'a TokenKey, pub(crate) &'a LeaseId
 impl TokenKey {
     /// One that is forgotten with the process.
     pub(crate) fn random() -> io::Result<Self> {
-        Ok(Self::of(&random_bytes()?))
+        let mut bytes = [0; KEY_BYTES];
+        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+        Ok(Self::of(&bytes))
     }
 
     /// The one of a data folder, which is made if it has none.
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
-        let path = folder.join(KEY_FILE);
-        let text = match std::fs::read_to_string(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::make(&path),
-            text => text?,
-        };
-        let bytes = URL_SAFE_NO_PAD.decode(text.trim()).ok();
-        let bytes = bytes.and_then(|bytes| <[u8; KEY_BYTES]>::try_from(bytes).ok());
-        let wrong = || io::Error::new(io::ErrorKind::InvalidData, "it is no key: remove it");
-        Ok(Self::of(&bytes.ok_or_else(wrong)?))
-    }
-
-    /// Under another name first, so that a crash leaves a whole key or none.
-    fn make(path: &Path) -> io::Result<Self> {
-        let bytes = random_bytes()?;
-        let new = path.with_extension("new");
-        crate::serve::write_secret(&new, &URL_SAFE_NO_PAD.encode(bytes))?;
-        std::fs::rename(new, path)?;
-        Ok(Self::of(&bytes))
+        crate::key_file::open(&folder.join(KEY_FILE)).map(|bytes| Self::of(&bytes))
     }
 
     fn of(bytes: &[u8; KEY_BYTES]) -> Self {
@@ -86,12 +71,6 @@ impl fmt::Debug for TokenKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TokenKey")
     }
-}
-
-fn random_bytes() -> io::Result<[u8; KEY_BYTES]> {
-    let mut bytes = [0; KEY_BYTES];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

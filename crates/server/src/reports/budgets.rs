@@ -70,7 +70,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 )]
 async fn report_budgets(
     State(app): State<App>,
-    Operator(rights): Operator,
+    Operator { rights, .. }: Operator,
     Params(listing): Params<Listing>,
 ) -> Result<Answer<Page<BudgetUse>>, Refused> {
     let (every, periods) = (every(listing.every)?, periods(listing.periods)?);

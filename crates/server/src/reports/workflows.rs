@@ -72,7 +72,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 )]
 async fn report_workflows(
     State(app): State<App>,
-    Operator(rights): Operator,
+    Operator { rights, .. }: Operator,
     Params(window): Params<Window>,
 ) -> Result<Answer<ShortWorkflows>, Refused> {
     let (from, until) = period(&window, app.now())?;
@@ -212,12 +212,12 @@ fn shortages(
     while read < DECISIONS_MAX {
         let page = reader.decisions(scope, query)?;
         read += page.rows.len();
-        for decision in page.rows.iter().filter(|decision| decision.at >= from) {
+        for decision in page.rows.iter().filter(|decision| decision.decision.at >= from) {
             if let Some((run, of)) = shortage(decision) {
                 short.entry(run).or_default().join(of);
             }
         }
-        let is_past = page.rows.last().is_some_and(|decision| decision.at < from);
+        let is_past = page.rows.last().is_some_and(|decision| decision.decision.at < from);
         match page.next.filter(|_| !is_past) {
             Some(next) => query.before = Some(next),
             None => break,

@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 use super::Named;
 use super::submit::idempotency_key;
 use crate::assembly::output_breaks;
-use crate::auth::{Identity, Operator};
+use crate::auth::Operator;
 use crate::body::{Json, MediaType, OptionalJson, Raw, check_depth, wrong_media_type};
 use crate::cells::{App, Here};
 use crate::problem::Refused;
@@ -86,8 +86,8 @@ async fn retry(
     let from = body.from.as_deref().map(|step| name(step, "/from")).transpose()?;
     let session = shared.engine.session();
     let rows = shared.reads.ended_run(&named.scope, named.run).await?;
-    let key = named.key();
-    let retry = |reply| Input::Retry(Box::new(Retry { reply, key, from, rows }));
+    let (key, by) = (named.key(), Some(named.by.clone()));
+    let retry = |reply| Input::Retry(Box::new(Retry { reply, by, key, from, rows }));
     commanded(&named, shared.engine.ask_in(session, retry).await?)
 }
 
@@ -123,7 +123,7 @@ async fn signal(
     let prior = prior(&shared, &named, &key).await?;
     let idempotency = Some(Idempotency { key: key.clone(), digest, prior });
     let signal = Command::Signal { name, payload, idempotency };
-    let ask = |reply| Input::Command(reply, named.key(), signal);
+    let ask = |reply| Input::Command(reply, Some(named.by.clone()), named.key(), signal);
     let response = shared.engine.ask_in(session, ask).await;
     match answer(&shared, &named, response).await {
         // The run has ended, perhaps by this signal: the cell knows no more of it, and the store does.
@@ -163,26 +163,24 @@ async fn budget(
 )]
 async fn resolve(
     Here(shared): Here,
-    identity: Identity,
     named: Named,
     OptionalJson(body): OptionalJson<ResolveBody>,
 ) -> Result<Answer<Commanded>, Refused> {
     // A run that is not there is said before what is wrong with the body.
     let run = shared.reads.run(&named.scope, named.run).await?.ok_or_else(|| named.unknown())?;
-    let by = identity.key().clone();
     let ResolveBody { step, output, cheaper_model } = body;
     match (step, output, cheaper_model) {
         (Some(step), Some(output), false) => {
             let step: StepName = name(&step, "/step")?;
             let output = given_output(&shared, &run, &step, &output).await?;
-            let given = Box::new(ByHand { step, output, by });
+            let given = Box::new(ByHand { step, output });
             let resolved = command(&shared, &named, Command::Resolve(given)).await;
             resolved.map_err(|refused| match refused.0.code() {
                 Some(Code::UnknownStep) => refused.at("/step"),
                 _ => refused,
             })
         }
-        (None, None, true) => command(&shared, &named, Command::AllowCheaper { by }).await,
+        (None, None, true) => command(&shared, &named, Command::AllowCheaper).await,
         _ => Err(Refused::new(Code::InvalidValue)
             .detail("the body does not say one thing to do")
             .expected("`step` and `output`, or `cheaper_model: true`")),
@@ -286,7 +284,9 @@ async fn command(
     named: &Named,
     command: Command,
 ) -> Result<Answer<Commanded>, Refused> {
-    let response = shared.engine.ask(|reply| Input::Command(reply, named.key(), command)).await;
+    let by = Some(named.by.clone());
+    let ask = |reply| Input::Command(reply, by, named.key(), command);
+    let response = shared.engine.ask(ask).await;
     answer(shared, named, response).await
 }
 

@@ -263,6 +263,7 @@ impl Draft {
             version: self.workflow.map_or(self.body.version, |found| Some(found.version)),
             lane: lane(self.body.lane.unwrap_or_default()),
             requester: identity.person().cloned(),
+            by: Some(identity.actor()),
             input: self.input,
             idempotency: self.key.map(|key| Idempotency { key, digest, prior }),
         })

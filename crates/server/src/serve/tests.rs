@@ -23,6 +23,7 @@ async fn what_was_read_before_the_cell_was_loaded_again_is_not_acted_upon() {
     let engine = &server.app.engine;
     let submit = || {
         Box::new(Submit {
+            by: None,
             requester: None,
             reply: engine.reply_id(),
             key: key(),
@@ -33,7 +34,9 @@ async fn what_was_read_before_the_cell_was_loaded_again_is_not_acted_upon() {
             idempotency: None,
         })
     };
-    let retry = |reply| Input::Retry(Box::new(Retry { reply, key: key(), from: None, rows: None }));
+    let retry = |reply| {
+        Input::Retry(Box::new(Retry { reply, by: None, key: key(), from: None, rows: None }))
+    };
     let now = engine.session();
 
     // The cell answers under this name, though only to refuse what is not declared.
@@ -44,7 +47,7 @@ async fn what_was_read_before_the_cell_was_loaded_again_is_not_acted_upon() {
     assert_eq!(engine.ask_in(now - 1, retry).await.unwrap_err().status(), 503);
 
     // What carries no rows is done in any.
-    let cancel = engine.ask(|reply| Input::Command(reply, key(), Command::Cancel));
+    let cancel = engine.ask(|reply| Input::Command(reply, None, key(), Command::Cancel));
     assert_eq!(cancel.await.unwrap_err().status(), 404);
     server.stop().await;
 }

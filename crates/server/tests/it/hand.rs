@@ -34,10 +34,13 @@ async fn halted() -> (Harness, String) {
     (harness, path)
 }
 
-async fn decided(harness: &Harness, code: &str) -> Vec<Value> {
+async fn decided(harness: &Harness, code: &str) -> Vec<(Value, Value)> {
     let log = harness.operator.get("/v1/tenants/a/decisions").await.ok();
     let entries = log["items"].as_array().unwrap().iter();
-    entries.filter(|entry| entry["code"] == code).map(|entry| entry["facts"].clone()).collect()
+    entries
+        .filter(|entry| entry["code"] == code)
+        .map(|entry| (entry["by"].clone(), entry["facts"].clone()))
+        .collect()
 }
 
 #[tokio::test]
@@ -54,8 +57,9 @@ async fn a_tenant_gives_the_output_of_a_step_that_cannot_be_paid_for() {
     let keys = harness.operator.get("/v1/platform/keys").await.ok();
     let key = keys["items"].as_array().unwrap().iter().find(|key| key["role"] == "tenant").unwrap();
     let run = path.rsplit('/').next().unwrap();
-    let facts = json!({ "run": run, "step": "check", "by": key["id"] });
-    assert_eq!(decided(&harness, "resolved-by-hand").await, [facts]);
+    let facts = json!({ "run": run, "step": "check" });
+    let by = format!("key:{}", key["id"].as_str().unwrap());
+    assert_eq!(decided(&harness, "resolved-by-hand").await, [(json!(by), facts)]);
     let again = a.post(&resolve, body).await.refusal();
     assert_eq!(again, (409, "wrong-status".into(), String::new()));
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use fairlane_core::cell::change::Change;
 use fairlane_core::id::ToolName;
-use fairlane_core::row::{DecisionRow, Part, StepRow, StepState};
+use fairlane_core::row::{Decision, Part, StepRow, StepState};
 use fairlane_core::time::Time;
 
 use crate::rows::Rows;
@@ -62,7 +62,7 @@ impl Circuits {
         }
     }
 
-    fn decided(&mut self, entry: &DecisionRow) {
+    fn decided(&mut self, entry: &Decision) {
         let facts: serde_json::Value = serde_json::from_str(&entry.facts).unwrap_or_default();
         let Some(tool) = facts["tool"].as_str() else { return };
         match &*entry.code {

@@ -64,7 +64,7 @@ impl Outcomes {
     }
 
     pub(crate) fn stepped(&mut self, input: &Input) {
-        if let Input::Command(_, _, Command::Signal { payload, .. }) = input {
+        if let Input::Command(_, _, _, Command::Signal { payload, .. }) = input {
             *self.signalled.entry(payload.clone()).or_default() += 1;
         }
     }

@@ -56,7 +56,7 @@ impl World {
             None => declaration,
         };
         let reply = self.host.expect_reply(Sender::Operator, About::Configure);
-        self.step(Input::Configure(reply, declaration))
+        self.step(Input::Configure(reply, None, declaration))
     }
 
     /// Closes the open turn and hands it to the store, unless the last one is still on its way.

@@ -66,12 +66,15 @@ impl World {
             }
             Request::Command(key, command) => {
                 let about = About::Command(key.clone(), command.clone());
-                (about, Input::Command(reply, key, command))
+                (about, Input::Command(reply, None, key, command))
             }
             Request::Retry(key, from_step) => {
                 let rows = self.rows.ended_run(&key);
                 let about = About::Retry(key.clone());
-                (about, Input::Retry(Box::new(Retry { reply, key, from: from_step, rows })))
+                (
+                    about,
+                    Input::Retry(Box::new(Retry { reply, by: None, key, from: from_step, rows })),
+                )
             }
         };
         let at = if let Sender::Client { at, .. } = from { at } else { 0 };
@@ -113,6 +116,7 @@ impl World {
             Idempotency { key, digest, prior: known.map(|row| (row.run, row.digest)) }
         });
         Input::Submit(Box::new(Submit {
+            by: None,
             requester,
             reply,
             key: RunKey { tenant, run },
@@ -326,7 +330,7 @@ impl World {
         }
         let about = About::Command(key.clone(), command.clone());
         let reply = self.host.expect_reply(Sender::Operator, about);
-        self.step(Input::Command(reply, key, command))
+        self.step(Input::Command(reply, None, key, command))
     }
 }
 

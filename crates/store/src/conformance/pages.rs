@@ -17,8 +17,8 @@ use super::samples::{
 use super::{Place, checks, claimed};
 use crate::error::Error;
 use crate::read::{
-    CallQuery, DecisionQuery, PAGE_MAX, Page, Payloads, Read, RunFilter, RunQuery, SCAN_MAX,
-    UsageRow,
+    CallQuery, DecisionQuery, DecisionRow, PAGE_MAX, Page, Payloads, Read, RunFilter, RunQuery,
+    SCAN_MAX, UsageRow,
 };
 
 checks! {
@@ -208,16 +208,19 @@ fn decisions_come_newest_first_each_log_apart(place: &dyn Place) -> Result<(), E
 
     let mut reader = store.reader()?;
     let page = reader.decisions(&scope("acme"), DecisionQuery { before: None, limit: 2 })?;
-    let expected = vec![decision(Some("acme"), 298), decision(Some("acme"), 295)];
-    assert_eq!(page, Page { rows: expected, next: Some(295) });
+    let row = |tenant, sequence, at| DecisionRow { sequence, decision: decision(tenant, at) };
+    let expected = vec![row(Some("acme"), 100, 298), row(Some("acme"), 99, 295)];
+    assert_eq!(page, Page { rows: expected, next: Some(99) });
     let page = reader.decisions(&scope("acme"), DecisionQuery { before: page.next, limit: 98 })?;
     assert_eq!((page.rows.len(), page.next), (98, None));
 
-    let page = reader.platform_decisions(DecisionQuery { before: Some(6), limit: 1 })?;
-    assert_eq!(page, Page { rows: vec![decision(None, 5)], next: Some(5) });
+    let page = reader.platform_decisions(DecisionQuery { before: Some(3), limit: 1 })?;
+    assert_eq!(page, Page { rows: vec![row(None, 2, 5)], next: Some(2) });
     let page = reader.platform_decisions(DecisionQuery { before: Some(u64::MAX), limit: 1_000 })?;
     assert_eq!((page.rows.len(), page.next), (100, None));
-    assert!(page.rows.iter().all(|row| row.tenant.is_none()));
+    assert!(page.rows.iter().all(|row| row.decision.tenant.is_none()));
+    let page = reader.platform_decisions(DecisionQuery { before: Some(1), limit: 10 })?;
+    assert_eq!(page, Page { rows: vec![], next: None });
     Ok(())
 }
 

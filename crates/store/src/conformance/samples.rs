@@ -25,12 +25,12 @@ use fairlane_core::replan::{
     Confidence, Diff, Parts, ReplanRow, Replanning, Revised, Scope, Trigger, Trust, Unfit, Verdict,
 };
 use fairlane_core::residency::{
-    Adequacy, Country, Decision, Declaration, Location, Region, Residency, Storage, Zone,
+    Adequacy, Country, Declaration, Location, Region, Residency, Storage, Zone,
 };
 use fairlane_core::review::{Claim, Escalation, Member, Overdue, Proposal, ReviewerPool, Terms};
 use fairlane_core::router::{Because, Passed};
 use fairlane_core::row::{
-    AccountRow, CallAttempt, CallRow, Considered, DecisionRow, Failure, Halt, Hold, IdempotencyRow,
+    AccountRow, CallAttempt, CallRow, Considered, Decision, Failure, Halt, Hold, IdempotencyRow,
     Instance, KeyRow, Lane, Owner, Parent, Part, Payload, ReviewCause, ReviewEvent, ReviewEventRow,
     ReviewRow, ReviewState, Role, Route, RunKey, RunMoney, RunRow, RunStatus, ScheduleRow,
     SignalRow, StepRow, StepState, UseRow, Used,
@@ -271,12 +271,12 @@ pub fn schedule(tenant: &str, schedule: &str) -> ScheduleRow {
     }
 }
 
-pub fn decision(tenant: Option<&str>, sequence: u64) -> DecisionRow {
-    DecisionRow {
+pub fn decision(tenant: Option<&str>, at: u64) -> Decision {
+    Decision {
         tenant: tenant.map(name),
-        sequence,
-        at: Time(sequence),
+        at: Time(at),
         code: "cap-reached".into(),
+        by: None,
         facts: r#"{"cap":20}"#.into(),
     }
 }
@@ -489,7 +489,7 @@ pub fn adequacy(code: &str) -> Declaration {
     Declaration::Adequacy(Adequacy {
         country: country(code),
         suspended: true,
-        decisions: vec![Decision {
+        decisions: vec![fairlane_core::residency::Decision {
             name: "(EU) 2019/419".into(),
             from: Time(7),
             until: Some(Time::MAX),

@@ -4,8 +4,8 @@ use fairlane_core::cell::change::{Change, EndedRun};
 use fairlane_core::id::{ReviewId, RunId};
 use fairlane_core::plan::StepIndex;
 use fairlane_core::row::{
-    CallRow, DecisionRow, IdempotencyRow, Parent, Payload, ReviewEvent, ReviewEventRow, ReviewRow,
-    RunKey, RunRow, RunStatus, StepRow, StepState,
+    CallRow, IdempotencyRow, Parent, Payload, ReviewEvent, ReviewEventRow, ReviewRow, RunKey,
+    RunRow, RunStatus, StepRow, StepState,
 };
 use fairlane_core::tenant::TenantScope;
 use fairlane_core::time::Time;
@@ -17,7 +17,8 @@ use super::samples::{
 use super::{Place, checks, claimed};
 use crate::error::Error;
 use crate::read::{
-    CallQuery, DecisionQuery, Page, Payloads, Read, ReviewQuery, RunFilter, RunQuery, UsageRow,
+    CallQuery, DecisionQuery, DecisionRow, Page, Payloads, Read, ReviewQuery, RunFilter, RunQuery,
+    UsageRow,
 };
 
 checks! {
@@ -116,7 +117,7 @@ fn a_foreign_id_answers_as_a_missing_one(place: &dyn Place) -> Result<(), Error>
     }
     let own = ask(&mut *reader, &scope("acme"), large.run, "key")?;
     assert_eq!(own.input, Some(payload(5_000)));
-    assert_eq!((own.runs.rows.len(), own.decisions.rows.len()), (4, 1));
+    assert_eq!((own.runs.rows.len(), own.decisions.rows.len()), (4, 2));
     Ok(())
 }
 

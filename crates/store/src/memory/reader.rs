@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
+use fairlane_audit::{Proof, Signed};
 use fairlane_core::calendar::Calendar;
 use fairlane_core::catalog::Metered;
 use fairlane_core::cell::change::EndedRun;
@@ -12,8 +13,8 @@ use fairlane_core::money::Nano;
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::replan::ReplanRow;
 use fairlane_core::row::{
-    AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, Owner, Part, Payload,
-    ReviewEventRow, ReviewRow, RunKey, RunRow, StepRow,
+    AccountRow, CallRow, IdempotencyRow, Instance, Owner, Part, Payload, ReviewEventRow, ReviewRow,
+    RunKey, RunRow, StepRow,
 };
 use fairlane_core::tenant::{Tenant, TenantScope};
 use fairlane_core::time::Time;
@@ -22,8 +23,8 @@ use super::rows::{Rows, instances};
 use super::{Disk, Held};
 use crate::error::Error;
 use crate::read::{
-    CallQuery, DecisionQuery, Facets, Page, Payloads, Read, ReviewQuery, RunQuery, SCAN_MAX,
-    UsageRow, page_limit,
+    AuditPage, CallQuery, DecisionQuery, DecisionRow, Facets, Page, Payloads, Read, ReviewQuery,
+    RunQuery, SCAN_MAX, UsageRow, page_limit,
 };
 
 /// Sees the newest commit at each call.
@@ -232,6 +233,23 @@ impl Read for MemoryReader {
         query: DecisionQuery,
     ) -> Result<Page<DecisionRow, u64>, Error> {
         Ok(decisions(&self.rows(), None, query))
+    }
+
+    fn audit(
+        &mut self,
+        _: Option<&TenantScope>,
+        _: u64,
+        _: u32,
+    ) -> Result<Option<AuditPage>, Error> {
+        Ok(None)
+    }
+
+    fn audit_proof(&mut self, _: Option<&TenantScope>, _: u64) -> Result<Option<Proof>, Error> {
+        Ok(None)
+    }
+
+    fn checkpoints(&mut self, _: u64, _: u32) -> Result<Vec<(u64, Signed)>, Error> {
+        Ok(Vec::new())
     }
 
     fn calls(

@@ -19,15 +19,15 @@ use fairlane_core::replan::ReplanRow;
 use fairlane_core::residency::Declaration;
 use fairlane_core::review::ReviewerPool;
 use fairlane_core::row::{
-    AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, KeyRow, Owner, Part,
-    ReviewEventRow, ReviewRow, ReviewState, RunKey, RunRow, ScheduleRow, SignalRow, StepRow,
-    UseRow,
+    AccountRow, CallRow, IdempotencyRow, Instance, KeyRow, Owner, Part, ReviewEventRow, ReviewRow,
+    ReviewState, RunKey, RunRow, ScheduleRow, SignalRow, StepRow, UseRow,
 };
 use fairlane_core::tenant::{Context, Org, Tenant, Tier};
 use fairlane_core::time::Time;
 
 use super::table::Table;
 use crate::error::Error;
+use crate::read::DecisionRow;
 use crate::store::{ACCOUNTS_LOADED, Epoch};
 
 #[derive(Clone, Debug, Default)]
@@ -129,7 +129,7 @@ impl Rows {
             Change::Key(key) => self.keys.put(key.id.clone(), key.clone()),
             Change::DropKey(key) => drop(self.keys.remove(key)),
             // Nothing is sealed in memory.
-            Change::RenewSeal(_) => {}
+            Change::RenewSeal(_) | Change::CloseLog { .. } => {}
             Change::Run(row) => self.put_run(row),
             Change::Step(row) => self.put_step(row),
             Change::DropStep(key, step) => self.drop_step(key, *step),
@@ -171,8 +171,13 @@ impl Rows {
             Change::DropNotice(tenant, notice) => {
                 drop(self.notices.remove(&(tenant.clone(), *notice)));
             }
-            Change::Decision(row) => {
-                self.decisions.put((row.tenant.clone(), row.sequence), row.clone());
+            Change::Decision(decision) => {
+                let tenant = &decision.tenant;
+                let log = (tenant.clone(), 0)..=(tenant.clone(), u64::MAX);
+                let newest = self.decisions.range(log).next_back();
+                let sequence = newest.map_or(0, |((_, sequence), _)| *sequence) + 1;
+                let row = DecisionRow { sequence, decision: decision.clone() };
+                self.decisions.put((tenant.clone(), sequence), row);
             }
         }
         Ok(())
@@ -303,7 +308,6 @@ impl Rows {
             steps: steps.map(|(_, row)| StepRow { output: None, ..row.clone() }).collect(),
             signals: signals.collect(),
             replans: replans.cloned().collect(),
-            decisions: self.decisions.values().map(|row| row.sequence).max().unwrap_or(0),
             runs,
         }
     }

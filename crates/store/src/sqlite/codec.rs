@@ -135,7 +135,7 @@ impl<'r> Columns<'r, '_> {
     }
 }
 
-fn name<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<T, Fault> {
+pub(super) fn name<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<T, Fault> {
     text.parse().map_err(|error| Fault::Column(format!("the name {text:?} {error}")))
 }
 

@@ -35,7 +35,7 @@ const HEADER_BYTES: usize = 100;
 const APPLICATION_ID_AT: usize = 68;
 
 /// Opens the writer's connection; the caller holds the region's lock.
-pub(super) fn writer(path: &Path, keys: &Keyring) -> Result<Connection, Error> {
+pub(super) fn writer(path: &Path, region: &str, keys: &Keyring) -> Result<Connection, Error> {
     let exists = path.try_exists().map_err(|source| Error::Io {
         action: "look for",
         path: path.to_owned(),
@@ -54,7 +54,7 @@ pub(super) fn writer(path: &Path, keys: &Keyring) -> Result<Connection, Error> {
     set_up_writer(&connection).map_err(|fault| report("set up the database", path, fault))?;
     check_size(&connection, path)?;
     if version < schema::VERSION {
-        schema::migrate(&mut connection, keys, version, schema::VERSION)
+        schema::migrate(&mut connection, (region, keys), version, schema::VERSION)
             .map_err(|fault| report("migrate the schema", path, fault))?;
     }
     if version < cleartext::VERSION {

@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use fairlane_audit::{Proof, Signed};
 use fairlane_core::calendar::Calendar;
 use fairlane_core::cell::change::EndedRun;
 use fairlane_core::id::{ReviewId, RunId, TenantId, WorkflowName};
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::replan::ReplanRow;
 use fairlane_core::row::{
-    AccountRow, CallRow, DecisionRow, IdempotencyRow, Instance, Payload, ReviewEventRow, ReviewRow,
-    RunRow, StepRow,
+    AccountRow, CallRow, IdempotencyRow, Instance, Payload, ReviewEventRow, ReviewRow, RunRow,
+    StepRow,
 };
 use fairlane_core::tenant::{Tenant, TenantScope};
 use fairlane_core::time::Time;
@@ -19,12 +20,12 @@ use rusqlite::Connection;
 use super::codec::Fault;
 use super::keyring::{Db, Keyring};
 use super::{
-    accounts, calls, decisions, idempotency, replans, report, resources, reviews, runs, signals,
-    steps,
+    accounts, audit, calls, idempotency, replans, report, resources, reviews, runs, signals, steps,
 };
 use crate::error::Error;
 use crate::read::{
-    CallQuery, DecisionQuery, Page, Payloads, Read, ReviewQuery, RunQuery, UsageRow,
+    AuditPage, CallQuery, DecisionQuery, DecisionRow, Page, Payloads, Read, ReviewQuery, RunQuery,
+    UsageRow,
 };
 
 /// Reads a region's file; each call sees the newest commit.
@@ -32,6 +33,8 @@ use crate::read::{
 pub struct SqliteReader {
     pub(super) connection: Connection,
     pub(super) keys: Arc<Keyring>,
+    /// What the platform's own log is called.
+    pub(super) log: String,
     pub(super) path: PathBuf,
 }
 
@@ -167,14 +170,36 @@ impl Read for SqliteReader {
         scope: &TenantScope,
         query: DecisionQuery,
     ) -> Result<Page<DecisionRow, u64>, Error> {
-        self.named("list decisions", decisions::page(&self.connection, Some(scope), query))
+        self.named("list decisions", audit::page(&self.connection, Some(scope), query))
     }
 
     fn platform_decisions(
         &mut self,
         query: DecisionQuery,
     ) -> Result<Page<DecisionRow, u64>, Error> {
-        self.named("list decisions", decisions::page(&self.connection, None, query))
+        self.named("list decisions", audit::page(&self.connection, None, query))
+    }
+
+    fn audit(
+        &mut self,
+        scope: Option<&TenantScope>,
+        after: u64,
+        limit: u32,
+    ) -> Result<Option<AuditPage>, Error> {
+        let page = audit::after(&self.connection, (scope, &self.log), after, limit);
+        self.named("read an audit log", page.map(Some))
+    }
+
+    fn audit_proof(
+        &mut self,
+        scope: Option<&TenantScope>,
+        sequence: u64,
+    ) -> Result<Option<Proof>, Error> {
+        self.named("prove a record", audit::proof(&self.connection, scope, sequence))
+    }
+
+    fn checkpoints(&mut self, after: u64, limit: u32) -> Result<Vec<(u64, Signed)>, Error> {
+        self.named("list checkpoints", audit::made_after(&self.connection, after, limit))
     }
 
     fn calls(

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::cleartext;
 use super::codec::Fault;
 use super::keyring::{Db, Keyring};
+use super::{audit, cleartext};
 use crate::error::Error;
 
 /// The newest schema.
@@ -76,6 +76,11 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0056_replans_body.sql"),
     include_str!("../../migrations/0057_channels_body.sql"),
     include_str!("../../migrations/0058_reviews_by_id.sql"),
+    include_str!("../../migrations/0059_audit.sql"),
+    include_str!("../../migrations/0060_audit_checkpoints.sql"),
+    include_str!("../../migrations/0061_audit_checkpoints_by_ordinal.sql"),
+    include_str!("../../migrations/0062_decisions_to_audit.sql"),
+    include_str!("../../migrations/0063_cells_without_decisions.sql"),
 ];
 
 /// The version that this program writes.
@@ -97,7 +102,7 @@ pub(super) fn create(connection: &mut Connection) -> Result<(), Fault> {
 /// Brings a file of an older version up to `version`, in one transaction.
 pub(super) fn migrate(
     connection: &mut Connection,
-    keys: &Keyring,
+    (region, keys): (&str, &Keyring),
     from: i64,
     version: i64,
 ) -> Result<(), Fault> {
@@ -107,6 +112,9 @@ pub(super) fn migrate(
             tx.execute_batch(migration)?;
             if number == cleartext::VERSION {
                 cleartext::seal(Db { connection: &tx, keys })?;
+            }
+            if number == audit::VERSION {
+                audit::adopt(&tx, region)?;
             }
         }
     }

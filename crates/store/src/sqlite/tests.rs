@@ -1,5 +1,6 @@
 //! What only a file can do wrong. What every store must do stands in the conformance suite.
 
+mod audit;
 mod damage;
 mod durability;
 mod migrations;

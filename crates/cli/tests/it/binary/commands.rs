@@ -125,11 +125,12 @@ async fn decisions_are_listed_newest_first_page_by_page() {
     let first = ["decisions", "--tenant", TENANT, "--limit", "1"];
     let said = binary.run(&first).await;
     assert!(said.stdout.starts_with("AT  "), "{}", said.stdout);
-    assert!(said.stdout.contains(r#"  acme    cap-reached  {"cap":1,"#), "{}", said.stdout);
+    assert!(said.stdout.contains(r#"  acme    cap-reached  -   {"cap":1,"#), "{}", said.stdout);
     let cursor = said.stderr.trim().strip_prefix("There are older ones: --cursor ").unwrap();
     let rest = binary.json(&["decisions", "--tenant", TENANT, "--cursor", cursor]).await;
     assert_eq!(rest["items"].as_array().unwrap()[..], all[1..]);
-    assert_eq!(binary.ok(&["decisions"]).await, "AT  TENANT  CODE  FACTS\n", "the platform's own");
+    let platform = binary.ok(&["decisions"]).await;
+    assert!(platform.contains("declared ") && platform.contains(" key:"), "{platform}");
 }
 
 #[tokio::test]

@@ -145,7 +145,7 @@ async fn a_server_gives_nothing_away_by_any_operation() {
 
 #[tokio::test]
 async fn whoever_looks_sees_the_operations_and_what_stays() {
-    let harness = Harness::start().await;
+    let harness = Harness::start_durable().await;
     let binary = Binary::of(&harness);
     let said = binary.run(&["conformance", "--no-timing", "--only", "/v1/models"]).await;
     let notes: Vec<&str> = said.stderr.lines().filter(|line| line.starts_with("stays: ")).collect();
@@ -194,7 +194,7 @@ async fn what_a_server_tells_of_a_foreign_id_is_found_by_its_operation() {
             "the bodies differ",
         ),
     ];
-    let harness = Harness::start().await;
+    let harness = Harness::start_durable().await;
     for (end, fault, found) in faults {
         let change = move |asked: Asked, answer: Answer| {
             let is_meant = asked.is_foreign && asked.path.ends_with(end);
@@ -212,7 +212,7 @@ async fn what_a_server_tells_of_a_foreign_id_is_found_by_its_operation() {
 
 #[tokio::test]
 async fn what_a_server_says_of_others_in_a_tenant_s_own_answer_is_found() {
-    let harness = Harness::start().await;
+    let harness = Harness::start_durable().await;
     let change = |asked: Asked, answer: Answer| async move {
         let of_b = asked.path.strip_suffix("/limits").filter(|_| answer.status() == StatusCode::OK);
         let Some(of_b) = of_b else { return answer };
@@ -232,7 +232,7 @@ async fn what_a_server_says_of_others_in_a_tenant_s_own_answer_is_found() {
 
 #[tokio::test]
 async fn an_operation_that_refuses_its_own_tenant_too_proves_nothing() {
-    let harness = Harness::start().await;
+    let harness = Harness::start_durable().await;
     let change = |asked: Asked, answer: Answer| async move {
         if asked.path.ends_with("/pause") && answer.status() != StatusCode::UNAUTHORIZED {
             return Response::builder().status(404).body(Full::from("{}")).unwrap();
@@ -248,7 +248,7 @@ async fn an_operation_that_refuses_its_own_tenant_too_proves_nothing() {
 
 #[tokio::test]
 async fn what_the_owner_sees_changed_by_what_others_asked_fails() {
-    let harness = Harness::start().await;
+    let harness = Harness::start_durable().await;
     let answered = Arc::new(AtomicU32::new(0));
     let change = move |asked: Asked, answer: Answer| {
         let is_meant = asked.path.contains("-tenant-a-") && asked.path.ends_with("/channels");
@@ -272,7 +272,7 @@ async fn what_the_owner_sees_changed_by_what_others_asked_fails() {
 
 #[tokio::test]
 async fn a_server_that_takes_longer_for_a_foreign_id_is_found() {
-    let harness = Harness::start().await;
+    let harness = Harness::start_durable().await;
     let change = |asked: Asked, answer: Answer| async move {
         if asked.is_foreign && asked.path.ends_with("/limits") {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -289,7 +289,7 @@ async fn a_server_that_takes_longer_for_a_foreign_id_is_found() {
 
 #[tokio::test]
 async fn an_operation_without_a_case_fails_and_so_does_a_case_without_its_operation() {
-    let harness = Harness::start().await;
+    let harness = Harness::start_durable().await;
     let change = |asked: Asked, answer: Answer| async move {
         if asked.path != "/openapi.json" {
             return answer;
@@ -321,7 +321,7 @@ async fn an_operation_without_a_case_fails_and_so_does_a_case_without_its_operat
 
 #[tokio::test]
 async fn whoever_interrupts_it_gets_its_keys_deleted_and_its_tenants_suspended() {
-    let harness = Harness::start().await;
+    let harness = Harness::start_durable().await;
     let keys = harness.client.keys().await.unwrap();
     let binary = Binary::of(&harness);
     let mut child = binary.command(&["conformance", "--samples", "10000"]).spawn().unwrap();
@@ -343,7 +343,7 @@ async fn whoever_interrupts_it_gets_its_keys_deleted_and_its_tenants_suspended()
 
 #[tokio::test]
 async fn a_key_that_may_not_do_it_leaves_nothing_behind() {
-    let harness = Harness::start().await;
+    let harness = Harness::start_durable().await;
     let key = fairlane_client::api::key::NewKey {
         role: fairlane_client::api::key::Role::Tenant,
         tenant: Some("acme".to_owned()),

@@ -14,6 +14,7 @@ pub(crate) struct Binary {
 }
 
 /// What a run of the binary said.
+#[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) code: i32,
     pub(crate) stdout: String,

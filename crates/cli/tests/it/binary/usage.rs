@@ -137,6 +137,7 @@ async fn the_help_names_all_commands_and_exit_codes() {
           notice       List notices that are not delivered, and deliver those that were given up
           key          Make, list and revoke API keys; change what rows are sealed with
           decisions    List the decision log, newest first: a tenant's, or the platform's own
+          audit        Take audit logs out, and check that nothing in them was changed
           top          Watch tenants: slots, cap, share, waiting, p95, debt
           worker       Run a sample worker that executes any task by waiting
           replay       Replay real arrivals with simulated work and compare policies

@@ -9,8 +9,10 @@ use crate::notice::{
 };
 use crate::notices::Room;
 use crate::reject::Rejection;
+use crate::row::Actor;
 use crate::scheduler::TenantIx;
 
+use super::super::audit::told;
 use super::super::change::Change;
 use super::super::configure::{full, wide};
 use super::super::effect::{ChannelView, NoticeView, Response};
@@ -19,7 +21,13 @@ use super::super::{Cell, Turn};
 use super::About;
 
 impl Cell {
-    pub(crate) fn notice(&mut self, reply: ReplyId, command: NoticeCommand, turn: &mut Turn) {
+    pub(crate) fn notice(
+        &mut self,
+        (reply, by): (ReplyId, Option<Actor>),
+        command: NoticeCommand,
+        turn: &mut Turn,
+    ) {
+        let said = told(&command).map(|(of, code, facts)| (of.clone(), code, facts));
         let done = match command {
             NoticeCommand::Declare { channel, secret, is_dry_run } => {
                 self.declare_channel(channel, secret, is_dry_run, turn)
@@ -32,7 +40,13 @@ impl Cell {
             NoticeCommand::Redeliver { tenant, notice } => self.redeliver(&tenant, notice, turn),
         };
         match done {
-            Ok(response) => turn.reply(reply, response),
+            Ok(response) => {
+                let is_same = matches!(response, Response::Channel { changed: false, .. });
+                if let Some((tenant, code, facts)) = said.filter(|_| !is_same) {
+                    self.log((Some(tenant), by), code, facts.to_string(), turn);
+                }
+                turn.reply(reply, response);
+            }
             Err(rejection) => turn.reject(reply, rejection),
         }
     }
@@ -128,8 +142,6 @@ impl Cell {
         row.previous = Some((before, until));
         turn.write(Change::Channel(Box::new(row.clone())));
         self.outbox.put(at.0, row);
-        let facts = serde_json::json!({ "channel": channel, "until": until });
-        self.log_notices(at, "channel-rotated", &facts, turn);
         Ok(Response::Rotated { until })
     }
 

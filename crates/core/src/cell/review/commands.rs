@@ -184,7 +184,8 @@ impl Cell {
             "fence": fence,
             "more": more,
         });
-        self.log_review(&opened, "review-decided", facts, turn);
+        let actor = Some(Actor::Person(person.clone()));
+        self.log_review((&opened, actor), "review-decided", facts, turn);
         let event =
             ReviewEvent::Voted { by: person, outcome: outcome.clone(), data: data.clone(), more };
         match decided {
@@ -218,7 +219,8 @@ impl Cell {
             "person": person,
             "reason": &*reason,
         });
-        self.log_review(&opened, "review-glass-broken", facts, turn);
+        let actor = Some(Actor::Key(by.clone()));
+        self.log_review((&opened, actor), "review-glass-broken", facts, turn);
         let event = ReviewEvent::BrokenGlass {
             by,
             person: person.clone(),

@@ -76,7 +76,7 @@ fn model(candidates: Vec<Candidate>) -> Model {
 }
 
 fn refusal(desk: &mut Desk, configure: Configure) -> Rejection {
-    match desk.ask(|reply| Input::Configure(reply, configure)) {
+    match desk.ask(|reply| Input::Configure(reply, None, configure)) {
         Response::Rejected(rejection) => rejection,
         response => panic!("{response:?}"),
     }
@@ -90,7 +90,7 @@ fn out_of_range(desk: &mut Desk, configure: Configure) -> &'static str {
 }
 
 fn is_changed(desk: &mut Desk, configure: &Configure) -> bool {
-    match desk.ask(|reply| Input::Configure(reply, configure.clone())) {
+    match desk.ask(|reply| Input::Configure(reply, None, configure.clone())) {
         Response::Configured { changed } => changed,
         response => panic!("{response:?}"),
     }
@@ -239,7 +239,7 @@ fn what_waits_at_a_tool_tries_again_when_the_catalog_changes() {
     ] {
         assert!(cell.limiter.take(now, &caller, Units::CALL).is_err());
         assert!(cell.limiter.wake(now).is_empty(), "it waits for the window to turn");
-        cell.configure(ReplyId(1), change, &mut turn);
+        cell.configure(ReplyId(1), None, change, &mut turn);
         assert!(cell.limiter.wake(now).contains(&taken.wake()), "{what}");
     }
 }

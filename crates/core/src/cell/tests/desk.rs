@@ -14,7 +14,9 @@ use crate::id::{OrgId, PoolName, RunId, TaskName, TenantId, TierName, WorkerName
 use crate::notice::{Means, Relay};
 use crate::plan::{Step, StepIndex, StepKind, Timeouts, Workflow};
 use crate::pool::{Policy, Pool};
-use crate::row::{Failure, Lane, LeaseId, Part, Payload, RunKey, RunRow, SignalRow, StepRow};
+use crate::row::{
+    Decision, Failure, Lane, LeaseId, Part, Payload, RunKey, RunRow, SignalRow, StepRow,
+};
 use crate::tenant::{Org, Tenant, Tier};
 use crate::time::{Span, Time};
 
@@ -120,7 +122,7 @@ impl Desk {
 
     /// Declares something that must be accepted.
     pub(crate) fn declare(&mut self, configure: Configure) {
-        let response = self.ask(|reply| Input::Configure(reply, configure));
+        let response = self.ask(|reply| Input::Configure(reply, None, configure));
         assert!(matches!(response, Response::Configured { .. }), "{response:?}");
     }
 
@@ -184,6 +186,7 @@ impl Desk {
     pub(crate) fn try_submit(&mut self, key: &RunKey, workflow: &str) -> Response {
         self.ask(|reply| {
             Input::Submit(Box::new(Submit {
+                by: None,
                 requester: None,
                 reply,
                 key: key.clone(),
@@ -200,7 +203,7 @@ impl Desk {
     pub(crate) fn retry(&mut self, rows: &(RunRow, Vec<StepRow>)) -> Response {
         let (run, steps) = rows.clone();
         let (key, rows) = (run.key.clone(), Some(self.disk().ended(run, steps)));
-        self.ask(|reply| Input::Retry(Box::new(Retry { reply, key, from: None, rows })))
+        self.ask(|reply| Input::Retry(Box::new(Retry { reply, by: None, key, from: None, rows })))
     }
 
     /// The server is killed, and the next one starts from what was committed.
@@ -245,7 +248,7 @@ impl Desk {
     }
 
     pub(crate) fn command(&mut self, key: &RunKey, command: Command) -> Response {
-        self.ask(|reply| Input::Command(reply, key.clone(), command))
+        self.ask(|reply| Input::Command(reply, None, key.clone(), command))
     }
 
     /// A worker with ten slots takes all it can get.
@@ -393,13 +396,24 @@ impl Desk {
         }
     }
 
-    /// Codes of the decisions that were logged.
+    /// Codes of the decisions that were logged, but for what every run and declaration brings with it.
     pub(crate) fn decisions(&self) -> Vec<String> {
-        let code = |change: &Change| match change {
-            Change::Decision(decision) => Some(decision.code.to_string()),
+        let is_usual = |code: &str| {
+            code.starts_with("run-")
+                || ["admitted", "declared", "held", "parked", "rejected", "review-opened", "routed"]
+                    .contains(&code)
+        };
+        let codes = self.logged(|_| true).into_iter().map(|decision| decision.code.into_owned());
+        codes.filter(|code| !is_usual(code)).collect()
+    }
+
+    /// The entries of the audit log that are wanted.
+    pub(crate) fn logged(&self, is_wanted: impl Fn(&Decision) -> bool) -> Vec<Decision> {
+        let decision = |change: &Change| match change {
+            Change::Decision(decision) if is_wanted(decision) => Some(decision.clone()),
             _ => None,
         };
-        self.committed.iter().filter_map(code).collect()
+        self.committed.iter().filter_map(decision).collect()
     }
 
     pub(crate) fn tenant_view(&mut self, tenant: &str) -> TenantView {

@@ -8,7 +8,7 @@ use crate::id::{StepName, TenantId, WorkflowName};
 use crate::replan::ReplanRow;
 use crate::residency::Declaration;
 use crate::row::{
-    CallRow, DecisionRow, Instance, Payload, ReviewRow, RunKey, RunRow, ScheduleRow, SignalRow,
+    CallRow, Decision, Instance, Payload, ReviewRow, RunKey, RunRow, ScheduleRow, SignalRow,
     StepRow,
 };
 use crate::tenant::Context;
@@ -99,9 +99,8 @@ impl Disk {
                 .retain(|row| row.channel.tenant != *tenant || row.channel.name != *name),
             Change::Notice(row) => replace(&mut declared.notices, row, |row| row.id),
             Change::DropNotice(_, id) => declared.notices.retain(|row| row.id != *id),
-            Change::Decision(row) => declared.decisions = row.sequence,
             Change::Replan(row) => replace(&mut declared.replans, row, |row| (row.run, row.number)),
-            Change::Idempotency(_) | Change::ReviewEvent(_) => {}
+            Change::Idempotency(_) | Change::ReviewEvent(_) | Change::Decision(_) => {}
             Change::Valve(valve) => declared.valve = Some(valve.clone()),
             Change::Schedule(row) => {
                 let key = (row.tenant.clone(), row.workflow.clone(), row.name.clone());
@@ -110,7 +109,10 @@ impl Disk {
             Change::DropSchedule(tenant, workflow, name) => {
                 schedules.remove(&(tenant.clone(), workflow.clone(), name.clone()));
             }
-            Change::Key(_) | Change::DropKey(_) | Change::RenewSeal(_) => {
+            Change::Key(_)
+            | Change::DropKey(_)
+            | Change::RenewSeal(_)
+            | Change::CloseLog { .. } => {
                 panic!("no scenario restarts with {change:?}")
             }
         }
@@ -201,7 +203,7 @@ impl Desk {
     }
 
     /// Decisions of that code, with their facts.
-    pub(crate) fn decided(&self, code: &str) -> Vec<DecisionRow> {
+    pub(crate) fn decided(&self, code: &str) -> Vec<Decision> {
         let decision = |change: &Change| match change {
             Change::Decision(decision) if decision.code == code => Some(decision.clone()),
             _ => None,

@@ -25,7 +25,7 @@ fn halted() -> (Desk, RunKey) {
 }
 
 fn resolve(desk: &mut Desk, run: &RunKey, step: &str) -> Response {
-    let given = ByHand { step: name(step), output: payload("{\"by\":\"hand\"}"), by: name("k1") };
+    let given = ByHand { step: name(step), output: payload("{\"by\":\"hand\"}") };
     desk.command(run, Command::Resolve(Box::new(given)))
 }
 
@@ -46,7 +46,7 @@ fn a_person_gives_the_output_of_a_step_that_cannot_be_paid_for() {
     assert_eq!((&steps[0].state, steps[0].attempt), (&StepState::Done, 0));
     let decided = desk.decided("resolved-by-hand");
     let facts: serde_json::Value = serde_json::from_str(&decided[0].facts).unwrap();
-    let expected = serde_json::json!({ "run": run.run.to_string(), "step": "dear", "by": "k1" });
+    let expected = serde_json::json!({ "run": run.run.to_string(), "step": "dear" });
     assert_eq!((decided.len(), facts), (1, expected));
     let grants = desk.lease("w");
     assert_eq!(tasks(&grants), "next");

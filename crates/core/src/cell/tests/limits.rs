@@ -93,7 +93,7 @@ fn a_wait_for_a_slot_a_step_and_a_run_end_at_their_bounds() {
 fn absurd_numbers_are_refused_with_the_range() {
     let mut desk = desk_of(Timeouts::default());
     let mut refused = |declared: Tenant| match desk
-        .ask(|reply| Input::Configure(reply, Configure::Tenant(declared)))
+        .ask(|reply| Input::Configure(reply, None, Configure::Tenant(declared)))
     {
         Response::Rejected(Rejection::OutOfRange { field, value, .. }) => {
             format!("{field} {value}")

@@ -59,7 +59,7 @@ fn missed() -> Verdict {
 
 impl Desk {
     fn notice(&mut self, command: NoticeCommand) -> Response {
-        self.ask(|reply| Input::Notice(reply, command))
+        self.ask(|reply| Input::Notice(reply, None, command))
     }
 
     fn declare_channel(&mut self, channel: Channel, secret: u8) -> Response {

@@ -33,7 +33,7 @@ fn no_bureau() -> Configure {
 }
 
 fn rejection(desk: &mut Desk, configure: Configure) -> Rejection {
-    match desk.ask(|reply| Input::Configure(reply, configure)) {
+    match desk.ask(|reply| Input::Configure(reply, None, configure)) {
         Response::Rejected(rejection) => rejection,
         other => panic!("{other:?}"),
     }
@@ -176,6 +176,7 @@ fn a_call_through_the_gateway_is_refused_with_the_policy() {
     ));
     let demand = Demand { input: 10, max_output: 10, min_output: 10, answers: 1 };
     let call = OpenCall {
+        by: None,
         tenant: name("b"),
         lease: None,
         model: name("reasoner"),
@@ -210,7 +211,7 @@ fn policies_survive_a_restart_with_their_versions() {
 fn the_same_policy_twice_changes_nothing() {
     let mut desk = desk();
     desk.declare(no_bureau());
-    let again = desk.ask(|reply| Input::Configure(reply, no_bureau()));
+    let again = desk.ask(|reply| Input::Configure(reply, None, no_bureau()));
     assert!(matches!(again, Response::Configured { changed: false }), "{again:?}");
 }
 

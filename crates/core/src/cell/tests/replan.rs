@@ -718,7 +718,7 @@ fn a_step_that_was_undone_in_an_earlier_life_is_undone_again_when_it_was_done_ag
     let (key, from) = (run.clone(), Some(name("pay")));
     let ended = Some(desk.disk().ended(rows.0, rows.1));
     let answer = desk.ask(|reply| {
-        let retry = crate::cell::input::Retry { reply, key, from, rows: ended };
+        let retry = crate::cell::input::Retry { reply, by: None, key, from, rows: ended };
         crate::cell::input::Input::Retry(Box::new(retry))
     });
     assert!(matches!(answer, crate::cell::effect::Response::Commanded { .. }), "{answer:?}");

@@ -89,7 +89,7 @@ fn candidates_can_be_meant_for_the_model_tier_of_a_tenant() {
     let mut desk = desk_with(vec![call("ask", &[])], Budget::default());
     let Configure::Model(mut model) = model(&[("eu", "large")]) else { unreachable!() };
     model.candidates[0].tiers = vec![name("compliance")];
-    let refused = desk.ask(|reply| Input::Configure(reply, Configure::Model(model.clone())));
+    let refused = desk.ask(|reply| Input::Configure(reply, None, Configure::Model(model.clone())));
     assert!(matches!(refused, Response::Rejected(_)), "{refused:?}");
     let rules = Rules { model_tier: Some(name("compliance")), ..Rules::default() };
     desk.declare(Configure::Tenant(Tenant { rules, ..tenant("b", "large") }));

@@ -166,6 +166,7 @@ fn who_submitted_a_run_does_not_decide_of_it() {
             version: None,
             lane: Lane::Normal,
             requester: Some(name("ada")),
+            by: None,
             input: payload("{}"),
             idempotency: None,
         }))
@@ -287,7 +288,7 @@ fn a_workflow_whose_review_approves_itself_or_names_no_pool_is_refused() {
     let mut declare = |terms| {
         let steps = vec![review("manual", &[], terms)];
         let workflow = Arc::new(workflow("bad", steps));
-        desk.ask(|reply| Input::Configure(reply, Configure::Workflow(workflow)))
+        desk.ask(|reply| Input::Configure(reply, None, Configure::Workflow(workflow)))
     };
     let on_overdue = Overdue::Outcome(name("approved"));
     let response = declare(Terms { on_overdue, ..terms() });
@@ -333,7 +334,8 @@ fn cancelling_a_run_cancels_its_reviews_and_retrying_it_supersedes_them() {
     let (row, steps) = desk.rows(&run);
     let rows = Some(desk.disk().ended(row, steps));
     let (key, from) = (run.clone(), Some(name("credit")));
-    let retried = desk.ask(|reply| Input::Retry(Box::new(Retry { reply, key, from, rows })));
+    let retried =
+        desk.ask(|reply| Input::Retry(Box::new(Retry { reply, by: None, key, from, rows })));
     assert!(matches!(retried, Response::Commanded { .. }), "{retried:?}");
     assert_eq!(desk.review_states(), [ReviewState::Superseded]);
     let grants = desk.lease("w");
@@ -510,7 +512,8 @@ fn a_person_outside_of_the_zone_decides_nothing_and_one_without_a_region_neither
     let mut tenant = super::desk::tenant("b", "large");
     let zone = Some(Residency { zone: Some(name("eu")), ..Residency::default() });
     tenant.rules.data_residency = zone;
-    let declared = desk.ask(|reply| Input::Configure(reply, Configure::Tenant(tenant.clone())));
+    let declared =
+        desk.ask(|reply| Input::Configure(reply, None, Configure::Tenant(tenant.clone())));
     if matches!(declared, Response::Rejected(Rejection::StoreOutside { .. })) {
         // A cell that is nowhere holds no such tenant: it says where it is first.
         panic!("{declared:?}");
@@ -538,7 +541,7 @@ fn a_pool_whose_member_works_where_nobody_knows_is_refused() {
     let mut desk = reviewed(terms());
     let mut lost = pool("people", &["ada"]);
     lost.members[0].region = Some(name("mars-1"));
-    let said = desk.ask(|reply| Input::Configure(reply, Configure::ReviewerPool(lost)));
+    let said = desk.ask(|reply| Input::Configure(reply, None, Configure::ReviewerPool(lost)));
     let Response::Rejected(Rejection::UnknownRegion { field, region }) = said else {
         panic!("{said:?}")
     };

@@ -366,7 +366,7 @@ fn a_tenant_whose_data_may_not_be_in_the_cells_region_is_refused() {
     let mut desk = Desk::new(super::desk::workflow("flow", vec![step("only", &[])]));
     let try_zone = |desk: &mut Desk, zone: &str| {
         let rules = Rules { data_residency: Some(within(zone)), ..Rules::default() };
-        desk.ask(|reply| Input::Configure(reply, ruled(rules)))
+        desk.ask(|reply| Input::Configure(reply, None, ruled(rules)))
     };
     assert!(matches!(try_zone(&mut desk, "eu"), Response::Configured { .. }));
     let refused = try_zone(&mut desk, "us");
@@ -390,7 +390,7 @@ fn decisions_that_overlap_have_ended_or_never_hold_are_refused() {
         let decisions = bounds.iter().map(decision).collect();
         let adequacy = Adequacy { country: country("JP"), suspended: false, decisions };
         let declaration = Configure::Residency(Declaration::Adequacy(adequacy));
-        match desk.ask(|reply| Input::Configure(reply, declaration)) {
+        match desk.ask(|reply| Input::Configure(reply, None, declaration)) {
             Response::Rejected(rejection) => format!("{rejection:?}"),
             other => format!("{other:?}"),
         }

@@ -58,7 +58,7 @@ fn region(text: &str, code: &str) -> Configure {
 fn refused(desk: &mut Desk, configure: &Configure) -> Vec<String> {
     let query = Query::StoresAfter(Box::new(configure.clone()));
     let asked = desk.ask(|reply| Input::Query(reply, query));
-    let told = desk.ask(|reply| Input::Configure(reply, configure.clone()));
+    let told = desk.ask(|reply| Input::Configure(reply, None, configure.clone()));
     assert_eq!(format!("{asked:?}"), format!("{told:?}"));
     match told {
         Response::Rejected(Rejection::TenantsOutside { count, tenants, .. }) => {
@@ -129,6 +129,6 @@ fn when_the_decision_ends_that_a_store_rests_on_no_run_comes_in() {
     desk.declare(Configure::Tenant(Tenant { suspended: true, ..bound.clone() }));
     desk.declare(Configure::Tenant(Tenant { cap: Some(5), ..bound.clone() }));
     let moved = Tenant { rules: within("us"), ..bound };
-    let said = desk.ask(|reply| Input::Configure(reply, Configure::Tenant(moved)));
+    let said = desk.ask(|reply| Input::Configure(reply, None, Configure::Tenant(moved)));
     assert!(is_outside(&said), "{said:?}");
 }

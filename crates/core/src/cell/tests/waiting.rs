@@ -36,6 +36,7 @@ fn desk(limits: Vec<Rule>, budget: Budget) -> Desk {
 
 fn open(desk: &mut Desk, tenant: &str, wait_max: Span) -> ReplyId {
     let call = OpenCall {
+        by: None,
         tenant: name(tenant),
         lease: None,
         model: name("reasoner"),
@@ -131,6 +132,7 @@ fn a_call_does_not_hold_up_others_at_an_endpoint_that_never_serves_it() {
     let (first, _) = answers(&mut desk);
     assert_eq!(first[0].0, calls[0], "200 tokens are never let through at the other one");
     let tiny = OpenCall {
+        by: None,
         tenant: name("b"),
         lease: None,
         model: name("reasoner"),

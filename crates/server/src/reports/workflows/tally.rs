@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use fairlane_api::report::ShortWorkflow;
 use fairlane_core::id::{RunId, WorkflowName};
 use fairlane_core::quota::Rung;
-use fairlane_core::row::{DecisionRow, RunRow};
+use fairlane_core::row::RunRow;
+use fairlane_store::DecisionRow;
 use serde::Deserialize;
 
 use super::super::permille;
@@ -29,7 +30,7 @@ impl Shortage {
 }
 
 /// The run that a decision is about, if it says that money was short.
-pub(super) fn shortage(decision: &DecisionRow) -> Option<(RunId, Shortage)> {
+pub(super) fn shortage(DecisionRow { decision, .. }: &DecisionRow) -> Option<(RunId, Shortage)> {
     #[derive(Deserialize)]
     struct Facts {
         run: RunId,
@@ -155,7 +156,9 @@ mod tests {
 
     fn decision(code: &'static str, facts: &str) -> DecisionRow {
         let (at, facts) = (Time(1), Arc::from(facts));
-        DecisionRow { tenant: None, sequence: 1, at, code: code.into(), facts }
+        let decision =
+            fairlane_core::row::Decision { tenant: None, at, code: code.into(), by: None, facts };
+        DecisionRow { sequence: 1, decision }
     }
 
     #[test]

@@ -16,17 +16,17 @@ fn schema_of(connection: &Connection) -> Vec<(String, String, Option<String>)> {
 }
 
 /// A file as the program of that schema version left it.
-fn file_of_version(folder: &TempDir, version: i64) -> Connection {
+pub(super) fn file_of_version(folder: &TempDir, version: i64) -> Connection {
     let mut connection = Connection::open(folder.path().join("eu.db")).unwrap();
     connection.pragma_update(None, "application_id", open::APPLICATION_ID).unwrap();
-    schema::migrate(&mut connection, &Keyring::new(roots(7)), 0, version).unwrap();
+    schema::migrate(&mut connection, ("eu", &Keyring::new(roots(7))), 0, version).unwrap();
     connection
 }
 
 #[test]
 fn the_chain_of_migrations_leads_to_the_fresh_schema() {
     let mut chained = Connection::open_in_memory().unwrap();
-    schema::migrate(&mut chained, &Keyring::new(roots(7)), 0, schema::VERSION).unwrap();
+    schema::migrate(&mut chained, ("eu", &Keyring::new(roots(7))), 0, schema::VERSION).unwrap();
     let mut fresh = Connection::open_in_memory().unwrap();
     schema::create(&mut fresh).unwrap();
     assert_eq!(schema_of(&chained), schema_of(&fresh));
@@ -58,7 +58,7 @@ fn a_file_of_any_older_version_is_brought_up() {
 fn rows_that_the_last_version_wrote_are_loaded() {
     let folder = TempDir::new().unwrap();
     let old = file_of_version(&folder, schema::VERSION - 1);
-    cells::claim(&old).unwrap();
+    old.execute("INSERT INTO cells (cell, epoch, decisions) VALUES (0, 1, 0)", []).unwrap();
     let acme = key("acme", 1);
     let keys = Keyring::new(roots(7));
     let db = Db { connection: &old, keys: &keys };
@@ -83,7 +83,7 @@ fn rows_that_the_last_version_wrote_are_loaded() {
 fn runs_from_before_accounts_load_without_a_bound() {
     let folder = TempDir::new().unwrap();
     let old = file_of_version(&folder, 19);
-    cells::claim(&old).unwrap();
+    old.execute("INSERT INTO cells (cell, epoch, decisions) VALUES (0, 1, 0)", []).unwrap();
     let acme = key("acme", 1);
     old.execute(
         "INSERT INTO runs (tenant, run, workflow, version, context, lane, status, created, revision, input_bytes)

@@ -185,8 +185,8 @@ fn a_step_without_its_run_is_refused() {
 fn file_in_the_clear(folder: &TempDir) {
     let mut connection = Connection::open(folder.path().join("eu.db")).unwrap();
     connection.pragma_update(None, "application_id", open::APPLICATION_ID).unwrap();
-    schema::migrate(&mut connection, &Keyring::new(roots(7)), 0, 42).unwrap();
-    cells::claim(&connection).unwrap();
+    schema::migrate(&mut connection, ("eu", &Keyring::new(roots(7))), 0, 42).unwrap();
+    connection.execute("INSERT INTO cells (cell, epoch, decisions) VALUES (0, 1, 0)", []).unwrap();
     let id = codec::id_bytes(key("acme", 1).run);
     let failure = codec::to_json(&failure());
     let text = format!("\"{MARK}\"");

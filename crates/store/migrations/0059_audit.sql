@@ -1,0 +1,9 @@
+CREATE TABLE audit (
+  tenant TEXT NOT NULL,
+  last INTEGER NOT NULL,
+  first INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  head BLOB NOT NULL,
+  records TEXT NOT NULL,
+  PRIMARY KEY (tenant, last)
+) STRICT, WITHOUT ROWID;
