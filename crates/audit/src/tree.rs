@@ -126,13 +126,11 @@ mod tests {
 
     /// As section 2.1.1 of RFC 9162 says it.
     fn plain(records: &[Hash]) -> Hash {
-        match records {
-            [one] => leaf(*one),
-            _ => {
-                let half = records.len().next_power_of_two() / 2;
-                node(plain(&records[..half]), plain(&records[half..]))
-            }
+        if let [one] = records {
+            return leaf(*one);
         }
+        let half = records.len().next_power_of_two() / 2;
+        node(plain(&records[..half]), plain(&records[half..]))
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod apply;
 mod audit;
+mod backup;
 mod bench;
 mod budget;
 mod catalog;
@@ -110,6 +111,8 @@ enum Command {
     Audit(audit::Audit),
     Top(top::Top),
     Worker(worker::Worker),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     Replay(replay::Replay),
     Simulate(simulate::Simulate),
     Bench(bench::Bench),
@@ -177,6 +180,8 @@ impl Command {
             Self::Audit(command) => command.execute(target).await,
             Self::Top(command) => command.execute(target).await,
             Self::Worker(command) => command.execute(target).await,
+            Self::Backup(command) => command.execute(target),
+            Self::Restore(command) => command.execute(target),
             Self::Replay(command) => command.execute(target).await,
             Self::Simulate(command) => command.execute(target).await,
             Self::Bench(command) => command.execute(target).await,

@@ -34,6 +34,8 @@ pub enum Error {
     StaleEpoch { held: Epoch, current: Epoch },
     #[error("no space is left for {}: free some, nothing of this commit was written", path.display())]
     Full { path: PathBuf },
+    #[error("{} is there already: a store is restored where there is none", path.display())]
+    Exists { path: PathBuf },
     /// A change refers to a row that is not there. The whole commit was refused.
     #[error("a change needs {what}, which is not stored: this is a bug of whoever made the change")]
     Missing { what: String },

@@ -1,6 +1,7 @@
 //! The real binary: what it prints where, and how it ends.
 
 mod audit;
+mod backup;
 mod catalog;
 mod commands;
 mod conformance;

@@ -81,6 +81,10 @@ impl Harness {
         self.server.stop().await;
     }
 
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     pub(crate) fn addr(&self) -> SocketAddr {
         self.server.addr()
     }

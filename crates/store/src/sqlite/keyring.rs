@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::rotation::Sweep;
-pub(super) use self::rotation::renew_root;
+pub(super) use self::rotation::{open_all, renew_root};
 use super::codec::{Columns, Fault, from_json, id_bytes, to_json};
 use super::payloads::Slot;
 use crate::seal::{Key, Random, RootId, Roots};

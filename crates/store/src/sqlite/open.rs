@@ -126,7 +126,7 @@ fn create(path: &Path) -> Result<(), Error> {
 }
 
 /// Looks at the file before SQLite does, which would take an empty one for a new database.
-fn check_header(path: &Path) -> Result<(), Error> {
+pub(super) fn check_header(path: &Path) -> Result<(), Error> {
     let io = |source| Error::Io { action: "read the header of", path: path.to_owned(), source };
     let mut header = Vec::with_capacity(HEADER_BYTES);
     let file = File::open(path).map_err(io)?;
@@ -168,7 +168,7 @@ fn check_size(connection: &Connection, path: &Path) -> Result<(), Error> {
 }
 
 /// The path with something appended to the file's name.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

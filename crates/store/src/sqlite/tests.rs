@@ -1,6 +1,7 @@
 //! What only a file can do wrong. What every store must do stands in the conformance suite.
 
 mod audit;
+mod backup;
 mod damage;
 mod durability;
 mod migrations;

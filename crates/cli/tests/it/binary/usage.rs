@@ -140,6 +140,8 @@ async fn the_help_names_all_commands_and_exit_codes() {
           audit        Take audit logs out, and check that nothing in them was changed
           top          Watch tenants: slots, cap, share, waiting, p95, debt
           worker       Run a sample worker that executes any task by waiting
+          backup       Copy the embedded store while the server runs, or stands
+          restore      Put a backup where a server will open it
           replay       Replay real arrivals with simulated work and compare policies
           simulate     Play a scenario in virtual time, and compare policies and arrivals
           bench        Measure throughput, latency, the scheduler, memory and start, beside their targets

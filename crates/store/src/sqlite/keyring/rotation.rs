@@ -38,6 +38,20 @@ pub(in crate::sqlite) fn renew_root(
     Ok(tx.commit()?)
 }
 
+/// Opens every tenant's key, and keeps none. Takes time in the number of tenants.
+pub(in crate::sqlite) fn open_all(connection: &Connection, keys: &Keyring) -> Result<(), Fault> {
+    let mut statement = connection.prepare("SELECT tenant, version FROM tenant_keys")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()?.map(Columns) {
+        let (tenant, version) = (row.name::<TenantId>(0)?, row.number(1)?);
+        let db = Db { connection, keys };
+        let opened = db.of_tenant(&tenant, version)?;
+        opened.ok_or_else(|| Fault::Missing(format!("key {version} of {tenant}")))?;
+    }
+    keys.forget();
+    Ok(())
+}
+
 impl Db<'_> {
     /// Wraps every key of a tenant with the newest root key.
     pub(in crate::sqlite) fn renew_root(self) -> Result<(), Fault> {
