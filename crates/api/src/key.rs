@@ -13,6 +13,10 @@ pub enum Role {
     Operator,
     /// The runs and readings of one tenant.
     Tenant,
+    /// The same, to read and not to change.
+    Viewer,
+    /// The audit log of one tenant, and nothing else.
+    Auditor,
     /// The worker exchange.
     Worker,
     /// The reviews that one person may decide.
@@ -24,7 +28,7 @@ pub enum Role {
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
     pub role: Role,
-    /// For role `tenant`, and only there: the tenant.
+    /// For the roles `tenant`, `viewer` and `auditor`, and only there: the tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
     /// For role `reviewer`, and needed there: the person. For role `tenant`: who uses the key, if that is one person, who
@@ -38,6 +42,9 @@ pub struct NewKey {
     /// several regions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+    /// From then on the key opens nothing. Absent: it does not expire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
     /// For people: what the key is for. At most 200 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
@@ -60,6 +67,9 @@ pub struct Key {
     pub region: Option<String>,
     pub label: String,
     pub created_at: Timestamp,
+    /// Absent: it does not expire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
 }
 
 /// Answer to `POST /v1/platform/keys`.

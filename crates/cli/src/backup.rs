@@ -174,14 +174,13 @@ fn read(folder: &Path) -> anyhow::Result<Description> {
 
 fn told(description: &Description) -> String {
     let line = |copy: &Copy| {
+        let key = match &copy.root_keys[..] {
+            [] => "nothing is sealed in it".to_owned(),
+            keys => format!("root key {}", keys.join(", ")),
+        };
+        let Copy { region, tenants, runs, live, bytes, .. } = copy;
         format!(
-            "{}: {} tenants, {} runs, {} of them live; {} bytes; root key {}\n",
-            copy.region,
-            copy.tenants,
-            copy.runs,
-            copy.live,
-            copy.bytes,
-            copy.root_keys.join(", ")
+            "{region}: {tenants} tenants, {runs} runs, {live} of them live; {bytes} bytes; {key}\n"
         )
     };
     let regions: String = description.regions.iter().map(line).collect();

@@ -255,6 +255,7 @@ fn folder(stage: &Stage) -> String {
 /// What whoever wants to look around needs.
 async fn kept(stage: &Stage, reviewer: Reviewer) -> anyhow::Result<Kept> {
     let new = NewKey {
+        expires_at: None,
         person: None,
         role: Role::Tenant,
         tenant: Some(BURST_BANK.to_owned()),

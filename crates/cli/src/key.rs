@@ -1,6 +1,9 @@
 //! `fairlane key`: make, list and revoke API keys.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
+use fairlane_api::Timestamp;
 use fairlane_api::key::{self, NewKey, Role};
 use fairlane_client::Client;
 use serde_json::json;
@@ -49,6 +52,9 @@ struct Create {
     /// What the key is for
     #[arg(long, global = true)]
     label: Option<String>,
+    /// How long it is good for, such as 12h or 90d; for ever if absent
+    #[arg(long, global = true, value_name = "SPAN", value_parser = span)]
+    expires_in: Option<Duration>,
 }
 
 /// Whom a key is for.
@@ -63,6 +69,10 @@ enum For {
         #[arg(long)]
         person: Option<String>,
     },
+    /// A key that reads all of one tenant and changes nothing
+    Viewer { tenant: String },
+    /// A key that reads the audit log of one tenant, and nothing else
+    Auditor { tenant: String },
     /// A key for the reviews that one person may decide
     Reviewer { person: String },
     /// A key for the worker exchange
@@ -130,6 +140,10 @@ impl Create {
             person: None,
             pools: None,
             region: None,
+            expires_at: self.expires_in.map(|span| {
+                let now = text::now().0;
+                Timestamp(now.saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
+            }),
             label: self.label,
         };
         match self.role {
@@ -137,6 +151,8 @@ impl Create {
             For::Tenant { tenant, person } => {
                 NewKey { tenant: Some(tenant), person, ..new(Role::Tenant) }
             }
+            For::Viewer { tenant } => NewKey { tenant: Some(tenant), ..new(Role::Viewer) },
+            For::Auditor { tenant } => NewKey { tenant: Some(tenant), ..new(Role::Auditor) },
             For::Reviewer { person } => NewKey { person: Some(person), ..new(Role::Reviewer) },
             For::Worker { pools, region } => {
                 let pools = Some(pools).filter(|pools| !pools.is_empty());
@@ -144,6 +160,21 @@ impl Create {
             }
         }
     }
+}
+
+/// A whole number and a unit: s, m, h or d.
+fn span(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no span: expected a number and s, m, h or d, such as 90d");
+    let unit = text.char_indices().next_back().ok_or_else(wrong)?;
+    let seconds = match unit.1 {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u32 = text[..unit.0].parse().map_err(|_| wrong())?;
+    Ok(Duration::from_secs(u64::from(number) * seconds))
 }
 
 fn root_key(key: &key::RootKey) -> String {
@@ -155,7 +186,7 @@ fn root_key(key: &key::RootKey) -> String {
 }
 
 fn list(keys: &[key::Key]) -> String {
-    let mut table = Table::new(&["ID", "ROLE", "FOR", "CREATED", "LABEL"]);
+    let mut table = Table::new(&["ID", "ROLE", "FOR", "CREATED", "EXPIRES", "LABEL"]);
     for key in keys {
         let pools = key.pools.as_ref().filter(|pools| !pools.is_empty());
         let region = key.region.as_ref().map(|region| format!("in {region}"));
@@ -166,6 +197,7 @@ fn list(keys: &[key::Key]) -> String {
             text::word(&key.role),
             key.tenant.clone().or_else(|| key.person.clone()).unwrap_or(worker),
             text::time(key.created_at),
+            text::or_dash(key.expires_at.map(text::time)),
             key.label.clone(),
         ]);
     }

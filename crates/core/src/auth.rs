@@ -32,8 +32,9 @@
 use std::sync::Arc;
 
 use crate::id::TenantId;
-use crate::row::{KeyRow, Role};
+use crate::row::{Access, KeyRow, Role};
 use crate::tenant::TenantScope;
+use crate::time::Time;
 
 /// A credential that was checked.
 #[derive(Clone, Debug)]
@@ -46,12 +47,13 @@ pub struct AllTenants(());
 
 impl Identity {
     /// Compares the digest of a secret with that of the key that the credential names. `found: None`: there is no such key, which
-    /// costs the same. Looks at every byte, whatever the first ones are.
-    pub fn check(found: Option<Arc<KeyRow>>, digest: &[u8; 32]) -> Option<Self> {
+    /// costs the same, and so does one whose time is over. Looks at every byte, whatever the first ones are.
+    pub fn check(found: Option<Arc<KeyRow>>, digest: &[u8; 32], now: Time) -> Option<Self> {
         let stored = found.as_ref().map_or([0; 32], |row| row.digest);
         let difference = stored.iter().zip(digest).fold(0u8, |sum, (a, b)| sum | (a ^ b));
         let is_same = std::hint::black_box(difference) == 0;
-        found.filter(|_| is_same).map(Self)
+        let is_over = |row: &Arc<KeyRow>| row.expires.is_some_and(|expires| expires <= now);
+        found.filter(|row| is_same && !is_over(row)).map(Self)
     }
 
     pub fn key(&self) -> &Arc<KeyRow> {
@@ -66,6 +68,14 @@ impl Identity {
             Role::Worker { .. } | Role::Reviewer { .. } => false,
         };
         has.then(|| TenantScope::granted(tenant.clone()))
+    }
+
+    /// What the key may do with what its tenant has. Of others than tenants' keys: all.
+    pub fn access(&self) -> Access {
+        match &self.0.role {
+            Role::Tenant { access, .. } => *access,
+            Role::Operator | Role::Reviewer { .. } | Role::Worker { .. } => Access::Full,
+        }
     }
 
     /// An operator's right.
@@ -88,35 +98,46 @@ impl AllTenants {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Time;
 
     fn key(role: Role) -> Arc<KeyRow> {
         let (id, label) = ("0123456789abcdef".parse().unwrap(), "test".into());
-        Arc::new(KeyRow { id, digest: [7; 32], role, created: Time(1), label })
+        Arc::new(KeyRow {
+            id,
+            digest: [7; 32],
+            role,
+            created: Time(1),
+            expires: Some(Time(9)),
+            label,
+        })
     }
 
     #[test]
     fn a_credential_is_its_keys_with_the_whole_secret_only() {
         let row = key(Role::Operator);
-        assert!(Identity::check(Some(row.clone()), &[7; 32]).is_some());
+        assert!(Identity::check(Some(row.clone()), &[7; 32], Time(8)).is_some());
         for at in [0, 15, 31] {
             let mut wrong = [7; 32];
             wrong[at] = 8;
-            assert!(Identity::check(Some(row.clone()), &wrong).is_none(), "byte {at}");
+            assert!(Identity::check(Some(row.clone()), &wrong, Time(8)).is_none(), "byte {at}");
         }
-        assert!(Identity::check(None, &[0; 32]).is_none(), "no key, though the digests are equal");
+        assert!(Identity::check(Some(row), &[7; 32], Time(9)).is_none(), "its time is over");
+        assert!(
+            Identity::check(None, &[0; 32], Time(8)).is_none(),
+            "no key, though the digests are equal"
+        );
     }
 
     #[test]
     fn each_role_has_a_right_to_its_own_rows_only() {
         let (acme, bolt): (TenantId, TenantId) = ("acme".parse().unwrap(), "bolt".parse().unwrap());
         let rights = |role| {
-            let identity = Identity::check(Some(key(role)), &[7; 32]).unwrap();
+            let identity = Identity::check(Some(key(role)), &[7; 32], Time(8)).unwrap();
             let has = |tenant| identity.scope(tenant).is_some_and(|scope| scope.tenant() == tenant);
             (has(&acme), has(&bolt), identity.all_tenants().is_some())
         };
         assert_eq!(rights(Role::Operator), (true, true, true));
-        let tenant = Role::Tenant { tenant: acme.clone(), person: None };
+        let access = Access::View;
+        let tenant = Role::Tenant { tenant: acme.clone(), access, person: None };
         assert_eq!(rights(tenant), (true, false, false));
         let reviewer = Role::Reviewer { person: "ada".parse().unwrap() };
         assert_eq!(rights(reviewer), (false, false, false));

@@ -481,6 +481,9 @@ pub struct KeyRow {
     pub digest: [u8; 32],
     pub role: Role,
     pub created: Time,
+    /// From then on it opens nothing. `None`: it does not expire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Time>,
     /// For people: what the key is for.
     pub label: Arc<str>,
 }
@@ -493,6 +496,9 @@ pub enum Role {
     /// One tenant's runs and readings.
     Tenant {
         tenant: TenantId,
+        /// What of it the key may do.
+        #[serde(default, skip_serializing_if = "Access::is_full")]
+        access: Access,
         /// Who uses it, if that is one person: what they submit they do not decide.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         person: Option<PersonId>,
@@ -506,6 +512,25 @@ pub enum Role {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         region: Option<RegionName>,
     },
+}
+
+/// What a key may do with what its tenant has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    #[default]
+    Full,
+    /// Read all of it, change nothing.
+    View,
+    /// Read its log, and nothing else.
+    Audit,
+}
+
+impl Access {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    const fn is_full(&self) -> bool {
+        matches!(self, Self::Full)
+    }
 }
 
 /// A review, from when it is opened.

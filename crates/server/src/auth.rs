@@ -10,13 +10,13 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, RawPathParams};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{Method, header};
 use fairlane_api::Code;
 use fairlane_core::auth::{self, AllTenants};
 use fairlane_core::cell::input::Handler;
 use fairlane_core::id::{KeyId, PersonId, PoolName, RegionName, TenantId};
-use fairlane_core::row::{Actor, KeyRow, Role};
+use fairlane_core::row::{Access, Actor, KeyRow, Role};
 use fairlane_core::tenant::TenantScope;
 use fairlane_core::time::Time;
 use sha2::{Digest, Sha256};
@@ -53,6 +53,7 @@ impl FromRequestParts<App> for Identity {
         let invalid = || Refused::new(Code::Unauthenticated).detail("the API key is not valid");
         let identity = row.map(Self).ok_or_else(invalid)?;
         identity.note_attempt(parts, shared).await;
+        identity.may(parts)?;
         Ok(identity)
     }
 }
@@ -118,6 +119,24 @@ impl FromRequestParts<App> for Deciding {
 impl Identity {
     fn role(&self) -> &Role {
         &self.0.key().role
+    }
+
+    /// Whether a key that may not do everything with what its tenant has may ask this. What it may not ask of its own tenant it
+    /// may not ask of any, so that the answer tells nothing.
+    fn may(&self, parts: &Parts) -> Result<(), Refused> {
+        let path = parts.uri.path();
+        let reads = matches!(parts.method, Method::GET | Method::HEAD);
+        let below = path.strip_prefix("/v1/tenants/").and_then(|rest| rest.split_once('/'));
+        let is_log =
+            matches!(below, Some((_, "audit" | "audit/proof" | "audit/close" | "decisions")))
+                || path == "/v1/audit-key";
+        match self.0.access() {
+            Access::Full => Ok(()),
+            Access::View if reads => Ok(()),
+            Access::View => Err(forbidden("a key that may change something: this one views")),
+            Access::Audit if is_log => Ok(()),
+            Access::Audit => Err(forbidden("a key for more than the audit log")),
+        }
     }
 
     /// Counts a tenant's request that names another tenant in its path or header, whether there is one or not, whatever else
@@ -298,22 +317,24 @@ pub(crate) fn mint(role: Role, label: &str, created: Time) -> Result<(KeyRow, St
         digest: digest(&secret),
         role,
         created,
+        expires: None,
         label: Arc::from(label),
     };
     Ok((row, credential))
 }
 
 fn check(app: &App, credential: &str) -> Option<auth::Identity> {
-    check_with(|id| app.key(id), credential)
+    check_with(|id| app.key(id), credential, app.home().now())
 }
 
 fn check_with(
     find: impl FnOnce(&KeyId) -> Option<Arc<KeyRow>>,
     credential: &str,
+    now: Time,
 ) -> Option<auth::Identity> {
     let (id, secret) = credential.strip_prefix(PREFIX)?.split_once('_')?;
     let row = KeyId::parse(id).ok().and_then(|id| find(&id));
-    auth::Identity::check(row, &digest(secret))
+    auth::Identity::check(row, &digest(secret), now)
 }
 
 fn digest(secret: &str) -> [u8; 32] {
@@ -337,7 +358,7 @@ mod tests {
         let keys = vec![row.clone(), other];
         let registry = Registry::new(&Snapshot { keys, ..Snapshot::default() });
 
-        let identity = check_with(|id| registry.key(id), &credential).unwrap();
+        let identity = check_with(|id| registry.key(id), &credential, Time(2)).unwrap();
         assert_eq!(**identity.key(), row);
         let secret = other_credential.rsplit('_').next().unwrap();
         for wrong in [
@@ -350,7 +371,7 @@ mod tests {
             credential.replacen("fl_", "", 1),
             format!("{credential}0"),
         ] {
-            assert!(check_with(|id| registry.key(id), &wrong).is_none(), "{wrong}");
+            assert!(check_with(|id| registry.key(id), &wrong, Time(2)).is_none(), "{wrong}");
         }
     }
 

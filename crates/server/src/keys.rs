@@ -9,7 +9,8 @@ use fairlane_api::key::{self as wire, CreatedKey, Key, NewKey};
 use fairlane_api::page::Page;
 use fairlane_api::{Code, Problem};
 use fairlane_core::cell::input::Configure;
-use fairlane_core::row::{KeyRow, Role};
+use fairlane_core::row::{Access, KeyRow, Role};
+use fairlane_core::time::Time;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -49,7 +50,12 @@ async fn post_key(
             .at("/label")
             .expected(format!("at most {LABEL_BYTES_MAX} bytes")));
     }
-    let (row, secret) = mint(role, &label, shared.now())?;
+    let expires = new.expires_at.map(|at| Time(at.0));
+    if expires.is_some_and(|expires| expires <= shared.now()) {
+        return Err(Refused::new(Code::InvalidValue).at("/expires_at").expected("a time to come"));
+    }
+    let (mut row, secret) = mint(role, &label, shared.now())?;
+    row.expires = expires;
     let key = key_out(&row);
     configure((&shared, &operator), Configure::Key(row), DryRun::default()).await?;
     Ok((StatusCode::CREATED, Answer(CreatedKey { key, secret })))
@@ -92,7 +98,8 @@ fn role(new: &NewKey) -> Result<Role, Refused> {
     let misplaced = |pointer: &str, role: &str| {
         Err(Refused::new(Code::InvalidValue).at(pointer).expected(format!("role `{role}` with it")))
     };
-    if new.tenant.is_some() && new.role != wire::Role::Tenant {
+    let access = access(new.role);
+    if new.tenant.is_some() && access.is_none() {
         return misplaced("/tenant", "tenant");
     }
     if new.pools.is_some() && new.role != wire::Role::Worker {
@@ -101,17 +108,18 @@ fn role(new: &NewKey) -> Result<Role, Refused> {
     if new.region.is_some() && new.role != wire::Role::Worker {
         return misplaced("/region", "worker");
     }
-    if new.person.is_some() && !matches!(new.role, wire::Role::Reviewer | wire::Role::Tenant) {
+    if new.person.is_some() && access.is_none() && new.role != wire::Role::Reviewer {
         return misplaced("/person", "reviewer");
     }
     let person = new.person.as_deref().map(|person| name(person, "/person")).transpose()?;
     match new.role {
         wire::Role::Operator => Ok(Role::Operator),
-        wire::Role::Tenant => {
+        wire::Role::Tenant | wire::Role::Viewer | wire::Role::Auditor => {
             let tenant = new.tenant.as_deref().ok_or_else(|| {
                 Refused::new(Code::InvalidValue).at("/tenant").expected("the tenant's id")
             })?;
-            Ok(Role::Tenant { tenant: name(tenant, "/tenant")?, person })
+            let access = access.unwrap_or_default();
+            Ok(Role::Tenant { tenant: name(tenant, "/tenant")?, access, person })
         }
         wire::Role::Reviewer => {
             let needed = || Refused::new(Code::InvalidValue).at("/person").expected("the person");
@@ -132,6 +140,24 @@ fn role(new: &NewKey) -> Result<Role, Refused> {
     }
 }
 
+/// What of a tenant's a role is for, if it is one of a tenant's.
+const fn access(role: wire::Role) -> Option<Access> {
+    match role {
+        wire::Role::Tenant => Some(Access::Full),
+        wire::Role::Viewer => Some(Access::View),
+        wire::Role::Auditor => Some(Access::Audit),
+        wire::Role::Operator | wire::Role::Worker | wire::Role::Reviewer => None,
+    }
+}
+
+const fn tenant_role(access: Access) -> wire::Role {
+    match access {
+        Access::Full => wire::Role::Tenant,
+        Access::View => wire::Role::Viewer,
+        Access::Audit => wire::Role::Auditor,
+    }
+}
+
 fn key_out(row: &KeyRow) -> Key {
     let region = match &row.role {
         Role::Worker { region, .. } => region.as_ref().map(ToString::to_string),
@@ -145,7 +171,9 @@ fn key_out(row: &KeyRow) -> Key {
     let (role, tenant, pools) = match &row.role {
         Role::Operator => (wire::Role::Operator, None, None),
         Role::Reviewer { .. } => (wire::Role::Reviewer, None, None),
-        Role::Tenant { tenant, .. } => (wire::Role::Tenant, Some(tenant.to_string()), None),
+        Role::Tenant { tenant, access, .. } => {
+            (tenant_role(*access), Some(tenant.to_string()), None)
+        }
         Role::Worker { pools, .. } => {
             let pools = pools.iter().map(ToString::to_string).collect();
             (wire::Role::Worker, None, Some(pools))
@@ -160,5 +188,6 @@ fn key_out(row: &KeyRow) -> Key {
         region,
         label: row.label.to_string(),
         created_at: timestamp(row.created),
+        expires_at: row.expires.map(timestamp),
     }
 }

@@ -44,7 +44,7 @@ fn arrows_that_point_down_are_fine() {
 fn arrows_that_point_up_or_sideways_are_named_with_what_is_allowed() {
     assert_eq!(
         said("fairlane-store", "fairlane-server", Kind::Normal),
-        "crates/store/Cargo.toml: fairlane-store depends on fairlane-server; it may depend on fairlane-core"
+        "crates/store/Cargo.toml: fairlane-store depends on fairlane-server; it may depend on fairlane-core, fairlane-audit"
     );
     assert!(
         said("fairlane-core", "fairlane-store", Kind::Test).ends_with("no crate of the workspace")

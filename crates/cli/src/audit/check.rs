@@ -106,7 +106,7 @@ fn told(report: &Report, findings: &[String], has_witnesses: bool) -> String {
             format!(" It is whole up to {}.", text::time(Timestamp(at)))
         });
         lines.push(format!(
-            "The log `{log}` is as it was written: {records} records, {first} to {last}, under {checkpoints} checkpoints.{at}"
+            "The log `{log}` is as it was written: {records} records, {first} to {last}, checkpoints: {checkpoints}.{at}"
         ));
         lines.push(if has_witnesses {
             format!("{witnessed} of its checkpoints were kept elsewhere, and say the same.")

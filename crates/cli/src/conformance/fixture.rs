@@ -251,6 +251,7 @@ impl Making<'_> {
             let other = self.names.of("key");
             let label = if letter == "a" { &self.names.marker } else { &other };
             let blank = NewKey {
+                expires_at: None,
                 role: Role::Tenant,
                 tenant: None,
                 person: None,

@@ -78,6 +78,7 @@ impl Desk {
         let (mut working, mut reviewers) = (JoinSet::new(), Vec::new());
         for person in people {
             let new = NewKey {
+                expires_at: None,
                 person: Some(person.name.clone()),
                 role: Role::Reviewer,
                 tenant: None,

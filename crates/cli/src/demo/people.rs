@@ -95,6 +95,7 @@ impl Scene {
     async fn start_worker(&mut self, operator: &Client, at: usize) -> anyhow::Result<()> {
         let region = [HOME, REGION][at];
         let new = NewKey {
+            expires_at: None,
             person: None,
             role: Role::Worker,
             tenant: None,

@@ -72,6 +72,7 @@ impl ServerProcess {
     /// Starts a worker process for a pool.
     pub(crate) async fn start_worker(&self, pool: &str, slots: u32) -> anyhow::Result<Process> {
         let new = NewKey {
+            expires_at: None,
             person: None,
             role: Role::Worker,
             tenant: None,

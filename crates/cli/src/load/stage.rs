@@ -128,6 +128,7 @@ impl Stage {
 
     async fn worker_key(&self, pool: &str) -> anyhow::Result<String> {
         let new = NewKey {
+            expires_at: None,
             person: None,
             role: Role::Worker,
             tenant: None,

@@ -123,7 +123,7 @@ impl Cell {
         if self.directory.tenants.find(tenant).is_none() {
             return;
         }
-        let value = serde_json::to_value(rejection).unwrap_or_default();
+        let value = told_to_tenant(rejection);
         let cause = match &value {
             Value::Object(object) => object.keys().next().cloned().unwrap_or_default(),
             other => other.as_str().unwrap_or_default().to_owned(),
@@ -196,7 +196,7 @@ impl Cell {
         }
         let mut facts = step_facts(run, at.node);
         facts["pool"] = self.directory.pools.names[pool].as_str().into();
-        facts["refusal"] = json!(refusal);
+        facts["refusal"] = told_to_tenant(refusal);
         self.decide(Some(run.key.tenant.clone()), "parked", facts.to_string(), turn);
     }
 
@@ -209,7 +209,7 @@ impl Cell {
     pub(crate) fn log_aside(&self, at: At, refusal: &Refusal, turn: &mut Turn) {
         let run = self.runs.get(at.run);
         let mut facts = step_facts(run, at.node);
-        facts["refusal"] = json!(refusal);
+        facts["refusal"] = told_to_tenant(refusal);
         self.decide(Some(run.key.tenant.clone()), "set-aside", facts.to_string(), turn);
     }
 
@@ -220,7 +220,7 @@ impl Cell {
         refusal: &Rejection,
         turn: &mut Turn,
     ) {
-        let facts = json!({ "call": null, "refusal": refusal });
+        let facts = json!({ "call": null, "refusal": told_to_tenant(refusal) });
         self.log((Some(tenant.clone()), by), "parked", facts.to_string(), turn);
     }
 
@@ -310,7 +310,10 @@ impl Cell {
             }
             Configure::Key(key) => Declaring {
                 tenant: tenant_of(&key.role),
-                ..simple("key-issued", json!({ "key": key.id, "role": key.role }))
+                ..simple(
+                    "key-issued",
+                    json!({ "key": key.id, "role": key.role, "expires": key.expires }),
+                )
             },
             Configure::DropKey(id) => Declaring {
                 tenant: known.keys.get(id).and_then(|key| tenant_of(&key.role)),
@@ -391,6 +394,21 @@ fn add_route(facts: &mut Value, route: &Route) {
     }
 }
 
+/// Why a tenant is refused something, without the numbers that are others' too: what a provider's own limit has given to all
+/// tenants, and what an organisation has left.
+pub(crate) fn told_to_tenant(refused: &impl Serialize) -> Value {
+    let mut value = serde_json::to_value(refused).unwrap_or_default();
+    let facts = value.as_object_mut().and_then(|object| object.values_mut().next());
+    if let Some(facts) = facts.and_then(Value::as_object_mut) {
+        let is = |name: &str, text: &str| facts.get(name).is_some_and(|value| value == text);
+        let (is_shared, is_of_org) = (is("holder", "provider"), is("account", "org_month"));
+        facts.retain(|name, _| {
+            !(is_shared && (name == "used" || name == "of") || is_of_org && name == "left")
+        });
+    }
+    value
+}
+
 /// Tells refusals apart that are of another kind or another rule, whatever their numbers.
 fn sort(refusal: &Refusal) -> String {
     match refusal {
@@ -446,4 +464,39 @@ fn short(value: &impl Serialize) -> Value {
     let value = serde_json::to_value(value).unwrap_or_default();
     let bytes = value.to_string().len();
     if bytes > VALUE_BYTES_MAX { json!(format!("{bytes} bytes")) } else { value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::{Account, LimitHolder};
+    use crate::money::Nano;
+
+    #[test]
+    fn what_is_others_too_is_not_told() {
+        let limit = |holder| Refusal::Limit {
+            tool: "bureau".parse().unwrap(),
+            holder,
+            rule: "minute".into(),
+            used: 41,
+            of: 60,
+            opens: None,
+            is_never: false,
+        };
+        let said = |refusal: &Refusal| told_to_tenant(refusal)["limit"].to_string();
+        let own = said(&limit(LimitHolder::Tenant));
+        assert!(own.contains("41") && own.contains("60"), "{own}");
+        let shared = said(&limit(LimitHolder::Provider));
+        assert!(!shared.contains("41") && !shared.contains("60"), "{shared}");
+        assert!(shared.contains("minute"), "{shared}");
+
+        let short = |account| {
+            let (need, left) = (Nano(7), Nano(5));
+            told_to_tenant(&Rejection::BudgetExhausted { account, need, left, opens: None })
+        };
+        assert!(short(Account::TenantMonth)["budget_exhausted"]["left"] != Value::Null);
+        assert!(short(Account::OrgMonth)["budget_exhausted"]["left"] == Value::Null);
+        assert!(short(Account::OrgMonth)["budget_exhausted"]["need"] != Value::Null);
+        assert_eq!(told_to_tenant(&Rejection::UnknownKey), json!("unknown_key"));
+    }
 }

@@ -19,6 +19,7 @@ use crate::row::{Lane, Payload, RunKey, ScheduleRow};
 use crate::scheduler::TenantIx;
 use crate::time::Time;
 
+use super::audit::told_to_tenant;
 use super::change::Change;
 use super::effect::{Effect, NextTime};
 use super::input::{ScheduleKey, Scheduled};
@@ -63,7 +64,7 @@ enum Because {
     /// The last run is live, and one waits for its end already.
     Queued { last: RunId },
     /// A submission would be refused as well.
-    Refused(Rejection),
+    Refused(serde_json::Value),
 }
 
 impl Cell {
@@ -208,7 +209,7 @@ impl Cell {
             Ok(found) => found,
             Err(rejection) => {
                 self.queue.count(&rejection);
-                return self.skip(at, due, Because::Refused(rejection), turn);
+                return self.skip(at, due, Because::Refused(told_to_tenant(&rejection)), turn);
             }
         };
         let run = self.new_id(RunId(u128::from(seed(&key))), due.0);

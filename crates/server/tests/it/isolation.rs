@@ -207,3 +207,68 @@ steps:
     let whole = harness.operator.get(path).await.ok();
     assert!(whole["source"].as_str().unwrap().contains("secret-17"), "an operator sees all of it");
 }
+
+/// Whether a request of the client's comes through to what it asks for.
+async fn reaches(client: &crate::harness::Client, method: &Method, path: &str) -> bool {
+    let mut request = client.request(method.clone(), path, "{}");
+    request.headers_mut().insert("content-type", "application/json".parse().unwrap());
+    let status = client.send(request).await.status.as_u16();
+    status != 403 && status != 401
+}
+
+#[tokio::test]
+async fn a_viewer_reads_all_of_its_tenant_and_changes_nothing_and_an_auditor_reads_its_log() {
+    let harness = Harness::start_on(fairlane_server::StoreKind::Sqlite).await;
+    harness.declare().await;
+    let [tenant, viewer, auditor] = ["tenant", "viewer", "auditor"];
+    let key = async |role| harness.client(json!({ "role": role, "tenant": "a" })).await;
+    let (tenant, viewer, auditor) = (key(tenant).await, key(viewer).await, key(auditor).await);
+    let (mut read, mut changed, mut log) = (0, 0, 0);
+    for (method, path, is_open) in operations() {
+        if is_open {
+            continue;
+        }
+        let path = path.replace("{tenant}", "a");
+        let is_log = path == "/v1/audit-key"
+            || path.starts_with("/v1/tenants/a/audit")
+            || path == "/v1/tenants/a/decisions";
+        let is_tenants = reaches(&tenant, &method, &path).await;
+        let expected = is_tenants && method == Method::GET;
+        assert_eq!(reaches(&viewer, &method, &path).await, expected, "{method} {path}");
+        assert_eq!(reaches(&auditor, &method, &path).await, is_log, "{method} {path}");
+        read += u32::from(expected);
+        changed += u32::from(is_tenants && !expected);
+        log += u32::from(is_log);
+    }
+    assert!(read > 20 && changed > 15 && log == 5, "{read} {changed} {log}");
+    // A name in the path that is the log's opens nothing else.
+    for path in ["/v1/tenants/a/channels/audit", "/v1/tenants/a/runs/decisions"] {
+        assert!(!reaches(&auditor, &Method::GET, path).await, "{path}");
+    }
+    let foreign = auditor.get("/v1/tenants/b/audit").await;
+    let missing = auditor.get("/v1/tenants/nobody/audit").await;
+    assert_eq!((foreign.status, missing.status.as_u16()), (missing.status, 404));
+}
+
+#[tokio::test]
+async fn a_key_opens_nothing_once_its_time_is_over() {
+    let harness = Harness::start().await;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let micros = u64::try_from(now.as_micros()).unwrap();
+    let at = |micros: u64| serde_json::to_value(fairlane_api::Timestamp(micros)).unwrap();
+    let body = |at| json!({ "role": "tenant", "tenant": "a", "expires_at": at });
+    let past = harness.operator.post("/v1/platform/keys", body(at(micros - 1))).await.refusal();
+    assert_eq!(past, (422, "invalid-value".into(), "/expires_at".into()));
+    let hour = 3_600_000_000;
+    let later = harness.operator.post("/v1/platform/keys", body(at(micros + hour))).await;
+    assert_eq!(later.json()["key"]["expires_at"], at(micros + hour));
+    let soon = harness.client(body(at(micros + 300_000))).await;
+    loop {
+        let reply = soon.get("/v1/tenants/a").await;
+        if reply.status == 401 {
+            assert_eq!(reply.json()["code"], "unauthenticated");
+            break;
+        }
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+}

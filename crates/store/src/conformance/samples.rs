@@ -386,7 +386,14 @@ pub fn valve() -> Valve {
 }
 
 pub fn api_key(id: &str, role: Role) -> KeyRow {
-    KeyRow { id: name(id), digest: [0xa5; 32], role, created: Time(11), label: "CI of Acme".into() }
+    KeyRow {
+        id: name(id),
+        digest: [0xa5; 32],
+        role,
+        created: Time(11),
+        expires: Some(Time(12)),
+        label: "CI of Acme".into(),
+    }
 }
 
 pub fn reviewer_pool(pool: &str) -> ReviewerPool {

@@ -7,7 +7,8 @@ use fairlane_core::cell::change::{Change, Snapshot};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::StepIndex;
 use fairlane_core::row::{
-    AccountRow, Instance, Owner, Part, Role, RunRow, RunStatus, SignalRow, StepRow, StepState, Used,
+    Access, AccountRow, Instance, Owner, Part, Role, RunRow, RunStatus, SignalRow, StepRow,
+    StepState, Used,
 };
 use fairlane_core::time::{Span, Time};
 
@@ -156,7 +157,14 @@ fn one_of_each() -> Snapshot {
         calls: vec![call("acme", 3, None), call("acme", 4, Some(&acme)), call("bolt", 1, None)],
         keys: vec![
             api_key("key-1", Role::Operator),
-            api_key("key-2", Role::Tenant { tenant: name("acme"), person: Some(name("ada")) }),
+            api_key(
+                "key-2",
+                Role::Tenant {
+                    tenant: name("acme"),
+                    access: Access::Audit,
+                    person: Some(name("ada")),
+                },
+            ),
             api_key("key-2b", Role::Reviewer { person: name("bob") }),
             api_key(
                 "key-3",

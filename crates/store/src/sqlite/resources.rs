@@ -152,15 +152,17 @@ pub(super) fn delete_policy(connection: &Connection, policy: &PolicyName) -> Res
 pub(super) fn put_key(connection: &Connection, key: &KeyRow) -> Result<(), Fault> {
     write(
         connection,
-        "INSERT INTO keys (key, digest, role, created, label) VALUES (?1, ?2, ?3, ?4, ?5)
+        "INSERT INTO keys (key, digest, role, created, label, expires)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT DO UPDATE SET digest = excluded.digest, role = excluded.role,
-         created = excluded.created, label = excluded.label",
+         created = excluded.created, label = excluded.label, expires = excluded.expires",
         params![
             key.id.as_str(),
             key.digest,
             to_json(&key.role),
             signed(key.created.0),
-            &*key.label
+            &*key.label,
+            key.expires.map(|expires| signed(expires.0)),
         ],
     )
 }
@@ -228,8 +230,8 @@ pub(super) fn policies(connection: &Connection) -> Result<Vec<Policy>, Fault> {
 }
 
 pub(super) fn keys(connection: &Connection) -> Result<Vec<KeyRow>, Fault> {
-    let mut statement =
-        connection.prepare("SELECT key, digest, role, created, label FROM keys ORDER BY key")?;
+    let mut statement = connection
+        .prepare("SELECT key, digest, role, created, label, expires FROM keys ORDER BY key")?;
     let mut rows = statement.query([])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()?.map(Columns) {
@@ -239,6 +241,7 @@ pub(super) fn keys(connection: &Connection) -> Result<Vec<KeyRow>, Fault> {
             role: row.json(2)?,
             created: row.time(3)?,
             label: Arc::from(row.text(4)?),
+            expires: row.optional_time(5)?,
         });
     }
     Ok(found)

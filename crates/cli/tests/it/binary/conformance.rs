@@ -345,6 +345,7 @@ async fn whoever_interrupts_it_gets_its_keys_deleted_and_its_tenants_suspended()
 async fn a_key_that_may_not_do_it_leaves_nothing_behind() {
     let harness = Harness::start_durable().await;
     let key = fairlane_client::api::key::NewKey {
+        expires_at: None,
         role: fairlane_client::api::key::Role::Tenant,
         tenant: Some("acme".to_owned()),
         person: None,

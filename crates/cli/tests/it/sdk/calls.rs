@@ -118,6 +118,7 @@ async fn runs_are_paused_resumed_signalled_cancelled_and_tried_again() {
 async fn a_tenant_s_key_sees_its_tenant_and_no_other() {
     let harness = Harness::start().await;
     let new = key::NewKey {
+        expires_at: None,
         person: None,
         role: key::Role::Tenant,
         tenant: Some(TENANT.to_owned()),

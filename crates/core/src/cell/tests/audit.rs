@@ -4,7 +4,7 @@ use crate::cell::input::{Command, Configure, Input, Judged};
 use crate::id::RunId;
 use crate::money::Nano;
 use crate::quota::{Budget, BudgetClass};
-use crate::row::{Actor, Decision, KeyRow, Lane, Role, RunKey};
+use crate::row::{Access, Actor, Decision, KeyRow, Lane, Role, RunKey};
 use crate::tenant::Tenant;
 use crate::time::{Span, Time};
 
@@ -174,9 +174,15 @@ fn declarations_are_logged_with_what_they_changed() {
         Tenant { cap: Some(7), attributes: "{\"iban\":\"DE1\"}".into(), ..tenant("a", "small") };
     declare(&mut desk, Configure::Tenant(changed.clone()));
     declare(&mut desk, Configure::Tenant(changed));
-    let role = Role::Tenant { tenant: name("a"), person: None };
-    let row =
-        KeyRow { id: name("k2"), digest: [9; 32], role, created: Time(1), label: "ci".into() };
+    let role = Role::Tenant { tenant: name("a"), access: Access::Full, person: None };
+    let row = KeyRow {
+        id: name("k2"),
+        digest: [9; 32],
+        role,
+        created: Time(1),
+        expires: None,
+        label: "ci".into(),
+    };
     declare(&mut desk, Configure::Key(row));
     declare(&mut desk, Configure::DropKey(name("k2")));
     declare(&mut desk, Configure::DropKey(name("k2")));
@@ -186,7 +192,7 @@ fn declarations_are_logged_with_what_they_changed() {
     );
     assert_eq!(
         log(&desk, &["key-issued", "key-revoked"]),
-        "a: key-issued by key k1 {\"key\":\"k2\",\"role\":{\"tenant\":{\"tenant\":\"a\"}}}\n\
+        "a: key-issued by key k1 {\"key\":\"k2\",\"role\":{\"tenant\":{\"tenant\":\"a\"}},\"expires\":null}\n\
          a: key-revoked by key k1 {\"key\":\"k2\"}\n"
     );
 }
