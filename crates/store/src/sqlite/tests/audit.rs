@@ -206,6 +206,48 @@ fn what_is_changed_in_the_file_is_found() {
 }
 
 #[test]
+fn a_row_that_was_changed_stops_nobody_and_is_found() {
+    let changes = [
+        (
+            "UPDATE audit SET records = '9' || substr(records, 2) WHERE last = 2",
+            "record 2 was changed",
+        ),
+        ("DELETE FROM audit WHERE last = 2", "record 2 is missing"),
+        ("UPDATE audit SET records = 'nothing' WHERE last = 2", "record 2 is missing"),
+    ];
+    for (sql, expected) in changes {
+        let folder = TempDir::new().unwrap();
+        let mut store = signing(&folder);
+        let epoch = store.claim().unwrap();
+        for at in 1..=3 {
+            store.commit(epoch, &[acme(at)]).unwrap();
+        }
+        assert_eq!(store.connection.execute(sql, []).unwrap(), 1);
+        drop(store);
+        // The next owner has to read what is open of the log to go on with it.
+        let mut store = signing(&folder);
+        let epoch = store.claim().unwrap();
+        store.commit(epoch, &[acme(4), close(Some("acme"), 5)]).unwrap();
+        let found = check(&export(&mut *store.reader().unwrap(), Some("acme"))).findings;
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert!(found.iter().any(|finding| finding.starts_with(expected)), "{sql}: {found:?}");
+    }
+}
+
+#[test]
+fn nothing_comes_after_the_end_of_a_log() {
+    let folder = TempDir::new().unwrap();
+    let mut store = signing(&folder);
+    let epoch = store.claim().unwrap();
+    store.commit(epoch, &[acme(1), close(Some("acme"), 2)]).unwrap();
+    let mut reader = store.reader().unwrap();
+    for after in [1, i64::MAX.cast_unsigned(), u64::MAX] {
+        let page = reader.audit(Some(&scope("acme")), after, 10).unwrap().unwrap();
+        assert_eq!((page.records.len(), page.has_more), (0, false), "{after}");
+    }
+}
+
+#[test]
 fn each_record_that_is_closed_can_be_proven_alone() {
     let folder = TempDir::new().unwrap();
     let mut store = signing(&folder);
