@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use fairlane_api::audit::{AuditKey, AuditPage, AuditRecord, Checkpoint};
 use fairlane_audit::export::{Head, Line, RecordLine, VERSION};
-use fairlane_audit::{Hash, Proof, Signed, unhex};
+use fairlane_audit::{Hash, Signed, unhex};
 use fairlane_client::{AuditOf, Client};
 
 use crate::target::Target;
@@ -190,9 +190,4 @@ fn record_line(out: &mut impl Write, record: &AuditRecord) -> anyhow::Result<()>
 /// A checkpoint as the server sent it. The two have one form.
 fn signed(sent: &Checkpoint) -> anyhow::Result<Signed> {
     Ok(serde_json::from_value(serde_json::to_value(sent)?)?)
-}
-
-/// The same for a proof, from a file.
-fn proof(text: &str) -> Result<Proof, serde_json::Error> {
-    serde_json::from_str(text)
 }

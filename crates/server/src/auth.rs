@@ -81,11 +81,7 @@ impl FromRequestParts<App> for Scoped {
 
     async fn from_request_parts(parts: &mut Parts, shared: &App) -> Result<Self, Refused> {
         let identity = Identity::from_request_parts(parts, shared).await?;
-        let params = RawPathParams::from_request_parts(parts, shared)
-            .await
-            .map_err(|rejection| Refused::internal(&rejection.body_text()))?;
-        let tenant = params.iter().find(|(name, _)| *name == "tenant").map(|(_, value)| value);
-        identity.scope(shared, tenant.unwrap_or_default()).map(Self)
+        identity.scope_of_path(parts, shared).await.map(Self)
     }
 }
 
@@ -149,6 +145,19 @@ impl Identity {
         if is_other && parts.extensions.insert(Noted).is_none() {
             app.note_attempt(own);
         }
+    }
+
+    /// The right to the rows of the tenant that the path names.
+    pub(crate) async fn scope_of_path(
+        &self,
+        parts: &mut Parts,
+        app: &App,
+    ) -> Result<TenantScope, Refused> {
+        let params = RawPathParams::from_request_parts(parts, app)
+            .await
+            .map_err(|rejection| Refused::internal(&rejection.body_text()))?;
+        let tenant = params.iter().find(|(name, _)| *name == "tenant").map(|(_, value)| value);
+        self.scope(app, tenant.unwrap_or_default())
     }
 
     /// The right to the named tenant's rows, or the answer that a tenant which does not exist gives.

@@ -16,7 +16,7 @@ use fairlane_core::row::{Actor, RunKey};
 use fairlane_core::tenant::TenantScope;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::auth::{Identity, Scoped};
+use crate::auth::Identity;
 use crate::cells::App;
 use crate::problem::Refused;
 use crate::problem::rejection::unknown_run;
@@ -38,15 +38,15 @@ impl FromRequestParts<App> for Named {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, shared: &App) -> Result<Self, Refused> {
-        let Scoped(scope) = Scoped::from_request_parts(parts, shared).await?;
+        let identity = Identity::from_request_parts(parts, shared).await?;
+        let scope = identity.scope_of_path(parts, shared).await?;
         let params = RawPathParams::from_request_parts(parts, shared)
             .await
             .map_err(|rejection| Refused::internal(&rejection.body_text()))?;
         let run = params.iter().find(|(name, _)| *name == "run").map(|(_, value)| value);
         let run = run.unwrap_or_default();
         let run = run.parse().map_err(|_| unknown_run(run))?;
-        let by = Identity::from_request_parts(parts, shared).await?.actor();
-        Ok(Self { scope, run, by })
+        Ok(Self { scope, run, by: identity.actor() })
     }
 }
 

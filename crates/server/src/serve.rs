@@ -397,34 +397,29 @@ async fn blocking<T: Send + 'static>(
 
 /// A store for each region, and the keys beside them.
 fn open_stores(config: &Config) -> Result<(Stores, Keys), Error> {
-    if config.store == StoreKind::Sqlite {
-        std::fs::create_dir_all(&config.data_dir).map_err(|source| {
-            let path = config.data_dir.clone();
-            fairlane_store::Error::Io { action: "create the folder", path, source }
-        })?;
-    }
-    let root_keys = match config.store {
-        StoreKind::Memory => None,
-        StoreKind::Sqlite => Some(Arc::new(RootKeys::read(config)?)),
-    };
-    let signer = root_keys.as_ref().map(|_| crate::audit::key::open(config)).transpose()?;
-    let open = |region: RegionName| -> Result<(RegionName, Box<dyn Store>), Error> {
-        let store: Box<dyn Store> = match (&root_keys, &signer) {
-            (Some(keys), Some(signer)) => {
-                let roots = keys.roots.clone();
-                let store = SqliteStore::open(&config.data_dir, region.as_str(), roots)?;
-                Box::new(store.sign_with(signer.clone()))
-            }
-            _ => Box::new(MemoryStore::open(&Disk::default())),
+    let regions = config.all_regions();
+    if config.store == StoreKind::Memory {
+        let store = |region| -> (RegionName, Box<dyn Store>) {
+            (region, Box::new(MemoryStore::open(&Disk::default())))
         };
+        let stores = regions.into_iter().map(store).collect();
+        return Ok((stores, Keys { token: token_key(config)?, root: None, audit: None }));
+    }
+    let root = Arc::new(RootKeys::read(config)?);
+    let open = |region: RegionName| {
+        let store = SqliteStore::open(&config.data_dir, region.as_str(), root.roots.clone())?;
         Ok((region, store))
     };
-    let stores = config.all_regions().into_iter().map(open).collect::<Result<_, _>>()?;
-    if let Some(keys) = &root_keys {
-        keys.keep()?;
-    }
-    let audit = signer.map(|signer| signer.public());
-    Ok((stores, Keys { token: token_key(config)?, root: root_keys, audit }))
+    let opened = regions.into_iter().map(open).collect::<Result<Vec<_>, Error>>()?;
+    root.keep()?;
+    // The stores have made the folder that the keys are in.
+    let signer = crate::audit::key::open(config)?;
+    let sign = |(region, store): (RegionName, SqliteStore)| -> (RegionName, Box<dyn Store>) {
+        (region, Box::new(store.sign_with(signer.clone())))
+    };
+    let stores = opened.into_iter().map(sign).collect();
+    let keys = Keys { token: token_key(config)?, root: Some(root), audit: Some(signer.public()) };
+    Ok((stores, keys))
 }
 
 /// Makes the first operator's key of a new store. The file is written before the key takes effect, so that a

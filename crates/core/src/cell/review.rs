@@ -452,7 +452,7 @@ impl Cell {
     }
 
     /// What is not said of it where it is decided.
-    fn log_event(&mut self, id: ReviewId, event: &ReviewEvent, turn: &mut Turn) {
+    fn log_event(&self, id: ReviewId, event: &ReviewEvent, turn: &mut Turn) {
         let (code, by, facts) = match event {
             ReviewEvent::Opened { pool, class, due } => {
                 let facts = serde_json::json!({
@@ -466,12 +466,11 @@ impl Cell {
             }
             _ => return,
         };
-        let opened = self.desk.open[&id].clone();
-        self.log_review((&opened, by), code, facts, turn);
+        self.log_review((&self.desk.open[&id], by), code, facts, turn);
     }
 
     fn log_review(
-        &mut self,
+        &self,
         (opened, by): (&Opened, Option<Actor>),
         code: &'static str,
         mut facts: serde_json::Value,

@@ -21,7 +21,7 @@ use fairlane_core::time::{Span, Time};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::value::RawValue;
 
-use self::line::{Lines, write};
+use self::line::{Hashed, Lines, write};
 use super::codec::{Columns, Fault, from_json, signed, to_json};
 use crate::read::{AuditPage, AuditRecord, DecisionQuery, DecisionRow, Page, page_limit};
 
@@ -266,21 +266,22 @@ fn load(connection: &Connection, tenant: &str, name: &str) -> Result<Log, Fault>
     )?;
     let mut rows = statement.query(params![tenant, signed(head.sequence)])?;
     while let Some(row) = rows.next()?.map(Columns) {
-        // A row that was changed does not keep a whole region from working: the log goes on from what is stored, and who checks
-        // it sees where it does not fit.
-        let stored = Hash(row.digest(2)?);
-        let mut lines = Lines::new(row.unsigned(0)?, row.text(1)?).peekable();
-        while let Some((sequence, at, code, by, facts)) = lines.next() {
+        // A row that was changed does not keep a whole region from working: the log goes on from what is stored.
+        for (record, hash) in hashed(row, head.hash)? {
             if head.open.is_empty() {
-                since = Time(at);
+                since = Time(record.at);
             }
-            let record = Record { sequence, at, code, by, facts };
-            head.hash = if lines.peek().is_none() { stored } else { record.hash(head.hash) };
-            head.sequence = sequence;
-            head.open.push(head.hash);
+            head.sequence = record.sequence;
+            head.hash = hash;
+            head.open.push(hash);
         }
     }
     Ok(Log { head, closed, since })
+}
+
+/// The records of a row of first sequence, records and head, which follow from that hash.
+fn hashed<'r>(row: Columns<'r, '_>, before: Hash) -> Result<Hashed<'r>, Fault> {
+    Ok(Hashed::new(Lines::new(row.unsigned(0)?, row.text(1)?), before, Hash(row.digest(2)?)))
 }
 
 fn broken(tenant: &str, sequence: u64) -> Fault {
@@ -372,20 +373,15 @@ pub(super) fn after(
         "SELECT first, records, head FROM audit WHERE tenant = ?1 AND last > ?2 ORDER BY last",
     )?;
     let mut rows = statement.query(params![tenant, signed(after)])?;
-    let mut hash = None;
+    let mut before_row = None;
     let mut has_more = false;
     'rows: while let Some(row) = rows.next()?.map(Columns) {
-        let first = row.unsigned(0)?;
-        let mut before = match hash {
+        let mut before = match before_row {
             Some(hash) => hash,
-            None => hash_before(connection, tenant, name, first)?,
+            None => hash_before(connection, tenant, name, row.unsigned(0)?)?,
         };
-        // As it is stored, so that who checks it sees where it does not fit.
-        let head = Hash(row.digest(2)?);
-        let mut lines = Lines::new(first, row.text(1)?).peekable();
-        while let Some((sequence, at, code, by, facts)) = lines.next() {
-            let record = Record { sequence, at, code, by, facts };
-            before = if lines.peek().is_none() { head } else { record.hash(before) };
+        for (Record { sequence, at, code, by, facts }, hash) in hashed(row, before)? {
+            before = hash;
             if sequence <= after {
                 continue;
             }
@@ -399,10 +395,10 @@ pub(super) fn after(
                 code: code.into(),
                 by: by.into(),
                 facts: facts.into(),
-                hash: before,
+                hash,
             });
         }
-        hash = Some(before);
+        before_row = Some(before);
     }
     let first = records.first().map_or(after + 1, |record| record.sequence);
     let last = records.last().map_or(after, |record| record.sequence);
@@ -469,23 +465,23 @@ pub(super) fn proof(
     };
     let (first, last) = (closed.checkpoint.first, closed.checkpoint.last);
     let mut statement = connection.prepare_cached(
-        "SELECT first, records FROM audit WHERE tenant = ?1 AND last BETWEEN ?2 AND ?3
+        "SELECT first, records, head FROM audit WHERE tenant = ?1 AND last BETWEEN ?2 AND ?3
          ORDER BY last",
     )?;
     let mut rows = statement.query(params![tenant, signed(first), signed(last)])?;
-    let mut hash = hash_before(connection, tenant, &closed.checkpoint.log, first)?;
+    let mut before = hash_before(connection, tenant, &closed.checkpoint.log, first)?;
     let mut hashes = Vec::new();
     let mut found = None;
     while let Some(row) = rows.next()?.map(Columns) {
-        for (at, time, code, by, facts) in Lines::new(row.unsigned(0)?, row.text(1)?) {
-            let before = hash;
-            hash = Record { sequence: at, at: time, code, by, facts }.hash(before);
-            hashes.push(hash);
-            if at == sequence {
+        for (record, hash) in hashed(row, before)? {
+            if record.sequence == sequence {
+                let Record { at, code, by, facts, .. } = record;
                 let facts = RawValue::from_string(facts.to_owned());
-                let facts = facts.map_err(|_| broken(tenant, at))?;
-                found = Some((time, code.to_owned(), by.to_owned(), facts, before));
+                let facts = facts.map_err(|_| broken(tenant, sequence))?;
+                found = Some((at, code.to_owned(), by.to_owned(), facts, before));
             }
+            hashes.push(hash);
+            before = hash;
         }
     }
     let (Some((at_us, code, by, facts, before)), Some(place)) =

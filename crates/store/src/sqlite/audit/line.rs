@@ -1,5 +1,8 @@
 //! How records stand in a row: a line each, with time, code, who, and facts.
 
+use std::iter::Peekable;
+
+use fairlane_audit::{Hash, Record};
 use fairlane_core::row::Actor;
 
 use crate::sqlite::codec::{Fault, name};
@@ -62,5 +65,32 @@ impl<'a> Iterator for Lines<'a> {
         let sequence = self.sequence;
         self.sequence += 1;
         Some((sequence, at, code, by, facts))
+    }
+}
+
+/// The same with their hashes. That of the last one is what the row has: where that does not follow from the text, whoever checks
+/// the log sees it.
+#[derive(Debug)]
+pub(super) struct Hashed<'a> {
+    lines: Peekable<Lines<'a>>,
+    /// Of the record before.
+    hash: Hash,
+    head: Hash,
+}
+
+impl<'a> Hashed<'a> {
+    pub(super) fn new(lines: Lines<'a>, before: Hash, head: Hash) -> Self {
+        Self { lines: lines.peekable(), hash: before, head }
+    }
+}
+
+impl<'a> Iterator for Hashed<'a> {
+    type Item = (Record<'a>, Hash);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (sequence, at, code, by, facts) = self.lines.next()?;
+        let record = Record { sequence, at, code, by, facts };
+        self.hash = if self.lines.peek().is_none() { self.head } else { record.hash(self.hash) };
+        Some((record, self.hash))
     }
 }
