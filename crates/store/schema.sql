@@ -255,3 +255,10 @@ CREATE TABLE audit_checkpoints (
 ) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX audit_checkpoints_by_ordinal ON audit_checkpoints (ordinal);
+
+CREATE TABLE audit_open (
+  turn INTEGER PRIMARY KEY,
+  at INTEGER NOT NULL,
+  heads BLOB NOT NULL,
+  sections TEXT NOT NULL
+) STRICT;

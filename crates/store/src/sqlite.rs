@@ -178,7 +178,7 @@ impl Store for SqliteStore {
         self.owned("sweep", epoch, |db, logs| {
             let swept = idempotency::sweep(&db, limit, SWEEP_MAX)?;
             let has_more = db.sweep_keys(SWEEP_KEYS_MAX)? == SWEEP_KEYS_MAX;
-            let has_more = logs.close_due(&db, now)? || has_more;
+            let has_more = logs.sweep(&db, now)? || has_more;
             Ok(if has_more { SWEEP_MAX } else { swept })
         })
     }

@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::gate::Refusal;
-use crate::id::TenantId;
+use crate::id::{RegionName, RunId, TenantId, ToolName};
+use crate::quota::Rung;
 use crate::reject::Rejection;
 use crate::row::{Actor, Decision, Lane, Owner, Part, Role, Route, RunKey};
 use crate::scheduler::TenantIx;
@@ -52,7 +53,7 @@ pub(crate) struct Declaring {
 
 #[derive(Serialize)]
 struct Admitted<'a> {
-    run: String,
+    run: RunId,
     workflow: &'a str,
     version: u32,
     lane: Lane,
@@ -60,7 +61,85 @@ struct Admitted<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    parent: Option<String>,
+    parent: Option<RunId>,
+}
+
+/// A step, and what was decided of it.
+#[derive(Serialize)]
+struct OfStep<'a> {
+    run: RunId,
+    step: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undo: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<String>,
+    /// The tool that is called, where no way was chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<&'a str>,
+    #[serde(flatten)]
+    way: Option<Way<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pool: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<Value>,
+}
+
+/// A call through the gateway.
+#[derive(Serialize)]
+struct OfCall<'a> {
+    call: u64,
+    held: String,
+    #[serde(flatten)]
+    way: Way<'a>,
+}
+
+/// Where a model's call goes.
+#[derive(Serialize)]
+struct Way<'a> {
+    model: &'a str,
+    endpoint: &'a str,
+    served_by: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rung: Option<Rung>,
+}
+
+impl<'a> OfStep<'a> {
+    fn new(run: &'a Run, node: u32) -> Self {
+        let part = run.node(node).instance.part;
+        Self {
+            run: run.key.run,
+            step: run.step(node).name.as_str(),
+            item: match part {
+                Part::Item(item) => Some(item),
+                Part::Whole | Part::Compensation => None,
+            },
+            undo: (part == Part::Compensation).then_some(true),
+            attempt: None,
+            held: None,
+            endpoint: None,
+            way: None,
+            pool: None,
+            refusal: None,
+        }
+    }
+}
+
+impl<'a> Way<'a> {
+    fn of(route: &'a Route) -> Self {
+        Self {
+            model: route.model.as_str(),
+            endpoint: route.endpoint.as_str(),
+            served_by: &route.upstream,
+            region: route.considered.region.as_ref().map(RegionName::as_str),
+            rung: route.rung,
+        }
+    }
 }
 
 impl Cell {
@@ -101,16 +180,15 @@ impl Cell {
 
     pub(crate) fn log_admitted(&self, run: &Run, by: Option<Actor>, turn: &mut Turn) {
         let facts = Admitted {
-            run: run.key.run.to_string(),
+            run: run.key.run,
             workflow: run.shape.workflow.name.as_str(),
             version: run.shape.workflow.version,
             lane: run.lane,
             context: run.context.version,
             schedule: run.schedule.as_ref().map(crate::id::StepName::as_str),
-            parent: run.parent.as_ref().map(|parent| parent.run.to_string()),
+            parent: run.parent.as_ref().map(|parent| parent.run),
         };
-        let facts = serde_json::to_string(&facts).unwrap_or_default();
-        self.log((Some(run.key.tenant.clone()), by), "admitted", facts, turn);
+        self.log((Some(run.key.tenant.clone()), by), "admitted", text(&facts), turn);
     }
 
     /// Somebody was refused something. It is written when the turn is closed. Of a tenant that does not exist there is no log.
@@ -142,29 +220,23 @@ impl Cell {
         }
     }
 
-    /// A step was given its slot. That is in its own rows; what was set aside for it, and where it goes, is logged.
+    /// A step was given its slot. That is in its own rows; what was set aside for it, and which way was chosen, is logged.
     pub(crate) fn log_passed(&self, at: At, passed: &Passed, turn: &mut Turn) {
-        let run = self.runs.get(at.run);
-        let tool = match (&passed.taken, &passed.route) {
-            (Some(_), None) => run.tool(at.node),
-            _ => None,
-        };
-        if passed.held.is_none() && passed.route.is_none() && tool.is_none() {
+        if passed.held.is_none() && passed.route.is_none() {
             return;
         }
-        let code = if passed.route.is_some() || tool.is_some() { "routed" } else { "held" };
-        let mut facts = step_facts(run, at.node);
-        facts["attempt"] = run.node(at.node).attempt.into();
-        if let Some(held) = &passed.held {
-            facts["held"] = held.amount.to_string().into();
-        }
-        if let Some(tool) = tool {
-            facts["endpoint"] = tool.as_str().into();
-        }
-        if let Some(route) = &passed.route {
-            add_route(&mut facts, route);
-        }
-        self.decide(Some(run.key.tenant.clone()), code, facts.to_string(), turn);
+        let run = self.runs.get(at.run);
+        let way = passed.route.as_deref().map(Way::of);
+        let tool = if way.is_none() { run.tool(at.node) } else { None };
+        let code = if way.is_some() { "routed" } else { "held" };
+        let facts = OfStep {
+            attempt: Some(run.node(at.node).attempt),
+            held: passed.held.as_ref().map(|held| held.amount.to_string()),
+            endpoint: tool.map(ToolName::as_str),
+            way,
+            ..OfStep::new(run, at.node)
+        };
+        self.decide(Some(run.key.tenant.clone()), code, text(&facts), turn);
     }
 
     /// A call through the gateway was let in.
@@ -175,9 +247,8 @@ impl Cell {
         route: &Route,
         turn: &mut Turn,
     ) {
-        let mut facts = json!({ "call": call, "held": held.to_string() });
-        add_route(&mut facts, route);
-        self.log((Some(tenant.clone()), by), "routed", facts.to_string(), turn);
+        let facts = OfCall { call, held: held.to_string(), way: Way::of(route) };
+        self.log((Some(tenant.clone()), by), "routed", text(&facts), turn);
     }
 
     /// A class of steps waits outside of the queue. Said once, until one of it has passed, or the reason is another one.
@@ -194,10 +265,12 @@ impl Cell {
         if known.as_ref() == Some(&why) {
             return;
         }
-        let mut facts = step_facts(run, at.node);
-        facts["pool"] = self.directory.pools.names[pool].as_str().into();
-        facts["refusal"] = told_to_tenant(refusal);
-        self.decide(Some(run.key.tenant.clone()), "parked", facts.to_string(), turn);
+        let facts = OfStep {
+            pool: Some(self.directory.pools.names[pool].as_str()),
+            refusal: Some(told_to_tenant(refusal)),
+            ..OfStep::new(run, at.node)
+        };
+        self.decide(Some(run.key.tenant.clone()), "parked", text(&facts), turn);
     }
 
     /// One of the class has passed.
@@ -208,9 +281,9 @@ impl Cell {
     /// A step cannot go on by itself.
     pub(crate) fn log_aside(&self, at: At, refusal: &Refusal, turn: &mut Turn) {
         let run = self.runs.get(at.run);
-        let mut facts = step_facts(run, at.node);
-        facts["refusal"] = told_to_tenant(refusal);
-        self.decide(Some(run.key.tenant.clone()), "set-aside", facts.to_string(), turn);
+        let refusal = Some(told_to_tenant(refusal));
+        let facts = OfStep { refusal, ..OfStep::new(run, at.node) };
+        self.decide(Some(run.key.tenant.clone()), "set-aside", text(&facts), turn);
     }
 
     /// A call waits for room.
@@ -369,29 +442,8 @@ pub(crate) fn told(command: &NoticeCommand) -> Option<(&TenantId, &'static str, 
     })
 }
 
-fn step_facts(run: &Run, node: u32) -> Value {
-    let mut facts = json!({
-        "run": run.key.run.to_string(),
-        "step": run.step(node).name.as_str(),
-    });
-    match run.node(node).instance.part {
-        Part::Whole => {}
-        Part::Item(item) => facts["item"] = item.into(),
-        Part::Compensation => facts["undo"] = true.into(),
-    }
-    facts
-}
-
-fn add_route(facts: &mut Value, route: &Route) {
-    facts["model"] = route.model.as_str().into();
-    facts["endpoint"] = route.endpoint.as_str().into();
-    facts["served_by"] = (&*route.upstream).into();
-    if let Some(region) = &route.considered.region {
-        facts["region"] = region.as_str().into();
-    }
-    if let Some(rung) = route.rung {
-        facts["rung"] = json!(rung);
-    }
+fn text(facts: &impl Serialize) -> String {
+    serde_json::to_string(facts).expect("facts are an object of names, numbers and texts")
 }
 
 /// Why a tenant is refused something, without the numbers that are others' too: what a provider's own limit has given to all

@@ -1,29 +1,32 @@
-//! Tables `audit` and `audit_checkpoints`: the logs of tenants, and the platform's own.
+//! Tables `audit`, `audit_open` and `audit_checkpoints`: the logs of tenants, and the platform's own.
 //!
-//! What one turn says of one tenant is one row, since a row of its own for each record would be most of what a turn writes. The
-//! records of a row are chained in their order; the row has the hash of the last one. The log of the platform has the empty text
-//! as tenant, which is no tenant's id, so that no scope reaches it.
+//! What a turn says is a row of [`audit_open`](journal) first, and in a row of the log's own in `audit` later. The records of a row
+//! are chained in their order; the row has the hash of the last one. The log of the platform has the empty text as tenant, which is
+//! no tenant's id, so that no scope reaches it. Where a record stands says nothing of whether a checkpoint closes it.
 //!
 //! INVARIANT: what is remembered of logs was stored, or is stored by the transaction that is under way. When one is rolled back,
 //! all of it is forgotten.
 
+mod journal;
 mod line;
+mod read;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use fairlane_audit::tree::Path;
-use fairlane_audit::{Checkpoint, Hash, Head, Proof, Record, Signed, Signer, genesis};
+use fairlane_audit::tree::Frontier;
+use fairlane_audit::{Checkpoint, Head, Signed, Signer};
 use fairlane_core::id::TenantId;
 use fairlane_core::row::Decision;
-use fairlane_core::tenant::TenantScope;
 use fairlane_core::time::{Span, Time};
 use rusqlite::{Connection, OptionalExtension as _, params};
-use serde_json::value::RawValue;
 
-use self::line::{Hashed, Lines, write};
-use super::codec::{Columns, Fault, from_json, signed, to_json};
-use crate::read::{AuditPage, AuditRecord, DecisionQuery, DecisionRow, Page, page_limit};
+use self::journal::{ROW_BYTES, Rows, Said, Section, Waiting};
+use self::line::write;
+use self::read::{Closes, checkpoint, hashed};
+pub(super) use self::read::{after, made_after, page, proof};
+use super::codec::{Columns, Fault, signed, to_json};
 
 const PLATFORM: &str = "";
 /// A log is closed once its oldest open record is as old as this.
@@ -32,8 +35,6 @@ const CLOSE_AFTER: Span = Span::from_secs(60);
 const RANGE_MAX: u64 = 10_000;
 /// Logs that one sweep closes: a signature and a row each, about five milliseconds of the committing thread together.
 const CLOSED_MAX: usize = 100;
-/// A row's text is cut at about this length, so that a page of records need not read much more than itself.
-const ROW_BYTES: usize = 64 * 1024;
 /// No record has a sequence beyond this: what SQLite can compare, and one can be added to it.
 const AFTER_MAX: u64 = i64::MAX.cast_unsigned() - 1;
 /// Of what an older version left, so many come into one row.
@@ -45,8 +46,10 @@ pub(super) struct Logs {
     /// What the platform's own log is called.
     platform: String,
     signer: Option<Arc<Signer>>,
-    /// Those with records that no checkpoint closes.
+    /// Those with records that no checkpoint closes, or that are not in their own row yet.
     open: BTreeMap<String, Log>,
+    /// What is in `audit_open`. `None`: it was not looked at yet.
+    waiting: Option<Waiting>,
     looked: Looked,
 }
 
@@ -66,6 +69,28 @@ struct Log {
     closed: Option<Checkpoint>,
     /// When its oldest open record was made.
     since: Time,
+    /// The last record that is in a row of its own.
+    apart: u64,
+}
+
+impl Log {
+    /// Nothing more is to be done for it: it is read again when it goes on.
+    fn is_done(&self) -> bool {
+        self.head.open.is_empty() && self.apart >= self.head.sequence
+    }
+
+    /// Goes on with records as they are stored. One that was changed does not keep a whole region from working: the log goes on
+    /// from what is there.
+    fn follow(&mut self, section: Section<'_>) {
+        for (record, hash) in hashed(section, self.head.hash) {
+            if self.head.open.is_empty() {
+                self.since = Time(record.at);
+            }
+            self.head.sequence = record.sequence;
+            self.head.hash = hash;
+            self.head.open.push(hash);
+        }
+    }
 }
 
 impl Logs {
@@ -74,6 +99,7 @@ impl Logs {
             platform: format!("platform@{region}"),
             signer: None,
             open: BTreeMap::new(),
+            waiting: None,
             looked: Looked::default(),
         }
     }
@@ -89,6 +115,7 @@ impl Logs {
     /// A transaction was rolled back.
     pub(super) fn forget(&mut self) {
         self.open.clear();
+        self.waiting = None;
         self.looked = Looked::Nowhere;
     }
 
@@ -105,35 +132,87 @@ impl Logs {
         Ok(self.open.get_mut(tenant).expect("it was just put there"))
     }
 
-    /// Appends what a turn has to say, one row for each log.
+    /// Looks once at what is not in rows of logs yet. Takes time in that.
+    fn waiting(&mut self, connection: &Connection) -> Result<&mut Waiting, Fault> {
+        if self.waiting.is_none() {
+            let waiting = journal::each(connection, |section| {
+                let log = self.log(connection, section.log)?;
+                log.apart = log.apart.min(section.first.saturating_sub(1));
+                // A checkpoint may close what is here.
+                if section.last > log.head.sequence {
+                    log.follow(section);
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+            self.waiting = Some(waiting);
+        }
+        Ok(self.waiting.as_mut().expect("it was just put there"))
+    }
+
+    /// Appends what a turn has to say.
     pub(super) fn append<'d>(
         &mut self,
         connection: &Connection,
         decisions: impl Iterator<Item = &'d Decision>,
     ) -> Result<(), Fault> {
+        let mut decisions = decisions.peekable();
+        let Some(at) = decisions.peek().map(|decision| decision.at) else { return Ok(()) };
+        self.waiting(connection)?;
+        let said = self.chain(connection, decisions)?;
+        let waiting = self.waiting(connection)?;
+        waiting.append(connection, &said, at)?;
+        if waiting.is_enough() {
+            self.take_apart(connection)?;
+        }
+        Ok(())
+    }
+
+    /// Numbers and chains records, each at the end of its log.
+    fn chain<'d>(
+        &mut self,
+        connection: &Connection,
+        decisions: impl Iterator<Item = &'d Decision>,
+    ) -> Result<Said, Fault> {
         let mut of: BTreeMap<&str, Vec<&Decision>> = BTreeMap::new();
         for decision in decisions {
             let tenant = decision.tenant.as_ref().map_or(PLATFORM, TenantId::as_str);
             of.entry(tenant).or_default().push(decision);
         }
+        let mut said = Said::default();
+        let mut records = String::new();
         for (tenant, decisions) in of {
             let log = self.log(connection, tenant)?;
             if log.head.open.is_empty() {
                 log.since = decisions[0].at;
             }
-            let mut row = Row::after(&log.head);
-            for decision in decisions {
-                if row.records.len() > ROW_BYTES {
-                    row.put(connection, tenant, &log.head)?;
-                    row = Row::after(&log.head);
+            let mut decisions = decisions.into_iter().peekable();
+            while decisions.peek().is_some() {
+                let first = log.head.sequence + 1;
+                records.clear();
+                while records.len() < ROW_BYTES
+                    && let Some(decision) = decisions.next()
+                {
+                    let by = line::by(decision.by.as_ref());
+                    let record = (decision.at.0, &*decision.code, &*by, &*decision.facts);
+                    log.head.append(record);
+                    write(&mut records, record);
                 }
-                let by = line::by(decision.by.as_ref());
-                let (at, facts) = (decision.at.0, &*decision.facts);
-                log.head.append((at, &decision.code, &by, facts));
-                write(&mut row.records, (at, &decision.code, &by, facts));
-                row.at = decision.at;
+                let Head { sequence: last, hash: head, .. } = log.head;
+                said.add(Section { log: tenant, first, last, head, records: &records });
             }
-            row.put(connection, tenant, &log.head)?;
+        }
+        Ok(said)
+    }
+
+    /// Brings the oldest of what was said into rows of its logs.
+    fn take_apart(&mut self, connection: &Connection) -> Result<(), Fault> {
+        for (tenant, last) in self.waiting(connection)?.take_apart(connection)? {
+            if let Some(log) = self.open.get_mut(&tenant) {
+                log.apart = last;
+                if log.is_done() {
+                    self.open.remove(&tenant);
+                }
+            }
         }
         Ok(())
     }
@@ -146,18 +225,33 @@ impl Logs {
         now: Time,
     ) -> Result<(), Fault> {
         let tenant = tenant.map_or(PLATFORM, TenantId::as_str);
+        self.waiting(connection)?;
         self.log(connection, tenant)?;
         self.close_one(connection, tenant, now)
     }
 
-    /// Closes logs whose time has come; gives whether there may be more.
-    pub(super) fn close_due(&mut self, connection: &Connection, now: Time) -> Result<bool, Fault> {
+    /// Does for logs whose time has come what is to be done, some of it; gives whether there may be more.
+    pub(super) fn sweep(&mut self, connection: &Connection, now: Time) -> Result<bool, Fault> {
+        let has_more = self.close_due(connection, now)?;
+        let is_due = |waiting: &Waiting| {
+            waiting.is_enough() || waiting.since().is_some_and(|at| now.since(at) >= CLOSE_AFTER)
+        };
+        if !is_due(self.waiting(connection)?) {
+            return Ok(has_more);
+        }
+        self.take_apart(connection)?;
+        Ok(is_due(self.waiting(connection)?) || has_more)
+    }
+
+    fn close_due(&mut self, connection: &Connection, now: Time) -> Result<bool, Fault> {
         if self.signer.is_none() {
             return Ok(false);
         }
         let has_more = self.look(connection)?;
-        let is_due =
-            |log: &Log| now.since(log.since) >= CLOSE_AFTER || log.head.open.len() >= RANGE_MAX;
+        let is_due = |log: &Log| {
+            let open = log.head.open.len();
+            open >= RANGE_MAX || open > 0 && now.since(log.since) >= CLOSE_AFTER
+        };
         let due = self.open.iter().filter(|(_, log)| is_due(log));
         let due: Vec<String> = due.map(|(tenant, _)| tenant.clone()).take(CLOSED_MAX).collect();
         for tenant in &due {
@@ -172,16 +266,22 @@ impl Logs {
         };
         let name = self.name(tenant);
         let closed = Checkpoint::close(name, &log.head, log.closed.as_ref(), now.0);
+        let Some(closed) = closed else { return Ok(()) };
+        let closed = closed.sign(&signer);
+        put_checkpoint(connection, tenant, &closed)?;
+        let log = self.open.get_mut(tenant).expect("it was there");
+        log.closed = Some(closed.checkpoint);
+        log.head.open = Frontier::default();
         // What is closed and does nothing more is not worth its memory.
-        if let Some(checkpoint) = closed {
-            put_checkpoint(connection, tenant, &checkpoint.sign(&signer))?;
+        if log.is_done() {
+            self.open.remove(tenant);
         }
-        self.open.remove(tenant);
         Ok(())
     }
 
     /// Finds some of the logs that were open when the store was.
     fn look(&mut self, connection: &Connection) -> Result<bool, Fault> {
+        self.waiting(connection)?;
         for _ in 0..CLOSED_MAX {
             let next = match &self.looked {
                 Looked::Through => return Ok(false),
@@ -192,7 +292,7 @@ impl Logs {
                 self.looked = Looked::Through;
                 return Ok(false);
             };
-            if self.log(connection, &tenant)?.head.open.is_empty() {
+            if self.log(connection, &tenant)?.is_done() {
                 self.open.remove(&tenant);
             }
             self.looked = Looked::UpTo(tenant);
@@ -214,35 +314,6 @@ fn next_log(connection: &Connection, after: Option<&str>) -> Result<Option<Strin
     })
 }
 
-/// A row that is being filled.
-struct Row {
-    first: u64,
-    at: Time,
-    records: String,
-}
-
-impl Row {
-    fn after(head: &Head) -> Self {
-        Self { first: head.sequence + 1, at: Time(0), records: String::new() }
-    }
-
-    fn put(&self, connection: &Connection, tenant: &str, head: &Head) -> Result<(), Fault> {
-        connection
-            .prepare_cached(
-                "INSERT INTO audit (tenant, last, first, at, head, records) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?
-            .execute(params![
-                tenant,
-                signed(head.sequence),
-                signed(self.first),
-                signed(self.at.0),
-                head.hash.0,
-                self.records,
-            ])?;
-        Ok(())
-    }
-}
-
 fn put_checkpoint(connection: &Connection, tenant: &str, closed: &Signed) -> Result<(), Fault> {
     connection
         .prepare_cached(
@@ -253,261 +324,21 @@ fn put_checkpoint(connection: &Connection, tenant: &str, closed: &Signed) -> Res
     Ok(())
 }
 
-/// A log as it is stored. Takes time in what is open of it.
+/// A log as its own rows have it. Takes time in what is open of it.
 fn load(connection: &Connection, tenant: &str, name: &str) -> Result<Log, Fault> {
     let closed = checkpoint(connection, tenant, Closes::Newest)?.map(|closed| closed.checkpoint);
-    let mut head = match &closed {
+    let head = match &closed {
         Some(closed) => Head { sequence: closed.last, hash: closed.head, ..Head::new(name) },
         None => Head::new(name),
     };
-    let mut since = Time(0);
-    let mut statement = connection.prepare_cached(
-        "SELECT first, records, head FROM audit WHERE tenant = ?1 AND last > ?2 ORDER BY last",
-    )?;
-    let mut rows = statement.query(params![tenant, signed(head.sequence)])?;
-    while let Some(row) = rows.next()?.map(Columns) {
-        // A row that was changed does not keep a whole region from working: the log goes on from what is stored.
-        for (record, hash) in hashed(row, head.hash)? {
-            if head.open.is_empty() {
-                since = Time(record.at);
-            }
-            head.sequence = record.sequence;
-            head.hash = hash;
-            head.open.push(hash);
-        }
-    }
-    Ok(Log { head, closed, since })
-}
-
-/// The records of a row of first sequence, records and head, which follow from that hash.
-fn hashed<'r>(row: Columns<'r, '_>, before: Hash) -> Result<Hashed<'r>, Fault> {
-    Ok(Hashed::new(Lines::new(row.unsigned(0)?, row.text(1)?), before, Hash(row.digest(2)?)))
-}
-
-fn broken(tenant: &str, sequence: u64) -> Fault {
-    Fault::Column(format!("the audit log of `{tenant}` is broken at record {sequence}"))
-}
-
-/// Which checkpoint of a log.
-#[derive(Clone, Copy, Debug)]
-enum Closes {
-    Newest,
-    /// The one that closes the range with this record.
-    With(u64),
-    /// The one that ends with this record.
-    At(u64),
-}
-
-fn checkpoint(
-    connection: &Connection,
-    tenant: &str,
-    which: Closes,
-) -> Result<Option<Signed>, Fault> {
-    let (sql, at) = match which {
-        Closes::Newest => ("last <= ?2 ORDER BY last DESC LIMIT 1", u64::MAX >> 1),
-        Closes::With(at) => ("last >= ?2 ORDER BY last LIMIT 1", at),
-        Closes::At(at) => ("last = ?2", at),
-    };
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT body FROM audit_checkpoints WHERE tenant = ?1 AND {sql}"
-    ))?;
-    let mut rows = statement.query(params![tenant, signed(at)])?;
-    rows.next()?.map(|row| from_json(Columns(row).text(0)?)).transpose()
-}
-
-fn key(scope: Option<&TenantScope>) -> &str {
-    scope.map_or(PLATFORM, |scope| scope.tenant().as_str())
-}
-
-/// A page of a tenant's log, or of the platform's own, newest first.
-pub(super) fn page(
-    connection: &Connection,
-    scope: Option<&TenantScope>,
-    query: DecisionQuery,
-) -> Result<Page<DecisionRow, u64>, Fault> {
-    let limit = page_limit(query.limit);
-    let before = query.before.map_or(i64::MAX, |before| i64::try_from(before).unwrap_or(i64::MAX));
-    let mut statement = connection.prepare_cached(
-        "SELECT first, records FROM audit WHERE tenant = ?1 AND last <= coalesce(
-           (SELECT last FROM audit WHERE tenant = ?1 AND last >= ?2 - 1 ORDER BY last LIMIT 1), ?2)
-         ORDER BY last DESC",
-    )?;
-    let mut rows = statement.query(params![key(scope), before])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()?.map(Columns) {
-        let lines: Vec<_> = Lines::new(row.unsigned(0)?, row.text(1)?).collect();
-        for (sequence, at, code, by, facts) in lines.into_iter().rev() {
-            if signed(sequence) < before && found.len() <= limit {
-                found.push(DecisionRow {
-                    sequence,
-                    decision: Decision {
-                        tenant: scope.map(|scope| scope.tenant().clone()),
-                        at: Time(at),
-                        code: code.to_owned().into(),
-                        by: line::actor(by)?,
-                        facts: facts.into(),
-                    },
-                });
-            }
-        }
-        if found.len() > limit {
-            break;
-        }
-    }
-    Ok(Page::cut(found, limit, |row| row.sequence))
-}
-
-/// Records after that one, oldest first, with their hashes, and the checkpoints that close ranges among them.
-pub(super) fn after(
-    connection: &Connection,
-    (scope, platform): (Option<&TenantScope>, &str),
-    after: u64,
-    limit: u32,
-) -> Result<AuditPage, Fault> {
-    let tenant = key(scope);
-    let name = scope.map_or(platform, |scope| scope.tenant().as_str());
-    let limit = page_limit(limit);
-    let after = after.min(AFTER_MAX);
-    let mut records = Vec::new();
-    let mut statement = connection.prepare_cached(
-        "SELECT first, records, head FROM audit WHERE tenant = ?1 AND last > ?2 ORDER BY last",
-    )?;
-    let mut rows = statement.query(params![tenant, signed(after)])?;
-    let mut before_row = None;
-    let mut has_more = false;
-    'rows: while let Some(row) = rows.next()?.map(Columns) {
-        let mut before = match before_row {
-            Some(hash) => hash,
-            None => hash_before(connection, tenant, name, row.unsigned(0)?)?,
-        };
-        for (Record { sequence, at, code, by, facts }, hash) in hashed(row, before)? {
-            before = hash;
-            if sequence <= after {
-                continue;
-            }
-            if records.len() == limit {
-                has_more = true;
-                break 'rows;
-            }
-            records.push(AuditRecord {
-                sequence,
-                at: Time(at),
-                code: code.into(),
-                by: by.into(),
-                facts: facts.into(),
-                hash,
-            });
-        }
-        before_row = Some(before);
-    }
-    let first = records.first().map_or(after + 1, |record| record.sequence);
-    let last = records.last().map_or(after, |record| record.sequence);
-    let base = match first {
-        // Nothing is before the first one.
-        0 | 1 => None,
-        first => checkpoint(connection, tenant, Closes::At(first - 1))?,
-    };
-    let checkpoints = checkpoints(connection, tenant, after, last)?;
-    let newest = checkpoint(connection, tenant, Closes::Newest)?;
-    Ok(AuditPage { log: name.to_owned(), base, records, checkpoints, newest, has_more })
-}
-
-fn checkpoints(
-    connection: &Connection,
-    tenant: &str,
-    after: u64,
-    last: u64,
-) -> Result<Vec<Signed>, Fault> {
-    let mut statement = connection.prepare_cached(
-        "SELECT body FROM audit_checkpoints WHERE tenant = ?1 AND last > ?2 AND last <= ?3
-         ORDER BY last",
-    )?;
-    let mut rows = statement.query(params![tenant, signed(after), signed(last)])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()?.map(Columns) {
-        found.push(from_json(row.text(0)?)?);
-    }
-    Ok(found)
-}
-
-/// The hash that the record follows, as far as that is known.
-fn hash_before(
-    connection: &Connection,
-    tenant: &str,
-    name: &str,
-    first: u64,
-) -> Result<Hash, Fault> {
-    if first <= 1 {
-        return Ok(genesis(name));
-    }
-    let mut statement =
-        connection.prepare_cached("SELECT head FROM audit WHERE tenant = ?1 AND last = ?2")?;
-    let before = signed(first - 1);
-    let stored = statement.query_one(params![tenant, before], |row| Ok(Columns(row).digest(0)));
-    if let Some(stored) = stored.optional()? {
-        return stored.map(Hash);
-    }
-    // The row before has gone with its range, or was taken away: who checks the log sees that it does not fit.
-    let closed = checkpoint(connection, tenant, Closes::At(first - 1))?;
-    Ok(closed.map_or_else(Hash::default, |closed| closed.checkpoint.head))
-}
-
-/// That a record is in its log. `None`: there is no such record, or no checkpoint closes it yet. Takes time in the range that is
-/// closed with it.
-pub(super) fn proof(
-    connection: &Connection,
-    scope: Option<&TenantScope>,
-    sequence: u64,
-) -> Result<Option<Proof>, Fault> {
-    let tenant = key(scope);
-    let Some(closed) = checkpoint(connection, tenant, Closes::With(sequence))? else {
-        return Ok(None);
-    };
-    let (first, last) = (closed.checkpoint.first, closed.checkpoint.last);
-    let mut statement = connection.prepare_cached(
-        "SELECT first, records, head FROM audit WHERE tenant = ?1 AND last BETWEEN ?2 AND ?3
-         ORDER BY last",
-    )?;
-    let mut rows = statement.query(params![tenant, signed(first), signed(last)])?;
-    let mut before = hash_before(connection, tenant, &closed.checkpoint.log, first)?;
-    let mut hashes = Vec::new();
-    let mut found = None;
-    while let Some(row) = rows.next()?.map(Columns) {
-        for (record, hash) in hashed(row, before)? {
-            if record.sequence == sequence {
-                let Record { at, code, by, facts, .. } = record;
-                let facts = RawValue::from_string(facts.to_owned());
-                let facts = facts.map_err(|_| broken(tenant, sequence))?;
-                found = Some((at, code.to_owned(), by.to_owned(), facts, before));
-            }
-            hashes.push(hash);
-            before = hash;
-        }
-    }
-    let (Some((at_us, code, by, facts, before)), Some(place)) =
-        (found, usize::try_from(sequence.wrapping_sub(first)).ok())
-    else {
-        return Ok(None);
-    };
-    let path = Path::of(&hashes, place).ok_or_else(|| broken(tenant, sequence))?;
-    Ok(Some(Proof { sequence, at_us, code, by, facts, before, path, checkpoint: closed }))
-}
-
-/// Checkpoints of all logs in the order in which they were made, after the one with that ordinal.
-pub(super) fn made_after(
-    connection: &Connection,
-    ordinal: u64,
-    limit: u32,
-) -> Result<Vec<(u64, Signed)>, Fault> {
-    let mut statement = connection.prepare_cached(
-        "SELECT ordinal, body FROM audit_checkpoints WHERE ordinal > ?1 ORDER BY ordinal LIMIT ?2",
-    )?;
-    let mut rows = statement.query(params![signed(ordinal), limit])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()?.map(Columns) {
-        found.push((row.unsigned(0)?, from_json(row.text(1)?)?));
-    }
-    Ok(found)
+    let mut log = Log { head, closed, since: Time(0), apart: 0 };
+    let own = (log.head.sequence, AFTER_MAX);
+    let _whole = read::each_apart(connection, tenant, own, |section| {
+        log.follow(section);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    log.apart = log.head.sequence;
+    Ok(log)
 }
 
 /// How many migrations a file has seen that has the tables of the audit log, and still the one before.
@@ -516,24 +347,28 @@ pub(super) const VERSION: i64 = 61;
 /// Takes over what an older version logged without a chain. Takes time in all of it.
 pub(super) fn adopt(connection: &Connection, region: &str) -> Result<(), Fault> {
     let mut logs = Logs::new(region);
+    let mut taken = Rows::default();
     let mut adopted = Vec::new();
     let mut statement = connection
         .prepare("SELECT tenant, at, code, facts FROM decisions ORDER BY tenant, sequence")?;
     let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()?.map(Columns) {
+    loop {
+        let next = rows.next()?.map(Columns);
+        if next.is_none() || adopted.len() == ADOPTED_MAX {
+            let said = logs.chain(connection, adopted.iter())?;
+            said.sections().try_for_each(|section| taken.add(connection, section))?;
+            adopted.clear();
+        }
+        let Some(row) = next else { break };
         let tenant = row.text(0)?;
-        let decision = Decision {
+        adopted.push(Decision {
             tenant: (tenant != PLATFORM).then(|| row.name(0)).transpose()?,
             at: row.time(1)?,
             code: row.text(2)?.to_owned().into(),
             by: None,
             facts: row.text(3)?.into(),
-        };
-        adopted.push(decision);
-        if adopted.len() == ADOPTED_MAX {
-            logs.append(connection, adopted.iter())?;
-            adopted.clear();
-        }
+        });
     }
-    logs.append(connection, adopted.iter())
+    taken.finish(connection)?;
+    Ok(())
 }

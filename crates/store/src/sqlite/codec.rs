@@ -92,6 +92,10 @@ impl<'r> Columns<'r, '_> {
         self.optional_bytes(at)?.ok_or_else(|| strange("payload", "NULL"))
     }
 
+    pub(super) fn blob(self, at: usize) -> Result<&'r [u8], Fault> {
+        self.0.get_ref(at)?.as_blob().map_err(|error| strange("bytes", error))
+    }
+
     pub(super) fn optional_bytes(self, at: usize) -> Result<Option<Arc<[u8]>>, Fault> {
         match self.0.get_ref(at)? {
             ValueRef::Null => Ok(None),

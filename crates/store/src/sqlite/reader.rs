@@ -46,6 +46,16 @@ impl SqliteReader {
     fn named<T>(&self, action: &'static str, result: Result<T, Fault>) -> Result<T, Error> {
         result.map_err(|fault| report(action, &self.path, fault))
     }
+
+    /// All statements see the commit that the first one saw.
+    fn at_once<T>(
+        &self,
+        action: &'static str,
+        read: impl FnOnce(&Connection) -> Result<T, Fault>,
+    ) -> Result<T, Error> {
+        let tx = self.connection.unchecked_transaction();
+        self.named(action, tx.map_err(Fault::from).and_then(|tx| read(&tx)))
+    }
 }
 
 impl Read for SqliteReader {
@@ -170,14 +180,14 @@ impl Read for SqliteReader {
         scope: &TenantScope,
         query: DecisionQuery,
     ) -> Result<Page<DecisionRow, u64>, Error> {
-        self.named("list decisions", audit::page(&self.connection, Some(scope), query))
+        self.at_once("list decisions", |db| audit::page(db, Some(scope), query))
     }
 
     fn platform_decisions(
         &mut self,
         query: DecisionQuery,
     ) -> Result<Page<DecisionRow, u64>, Error> {
-        self.named("list decisions", audit::page(&self.connection, None, query))
+        self.at_once("list decisions", |db| audit::page(db, None, query))
     }
 
     fn audit(
@@ -186,8 +196,9 @@ impl Read for SqliteReader {
         after: u64,
         limit: u32,
     ) -> Result<Option<AuditPage>, Error> {
-        let page = audit::after(&self.connection, (scope, &self.log), after, limit);
-        self.named("read an audit log", page.map(Some))
+        self.at_once("read an audit log", |db| {
+            audit::after(db, (scope, &self.log), after, limit).map(Some)
+        })
     }
 
     fn audit_proof(
@@ -195,7 +206,7 @@ impl Read for SqliteReader {
         scope: Option<&TenantScope>,
         sequence: u64,
     ) -> Result<Option<Proof>, Error> {
-        self.named("prove a record", audit::proof(&self.connection, scope, sequence))
+        self.at_once("prove a record", |db| audit::proof(db, scope, sequence))
     }
 
     fn checkpoints(&mut self, after: u64, limit: u32) -> Result<Vec<(u64, Signed)>, Error> {

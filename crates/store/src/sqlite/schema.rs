@@ -82,6 +82,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0062_decisions_to_audit.sql"),
     include_str!("../../migrations/0063_cells_without_decisions.sql"),
     include_str!("../../migrations/0064_keys_expires.sql"),
+    include_str!("../../migrations/0065_audit_open.sql"),
 ];
 
 /// The version that this program writes.

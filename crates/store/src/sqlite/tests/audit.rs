@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::*;
 use crate::conformance::samples::scope;
-use crate::read::{AuditPage, Read};
+use crate::read::{AuditPage, DecisionQuery, Read};
 
 fn signer() -> Signer {
     Signer::of_seed(&[5; 32])
@@ -35,6 +35,16 @@ fn acme(at: u64) -> Change {
 
 fn close(tenant: Option<&str>, at: u64) -> Change {
     Change::CloseLog { tenant: tenant.map(name), at: Time(at) }
+}
+
+/// Much later, so that everything said before is brought into rows of its log.
+fn take_apart(store: &mut SqliteStore, epoch: Epoch) {
+    while store.sweep(epoch, Time(1_000) + Span::from_secs(60)).unwrap() == SWEEP_MAX {}
+}
+
+fn rows(store: &SqliteStore, table: &str) -> i64 {
+    let sql = format!("SELECT count(*) FROM {table}");
+    store.connection.query_one(&sql, [], |row| row.get(0)).unwrap()
 }
 
 /// The log as it is exported, in pages of three.
@@ -90,37 +100,115 @@ fn check(text: &str) -> Report {
 
 #[test]
 fn a_log_goes_on_over_turns_restarts_and_checkpoints_and_verifies() {
-    let folder = TempDir::new().unwrap();
-    let mut at = 0;
-    for restart in 0..4 {
+    // Whatever of it is in rows of its own, and however they are cut.
+    for apart in 0..6 {
+        let folder = TempDir::new().unwrap();
+        let mut at = 0;
+        for restart in 0..4 {
+            let mut store = open(&folder).unwrap();
+            let epoch = store.claim().unwrap();
+            if restart == apart {
+                take_apart(&mut store, epoch);
+            }
+            store = store.sign_with(Arc::new(signer()));
+            for records in [1, 5, 2] {
+                let mut changes: Vec<Change> = (0..records).map(|more| acme(at + more)).collect();
+                changes.insert(0, said(Some("bolt"), at, "{}"));
+                changes.insert(0, said(None, at, "{}"));
+                at += records;
+                if records == restart + 1 {
+                    changes.push(close(Some("acme"), at));
+                }
+                store.commit(epoch, &changes).unwrap();
+                if restart + 1 == apart {
+                    take_apart(&mut store, epoch);
+                }
+            }
+        }
         let mut store = signing(&folder);
         let epoch = store.claim().unwrap();
-        for records in [1, 5, 2] {
-            let mut changes: Vec<Change> = (0..records).map(|more| acme(at + more)).collect();
-            changes.insert(0, said(Some("bolt"), at, "{}"));
-            changes.insert(0, said(None, at, "{}"));
-            at += records;
-            if records == restart + 1 {
-                changes.push(close(Some("acme"), at));
-            }
-            store.commit(epoch, &changes).unwrap();
+        let closes = [close(Some("acme"), 100), close(None, 100), close(Some("bolt"), 100)];
+        store.commit(epoch, &closes).unwrap();
+        store.commit(epoch, &closes).unwrap();
+        if apart == 5 {
+            take_apart(&mut store, epoch);
+            assert_eq!((rows(&store, "audit_open"), rows(&store, "audit")), (0, 5));
+        }
+        let mut reader = store.reader().unwrap();
+        for (tenant, records) in [(Some("acme"), 32), (Some("bolt"), 12), (None, 12)] {
+            let text = export(&mut *reader, tenant);
+            let report = check(&text);
+            assert_eq!(report.findings, [], "{apart}: {text}");
+            assert_eq!(report.records, records, "{apart}: {text}");
+            let newest_first = newest_first(&mut *reader, tenant);
+            assert!(newest_first.into_iter().eq((1..=records).rev()), "{apart}: {tenant:?}");
+        }
+        assert!(export(&mut *reader, None).contains("\"log\":\"platform@eu\""));
+    }
+}
+
+/// Sequences of a log as people look at it, in pages of three.
+fn newest_first(reader: &mut dyn Read, tenant: Option<&str>) -> Vec<u64> {
+    let (mut all, mut before) = (Vec::new(), None);
+    loop {
+        let query = DecisionQuery { limit: 3, before };
+        let page = match tenant {
+            Some(tenant) => reader.decisions(&scope(tenant), query),
+            None => reader.platform_decisions(query),
+        };
+        let page = page.unwrap();
+        all.extend(page.rows.iter().map(|row| row.sequence));
+        before = page.next;
+        if before.is_none() {
+            return all;
         }
     }
+}
+
+#[test]
+fn what_turns_said_comes_into_rows_of_each_log_when_it_is_much_or_old() {
+    let folder = TempDir::new().unwrap();
     let mut store = signing(&folder);
     let epoch = store.claim().unwrap();
-    let closes = [close(Some("acme"), 100), close(None, 100), close(Some("bolt"), 100)];
-    store.commit(epoch, &closes).unwrap();
-    store.commit(epoch, &closes).unwrap();
-    let mut reader = store.reader().unwrap();
-    for (tenant, records, checkpoints) in
-        [(Some("acme"), 32, 3), (Some("bolt"), 12, 1), (None, 12, 1)]
-    {
-        let text = export(&mut *reader, tenant);
-        let report = check(&text);
-        assert_eq!(report.findings, [], "{text}");
-        assert_eq!((report.records, report.checkpoints), (records, checkpoints), "{text}");
+    let long = format!("{{\"text\":\"{}\"}}", "x".repeat(4_000));
+    // 200 logs, each with more than a row's fill: neither all of the logs nor all of the text is taken at once.
+    for turn in 0..20 {
+        let turn: Vec<Change> =
+            (0..200).map(|of| said(Some(&format!("t{of:03}")), turn, &long)).collect();
+        store.commit(epoch, &turn).unwrap();
+        let waiting = store.connection.query_one(
+            "SELECT coalesce(sum(length(sections)), 0) FROM audit_open",
+            [],
+            |row| row.get::<_, i64>(0),
+        );
+        assert!(waiting.unwrap() < 2 << 20);
     }
-    assert!(export(&mut *reader, None).contains("\"log\":\"platform@eu\""));
+    // Tenants of which each has one record.
+    let many: Vec<Change> =
+        (0..1_200).map(|of| said(Some(&format!("u{of:04}")), 20, "{}")).collect();
+    for turn in many.chunks(300) {
+        store.commit(epoch, turn).unwrap();
+    }
+    assert!(rows(&store, "audit_open") >= 4);
+    let now = Time(20) + Span::from_secs(59);
+    store.sweep(epoch, now).unwrap();
+    assert!(rows(&store, "audit_open") >= 4, "it is not old yet");
+    let mut sweeps = 0;
+    while store.sweep(epoch, now + Span::from_secs(1)).unwrap() == SWEEP_MAX {
+        sweeps += 1;
+    }
+    assert!(sweeps > 12, "a checkpoint of 1,400 logs, 100 at once");
+    assert_eq!(rows(&store, "audit_open"), 0);
+    let cut: i64 = store
+        .connection
+        .query_one("SELECT max(length(records)) FROM audit", [], |row| row.get(0))
+        .unwrap();
+    assert!(cut < 70_000, "{cut}");
+    let mut reader = store.reader().unwrap();
+    for (tenant, records) in [("t007", 20), ("t199", 20), ("u0000", 1), ("u1199", 1)] {
+        let report = check(&export(&mut *reader, Some(tenant)));
+        assert_eq!((report.records, report.checkpoints, report.findings), (records, 1, vec![]));
+    }
 }
 
 #[test]
@@ -170,6 +258,15 @@ fn a_turn_that_failed_is_not_in_the_chain() {
     assert_eq!((report.records, report.findings), (2, vec![]));
 }
 
+fn findings(store: &SqliteStore, tenant: &str) -> Vec<String> {
+    let report = check(&export(&mut *store.reader().unwrap(), Some(tenant)));
+    report.findings.iter().map(ToString::to_string).collect()
+}
+
+fn begins(findings: &[String], expected: &str) -> bool {
+    findings.iter().any(|finding| finding.starts_with(expected))
+}
+
 #[test]
 fn what_is_changed_in_the_file_is_found() {
     let changes = [
@@ -190,18 +287,39 @@ fn what_is_changed_in_the_file_is_found() {
         ("DELETE FROM audit WHERE last > 4", "the end is missing"),
         ("DELETE FROM audit WHERE last < 3", "records 1 to 2 are missing"),
     ];
-    for (sql, expected) in changes {
+    // The same of what is not in rows of its own yet.
+    let changes_of_open = [
+        (
+            r#"UPDATE audit_open SET sections = replace(sections, '"at":5', '"at":6') WHERE turn = 5"#,
+            "record 5 was changed",
+        ),
+        ("UPDATE audit_open SET heads = zeroblob(32) WHERE turn = 6", "record 6 was changed"),
+        ("UPDATE audit_open SET heads = zeroblob(31) WHERE turn = 4", "record 4 is missing"),
+        ("UPDATE audit_open SET sections = 'x' WHERE turn = 4", "record 4 is missing"),
+        ("DELETE FROM audit_open WHERE turn = 4", "record 4 is missing"),
+        ("DELETE FROM audit_open WHERE turn > 4", "the end is missing"),
+        ("DELETE FROM audit_open WHERE turn < 3", "records 1 to 2 are missing"),
+    ];
+    let all = changes.map(|change| (change, true)).into_iter();
+    for ((sql, expected), is_apart) in all.chain(changes_of_open.map(|change| (change, false))) {
         let folder = TempDir::new().unwrap();
-        let mut store = signing(&folder);
+        let mut store = open(&folder).unwrap();
         let epoch = store.claim().unwrap();
         for at in 1..=6 {
             store.commit(epoch, &[acme(at)]).unwrap();
+            if is_apart {
+                take_apart(&mut store, epoch);
+            }
         }
+        let mut store = store.sign_with(Arc::new(signer()));
         store.commit(epoch, &[close(Some("acme"), 7)]).unwrap();
         assert!(store.connection.execute(sql, []).unwrap() > 0);
-        let found = check(&export(&mut *store.reader().unwrap(), Some("acme"))).findings;
-        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-        assert!(found.iter().any(|finding| finding.starts_with(expected)), "{sql}: {found:?}");
+        let found = findings(&store, "acme");
+        assert!(begins(&found, expected), "{sql}: {found:?}");
+        // It is found wherever it comes to later.
+        take_apart(&mut store, epoch);
+        assert_eq!(rows(&store, "audit_open"), 0);
+        assert_ne!(findings(&store, "acme"), [""; 0], "{sql}");
     }
 }
 
@@ -214,13 +332,20 @@ fn a_row_that_was_changed_stops_nobody_and_is_found() {
         ),
         ("DELETE FROM audit WHERE last = 2", "record 2 is missing"),
         ("UPDATE audit SET records = 'nothing' WHERE last = 2", "record 2 is missing"),
+        ("UPDATE audit_open SET sections = 'nothing' WHERE turn = 2", "record 2 is missing"),
+        ("UPDATE audit_open SET sections = 'a b acme\n' WHERE turn = 2", "record 2 is missing"),
+        ("UPDATE audit_open SET heads = zeroblob(7) WHERE turn = 2", "record 2 is missing"),
+        ("UPDATE audit_open SET heads = zeroblob(32) WHERE turn = 2", "record 2 was changed"),
     ];
     for (sql, expected) in changes {
         let folder = TempDir::new().unwrap();
-        let mut store = signing(&folder);
+        let mut store = open(&folder).unwrap();
         let epoch = store.claim().unwrap();
         for at in 1..=3 {
             store.commit(epoch, &[acme(at)]).unwrap();
+            if sql.contains("audit ") {
+                take_apart(&mut store, epoch);
+            }
         }
         assert_eq!(store.connection.execute(sql, []).unwrap(), 1);
         drop(store);
@@ -228,9 +353,11 @@ fn a_row_that_was_changed_stops_nobody_and_is_found() {
         let mut store = signing(&folder);
         let epoch = store.claim().unwrap();
         store.commit(epoch, &[acme(4), close(Some("acme"), 5)]).unwrap();
-        let found = check(&export(&mut *store.reader().unwrap(), Some("acme"))).findings;
-        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-        assert!(found.iter().any(|finding| finding.starts_with(expected)), "{sql}: {found:?}");
+        let found = findings(&store, "acme");
+        assert!(begins(&found, expected), "{sql}: {found:?}");
+        take_apart(&mut store, epoch);
+        store.commit(epoch, &[acme(5)]).unwrap();
+        assert_ne!(findings(&store, "acme"), [""; 0], "{sql}");
     }
 }
 
@@ -294,6 +421,7 @@ fn what_an_older_version_logged_is_the_beginning_of_the_chain() {
     let epoch = store.claim().unwrap();
     store.commit(epoch, &[acme(5_000), close(Some("acme"), 5_000), close(None, 5_000)]).unwrap();
     let mut reader = store.reader().unwrap();
+    assert_eq!(rows(&store, "audit_open"), 1);
     for (tenant, records) in [(Some("acme"), 601), (None, 600)] {
         let report = check(&export(&mut *reader, tenant));
         assert_eq!((report.records, report.findings), (records, vec![]));

@@ -1,0 +1,6 @@
+CREATE TABLE audit_open (
+  turn INTEGER PRIMARY KEY,
+  at INTEGER NOT NULL,
+  heads BLOB NOT NULL,
+  sections TEXT NOT NULL
+) STRICT;
