@@ -58,7 +58,7 @@ CREATE TABLE runs (
   schedule TEXT,
   revision INTEGER NOT NULL,
   input_bytes INTEGER NOT NULL,
-  input BLOB, money TEXT, requester TEXT, replans INTEGER NOT NULL DEFAULT 0, key BLOB, fault BLOB,
+  input BLOB, money TEXT, requester TEXT, replans INTEGER NOT NULL DEFAULT 0, key BLOB, fault BLOB, subject BLOB,
   PRIMARY KEY (tenant, run)
 ) STRICT, WITHOUT ROWID;
 
@@ -262,3 +262,20 @@ CREATE TABLE audit_open (
   heads BLOB NOT NULL,
   sections TEXT NOT NULL
 ) STRICT;
+
+CREATE INDEX runs_by_subject ON runs (tenant, subject, run) WHERE subject IS NOT NULL;
+
+CREATE INDEX reviews_by_run ON reviews (tenant, run);
+
+CREATE TABLE erasures (
+  tenant TEXT NOT NULL,
+  erasure BLOB NOT NULL,
+  asked INTEGER NOT NULL,
+  done INTEGER,
+  runs INTEGER NOT NULL,
+  listed INTEGER NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (tenant, erasure)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX erasures_open ON erasures (asked, tenant, erasure) WHERE done IS NULL;

@@ -56,6 +56,8 @@ codes! {
     ProviderLimit = "provider-limit", 429, "The provider's limit is reached";
     Forbidden = "forbidden", 403, "The API key does not allow this";
     TenantSuspended = "tenant-suspended", 403, "The tenant is suspended";
+    /// All of a tenant is erased only when nothing new comes in.
+    TenantNotSuspended = "tenant-not-suspended", 409, "The tenant is not suspended";
     UnknownPath = "unknown-path", 404, "There is nothing at this path";
     UnknownTenant = "unknown-tenant", 404, "There is no such tenant";
     UnknownOrg = "unknown-org", 404, "There is no such organisation";
@@ -108,6 +110,7 @@ codes! {
     /// Missing, or another tenant's: the answers are the same.
     UnknownRun = "unknown-run", 404, "There is no such run";
     UnknownStep = "unknown-step", 404, "The workflow has no such step";
+    UnknownErasure = "unknown-erasure", 404, "There is no such erasure";
     UnknownKey = "unknown-key", 404, "There is no such key";
     /// Missing, or no checkpoint closes it yet; the detail says which.
     UnknownRecord = "unknown-record", 404, "There is no such record in the audit log";

@@ -10,6 +10,7 @@
 pub mod audit;
 pub mod catalog;
 pub mod code;
+pub mod erasure;
 pub mod gateway;
 pub mod key;
 pub mod notice;

@@ -16,6 +16,7 @@ mod conformance;
 mod decisions;
 mod demo;
 mod dev;
+mod erase;
 mod events;
 mod exit;
 mod explain;
@@ -109,6 +110,8 @@ enum Command {
     Key(key::Key),
     Decisions(decisions::Decisions),
     Audit(audit::Audit),
+    Erase(erase::Erase),
+    Erasures(erase::Erasures),
     Top(top::Top),
     Worker(worker::Worker),
     Backup(backup::Backup),
@@ -178,6 +181,8 @@ impl Command {
             Self::Key(command) => command.execute(target).await,
             Self::Decisions(command) => command.execute(target).await,
             Self::Audit(command) => command.execute(target).await,
+            Self::Erase(command) => command.execute(target).await,
+            Self::Erasures(command) => command.execute(target).await,
             Self::Top(command) => command.execute(target).await,
             Self::Worker(command) => command.execute(target).await,
             Self::Backup(command) => command.execute(target),

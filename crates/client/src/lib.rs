@@ -25,6 +25,7 @@ pub use fairlane_api as api;
 
 mod channels;
 mod client;
+mod erasures;
 mod error;
 mod events;
 mod places;

@@ -21,6 +21,7 @@ mod configure;
 mod directory;
 mod dispatch;
 pub mod effect;
+mod erase;
 mod evaluated;
 mod exchange;
 mod explain;
@@ -55,6 +56,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
+use crate::erasure::ErasureRow;
 use crate::ledger::Ledger;
 use crate::limiter::Limiter;
 use crate::row::RunKey;
@@ -101,6 +103,8 @@ pub struct Cell {
     outbox: Outbox,
     recent: Recent,
     reopened: Reopened,
+    /// Those under way, and those that were done lately.
+    erasures: Vec<ErasureRow>,
     said: audit::Said,
     /// The next fencing token.
     fence: u64,
@@ -143,6 +147,8 @@ impl Cell {
             Input::Review(reply, command) => self.review(reply, command, turn),
             Input::Notice(reply, by, command) => self.notice((reply, by), command, turn),
             Input::Delivered(delivered) => self.delivered(delivered, turn),
+            Input::Erase(reply, by, erase) => self.erase((reply, by), erase, turn),
+            Input::Erased(done) => self.erased(done, turn),
             Input::Retry(retry) => self.retry(*retry, turn),
             Input::Exchange(exchange) => self.exchange(exchange, turn),
             Input::Hurry(ask) => self.hurry(ask, turn),

@@ -230,6 +230,8 @@ derived_ids! {
     ReviewId;
     /// A notice, in the same form. It stays the same over all attempts to deliver it, so that receivers can drop doubles.
     NoticeId;
+    /// An erasure, in the same form.
+    ErasureId;
 }
 
 impl fmt::Display for RunId {

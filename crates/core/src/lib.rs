@@ -12,6 +12,7 @@ pub mod calendar;
 pub mod catalog;
 pub mod cell;
 pub mod driver;
+pub mod erasure;
 pub mod gate;
 pub mod id;
 pub mod ledger;

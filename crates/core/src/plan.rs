@@ -38,6 +38,9 @@ pub struct Workflow {
     pub source: Arc<str>,
     /// JSON Schema of the input, as JSON text.
     pub input_schema: Option<Arc<str>>,
+    /// Where in the input it says whom or what the run is about: names of members with dots between.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Arc<str>>,
     pub steps: Vec<Step>,
     /// Bound on the whole run, from admission to its end.
     pub timeout: Option<Span>,

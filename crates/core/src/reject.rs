@@ -234,6 +234,10 @@ pub enum Rejection {
         step: StepName,
         pool: PoolName,
     },
+    /// All of a tenant is erased only when nothing new comes in.
+    NotSuspended {
+        tenant: TenantId,
+    },
     Suspended {
         tenant: TenantId,
     },

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::calendar::Calendar;
 use crate::catalog::{Metered, PriceVersion, Usage};
+use crate::erasure::Subject;
 use crate::id::{
     KeyId, ModelName, OrgId, OutcomeName, PersonId, PoolName, RegionName, ReviewId,
     ReviewerPoolName, RunId, SignalName, StepName, TenantId, ToolName, WorkerName, WorkflowName,
@@ -158,6 +159,8 @@ pub struct RunRow {
     pub schedule: Option<StepName>,
     /// The person who submitted it, and who decides none of its reviews.
     pub requester: Option<PersonId>,
+    /// Whom or what it is about, if its workflow names that.
+    pub subject: Option<Subject>,
     /// Raised by each change of the run or of one of its steps that a client can see.
     pub revision: u64,
     /// Size of the input, which is what the valve counts.

@@ -110,6 +110,13 @@ impl Cache {
         }
     }
 
+    /// These runs are gone.
+    pub(crate) fn forget(&self, runs: &[RunKey]) {
+        for key in runs {
+            self.shard(key).remove(key);
+        }
+    }
+
     pub(crate) fn apply(&self, writes: impl IntoIterator<Item = Write>) {
         for write in writes {
             match write {
@@ -167,6 +174,13 @@ impl Shard {
             }
             keep
         });
+    }
+
+    fn remove(&mut self, key: &RunKey) {
+        if let Some(entry) = self.runs.remove(key) {
+            self.bytes -=
+                OVERHEAD_BYTES + entry.slots.iter().map(|(_, value)| size(value)).sum::<usize>();
+        }
     }
 
     /// Forgets one run; false if there is none.

@@ -24,6 +24,7 @@ mod declare;
 mod dry_run;
 mod effects;
 mod engine;
+mod erasures;
 mod events;
 mod gateway;
 mod head;

@@ -13,8 +13,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::cells::App;
 use crate::problem::Refused;
 use crate::{
-    audit, catalog, channels, events, gateway, keys, pools, probes, quotas, readings, reports,
-    reviews, runs, sealing, tenants, usage, worker, workflows,
+    audit, catalog, channels, erasures, events, gateway, keys, pools, probes, quotas, readings,
+    reports, reviews, runs, sealing, tenants, usage, worker, workflows,
 };
 
 #[derive(Debug, OpenApi)]
@@ -35,6 +35,7 @@ use crate::{
         (name = "worker", description = "The worker protocol"),
         (name = "gateway", description = "Calls of models, as clients of OpenAI make them"),
         (name = "audit", description = "Logs of what was decided and done, as they are chained, signed and proven"),
+        (name = "erasures", description = "What of tenants is to be forgotten, and the receipts"),
         (name = "platform", description = "The operator's view: pools, valve, readings, keys"),
         (name = "probes", description = "Whether the server lives and serves")
     )
@@ -80,6 +81,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(keys::routes())
         .merge(sealing::routes())
         .merge(audit::routes())
+        .merge(erasures::routes())
         .merge(probes::routes())
 }
 

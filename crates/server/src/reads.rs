@@ -7,15 +7,16 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use fairlane_api::Code;
 use fairlane_audit::{Proof, Signed};
 use fairlane_core::cell::change::EndedRun;
-use fairlane_core::id::{RunId, WorkflowName};
+use fairlane_core::erasure::ErasureRow;
+use fairlane_core::id::{ErasureId, RunId, WorkflowName};
 use fairlane_core::plan::Workflow;
 use fairlane_core::replan::ReplanRow;
 use fairlane_core::row::{CallRow, IdempotencyRow, Instance, RunRow, StepRow};
 use fairlane_core::tenant::TenantScope;
 use fairlane_core::time::{Span, Time};
 use fairlane_store::{
-    AuditPage, CallQuery, DecisionQuery, DecisionRow, Error, PAGE_MAX, Page, Payloads, Read,
-    RunQuery, Store, UsageRow,
+    AuditPage, CallQuery, DecisionQuery, DecisionRow, ErasureQuery, Error, PAGE_MAX, Page,
+    Payloads, Read, RunQuery, Store, UsageRow,
 };
 
 use crate::problem::Refused;
@@ -177,6 +178,22 @@ impl Reads {
     }
 
     /// Decisions about one tenant, or about the platform.
+    pub(crate) async fn erasure(
+        &self,
+        scope: TenantScope,
+        id: ErasureId,
+    ) -> Result<Option<ErasureRow>, Refused> {
+        self.read(move |reader| reader.erasure(&scope, id)).await
+    }
+
+    pub(crate) async fn erasures(
+        &self,
+        scope: TenantScope,
+        query: ErasureQuery,
+    ) -> Result<Page<ErasureRow, ErasureId>, Refused> {
+        self.read(move |reader| reader.erasures(&scope, query)).await
+    }
+
     pub(crate) async fn decisions(
         &self,
         scope: Option<TenantScope>,

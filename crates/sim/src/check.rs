@@ -93,12 +93,12 @@ impl Checks {
         self.ready.forget();
         self.is_changed = true;
         p12_durability::owned(epoch, rows)?;
-        for change in changes {
+        for (change, at) in changes.iter().zip(1..) {
             self.declared.follow(change);
             self.answered.follow(change);
             self.contest.follow(change);
             self.dispatches.follow(change);
-            p17_live_changes::follow(change, &self.declared, rows)?;
+            p17_live_changes::follow(change, &changes[at..], &self.declared, rows)?;
             self.caps.follow(change, &self.declared, rows)?;
             self.once.follow(change, rows)?;
             self.circuits.follow(change, rows)?;

@@ -146,6 +146,7 @@ fn workflow(drawing: &mut Drawing<'_>, at: u64) -> Workflow {
         version: 1,
         source: "drawn".into(),
         input_schema: None,
+        subject: None,
         steps: (0..count).map(|at| step(drawing, u16::try_from(at).expect("few steps"))).collect(),
         timeout,
         schedules: Vec::new(),

@@ -119,6 +119,7 @@ impl Rows {
             share: fairlane_core::quota::Share::default(),
             means: fairlane_core::notice::Means::default(),
             channels: Vec::new(),
+            erasures: Vec::new(),
             notices: Vec::new(),
             uses: self.uses.values().cloned().collect(),
             accounts: self.accounts.values().cloned().collect(),
@@ -262,6 +263,7 @@ impl Rows {
             Change::RenewSeal(_)
             | Change::CloseLog { .. }
             | Change::Decision(_)
+            | Change::Erasure(_)
             | Change::ReviewEvent(_)
             | Change::Channel(_)
             | Change::DropChannel(..)

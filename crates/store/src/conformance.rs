@@ -16,6 +16,7 @@
 //! run(|| Memory(Disk::default()));
 //! ```
 
+mod erasures;
 mod notices;
 mod pages;
 mod payloads;
@@ -25,6 +26,8 @@ pub mod samples;
 mod scopes;
 mod turns;
 
+#[cfg(test)]
+pub(crate) use self::erasures::forget;
 use crate::error::Error;
 use crate::store::{Epoch, Store};
 
@@ -44,7 +47,8 @@ type Check = fn(&dyn Place) -> Result<(), Error>;
 pub fn run<P: Place>(make: impl Fn() -> P) {
     let rows = turns::CHECKS.iter().chain(payloads::CHECKS).chain(reads::CHECKS);
     let rows = rows.chain(pages::CHECKS).chain(scopes::CHECKS);
-    for (name, check) in rows.chain(reviews::CHECKS).chain(notices::CHECKS) {
+    for (name, check) in rows.chain(reviews::CHECKS).chain(notices::CHECKS).chain(erasures::CHECKS)
+    {
         if let Err(error) = check(&make()) {
             panic!("{name}: {error}: {error:?}");
         }

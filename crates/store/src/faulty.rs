@@ -10,7 +10,7 @@ use fairlane_core::time::{Span, Time};
 
 use crate::error::Error;
 use crate::read::Read;
-use crate::store::{Epoch, Store};
+use crate::store::{Epoch, Forgotten, Store};
 
 /// What happens to one commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +97,10 @@ impl<S: Store> Store for FaultyStore<S> {
 
     fn sweep(&mut self, epoch: Epoch, now: Time) -> Result<u32, Error> {
         if self.lying { Ok(0) } else { self.store.sweep(epoch, now) }
+    }
+
+    fn forget(&mut self, epoch: Epoch, now: Time) -> Result<Forgotten, Error> {
+        if self.lying { Ok(Forgotten::default()) } else { self.store.forget(epoch, now) }
     }
 
     fn reader(&self) -> Result<Box<dyn Read>, Error> {

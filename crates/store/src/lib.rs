@@ -24,7 +24,7 @@ mod store;
 
 pub use error::Error;
 pub use read::{
-    AuditPage, AuditRecord, CallQuery, DecisionQuery, DecisionRow, PAGE_MAX, Page, Payloads, Read,
-    ReviewQuery, RunFilter, RunQuery, SCAN_MAX, UsageRow,
+    AuditPage, AuditRecord, CallQuery, DecisionQuery, DecisionRow, ErasureQuery, PAGE_MAX, Page,
+    Payloads, Read, ReviewQuery, RunFilter, RunQuery, SCAN_MAX, UsageRow,
 };
-pub use store::{Epoch, IDEMPOTENCY_RETENTION, SWEEP_MAX, Store};
+pub use store::{Epoch, FORGOTTEN_MAX, Forgotten, IDEMPOTENCY_RETENTION, SWEEP_MAX, Store};

@@ -3,6 +3,7 @@
 //! A [`Disk`] is what survives: drop the [`MemoryStore`] and open another one on the same disk, and exactly what was
 //! committed is there.
 
+mod erasing;
 mod reader;
 mod rows;
 mod table;
@@ -16,7 +17,7 @@ pub use self::reader::MemoryReader;
 use self::rows::Rows;
 use crate::error::Error;
 use crate::read::Read;
-use crate::store::{Epoch, IDEMPOTENCY_RETENTION, SWEEP_MAX, Store};
+use crate::store::{Epoch, Forgotten, IDEMPOTENCY_RETENTION, SWEEP_MAX, Store};
 
 type Held<'d> = MutexGuard<'d, Arc<Rows>>;
 
@@ -80,6 +81,10 @@ impl Store for MemoryStore {
 
     fn sweep(&mut self, epoch: Epoch, now: Time) -> Result<u32, Error> {
         self.owned(epoch, |rows| rows.sweep(now - IDEMPOTENCY_RETENTION, SWEEP_MAX))
+    }
+
+    fn forget(&mut self, epoch: Epoch, _: Time) -> Result<Forgotten, Error> {
+        self.owned(epoch, Rows::forget)
     }
 
     fn reader(&self) -> Result<Box<dyn Read>, Error> {

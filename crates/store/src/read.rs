@@ -10,7 +10,10 @@ use std::sync::Arc;
 use fairlane_audit::{Hash, Proof, Signed};
 use fairlane_core::calendar::Calendar;
 use fairlane_core::cell::change::EndedRun;
-use fairlane_core::id::{ModelName, RegionName, ReviewId, RunId, TenantId, ToolName, WorkflowName};
+use fairlane_core::erasure::ErasureRow;
+use fairlane_core::id::{
+    ErasureId, ModelName, RegionName, ReviewId, RunId, TenantId, ToolName, WorkflowName,
+};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::replan::ReplanRow;
@@ -112,6 +115,15 @@ pub trait Read: Send + fmt::Debug {
         scope: &TenantScope,
         query: DecisionQuery,
     ) -> Result<Page<DecisionRow, u64>, Error>;
+
+    fn erasure(&mut self, scope: &TenantScope, id: ErasureId) -> Result<Option<ErasureRow>, Error>;
+
+    /// A tenant's erasures, newest first.
+    fn erasures(
+        &mut self,
+        scope: &TenantScope,
+        query: ErasureQuery,
+    ) -> Result<Page<ErasureRow, ErasureId>, Error>;
 
     /// Decisions about the platform itself, newest first. For the operator.
     fn platform_decisions(&mut self, query: DecisionQuery)
@@ -301,6 +313,15 @@ pub struct CallQuery {
     pub limit: u32,
     /// Only calls that were made for steps of this run.
     pub run: Option<RunId>,
+}
+
+/// Which erasures to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ErasureQuery {
+    /// Only erasures with a smaller id: the last page's `next`.
+    pub before: Option<ErasureId>,
+    /// At most [`PAGE_MAX`].
+    pub limit: u32,
 }
 
 /// Which reviews to list.

@@ -3,7 +3,8 @@
 //! The file is in WAL mode with `synchronous=FULL`: a commit that returned is on the disk. One turn is one transaction,
 //! which checks the epoch itself. Table families have one module each.
 //!
-//! Beside `<region>.db` stand SQLite's own `-wal` and `-shm`, and `<region>.lock`, which keeps a second server off.
+//! Beside `<region>.db` stand SQLite's own `-wal` and `-shm`, `<region>.lock`, which keeps a second server off, and
+//! `<region>.erased`, the list of what was erased.
 
 mod accounts;
 mod audit;
@@ -13,6 +14,7 @@ mod cells;
 mod checkpoint;
 mod cleartext;
 mod codec;
+mod erasures;
 mod idempotency;
 mod keyring;
 mod lock;
@@ -38,22 +40,25 @@ use std::sync::Arc;
 
 use fairlane_audit::Signer;
 use fairlane_core::cell::change::{Change, Snapshot};
-use fairlane_core::time::Time;
+use fairlane_core::time::{Span, Time};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use self::audit::Logs;
 use self::checkpoint::{Checkpointer, PACE};
 use self::codec::Fault;
+use self::erasures::{List, Which};
 use self::keyring::{Db, Keyring};
 use self::lock::Lock;
 pub use self::reader::SqliteReader;
 use crate::error::Error;
 use crate::read::Read;
 use crate::seal::Roots;
-use crate::store::{Epoch, IDEMPOTENCY_RETENTION, SWEEP_MAX, Store};
+use crate::store::{Epoch, Forgotten, IDEMPOTENCY_RETENTION, SWEEP_MAX, Store};
 
 /// Keys of runs that one sweep wraps anew: about a millisecond of the committing thread.
 const SWEEP_KEYS_MAX: u32 = 100;
+/// Emptying the log brings all of it to its place, which takes some tens of milliseconds of the committing thread.
+const EMPTIED_EVERY: Span = Span::from_secs(10);
 
 /// A region's file, open for writing. No other process can open it so meanwhile.
 #[derive(Debug)]
@@ -63,6 +68,9 @@ pub struct SqliteStore {
     connection: Connection,
     keys: Arc<Keyring>,
     logs: Logs,
+    list: List,
+    /// When the log was last emptied, so that nothing that was erased is in it.
+    emptied: Option<Time>,
     path: PathBuf,
     _lock: Lock,
 }
@@ -84,8 +92,20 @@ impl SqliteStore {
         let path = folder.join(format!("{region}.db"));
         let keys = Arc::new(Keyring::new(roots));
         let mut connection = open::writer(&path, region, &keys)?;
+        let list = List::beside(&path);
+        catch_up(&mut connection, &keys, &list)
+            .map_err(|fault| report("erase again what was erased", &path, fault))?;
         let checkpointer = Checkpointer::start(&mut connection, &path, PACE)?;
-        Ok(Self { checkpointer, connection, keys, logs: Logs::new(region), path, _lock: lock })
+        Ok(Self {
+            checkpointer,
+            connection,
+            keys,
+            logs: Logs::new(region),
+            list,
+            emptied: None,
+            path,
+            _lock: lock,
+        })
     }
 
     /// Closes its audit logs with checkpoints of this key from now on.
@@ -101,6 +121,20 @@ impl SqliteStore {
 
     fn named<T>(&self, action: &'static str, result: Result<T, Fault>) -> Result<T, Error> {
         result.map_err(|fault| report(action, &self.path, fault))
+    }
+
+    /// Overwrites the log, unless that was done just now; gives whether it was. A reader that is in the middle of something keeps
+    /// it from being done.
+    fn empty_log(&mut self, now: Time) -> Result<bool, Error> {
+        if self.emptied.is_some_and(|at| now.since(at) < EMPTIED_EVERY) {
+            return Ok(false);
+        }
+        let emptied = self.checkpointer.empty_log(&self.connection);
+        let emptied = self.named("empty the log", emptied)?;
+        if emptied {
+            self.emptied = Some(now);
+        }
+        Ok(emptied)
     }
 
     /// Runs `write` in one transaction under the epoch.
@@ -183,6 +217,21 @@ impl Store for SqliteStore {
         })
     }
 
+    fn forget(&mut self, epoch: Epoch, now: Time) -> Result<Forgotten, Error> {
+        let list = self.list.clone();
+        let mut forgotten = self.owned("forget", epoch, |db, _| {
+            let mut forgotten = Forgotten::default();
+            erasures::erase(db, &list, Which::Ended, &mut forgotten)?;
+            Ok(forgotten)
+        })?;
+        if !forgotten.finished.is_empty() && !self.empty_log(now)? {
+            // What was deleted is in the log still.
+            forgotten.finished.clear();
+            forgotten.is_waiting = true;
+        }
+        Ok(forgotten)
+    }
+
     fn reader(&self) -> Result<Box<dyn Read>, Error> {
         let connection = open::reader(&self.path)?;
         let (keys, log) = (self.keys.clone(), self.logs.platform().to_owned());
@@ -190,12 +239,19 @@ impl Store for SqliteStore {
     }
 
     fn close(self: Box<Self>) -> Result<(), Error> {
-        let Self { checkpointer, connection, keys: _, logs: _, path, _lock: lock } = *self;
+        let Self { checkpointer, connection, path, _lock: lock, .. } = *self;
         drop(checkpointer);
         let closed = connection.close();
         drop(lock);
         closed.map_err(|(_, error)| report("close the database", &path, error.into()))
     }
+}
+
+/// An older copy of the file has in it what was erased since.
+fn catch_up(connection: &mut Connection, keys: &Keyring, list: &List) -> Result<(), Fault> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    erasures::catch_up(Db { connection: &tx, keys }, list)?;
+    Ok(tx.commit()?)
 }
 
 fn snapshot(db: Db<'_>) -> Result<Snapshot, Fault> {
@@ -240,6 +296,7 @@ fn snapshot(db: Db<'_>) -> Result<Snapshot, Fault> {
         replans: replans::live(db)?,
         channels: notices::channels(db)?,
         notices: notices::all(connection)?,
+        erasures: erasures::open(connection)?,
     })
 }
 
@@ -289,6 +346,7 @@ fn apply(db: Db<'_>, change: &Change) -> Result<(), Fault> {
         Change::DropNotice(tenant, notice) => notices::delete(tx, tenant, *notice),
         // All of a turn are written at once, after the rest.
         Change::Decision(_) | Change::CloseLog { .. } => Ok(()),
+        Change::Erasure(row) => erasures::put(tx, row),
     }
 }
 
@@ -301,6 +359,9 @@ fn report(action: &'static str, path: &Path, fault: Fault) -> Error {
         Fault::UnknownRoot(id) => Error::UnknownRoot { path, id },
         Fault::Root(source) => Error::Root { path, source },
         Fault::Column(detail) => Error::Corrupt { path, detail },
+        Fault::List(path, source) => {
+            Error::Io { action: "keep the list of erasures", path, source }
+        }
         Fault::Sqlite(error) => match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Error::Full { path },
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {

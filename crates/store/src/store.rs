@@ -3,6 +3,8 @@
 use std::fmt;
 
 use fairlane_core::cell::change::{Change, Snapshot};
+use fairlane_core::id::{ErasureId, TenantId};
+use fairlane_core::row::RunKey;
 use fairlane_core::time::{Span, Time};
 
 use crate::error::Error;
@@ -12,6 +14,21 @@ use crate::read::Read;
 pub const IDEMPOTENCY_RETENTION: Span = Span::from_secs(24 * 60 * 60);
 /// Most rows that one [`Store::sweep`] deletes: about a millisecond of the committing thread.
 pub const SWEEP_MAX: u32 = 1_000;
+
+/// Most runs that one [`Store::forget`] deletes: some milliseconds of the committing thread.
+pub const FORGOTTEN_MAX: usize = 50;
+
+/// What one [`Store::forget`] has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    pub runs: Vec<RunKey>,
+    /// Erasures of which nothing is left, with how many runs each of them was. Named until they are committed as done.
+    pub finished: Vec<(TenantId, ErasureId, u64)>,
+    /// There is more to do at once.
+    pub has_more: bool,
+    /// There will be more, once runs have ended or readers are through.
+    pub is_waiting: bool,
+}
 
 /// [`Store::load`] leaves out accounts of periods that began longer than this before the newest period of their owner:
 /// none of them is under way, and no hold is as old.
@@ -49,6 +66,9 @@ pub trait Store: Send + fmt::Debug {
     /// many; and goes on with what a renewed key of a tenant has left to do. There may be more if it returns `SWEEP_MAX`.
     fn sweep(&mut self, epoch: Epoch, now: Time) -> Result<u32, Error>;
 
+    /// Deletes some of what is to be erased, and of what was kept for long enough.
+    fn forget(&mut self, epoch: Epoch, now: Time) -> Result<Forgotten, Error>;
+
     /// A reader beside the writer, for another thread. It sees what is committed.
     fn reader(&self) -> Result<Box<dyn Read>, Error>;
 
@@ -71,6 +91,10 @@ impl<S: Store + ?Sized> Store for Box<S> {
 
     fn sweep(&mut self, epoch: Epoch, now: Time) -> Result<u32, Error> {
         (**self).sweep(epoch, now)
+    }
+
+    fn forget(&mut self, epoch: Epoch, now: Time) -> Result<Forgotten, Error> {
+        (**self).forget(epoch, now)
     }
 
     fn reader(&self) -> Result<Box<dyn Read>, Error> {

@@ -107,7 +107,8 @@ fn workflow(reader: &mut Reader<'_>, root: &Node) -> Option<Workflow> {
         .required(&fields, root, "version", "a whole number, 1 for the first version")
         .and_then(|node| reader.whole(node, 1, u64::from(VERSIONS_MAX)))
         .and_then(|version| u32::try_from(version).ok());
-    let input_schema = fields.get("input").and_then(|node| input(reader, node));
+    let (input_schema, subject) =
+        fields.get("input").map_or((None, None), |node| input(reader, node));
     let timeout = fields.get("timeout").and_then(|node| reader.span(node));
     let steps = reader
         .required(&fields, root, "steps", "an object with one entry for each step")
@@ -126,6 +127,7 @@ fn workflow(reader: &mut Reader<'_>, root: &Node) -> Option<Workflow> {
         version: version?,
         source: Arc::from(reader.source),
         input_schema,
+        subject,
         steps: steps?,
         timeout,
         schedules,
@@ -134,12 +136,14 @@ fn workflow(reader: &mut Reader<'_>, root: &Node) -> Option<Workflow> {
     })
 }
 
-fn input(reader: &mut Reader<'_>, node: &Node) -> Option<Arc<str>> {
-    let fields = reader.object(node, "the input", &["schema", "subject"], &[])?;
-    if let Some(node) = fields.get("subject") {
-        part::subject(reader, node);
-    }
-    fields.get("schema").and_then(|node| part::schema(reader, node))
+/// Its schema, and where in it the subject stands.
+fn input(reader: &mut Reader<'_>, node: &Node) -> (Option<Arc<str>>, Option<Arc<str>>) {
+    let Some(fields) = reader.object(node, "the input", &["schema", "subject"], &[]) else {
+        return (None, None);
+    };
+    let subject = fields.get("subject").and_then(|node| part::subject(reader, node));
+    let schema = fields.get("schema").and_then(|node| part::schema(reader, node));
+    (schema, subject)
 }
 
 fn drafts<'n>(reader: &mut Reader<'_>, node: &'n Node) -> Option<Vec<Draft<'n>>> {

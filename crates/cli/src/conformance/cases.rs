@@ -216,6 +216,13 @@ pub(super) const CASES: &[Case] = &[
     case("POST /v1/tenants/{tenant}/channels/{channel}/test", Of::Tenant),
     case("POST /v1/tenants/{tenant}/channels/{channel}/rotate", Of::Tenant),
     case("DELETE /v1/tenants/{tenant}/channels/{channel}", Of::Tenant),
+    // Erasures.
+    case("GET /v1/tenants/{tenant}/erasures", Of::Tenant)
+        .also(&[BY_HEADER, also(Who::Tenant, "erasure").query("cursor={erasure}")]),
+    case("GET /v1/tenants/{tenant}/erasures/{erasure}", Of::Tenant),
+    case("POST /v1/tenants/{tenant}/erasures", Of::Tenant)
+        .body(r#"{"subject":"nobody"}"#)
+        .also(&[also(Who::Tenant, "run").body(r#"{"run":"{run}"}"#)]),
     // Reviews.
     case("GET /v1/reviews", Of::Named).also(&[
         also(Who::Tenant, "review_cursor").query("cursor={review_cursor}"),

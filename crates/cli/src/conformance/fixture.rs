@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use fairlane_api::erasure::ErasureSpec;
 use fairlane_api::key::{NewKey, Role};
 use fairlane_api::review::{Review, ReviewComment};
 use fairlane_api::run::Run;
@@ -298,6 +299,9 @@ impl Making<'_> {
         owner.put_channel(&tenant, &channel, &spec(true)?, Write::Apply).await?;
         self.thing("channel", channel);
         self.thing("notice", noted.notice);
+        // Of somebody whom no run is about.
+        let of = ErasureSpec { subject: Some(self.names.marker.clone()), ..ErasureSpec::default() };
+        self.thing("erasure", owner.erase(&tenant, &of).await?.id);
         Ok(())
     }
 

@@ -137,7 +137,7 @@ impl Deriving<'_> {
         let case = self.case;
         let below: Vec<_> = case
             .placeholders()
-            .filter(|name| ["run", "channel", "notice"].contains(name))
+            .filter(|name| ["run", "channel", "notice", "erasure"].contains(name))
             .collect();
         if case.of != Of::TenantWhoNames {
             for name in &below {

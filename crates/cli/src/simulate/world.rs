@@ -186,6 +186,7 @@ impl<'a> World<'a> {
             self.input(Input::Submit(Box::new(Submit {
                 by: None,
                 requester: None,
+                subject: None,
                 reply,
                 key,
                 workflow: workflow.clone(),

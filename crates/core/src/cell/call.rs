@@ -194,6 +194,7 @@ impl Cell {
             parent: Some(Parent { run: run.key.run, instance: node.instance, depth }),
             schedule: None,
             requester: run.requester.clone(),
+            subject: run.subject,
             by: None,
         };
         let child = self.new_id(origin, salt);

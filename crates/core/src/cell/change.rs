@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::auth::AllTenants;
 use crate::catalog::{Model, Price};
+use crate::erasure::ErasureRow;
 use crate::id::{ChannelName, KeyId, NoticeId, PolicyName, RegionName, ReviewId, TenantId};
 use crate::notice::{ChannelRow, Means, NoticeRow};
 use crate::plan::{StepIndex, Workflow};
@@ -76,6 +77,8 @@ pub enum Change {
     Notice(Box<NoticeRow>),
     /// It is told, or not wanted any more.
     DropNotice(TenantId, NoticeId),
+    /// Something is to be erased, or is.
+    Erasure(ErasureRow),
     Decision(Decision),
     /// The store closes a tenant's audit log, or the platform's own, with a checkpoint.
     CloseLog {
@@ -130,6 +133,8 @@ pub struct Snapshot {
     pub channels: Vec<ChannelRow>,
     /// By tenant and id.
     pub notices: Vec<NoticeRow>,
+    /// Those that are not done, oldest first.
+    pub erasures: Vec<ErasureRow>,
 }
 
 impl Snapshot {

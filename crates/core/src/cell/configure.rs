@@ -212,7 +212,7 @@ impl Cell {
 
     /// Mints the tenant's next context version and puts it in force. Gives whether a tenant that was there has other rules now:
     /// what follows for its live work is the caller's to see to.
-    fn renew_tenant(&mut self, tenant: Tenant, turn: &mut Turn) -> bool {
+    pub(crate) fn renew_tenant(&mut self, tenant: Tenant, turn: &mut Turn) -> bool {
         let known = self.directory.tenants.find(&tenant.id);
         let before = known.map(|at| self.directory.tenants.get(at).context().clone());
         let version = before.as_ref().map_or(1, |before| before.version + 1);

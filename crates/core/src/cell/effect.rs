@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::cell::input::{AskId, Configure, ReplyId, ScheduleKey};
 use crate::cell::residency_view::ResidencyView;
+use crate::erasure::ErasureRow;
 use crate::gate::{Account, Refusal};
 use crate::id::{
     NoticeId, OrgId, PersonId, PoolName, ReviewId, RunId, SignalName, StepName, TaskName, TenantId,
@@ -196,6 +197,8 @@ pub enum Response {
         call: u64,
         route: Box<Route>,
     },
+    /// It is under way.
+    Erasure(Box<ErasureRow>),
     /// The command is done; this is the run's status now.
     Commanded {
         status: RunStatus,

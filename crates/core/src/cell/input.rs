@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use crate::calendar::Calendar;
 use crate::catalog::{Metered, Model, Price};
+use crate::erasure::{Erased, Subject};
 use crate::id::{
-    ChannelName, KeyId, ModelName, NoticeId, OutcomeName, PersonId, PolicyName, PoolName, ReviewId,
-    ReviewerPoolName, RunId, SignalName, StepName, TenantId, ToolName, WorkerName, WorkflowName,
+    ChannelName, ErasureId, KeyId, ModelName, NoticeId, OutcomeName, PersonId, PolicyName,
+    PoolName, ReviewId, ReviewerPoolName, RunId, SignalName, StepName, TenantId, ToolName,
+    WorkerName, WorkflowName,
 };
 use crate::limiter::Answer;
 use crate::money::Nano;
@@ -44,6 +46,10 @@ pub enum Input {
     Notice(ReplyId, Option<Actor>, NoticeCommand),
     /// How an attempt to deliver a notice went.
     Delivered(Delivered),
+    /// A tenant, or the operator for it, wants this to be erased.
+    Erase(ReplyId, Option<Actor>, Erase),
+    /// Whoever has the rows has deleted some.
+    Erased(ErasureDone),
     /// Retry an ended run from a step. The surroundings read its rows, since the cell keeps live runs only.
     Retry(Box<Retry>),
     Exchange(Exchange),
@@ -117,6 +123,8 @@ pub struct Submit {
     pub requester: Option<PersonId>,
     /// For the record.
     pub by: Option<Actor>,
+    /// Whom or what it is about, if the workflow names that.
+    pub subject: Option<Subject>,
     pub input: Payload,
     pub idempotency: Option<Idempotency>,
 }
@@ -157,6 +165,22 @@ pub enum Command {
 pub struct ByHand {
     pub step: StepName,
     pub output: Payload,
+}
+
+/// What is to be erased. Who may want it was checked.
+#[derive(Clone, Debug)]
+pub struct Erase {
+    pub tenant: TenantId,
+    /// Chosen by the surroundings.
+    pub id: ErasureId,
+    pub of: Erased,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct ErasureDone {
+    pub runs: Vec<RunKey>,
+    /// Of which nothing is left, with how many runs each of them was.
+    pub finished: Vec<(TenantId, ErasureId, u64)>,
 }
 
 /// What people do to reviews. Who may speak for that person, and with which rights, was checked.

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use crate::erasure::Subject;
 use crate::id::{PersonId, ReviewId, RunId, SignalName, StepName, ToolName, WorkerName};
 use crate::ledger::{Held, RunAccount};
 use crate::limiter::Taken;
@@ -104,6 +105,7 @@ pub(crate) struct Run {
     pub(crate) schedule: Option<StepName>,
     /// Who submitted it, and decides none of its reviews.
     pub(crate) requester: Option<PersonId>,
+    pub(crate) subject: Option<Subject>,
     pub(crate) revision: u64,
     pub(crate) input_bytes: u32,
     pub(crate) money: RunAccount,
@@ -387,6 +389,7 @@ impl Run {
             parent: self.parent.as_deref().cloned(),
             schedule: self.schedule.clone(),
             requester: self.requester.clone(),
+            subject: self.subject,
             revision: self.revision,
             input_bytes: self.input_bytes,
             money: RunMoney {

@@ -81,6 +81,7 @@ impl Cell {
         cell.load_reviews(snapshot.reviews, turn);
         cell.settle_left_calls(snapshot.calls, turn);
         cell.load_schedules(snapshot.schedules, turn);
+        cell.erasures = snapshot.erasures;
         let places: Vec<u32> = cell.runs.places().collect();
         for run in places {
             cell.revive(run, turn);
@@ -103,6 +104,7 @@ impl Cell {
             queue: super::valve::Queue::default(),
             recent: super::recent::Recent::default(),
             reopened: super::retry::Reopened::default(),
+            erasures: Vec::new(),
             fence: epoch * FENCES_PER_EPOCH,
             ages: 0,
             said: super::audit::Said::default(),
@@ -206,6 +208,7 @@ impl Cell {
             parent: row.parent.map(Box::new),
             schedule: row.schedule,
             requester: row.requester,
+            subject: row.subject,
             revision: row.revision.max(revision),
             input_bytes: row.input_bytes,
             money: RunAccount {

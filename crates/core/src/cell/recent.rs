@@ -3,10 +3,11 @@
 //! The surroundings look a key up in the store before they send a submission; what was committed since then is
 //! known here. So memory follows the pace of submissions, and not the keys' retention.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::id::RunId;
+use crate::row::RunKey;
 use crate::scheduler::TenantIx;
 use crate::time::{Span, Time};
 
@@ -30,6 +31,14 @@ impl Recent {
         }
         self.known.insert(key.clone(), (run, digest));
         self.order.push_back((now, key));
+    }
+
+    /// These runs are gone, and so is what led to them.
+    pub(crate) fn forget(&mut self, runs: &[RunKey]) {
+        if !runs.is_empty() {
+            let gone: BTreeSet<RunId> = runs.iter().map(|key| key.run).collect();
+            self.known.retain(|_, (run, _)| !gone.contains(run));
+        }
     }
 
     pub(crate) fn find(&self, tenant: TenantIx, key: &Arc<str>) -> Option<(RunId, [u8; 32])> {

@@ -72,6 +72,7 @@ impl Cell {
         let unknown = || Rejection::UnknownRun { run: key.run };
         let EndedRun { run: mut row, steps, signals, context, plan } = rows
             .filter(|rows| rows.run.key == key && rows.run.status.is_ended())
+            .filter(|rows| !self.is_erased(&key, rows.run.subject, rows.run.created))
             .ok_or_else(unknown)?;
         if self.reopened.is_stale(&row) {
             let status = RunStatus::Running;

@@ -223,6 +223,7 @@ impl Cell {
             parent: None,
             schedule: Some(key.name),
             requester: None,
+            subject: None,
             by: None,
         };
         self.admit(admission, turn);

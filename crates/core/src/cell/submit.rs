@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::erasure::Subject;
 use crate::id::{PersonId, RunId, StepName};
 use crate::reject::Rejection;
 use crate::row::{Actor, IdempotencyRow, Instance, Lane, Parent, Part, Payload, RunKey, RunStatus};
@@ -28,6 +29,8 @@ pub(crate) struct Admission {
     pub(crate) schedule: Option<StepName>,
     /// The person who submitted it, or the run that called it.
     pub(crate) requester: Option<PersonId>,
+    /// Whom or what it is about: what its caller is about, if it has one.
+    pub(crate) subject: Option<Subject>,
     /// Who submitted it, for the record.
     pub(crate) by: Option<Actor>,
 }
@@ -75,6 +78,7 @@ impl Cell {
                         parent: None,
                         schedule: None,
                         requester: submit.requester,
+                        subject: submit.subject,
                         by: submit.by,
                     },
                     turn,
@@ -157,7 +161,7 @@ impl Cell {
     /// Creates the run and begins the steps that wait for nothing.
     pub(crate) fn admit(&mut self, admission: Admission, turn: &mut Turn) {
         let now = self.now;
-        let Admission { key, tenant, shape, lane, input, parent, schedule, requester, by } =
+        let Admission { key, tenant, shape, lane, input, parent, schedule, requester, subject, by } =
             admission;
         let context = self.directory.tenants.get_mut(tenant).pin(None);
         let input_bytes = u32::try_from(input.len()).unwrap_or(u32::MAX);
@@ -182,6 +186,7 @@ impl Cell {
             parent: parent.map(Box::new),
             schedule,
             requester,
+            subject,
             revision: 1,
             input_bytes,
             money,

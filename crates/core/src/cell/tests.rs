@@ -7,6 +7,7 @@ mod commands;
 mod cron;
 mod desk;
 mod disk;
+mod erasures;
 mod flows;
 mod found;
 mod hand;

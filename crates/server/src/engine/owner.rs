@@ -20,13 +20,13 @@ use std::time::{Duration, Instant};
 
 use fairlane_core::cell::change::{Change, Snapshot};
 use fairlane_core::cell::effect::Effect;
-use fairlane_core::cell::input::Input;
+use fairlane_core::cell::input::{ErasureDone, Input};
 use fairlane_core::driver::Driver;
 use fairlane_core::id::RegionName;
 use fairlane_core::notice::Means;
 use fairlane_core::quota::Share;
 use fairlane_core::time::{Span, Time};
-use fairlane_store::{Epoch, Error as StoreError, SWEEP_MAX, Store};
+use fairlane_store::{Epoch, Error as StoreError, Forgotten, SWEEP_MAX, Store};
 
 use super::Message;
 use super::desk::Desk;
@@ -46,6 +46,10 @@ const RELOAD_MAX: Duration = Duration::from_secs(5);
 
 /// Old idempotency keys are swept this often; again at once if there are more.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// Between two steps of erasing much, so that what else is to be committed comes first.
+const FORGET_PAUSE: Duration = Duration::from_millis(20);
+/// Until it is looked again whether what is to be erased has ended.
+const FORGET_WAIT: Duration = Duration::from_millis(500);
 
 /// What the cell is told of itself, since no row says it.
 #[derive(Clone, Debug)]
@@ -87,6 +91,8 @@ struct Session<'a> {
     epoch: Epoch,
     committer: &'a mpsc::SyncSender<(Epoch, Vec<Change>)>,
     swept: Instant,
+    /// When something may have to be erased.
+    forget_at: Instant,
     stopping: bool,
 }
 
@@ -237,6 +243,7 @@ impl<'a> Session<'a> {
             epoch,
             committer,
             swept: Instant::now(),
+            forget_at: Instant::now(),
             stopping: false,
         }
     }
@@ -274,6 +281,7 @@ impl Session<'_> {
             }
             self.turn()?;
             self.sweep()?;
+            self.forget()?;
             if self.stopping && !self.driver.is_committing() && self.owner.inbox.is_empty() {
                 return Ok(());
             }
@@ -310,6 +318,9 @@ impl Session<'_> {
     fn turn(&mut self) -> Result<(), StoreError> {
         while let Some(changes) = self.driver.take() {
             self.writes = writes(&changes);
+            if changes.iter().any(|change| matches!(change, Change::Erasure(_))) {
+                self.forget_at = Instant::now();
+            }
             if changes.is_empty() {
                 self.settle(Duration::ZERO);
             } else if !self.owner.inbox.is_urgent() {
@@ -333,6 +344,32 @@ impl Session<'_> {
         let mut store = self.owner.journal.lock().unwrap_or_else(PoisonError::into_inner);
         if store.sweep(self.epoch, self.driver.now())? < SWEEP_MAX {
             self.swept = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Deletes what is to be erased, some of it, when the store has nothing else to do.
+    fn forget(&mut self) -> Result<(), StoreError> {
+        if self.driver.is_committing() || Instant::now() < self.forget_at {
+            return Ok(());
+        }
+        let now = self.driver.now();
+        let forgotten = {
+            let journal = &self.owner.journal;
+            let mut store = journal.lock().unwrap_or_else(PoisonError::into_inner);
+            store.forget(self.epoch, now)?
+        };
+        let Forgotten { runs, finished, has_more, is_waiting } = forgotten;
+        self.owner.cache.forget(&runs);
+        let pause = match (has_more, is_waiting) {
+            (true, _) => FORGET_PAUSE,
+            (false, true) => FORGET_WAIT,
+            (false, false) => SWEEP_EVERY,
+        };
+        self.forget_at = Instant::now() + pause;
+        if !runs.is_empty() || !finished.is_empty() {
+            let now = self.owner.clock.now();
+            self.driver.step(now, Input::Erased(ErasureDone { runs, finished }));
         }
         Ok(())
     }
@@ -366,9 +403,12 @@ impl Session<'_> {
 
     /// When the cell is to be stepped if nothing comes before.
     fn wake_at(&mut self) -> Option<Instant> {
-        let due = self.driver.next_wake()?;
         let now = self.owner.clock.now();
-        Some(Instant::now() + Duration::from_micros(due.since(now).0))
+        let due = self.driver.next_wake();
+        let due = due.map(|due| Instant::now() + Duration::from_micros(due.since(now).0));
+        // While something is committed nothing is deleted, and its end wakes by itself.
+        let forget = (!self.driver.is_committing()).then_some(self.forget_at);
+        due.into_iter().chain(forget).min()
     }
 }
 

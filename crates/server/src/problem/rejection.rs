@@ -228,6 +228,11 @@ impl From<Rejection> for Refused {
             Rejection::Suspended { tenant } => {
                 refused(Code::TenantSuspended, format!("tenant `{tenant}` takes no new runs"))
             }
+            Rejection::NotSuspended { tenant } => refused(
+                Code::TenantNotSuspended,
+                format!("tenant `{tenant}` may still submit runs"),
+            )
+            .expected("a tenant that is suspended: then what is erased is all that there is"),
             Rejection::IdempotencyConflict { run } => refused(
                 Code::IdempotencyConflict,
                 format!("the key led to run {run}, which was submitted with other content"),

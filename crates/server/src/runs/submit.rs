@@ -12,6 +12,7 @@ use fairlane_api::run::{self as wire, Batch, BatchAnswer, BatchResult, Submissio
 use fairlane_api::{Code, Problem};
 use fairlane_core::cell::effect::Progress;
 use fairlane_core::cell::input::{Idempotency, ReplyId, Submit};
+use fairlane_core::erasure::Subject;
 use fairlane_core::id::RunId;
 use fairlane_core::plan::Workflow;
 use fairlane_core::row::{Payload, RunKey, RunRow, RunStatus};
@@ -207,6 +208,7 @@ struct Draft {
     workflow: Option<Arc<Workflow>>,
     body: Submission,
     input: Payload,
+    subject: Option<Subject>,
     key: Option<Arc<str>>,
     digest: [u8; 32],
     prior: Option<(RunId, [u8; 32])>,
@@ -243,8 +245,10 @@ impl Draft {
             let checked = shared.assembly.check(schema, input.clone()).await?;
             checked.map_err(|violations| invalid_input(&violations))?;
         }
+        let path = workflow.as_ref().and_then(|found| found.subject.clone());
+        let subject = path.map(|path| subject(scope, &path, &input)).transpose()?;
         let digest = if key.is_some() { digest(scope, &body, &input) } else { [0; 32] };
-        Ok(Self { workflow, body, input, key, digest, prior: None })
+        Ok(Self { workflow, body, input, subject, key, digest, prior: None })
     }
 
     fn into_submit(
@@ -264,10 +268,28 @@ impl Draft {
             lane: lane(self.body.lane.unwrap_or_default()),
             requester: identity.person().cloned(),
             by: Some(identity.actor()),
+            subject: self.subject,
             input: self.input,
             idempotency: self.key.map(|key| Idempotency { key, digest, prior }),
         })
     }
+}
+
+/// Whom or what the run is about, as the input says where its workflow points.
+fn subject(scope: &TenantScope, path: &str, input: &[u8]) -> Result<Subject, Refused> {
+    let pointer = format!("/{}", path.replace('.', "/"));
+    let input: serde_json::Value = serde_json::from_slice(input).unwrap_or_default();
+    let named = match input.pointer(&pointer) {
+        Some(serde_json::Value::String(text)) if !text.is_empty() => text.clone(),
+        Some(serde_json::Value::Number(number)) => number.to_string(),
+        _ => {
+            return Err(Refused::new(Code::InvalidInput)
+                .at(format!("/input{pointer}"))
+                .detail("the workflow says that the run's subject stands here")
+                .expected("a text or a number"));
+        }
+    };
+    Ok(crate::erasures::subject(scope.tenant(), &named))
 }
 
 /// What an idempotency key stands for. The version is the one that was asked for: "the newest" stays the same

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fairlane_core::cell::change::{Change, Snapshot};
 use fairlane_core::time::Time;
 use fairlane_store::memory::{Disk, MemoryStore};
-use fairlane_store::{Epoch, Error, Read, Store};
+use fairlane_store::{Epoch, Error, Forgotten, Read, Store};
 use serde_json::json;
 
 use crate::harness::{Harness, Reply};
@@ -55,6 +55,10 @@ impl Store for Mistaken {
 
     fn sweep(&mut self, epoch: Epoch, now: Time) -> Result<u32, Error> {
         self.store.sweep(epoch, now)
+    }
+
+    fn forget(&mut self, epoch: Epoch, now: Time) -> Result<Forgotten, Error> {
+        self.store.forget(epoch, now)
     }
 
     fn reader(&self) -> Result<Box<dyn Read>, Error> {

@@ -34,7 +34,26 @@ fn says_short(failure: &Failure) -> bool {
     classes.any(|class| &*failure.class == class || failure.message.contains(class))
 }
 
-pub(crate) fn follow(change: &Change, declared: &Declared, rows: &Rows) -> Verdict {
+/// The log says later in the turn that a step of the run had no money, and what followed from that.
+fn is_short_later(run: &RunRow, later: &[Change]) -> bool {
+    later.iter().any(|change| match change {
+        Change::Decision(decision) if &*decision.code == "budget-short" => {
+            let facts: serde_json::Value =
+                serde_json::from_str(&decision.facts).unwrap_or_default();
+            decision.tenant.as_ref() == Some(&run.key.tenant)
+                && facts["run"] == run.key.run.to_string()
+        }
+        _ => false,
+    })
+}
+
+/// `later`: the changes of the turn after this one.
+pub(crate) fn follow(
+    change: &Change,
+    later: &[Change],
+    declared: &Declared,
+    rows: &Rows,
+) -> Verdict {
     match change {
         Change::Step(step) if matches!(step.state, StepState::Leased { .. }) => {
             let context = declared.contexts.get(&step.key.tenant);
@@ -45,7 +64,8 @@ pub(crate) fn follow(change: &Change, declared: &Declared, rows: &Rows) -> Verdi
             // step of the run was offered a slot then that it had no money for.
             let run = rows.runs.get(&step.key);
             let status = run.map(|run| run.status);
-            let is_short = run.is_some_and(|run| is_short(run, step.since, rows));
+            let is_short = run
+                .is_some_and(|run| is_short(run, step.since, rows) || is_short_later(run, later));
             let may_run =
                 is_short || matches!(status, Some(RunStatus::Running | RunStatus::Compensating));
             holds(may_run, PROMISE, || {

@@ -118,6 +118,7 @@ impl World {
         Input::Submit(Box::new(Submit {
             by: None,
             requester,
+            subject: None,
             reply,
             key: RunKey { tenant, run },
             workflow,

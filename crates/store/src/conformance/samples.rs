@@ -12,7 +12,8 @@ use fairlane_core::catalog::{
     Request, Usage,
 };
 use fairlane_core::cell::change::Snapshot;
-use fairlane_core::id::{ReviewId, RunId, TenantId};
+use fairlane_core::erasure::{Erased, ErasureRow, Subject};
+use fairlane_core::id::{ErasureId, ReviewId, RunId, TenantId};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{
     Compensation, Expr, Judge, Map, ModelCall, Overlap, Retry, Schedule, Step, StepIndex, StepKind,
@@ -30,10 +31,10 @@ use fairlane_core::residency::{
 use fairlane_core::review::{Claim, Escalation, Member, Overdue, Proposal, ReviewerPool, Terms};
 use fairlane_core::router::{Because, Passed};
 use fairlane_core::row::{
-    AccountRow, CallAttempt, CallRow, Considered, Decision, Failure, Halt, Hold, IdempotencyRow,
-    Instance, KeyRow, Lane, Owner, Parent, Part, Payload, ReviewCause, ReviewEvent, ReviewEventRow,
-    ReviewRow, ReviewState, Role, Route, RunKey, RunMoney, RunRow, RunStatus, ScheduleRow,
-    SignalRow, StepRow, StepState, UseRow, Used,
+    AccountRow, Actor, CallAttempt, CallRow, Considered, Decision, Failure, Halt, Hold,
+    IdempotencyRow, Instance, KeyRow, Lane, Owner, Parent, Part, Payload, ReviewCause, ReviewEvent,
+    ReviewEventRow, ReviewRow, ReviewState, Role, Route, RunKey, RunMoney, RunRow, RunStatus,
+    ScheduleRow, SignalRow, StepRow, StepState, UseRow, Used,
 };
 use fairlane_core::tenant::{
     AfterOutage, Burst, Context, Org, Outage, Rules, Sla, Tenant, TenantScope, Tier,
@@ -72,6 +73,7 @@ pub fn payload(bytes: usize) -> Payload {
 pub fn run(key: &RunKey) -> RunRow {
     RunRow {
         requester: None,
+        subject: None,
         key: key.clone(),
         workflow: name("loan"),
         version: 1,
@@ -90,6 +92,19 @@ pub fn run(key: &RunKey) -> RunRow {
         money: RunMoney::default(),
         replans: 0,
         input: None,
+    }
+}
+
+/// An erasure that is asked for at its id, in microseconds.
+pub fn erasure(tenant: &str, id: u64, of: Erased) -> ErasureRow {
+    ErasureRow {
+        tenant: name(tenant),
+        id: ErasureId(RunId(id.into())),
+        of,
+        asked: Time(id),
+        by: Some(Actor::Key(name("key-1"))),
+        runs: 0,
+        done: None,
     }
 }
 
@@ -112,6 +127,7 @@ pub fn full_run(key: &RunKey) -> RunRow {
         parent: Some(Parent { run: RunId(u128::MAX - 1), instance: item(3, 4), depth: 5 }),
         schedule: Some(name("Nightly")),
         requester: Some(name("ada/1")),
+        subject: Some(Subject([7; 16])),
         replans: 2,
         revision: u64::MAX,
         input_bytes: 5,
@@ -637,6 +653,7 @@ pub fn workflow(workflow: &str, version: u32) -> Arc<Workflow> {
         version,
         source: format!("name: {workflow}\n# {version}\n").into(),
         input_schema: Some(r#"{"type":"object"}"#.into()),
+        subject: Some("applicant.id".into()),
         steps: kinds.into_iter().zip(0..).map(|(kind, at)| plan_step(kind, at)).collect(),
         timeout: Some(Span::from_secs(86_400)),
         schedules: vec![Schedule {

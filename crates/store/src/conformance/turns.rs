@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use fairlane_core::calendar::Calendar;
 use fairlane_core::cell::change::{Change, Snapshot};
+use fairlane_core::erasure::Erased;
+use fairlane_core::id::RunId;
 use fairlane_core::money::Nano;
 use fairlane_core::plan::StepIndex;
 use fairlane_core::row::{
@@ -14,7 +16,7 @@ use fairlane_core::time::{Span, Time};
 
 use super::samples::{
     account, adequacy, api_key, call, channel, class, context, decision, done, empty_zone, ended,
-    full_run, idempotency, item, key, mail_channel, model, name, notice, org, payload,
+    erasure, full_run, idempotency, item, key, mail_channel, model, name, notice, org, payload,
     pending_notice, policy, pool, price, region, replan, review, reviewer_pool, run, schedule,
     scope, signal, states, step, tenant, tier, tool, uses, valve, whole, workflow, zone,
 };
@@ -110,6 +112,7 @@ fn changes_of(snapshot: &Snapshot) -> Vec<Change> {
         .chain(snapshot.replans.iter().cloned().map(Box::new).map(Change::Replan))
         .chain(snapshot.signals.iter().cloned().map(Change::Signal))
         .chain(snapshot.schedules.iter().cloned().map(Change::Schedule))
+        .chain(snapshot.erasures.iter().cloned().map(Change::Erasure))
         .chain([
             Change::Idempotency(idempotency("acme", "key", Time(5))),
             Change::Decision(decision(Some("acme"), 11)),
@@ -183,6 +186,10 @@ fn one_of_each() -> Snapshot {
         replans: vec![replan(&acme, 2)],
         channels: vec![channel("acme", "ops"), mail_channel("bolt", "mail")],
         notices: vec![notice("acme", 7), pending_notice("acme", 8)],
+        erasures: vec![
+            erasure("acme", 2, Erased::Run(RunId(77))),
+            erasure("bolt", 3, Erased::Tenant),
+        ],
     }
 }
 

@@ -8,7 +8,8 @@ use fairlane_audit::{Proof, Signed};
 use fairlane_core::calendar::Calendar;
 use fairlane_core::catalog::Metered;
 use fairlane_core::cell::change::EndedRun;
-use fairlane_core::id::{ReviewId, RunId, TenantId, WorkflowName};
+use fairlane_core::erasure::ErasureRow;
+use fairlane_core::id::{ErasureId, ReviewId, RunId, TenantId, WorkflowName};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::replan::ReplanRow;
@@ -23,8 +24,8 @@ use super::rows::{Rows, instances};
 use super::{Disk, Held};
 use crate::error::Error;
 use crate::read::{
-    AuditPage, CallQuery, DecisionQuery, DecisionRow, Facets, Page, Payloads, Read, ReviewQuery,
-    RunQuery, SCAN_MAX, UsageRow, page_limit,
+    AuditPage, CallQuery, DecisionQuery, DecisionRow, ErasureQuery, Facets, Page, Payloads, Read,
+    ReviewQuery, RunQuery, SCAN_MAX, UsageRow, page_limit,
 };
 
 /// Sees the newest commit at each call.
@@ -226,6 +227,25 @@ impl Read for MemoryReader {
         query: DecisionQuery,
     ) -> Result<Page<DecisionRow, u64>, Error> {
         Ok(decisions(&self.rows(), Some(scope.tenant()), query))
+    }
+
+    fn erasure(&mut self, scope: &TenantScope, id: ErasureId) -> Result<Option<ErasureRow>, Error> {
+        Ok(self.rows().erasures.get(&(scope.tenant().clone(), id)).cloned())
+    }
+
+    fn erasures(
+        &mut self,
+        scope: &TenantScope,
+        query: ErasureQuery,
+    ) -> Result<Page<ErasureRow, ErasureId>, Error> {
+        let limit = page_limit(query.limit);
+        let tenant = scope.tenant();
+        let all =
+            (tenant.clone(), ErasureId(RunId(0)))..=(tenant.clone(), ErasureId(RunId(u128::MAX)));
+        let rows = self.rows();
+        let newest = rows.erasures.range(all).rev().map(|(_, row)| row);
+        let newest = newest.filter(|row| query.before.is_none_or(|before| row.id < before));
+        Ok(Page::cut(newest.take(limit + 1).cloned().collect(), limit, |row| row.id))
     }
 
     fn platform_decisions(

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use fairlane_core::calendar::Calendar;
 use fairlane_core::catalog::{Model, Price};
 use fairlane_core::cell::change::{Change, Snapshot};
+use fairlane_core::erasure::ErasureRow;
 use fairlane_core::id::{
-    ChannelName, ClassName, KeyId, ModelName, NoticeId, OrgId, PolicyName, PoolName, PriceName,
-    ReviewId, ReviewerPoolName, RunId, StepName, TenantId, TierName, ToolName, WorkflowName,
+    ChannelName, ClassName, ErasureId, KeyId, ModelName, NoticeId, OrgId, PolicyName, PoolName,
+    PriceName, ReviewId, ReviewerPoolName, RunId, StepName, TenantId, TierName, ToolName,
+    WorkflowName,
 };
 use fairlane_core::notice::{ChannelRow, NoticeRow};
 use fairlane_core::plan::{StepIndex, Workflow};
@@ -61,10 +63,11 @@ pub(super) struct Rows {
     pub(super) steps: Table<(RunKey, Instance), StepRow>,
     /// Runs by the step that called them, oldest first: the caller, its instance, when it was called.
     pub(super) children: Table<(RunKey, Instance, Time, RunId), ()>,
-    replans: Table<(RunKey, u32), ReplanRow>,
+    pub(super) replans: Table<(RunKey, u32), ReplanRow>,
     pub(super) idempotency: Table<(TenantId, Arc<str>), IdempotencyRow>,
     pub(super) signals: Table<(RunKey, u64), SignalRow>,
     schedules: Table<(TenantId, WorkflowName, StepName), ScheduleRow>,
+    pub(super) erasures: Table<(TenantId, ErasureId), ErasureRow>,
     /// The platform's own rows have no tenant.
     pub(super) decisions: Table<(Option<TenantId>, u64), DecisionRow>,
 }
@@ -73,7 +76,7 @@ pub(super) struct Rows {
 macro_rules! each_table {
     ($rows:ident.$method:ident()) => {
         each_table!($rows.$method(): orgs tiers tenants contexts pools valves workflows tools
-            classes models prices policies residency uses accounts calls reviewer_pools reviews review_events channels notices keys runs steps children replans idempotency signals schedules decisions)
+            classes models prices policies residency uses accounts calls reviewer_pools reviews review_events channels notices keys runs steps children replans idempotency signals schedules erasures decisions)
     };
     ($rows:ident.$method:ident(): $($table:ident)*) => {
         $($rows.$table.$method();)*
@@ -81,11 +84,16 @@ macro_rules! each_table {
 }
 
 impl Rows {
+    /// What was written stays.
+    pub(super) fn keep(&mut self) {
+        each_table!(self.keep());
+    }
+
     /// Applies all changes or, if one fails, none.
     pub(super) fn commit(&mut self, changes: &[Change]) -> Result<(), Error> {
         let applied = changes.iter().try_for_each(|change| self.apply(change));
         if applied.is_ok() {
-            each_table!(self.keep());
+            self.keep();
         } else {
             each_table!(self.take_back());
         }
@@ -171,6 +179,7 @@ impl Rows {
             Change::DropNotice(tenant, notice) => {
                 drop(self.notices.remove(&(tenant.clone(), *notice)));
             }
+            Change::Erasure(row) => self.erasures.put((row.tenant.clone(), row.id), row.clone()),
             Change::Decision(decision) => {
                 let tenant = &decision.tenant;
                 let log = (tenant.clone(), 0)..=(tenant.clone(), u64::MAX);
@@ -308,6 +317,7 @@ impl Rows {
             steps: steps.map(|(_, row)| StepRow { output: None, ..row.clone() }).collect(),
             signals: signals.collect(),
             replans: replans.cloned().collect(),
+            erasures: self.open_erasures(),
             runs,
         }
     }

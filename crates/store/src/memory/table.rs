@@ -32,6 +32,13 @@ impl<K: Clone + Ord, V: Clone> Table<K, V> {
         Some(removed)
     }
 
+    pub(super) fn remove_if(&mut self, is_meant: impl Fn(&K, &V) -> bool) {
+        let meant = self.rows.iter().filter(|(key, value)| is_meant(key, value));
+        for key in meant.map(|(key, _)| key.clone()).collect::<Vec<K>>() {
+            self.remove(&key);
+        }
+    }
+
     /// In order of the key.
     pub(super) fn range(
         &self,

@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags, params};
 use serde::{Deserialize, Serialize};
 
 use super::codec::{Columns, Fault};
+use super::erasures::list_beside;
 use super::lock::Lock;
 use super::{open, report, schema};
 use crate::error::Error;
@@ -67,6 +68,8 @@ pub fn back_up(data: &Path, region: &str, to: &Path) -> Result<Copy, Error> {
     };
     File::open(&part).and_then(|file| file.sync_all()).map_err(io("make durable the copy"))?;
     std::fs::rename(&part, &path).map_err(io("rename the copy to"))?;
+    // After the rows, so that it knows of all that is not among them.
+    copy_list(&list_beside(&from), &list_beside(&path))?;
     File::open(to).and_then(|folder| folder.sync_all()).map_err(io("make durable the copy"))?;
     Ok(copy)
 }
@@ -111,6 +114,10 @@ pub fn restore(copy: &Copy, folder: &Path, data: &Path, roots: Arc<Roots>) -> Re
     remove_all(&work)?;
     let filled = fill(&folder.join(&copy.file), &work, &copy.region, roots);
     let moved = filled.and_then(|()| {
+        // What was erased since is known by the list that is there; without one, by the copy's.
+        if !list_beside(&path).exists() {
+            copy_list(&list_beside(&folder.join(&copy.file)), &list_beside(&path))?;
+        }
         std::fs::rename(&work, &path).map_err(io("rename the copy to", &path))?;
         File::open(data)
             .and_then(|folder| folder.sync_all())
@@ -121,6 +128,18 @@ pub fn restore(copy: &Copy, folder: &Path, data: &Path, roots: Arc<Roots>) -> Re
     }
     drop(lock);
     moved
+}
+
+/// The list of erasures of a region, if there is one.
+fn copy_list(from: &Path, to: &Path) -> Result<(), Error> {
+    if !from.exists() {
+        return Ok(());
+    }
+    std::fs::copy(from, to).and_then(|_| File::open(to)?.sync_all()).map_err(|source| Error::Io {
+        action: "copy the list of erasures to",
+        path: to.to_owned(),
+        source,
+    })
 }
 
 fn fill(copy: &Path, work: &Path, region: &str, roots: Arc<Roots>) -> Result<(), Error> {

@@ -13,10 +13,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::codec::Fault;
+use super::open::BUSY_TIMEOUT;
 use super::report;
 use crate::error::Error;
 
@@ -83,6 +85,19 @@ impl Checkpointer {
         };
         writer.wal_hook(Some(hook)).map_err(fail)?;
         Ok(Self { pace, progress, thread: Some(thread) })
+    }
+
+    /// To be called by the writer between transactions: brings all of the log to its place and overwrites what is left of it.
+    /// Gives whether it could.
+    pub(super) fn empty_log(&self, writer: &Connection) -> Result<bool, Fault> {
+        // Readers are not waited for: everybody waits for this thread.
+        writer.busy_timeout(Duration::ZERO)?;
+        let emptied = writer.prepare_cached("PRAGMA wal_checkpoint(TRUNCATE)");
+        let is_busy = emptied.and_then(|mut emptied| emptied.query_one([], |row| row.get(0)));
+        writer.busy_timeout(BUSY_TIMEOUT)?;
+        self.progress.moved.store(0, Ordering::Release);
+        self.progress.log.store(0, Ordering::Release);
+        Ok(!is_busy?)
     }
 
     /// To be called by the writer between transactions: begins the log anew if it is long and nearly all of it is in

@@ -29,6 +29,8 @@ pub(super) enum Fault {
     /// A key was wrapped by a root key that the server does not have.
     UnknownRoot(RootId),
     Root(RootError),
+    /// The list of erasures beside the file.
+    List(std::path::PathBuf, std::io::Error),
 }
 
 impl From<RootError> for Fault {
@@ -107,6 +109,10 @@ impl<'r> Columns<'r, '_> {
     }
 
     pub(super) fn digest(self, at: usize) -> Result<[u8; 32], Fault> {
+        Ok(self.0.get(at)?)
+    }
+
+    pub(super) fn optional_id(self, at: usize) -> Result<Option<[u8; 16]>, Fault> {
         Ok(self.0.get(at)?)
     }
 

@@ -230,6 +230,12 @@ impl Db<'_> {
         self.keys.runs().remove(run);
     }
 
+    /// The tenant's keys are destroyed.
+    pub(super) fn forget_tenant(self, tenant: &TenantId) {
+        self.keys.tenants().remove(tenant);
+        self.keys.newest().remove(tenant);
+    }
+
     /// Whether a payload of the run may stand apart from its row.
     pub(super) fn may_have_large(self, run: &RunKey) -> bool {
         self.keys.runs().get(run).is_none_or(|secret| !secret.is_small)

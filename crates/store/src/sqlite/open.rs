@@ -28,7 +28,7 @@ const STATEMENTS_MAX: usize = 64;
 /// Files up to this size are checked whole when they are opened: about 50 milliseconds.
 const CHECKED_BYTES_MAX: u64 = 16 << 20;
 /// Nothing but a foreign program's lock makes a statement wait.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const HEADER_BYTES: usize = 100;
@@ -90,6 +90,8 @@ fn set_up_writer(connection: &Connection) -> Result<(), Fault> {
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    // What is deleted is overwritten: a key that is left in a free page has not been destroyed.
+    connection.pragma_update(None, "secure_delete", true)?;
     Ok(())
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use fairlane_audit::{Proof, Signed};
 use fairlane_core::calendar::Calendar;
 use fairlane_core::cell::change::EndedRun;
-use fairlane_core::id::{ReviewId, RunId, TenantId, WorkflowName};
+use fairlane_core::erasure::ErasureRow;
+use fairlane_core::id::{ErasureId, ReviewId, RunId, TenantId, WorkflowName};
 use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::replan::ReplanRow;
 use fairlane_core::row::{
@@ -20,12 +21,13 @@ use rusqlite::Connection;
 use super::codec::Fault;
 use super::keyring::{Db, Keyring};
 use super::{
-    accounts, audit, calls, idempotency, replans, report, resources, reviews, runs, signals, steps,
+    accounts, audit, calls, erasures, idempotency, replans, report, resources, reviews, runs,
+    signals, steps,
 };
 use crate::error::Error;
 use crate::read::{
-    AuditPage, CallQuery, DecisionQuery, DecisionRow, Page, Payloads, Read, ReviewQuery, RunQuery,
-    UsageRow,
+    AuditPage, CallQuery, DecisionQuery, DecisionRow, ErasureQuery, Page, Payloads, Read,
+    ReviewQuery, RunQuery, UsageRow,
 };
 
 /// Reads a region's file; each call sees the newest commit.
@@ -181,6 +183,18 @@ impl Read for SqliteReader {
         query: DecisionQuery,
     ) -> Result<Page<DecisionRow, u64>, Error> {
         self.at_once("list decisions", |db| audit::page(db, Some(scope), query))
+    }
+
+    fn erasure(&mut self, scope: &TenantScope, id: ErasureId) -> Result<Option<ErasureRow>, Error> {
+        self.named("read an erasure", erasures::one(&self.connection, scope, id))
+    }
+
+    fn erasures(
+        &mut self,
+        scope: &TenantScope,
+        query: ErasureQuery,
+    ) -> Result<Page<ErasureRow, ErasureId>, Error> {
+        self.named("list erasures", erasures::page(&self.connection, scope, query))
     }
 
     fn platform_decisions(

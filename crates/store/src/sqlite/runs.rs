@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fairlane_core::erasure::Subject;
 use fairlane_core::id::{PersonId, RunId, StepName, TenantId, WorkflowName};
 use fairlane_core::row::{Instance, Payload, RunKey, RunMoney, RunRow, RunStatus};
 use fairlane_core::tenant::TenantScope;
@@ -18,12 +19,12 @@ use crate::read::{Facets, Page, Payloads, RunQuery, SCAN_MAX, page_limit};
 macro_rules! columns {
     () => {
         "tenant, run, workflow, version, context, lane, status, outcome, created, ended, deadline, fault, parent, \
-         schedule, revision, input_bytes, money, requester, replans"
+         schedule, revision, input_bytes, money, requester, replans, subject"
     };
 }
 
 /// Position of the input where a statement reads it.
-const INPUT: usize = 19;
+const INPUT: usize = 20;
 
 macro_rules! input {
     () => {
@@ -32,14 +33,14 @@ macro_rules! input {
     };
 }
 
-/// What all writes of a row begin with; `?20` to `?22` are the input, whether it replaces a stored one, and the run's key.
+/// What all writes of a row begin with; `?21` to `?23` are the input, whether it replaces a stored one, and the run's key.
 macro_rules! insert {
     () => {
         concat!(
             "INSERT INTO runs (",
             columns!(),
             ", input, key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-             ?19, iif(?21, ?20, NULL), ?22) "
+             ?19, ?20, iif(?22, ?21, NULL), ?23) "
         )
     };
 }
@@ -54,8 +55,8 @@ const UPSERT: &str = concat!(
      deadline = excluded.deadline, fault = excluded.fault, parent = excluded.parent,
      schedule = excluded.schedule, revision = excluded.revision,
      input_bytes = excluded.input_bytes, money = excluded.money,
-     requester = excluded.requester, replans = excluded.replans,
-     input = iif(?21, excluded.input, input)",
+     requester = excluded.requester, replans = excluded.replans, subject = excluded.subject,
+     input = iif(?22, excluded.input, input)",
 );
 
 pub(super) fn put(db: Db<'_>, row: &RunRow) -> Result<(), Fault> {
@@ -96,6 +97,7 @@ fn write(db: Db<'_>, sql: &str, row: &RunRow, secret: &RunSecret) -> Result<usiz
         (row.money != RunMoney::default()).then(|| to_json(&row.money)),
         row.requester.as_ref().map(PersonId::as_str),
         row.replans,
+        row.subject.map(|subject| subject.0),
         input.bytes,
         input.replace,
         &*secret.wrapped,
@@ -274,6 +276,7 @@ impl Reading {
             money: row.optional_json(16)?.unwrap_or_default(),
             requester: row.optional_name(17)?,
             replans: row.number(18)?,
+            subject: row.optional_id(19)?.map(Subject),
             input,
         })
     }

@@ -83,6 +83,11 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0063_cells_without_decisions.sql"),
     include_str!("../../migrations/0064_keys_expires.sql"),
     include_str!("../../migrations/0065_audit_open.sql"),
+    include_str!("../../migrations/0066_runs_subject.sql"),
+    include_str!("../../migrations/0067_runs_by_subject.sql"),
+    include_str!("../../migrations/0068_reviews_by_run.sql"),
+    include_str!("../../migrations/0069_erasures.sql"),
+    include_str!("../../migrations/0070_erasures_open.sql"),
 ];
 
 /// The version that this program writes.

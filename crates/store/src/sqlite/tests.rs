@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod damage;
 mod durability;
+mod erasures;
 mod migrations;
 mod sealing;
 

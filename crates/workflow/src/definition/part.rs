@@ -135,9 +135,9 @@ pub(super) fn cost(reader: &mut Reader<'_>, node: &Node) -> Option<u64> {
 }
 
 /// Where in the input the person stands whom the run is about: a path such as `applicant.id`.
-pub(super) fn subject(reader: &mut Reader<'_>, node: &Node) {
+pub(super) fn subject(reader: &mut Reader<'_>, node: &Node) -> Option<Arc<str>> {
     let expected = "a path into the input, such as applicant.id";
-    let Some(text) = reader.text(node, expected) else { return };
+    let text = reader.text(node, expected)?;
     let is_path = text.split('.').all(|field| {
         field.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && field.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -145,6 +145,7 @@ pub(super) fn subject(reader: &mut Reader<'_>, node: &Node) {
     if !is_path {
         reader.at(node, Code::BadName, format!("{} is not a path", quote(text)), expected);
     }
+    is_path.then(|| text.into())
 }
 
 /// A JSON Schema: written in place, or the name of a file that holds it.

@@ -125,6 +125,17 @@ impl Cell {
         Ok(Response::Channel { changed: true, takes_secret: false })
     }
 
+    /// Those of a tenant, with all that was to be told through them.
+    pub(crate) fn drop_channels(&mut self, tenant: TenantIx, turn: &mut Turn) {
+        let id = self.directory.tenants.get(tenant).declared.id.clone();
+        for name in self.outbox.channels.remove(&tenant.0).unwrap_or_default().into_keys() {
+            for notice in self.outbox.queue.drop_line(tenant.0, &name) {
+                turn.write(Change::DropNotice(id.clone(), notice));
+            }
+            turn.write(Change::DropChannel(id.clone(), name));
+        }
+    }
+
     /// The secret before goes on to sign for a while.
     fn rotate_channel(
         &mut self,

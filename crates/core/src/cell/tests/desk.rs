@@ -66,6 +66,7 @@ pub(crate) fn workflow(text: &str, steps: Vec<Step>) -> Workflow {
         version: 1,
         source: Arc::from(format!("{steps:?}")),
         input_schema: None,
+        subject: None,
         steps,
         timeout: None,
         schedules: Vec::new(),
@@ -186,6 +187,7 @@ impl Desk {
     pub(crate) fn try_submit(&mut self, key: &RunKey, workflow: &str) -> Response {
         self.ask(|reply| {
             Input::Submit(Box::new(Submit {
+                subject: None,
                 by: None,
                 requester: None,
                 reply,

@@ -100,6 +100,7 @@ impl Disk {
             Change::Notice(row) => replace(&mut declared.notices, row, |row| row.id),
             Change::DropNotice(_, id) => declared.notices.retain(|row| row.id != *id),
             Change::Replan(row) => replace(&mut declared.replans, row, |row| (row.run, row.number)),
+            Change::Erasure(row) => replace(&mut declared.erasures, row, |row| row.id),
             Change::Idempotency(_) | Change::ReviewEvent(_) | Change::Decision(_) => {}
             Change::Valve(valve) => declared.valve = Some(valve.clone()),
             Change::Schedule(row) => {

@@ -128,6 +128,7 @@ mod tests {
 
     fn run(workflow: &str, id: u128, spent_cents: u64, limit_cents: Option<u64>) -> RunRow {
         RunRow {
+            subject: None,
             requester: None,
             key: RunKey { tenant: TenantId::parse("a").unwrap(), run: RunId(id) },
             workflow: WorkflowName::parse(workflow).unwrap(),

@@ -1,0 +1,1 @@
+CREATE INDEX reviews_by_run ON reviews (tenant, run);

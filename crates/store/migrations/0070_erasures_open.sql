@@ -1,0 +1,1 @@
+CREATE INDEX erasures_open ON erasures (asked, tenant, erasure) WHERE done IS NULL;
