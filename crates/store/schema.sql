@@ -58,7 +58,7 @@ CREATE TABLE runs (
   schedule TEXT,
   revision INTEGER NOT NULL,
   input_bytes INTEGER NOT NULL,
-  input BLOB, money TEXT, requester TEXT, replans INTEGER NOT NULL DEFAULT 0, key BLOB, fault BLOB, subject BLOB,
+  input BLOB, money TEXT, requester TEXT, replans INTEGER NOT NULL DEFAULT 0, key BLOB, fault BLOB, subject BLOB, bare INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (tenant, run)
 ) STRICT, WITHOUT ROWID;
 
@@ -279,3 +279,17 @@ CREATE TABLE erasures (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX erasures_open ON erasures (asked, tenant, erasure) WHERE done IS NULL;
+
+CREATE TABLE expiry (
+  tenant TEXT NOT NULL,
+  what TEXT NOT NULL,
+  run BLOB NOT NULL,
+  PRIMARY KEY (tenant, what)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE expiry_late (
+  tenant TEXT NOT NULL,
+  what TEXT NOT NULL,
+  run BLOB NOT NULL,
+  PRIMARY KEY (tenant, what, run)
+) STRICT, WITHOUT ROWID;

@@ -56,6 +56,8 @@ codes! {
     ProviderLimit = "provider-limit", 429, "The provider's limit is reached";
     Forbidden = "forbidden", 403, "The API key does not allow this";
     TenantSuspended = "tenant-suspended", 403, "The tenant is suspended";
+    /// What it was given was kept for long enough, and is gone.
+    NotKept = "not-kept", 409, "What the run was given is not kept any more";
     /// All of a tenant is erased only when nothing new comes in.
     TenantNotSuspended = "tenant-not-suspended", 409, "The tenant is not suspended";
     UnknownPath = "unknown-path", 404, "There is nothing at this path";

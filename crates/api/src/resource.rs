@@ -93,10 +93,25 @@ pub struct TierSpec {
     /// What becomes of a step when the endpoint that it would go to is down. Absent: another candidate stands in, and a step waits as long as it takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outage: Option<Outage>,
-    /// How many days audit records are kept at least. Absent: as long as the platform does.
+    /// How many days audit records are kept at least. Absent: for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 36_525)]
     pub audit_retention_days: Option<u32>,
+    /// How many days what runs were given and gave is kept, from their end. Absent: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 36_525)]
+    pub payload_retention_days: Option<u32>,
+    /// How many days reviews are kept, from the end of their run. Absent: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 36_525)]
+    pub review_retention_days: Option<u32>,
+    /// How many days runs are kept, from their end. Absent: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 36_525)]
+    pub run_retention_days: Option<u32>,
+    /// Nothing is deleted or erased while it stands, whatever else says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legal_hold: Option<bool>,
     /// Whether people have to agree before a run changes its plan. Absent: as its workflow says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replan_approval: Option<bool>,
@@ -135,6 +150,18 @@ pub struct Tier {
     pub outage: Option<Outage>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_retention_days: Option<u32>,
+    /// How many days what runs were given and gave is kept, from their end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_retention_days: Option<u32>,
+    /// How many days reviews are kept, from the end of their run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review_retention_days: Option<u32>,
+    /// How many days runs are kept, from their end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_retention_days: Option<u32>,
+    /// Nothing is deleted or erased while it stands, whatever else says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legal_hold: Option<bool>,
     /// Whether people have to agree before a run changes its plan. Absent: as its workflow says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replan_approval: Option<bool>,
@@ -201,6 +228,21 @@ pub struct TenantSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 36_525)]
     pub audit_retention_days: Option<u32>,
+    /// How many days what runs were given and gave is kept, from their end. Absent: the tier's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 36_525)]
+    pub payload_retention_days: Option<u32>,
+    /// How many days reviews are kept, from the end of their run. Absent: the tier's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 36_525)]
+    pub review_retention_days: Option<u32>,
+    /// How many days runs are kept, from their end. Absent: the tier's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 36_525)]
+    pub run_retention_days: Option<u32>,
+    /// Nothing is deleted or erased while it stands, whatever else says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legal_hold: Option<bool>,
     /// Whether people have to agree before a run changes its plan. Absent: as its workflow says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replan_approval: Option<bool>,
@@ -251,6 +293,18 @@ pub struct Tenant {
     pub outage: Option<Outage>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_retention_days: Option<u32>,
+    /// How many days what runs were given and gave is kept, from their end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_retention_days: Option<u32>,
+    /// How many days reviews are kept, from the end of their run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review_retention_days: Option<u32>,
+    /// How many days runs are kept, from their end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_retention_days: Option<u32>,
+    /// Nothing is deleted or erased while it stands, whatever else says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legal_hold: Option<bool>,
     /// Whether people have to agree before a run changes its plan. Absent: as its workflow says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replan_approval: Option<bool>,

@@ -141,6 +141,9 @@ pub struct Run {
     /// Absent if it has no budget and has cost nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub money: Option<RunMoney>,
+    /// What it was given and gave, and its steps, were kept for their time, and are gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub payloads_expired: bool,
     /// Raised by each change that a client can see.
     pub revision: u64,
 }

@@ -32,6 +32,10 @@ enum Verb {
     Set(Set),
     /// Dispatch no more steps of a tenant, and refuse its new runs
     Suspend { tenant: String },
+    /// Legal hold: delete and erase nothing of a tenant, whatever else says so
+    Hold { tenant: String },
+    /// Take a legal hold back
+    Unhold { tenant: String },
     /// Take a suspension back
     Resume { tenant: String },
 }
@@ -123,6 +127,12 @@ impl Tenant {
             Verb::Resume { tenant } => {
                 change(&client, printer, &tenant, |spec| spec.suspended = false).await
             }
+            Verb::Hold { tenant } => {
+                change(&client, printer, &tenant, |spec| spec.legal_hold = Some(true)).await
+            }
+            Verb::Unhold { tenant } => {
+                change(&client, printer, &tenant, |spec| spec.legal_hold = Some(false)).await
+            }
         }
     }
 }
@@ -147,6 +157,10 @@ impl Put {
             model_tier: self.model_tier,
             outage: None,
             audit_retention_days: None,
+            payload_retention_days: None,
+            review_retention_days: None,
+            run_retention_days: None,
+            legal_hold: None,
             replan_approval: None,
             suspended: false,
             attributes,
@@ -190,6 +204,12 @@ fn declared(tenant: resource::Tenant, tier: &Tier) -> TenantSpec {
         outage: own(tenant.outage, &tier.outage).flatten(),
         audit_retention_days: own(tenant.audit_retention_days, &tier.audit_retention_days)
             .flatten(),
+        payload_retention_days: own(tenant.payload_retention_days, &tier.payload_retention_days)
+            .flatten(),
+        review_retention_days: own(tenant.review_retention_days, &tier.review_retention_days)
+            .flatten(),
+        run_retention_days: own(tenant.run_retention_days, &tier.run_retention_days).flatten(),
+        legal_hold: own(tenant.legal_hold, &tier.legal_hold).flatten(),
         replan_approval: own(tenant.replan_approval, &tier.replan_approval).flatten(),
         org: tenant.org,
         tier: tenant.tier,
@@ -250,10 +270,7 @@ fn show(tenant: &resource::Tenant, readings: &Readings) -> String {
         ("denied", names(&tenant.denied_tools)),
         ("models", text::or_dash(tenant.model_tier.as_ref().map(|tier| format!("for {tier}")))),
         ("outage", text::or_dash(tenant.outage.as_ref().map(outage))),
-        (
-            "audit",
-            text::or_dash(tenant.audit_retention_days.map(|days| format!("kept for {days} days"))),
-        ),
+        ("kept", kept(tenant)),
         (
             "replans",
             match tenant.replan_approval {
@@ -290,6 +307,20 @@ fn attempts(count: Option<u64>) -> String {
 }
 
 /// Where data may be, in words.
+fn kept(tenant: &resource::Tenant) -> String {
+    let clocks = [
+        ("payloads", tenant.payload_retention_days),
+        ("reviews", tenant.review_retention_days),
+        ("runs", tenant.run_retention_days),
+        ("audit", tenant.audit_retention_days),
+    ];
+    let days = clocks.iter().filter_map(|(what, days)| Some(format!("{what} {} days", (*days)?)));
+    let hold =
+        (tenant.legal_hold == Some(true)).then(|| "LEGAL HOLD: nothing is deleted".to_owned());
+    let all: Vec<String> = hold.into_iter().chain(days).collect();
+    if all.is_empty() { "for ever".to_owned() } else { all.join(", ") }
+}
+
 fn data(residency: &Residency) -> String {
     let Residency { zone, regions, adequate } = residency;
     let mut places: Vec<String> = zone.iter().map(|zone| format!("in the zone {zone}")).collect();

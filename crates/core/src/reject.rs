@@ -234,6 +234,10 @@ pub enum Rejection {
         step: StepName,
         pool: PoolName,
     },
+    /// What the run was given was kept for long enough, and is gone.
+    NotKept {
+        run: RunId,
+    },
     /// All of a tenant is erased only when nothing new comes in.
     NotSuspended {
         tenant: TenantId,

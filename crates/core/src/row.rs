@@ -169,6 +169,8 @@ pub struct RunRow {
     pub money: RunMoney,
     /// How often its plan was looked at again: if ever, the plan is in the newest of its replans.
     pub replans: u32,
+    /// What it was given and gave, and its steps, were kept for long enough and are gone.
+    pub is_bare: bool,
     pub input: Option<Payload>,
 }
 

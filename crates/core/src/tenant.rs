@@ -75,9 +75,21 @@ pub struct Rules {
     pub model_tier: Option<TierName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outage: Option<Outage>,
-    /// How long audit records are kept at least.
+    /// How long audit records are kept, from when a checkpoint closed them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit_retention_days: Option<u32>,
+    /// How long what a run was given and gave is kept, from its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload_retention_days: Option<u32>,
+    /// How long its reviews are kept, from its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub review_retention_days: Option<u32>,
+    /// How long all of it is kept, from its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_retention_days: Option<u32>,
+    /// Nothing is deleted, whatever else says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub legal_hold: Option<bool>,
     /// Whether people have to agree before a run changes its plan; `None`: as its workflow says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replan_approval: Option<bool>,
@@ -119,7 +131,7 @@ impl Tenant {
 
 impl Rules {
     /// What the tenant says, and where it says nothing its tier. What either denies is denied.
-    fn over(&self, tier: &Self) -> Self {
+    pub fn over(&self, tier: &Self) -> Self {
         Self {
             data_residency: self.data_residency.clone().or_else(|| tier.data_residency.clone()),
             allowed_tools: self.allowed_tools.clone().or_else(|| tier.allowed_tools.clone()),
@@ -127,6 +139,10 @@ impl Rules {
             model_tier: self.model_tier.clone().or_else(|| tier.model_tier.clone()),
             outage: self.outage.or(tier.outage),
             audit_retention_days: self.audit_retention_days.or(tier.audit_retention_days),
+            payload_retention_days: self.payload_retention_days.or(tier.payload_retention_days),
+            review_retention_days: self.review_retention_days.or(tier.review_retention_days),
+            run_retention_days: self.run_retention_days.or(tier.run_retention_days),
+            legal_hold: self.legal_hold.or(tier.legal_hold),
             replan_approval: self.replan_approval.or(tier.replan_approval),
         }
     }

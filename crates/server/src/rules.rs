@@ -33,6 +33,10 @@ pub(crate) struct Given<'a> {
     model_tier: Option<&'a str>,
     outage: Option<&'a wire::Outage>,
     audit_retention_days: Option<u32>,
+    payload_retention_days: Option<u32>,
+    review_retention_days: Option<u32>,
+    run_retention_days: Option<u32>,
+    legal_hold: Option<bool>,
     replan_approval: Option<bool>,
 }
 
@@ -44,6 +48,10 @@ pub(crate) struct Shown {
     pub(crate) model_tier: Option<String>,
     pub(crate) outage: Option<wire::Outage>,
     pub(crate) audit_retention_days: Option<u32>,
+    pub(crate) payload_retention_days: Option<u32>,
+    pub(crate) review_retention_days: Option<u32>,
+    pub(crate) run_retention_days: Option<u32>,
+    pub(crate) legal_hold: Option<bool>,
     pub(crate) replan_approval: Option<bool>,
 }
 
@@ -56,6 +64,10 @@ impl<'a> From<&'a TierSpec> for Given<'a> {
             model_tier: spec.model_tier.as_deref(),
             outage: spec.outage.as_ref(),
             audit_retention_days: spec.audit_retention_days,
+            payload_retention_days: spec.payload_retention_days,
+            review_retention_days: spec.review_retention_days,
+            run_retention_days: spec.run_retention_days,
+            legal_hold: spec.legal_hold,
             replan_approval: spec.replan_approval,
         }
     }
@@ -70,6 +82,10 @@ impl<'a> From<&'a TenantSpec> for Given<'a> {
             model_tier: spec.model_tier.as_deref(),
             outage: spec.outage.as_ref(),
             audit_retention_days: spec.audit_retention_days,
+            payload_retention_days: spec.payload_retention_days,
+            review_retention_days: spec.review_retention_days,
+            run_retention_days: spec.run_retention_days,
+            legal_hold: spec.legal_hold,
             replan_approval: spec.replan_approval,
         }
     }
@@ -78,9 +94,15 @@ impl<'a> From<&'a TenantSpec> for Given<'a> {
 impl Given<'_> {
     pub(crate) fn read(&self, check: &mut Check) -> Rules {
         let allowed = self.allowed_tools.map(|given| tools(check, "/allowed_tools", given));
-        if let Some(days) = self.audit_retention_days {
-            let range = [1, RETENTION_DAYS_MAX];
-            check.keep(crate::wire::between(days.into(), range, "/audit_retention_days"));
+        for (days, field) in [
+            (self.audit_retention_days, "/audit_retention_days"),
+            (self.payload_retention_days, "/payload_retention_days"),
+            (self.review_retention_days, "/review_retention_days"),
+            (self.run_retention_days, "/run_retention_days"),
+        ] {
+            if let Some(days) = days {
+                check.keep(crate::wire::between(days.into(), [1, RETENTION_DAYS_MAX], field));
+            }
         }
         let model_tier =
             self.model_tier.and_then(|tier| check.keep(name::<TierName>(tier, "/model_tier")));
@@ -91,6 +113,10 @@ impl Given<'_> {
             model_tier,
             outage: self.outage.map(|given| outage(check, given)),
             audit_retention_days: self.audit_retention_days,
+            payload_retention_days: self.payload_retention_days,
+            review_retention_days: self.review_retention_days,
+            run_retention_days: self.run_retention_days,
+            legal_hold: self.legal_hold,
             replan_approval: self.replan_approval,
         }
     }
@@ -214,6 +240,10 @@ impl From<&Rules> for Shown {
             model_tier: rules.model_tier.as_ref().map(ToString::to_string),
             outage: rules.outage.map(outage_out),
             audit_retention_days: rules.audit_retention_days,
+            payload_retention_days: rules.payload_retention_days,
+            review_retention_days: rules.review_retention_days,
+            run_retention_days: rules.run_retention_days,
+            legal_hold: rules.legal_hold,
             replan_approval: rules.replan_approval,
         }
     }

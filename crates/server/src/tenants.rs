@@ -274,6 +274,10 @@ fn tier_out(tier: &Tier) -> wire::Tier {
         model_tier: rules.model_tier,
         outage: rules.outage,
         audit_retention_days: rules.audit_retention_days,
+        payload_retention_days: rules.payload_retention_days,
+        review_retention_days: rules.review_retention_days,
+        run_retention_days: rules.run_retention_days,
+        legal_hold: rules.legal_hold,
         replan_approval: rules.replan_approval,
     }
 }
@@ -300,6 +304,10 @@ fn tenant_out(context: &Context, region: &RegionName) -> wire::Tenant {
         model_tier: rules.model_tier,
         outage: rules.outage,
         audit_retention_days: rules.audit_retention_days,
+        payload_retention_days: rules.payload_retention_days,
+        review_retention_days: rules.review_retention_days,
+        run_retention_days: rules.run_retention_days,
+        legal_hold: rules.legal_hold,
         replan_approval: rules.replan_approval,
         suspended: context.suspended,
         attributes: json(&context.attributes),

@@ -24,6 +24,7 @@ mod payloads;
 mod reader;
 mod replans;
 mod resources;
+mod retention;
 mod reviews;
 mod runs;
 mod schedules;
@@ -50,6 +51,7 @@ use self::erasures::{List, Which};
 use self::keyring::{Db, Keyring};
 use self::lock::Lock;
 pub use self::reader::SqliteReader;
+use self::retention::Pass;
 use crate::error::Error;
 use crate::read::Read;
 use crate::seal::Roots;
@@ -69,6 +71,7 @@ pub struct SqliteStore {
     keys: Arc<Keyring>,
     logs: Logs,
     list: List,
+    pass: Pass,
     /// When the log was last emptied, so that nothing that was erased is in it.
     emptied: Option<Time>,
     path: PathBuf,
@@ -102,6 +105,7 @@ impl SqliteStore {
             keys,
             logs: Logs::new(region),
             list,
+            pass: Pass::default(),
             emptied: None,
             path,
             _lock: lock,
@@ -219,11 +223,15 @@ impl Store for SqliteStore {
 
     fn forget(&mut self, epoch: Epoch, now: Time) -> Result<Forgotten, Error> {
         let list = self.list.clone();
+        // Begun anew if the transaction fails.
+        let mut pass = std::mem::take(&mut self.pass);
         let mut forgotten = self.owned("forget", epoch, |db, _| {
             let mut forgotten = Forgotten::default();
             erasures::erase(db, &list, Which::Ended, &mut forgotten)?;
+            retention::expire(db, now, &mut pass, &mut forgotten)?;
             Ok(forgotten)
         })?;
+        self.pass = pass;
         if !forgotten.finished.is_empty() && !self.empty_log(now)? {
             // What was deleted is in the log still.
             forgotten.finished.clear();

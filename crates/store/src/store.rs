@@ -21,7 +21,10 @@ pub const FORGOTTEN_MAX: usize = 50;
 /// What one [`Store::forget`] has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forgotten {
+    /// Runs that are gone, wholly or but for their own row.
     pub runs: Vec<RunKey>,
+    /// What was kept for long enough and is gone: of whom, what, and of how many runs, or of how many records.
+    pub expired: Vec<(TenantId, &'static str, u64)>,
     /// Erasures of which nothing is left, with how many runs each of them was. Named until they are committed as done.
     pub finished: Vec<(TenantId, ErasureId, u64)>,
     /// There is more to do at once.

@@ -98,6 +98,10 @@ impl Cell {
         let now = self.now;
         // Whoever read rows before they went can still ask for a retry with them.
         self.erasures.retain(|row| row.done.is_none_or(|at| now.since(at) <= KEPT));
+        for (tenant, what, count) in done.expired {
+            let facts = serde_json::json!({ "what": what, "count": count });
+            self.decide(Some(tenant), "expired", facts.to_string(), turn);
+        }
         for (tenant, id, runs) in done.finished {
             let found = self.erasures.iter_mut().find(|row| row.tenant == tenant && row.id == id);
             let Some(row) = found.filter(|row| row.done.is_none()) else { continue };

@@ -179,6 +179,8 @@ pub struct Erase {
 #[derive(Clone, Debug, Default)]
 pub struct ErasureDone {
     pub runs: Vec<RunKey>,
+    /// What was kept for long enough and is gone: of whom, what, and of how many runs, or of how many records.
+    pub expired: Vec<(TenantId, &'static str, u64)>,
     /// Of which nothing is left, with how many runs each of them was.
     pub finished: Vec<(TenantId, ErasureId, u64)>,
 }

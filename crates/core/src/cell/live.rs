@@ -401,6 +401,7 @@ impl Run {
                 allows_cheaper: self.allows_cheaper,
             },
             replans: self.replans,
+            is_bare: false,
             input,
         }
     }

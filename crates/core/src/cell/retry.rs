@@ -74,6 +74,9 @@ impl Cell {
             .filter(|rows| rows.run.key == key && rows.run.status.is_ended())
             .filter(|rows| !self.is_erased(&key, rows.run.subject, rows.run.created))
             .ok_or_else(unknown)?;
+        if row.is_bare {
+            return Err(Rejection::NotKept { run: key.run });
+        }
         if self.reopened.is_stale(&row) {
             let status = RunStatus::Running;
             return Err(Rejection::WrongStatus { run: key.run, status, needs: "ended" });

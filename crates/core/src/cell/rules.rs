@@ -195,8 +195,14 @@ impl Cell {
         let allowed = allowed_tools.as_ref().map_or(0, BTreeSet::len);
         wide("/allowed_tools", allowed as u64, 0, TOOLS_NAMED_MAX as u64)?;
         wide("/denied_tools", denied_tools.len() as u64, 0, TOOLS_NAMED_MAX as u64)?;
-        let days = rules.audit_retention_days.unwrap_or(1);
-        wide("/audit_retention_days", days.into(), 1, RETENTION_DAYS_MAX.into())?;
+        for (days, field) in [
+            (rules.audit_retention_days, "/audit_retention_days"),
+            (rules.payload_retention_days, "/payload_retention_days"),
+            (rules.review_retention_days, "/review_retention_days"),
+            (rules.run_retention_days, "/run_retention_days"),
+        ] {
+            wide(field, days.unwrap_or(1).into(), 1, RETENTION_DAYS_MAX.into())?;
+        }
         let Some(Residency { zone, regions, adequate }) = data_residency else { return Ok(()) };
         wide("/data_residency/regions", regions.len() as u64, 0, PLACES_MAX as u64)?;
         wide("/data_residency/adequate", adequate.len() as u64, 0, PLACES_MAX as u64)?;

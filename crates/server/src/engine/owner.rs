@@ -359,7 +359,7 @@ impl Session<'_> {
             let mut store = journal.lock().unwrap_or_else(PoisonError::into_inner);
             store.forget(self.epoch, now)?
         };
-        let Forgotten { runs, finished, has_more, is_waiting } = forgotten;
+        let Forgotten { runs, expired, finished, has_more, is_waiting } = forgotten;
         self.owner.cache.forget(&runs);
         let pause = match (has_more, is_waiting) {
             (true, _) => FORGET_PAUSE,
@@ -367,9 +367,9 @@ impl Session<'_> {
             (false, false) => SWEEP_EVERY,
         };
         self.forget_at = Instant::now() + pause;
-        if !runs.is_empty() || !finished.is_empty() {
+        if !runs.is_empty() || !expired.is_empty() || !finished.is_empty() {
             let now = self.owner.clock.now();
-            self.driver.step(now, Input::Erased(ErasureDone { runs, finished }));
+            self.driver.step(now, Input::Erased(ErasureDone { runs, expired, finished }));
         }
         Ok(())
     }

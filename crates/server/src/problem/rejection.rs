@@ -228,6 +228,11 @@ impl From<Rejection> for Refused {
             Rejection::Suspended { tenant } => {
                 refused(Code::TenantSuspended, format!("tenant `{tenant}` takes no new runs"))
             }
+            Rejection::NotKept { run } => refused(
+                Code::NotKept,
+                format!("what run {run} was given and gave is kept for a time that is over"),
+            )
+            .expected("a new run"),
             Rejection::NotSuspended { tenant } => refused(
                 Code::TenantNotSuspended,
                 format!("tenant `{tenant}` may still submit runs"),

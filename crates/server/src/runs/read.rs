@@ -216,7 +216,7 @@ fn stored_detail(
 ) -> RunDetail {
     let rows: BTreeMap<Instance, &StepRow> =
         steps.iter().map(|step| (step.instance, step)).collect();
-    let Some(workflow) = workflow else {
+    let Some(workflow) = workflow.filter(|_| !row.is_bare) else {
         return RunDetail { run: run_out(row), steps: Vec::new(), replans: Vec::new() };
     };
     let mut shown: Vec<Step> = Vec::new();
@@ -297,6 +297,7 @@ pub(crate) fn run_out(row: &RunRow) -> Run {
         parent: row.parent.as_ref().map(|parent| parent.run.to_string()),
         schedule: row.schedule.as_ref().map(ToString::to_string),
         money: money_out(&row.money),
+        payloads_expired: row.is_bare,
         revision: row.revision,
     }
 }

@@ -72,6 +72,7 @@ pub fn payload(bytes: usize) -> Payload {
 /// A run that waits, without anything optional; created at its id, in microseconds.
 pub fn run(key: &RunKey) -> RunRow {
     RunRow {
+        is_bare: false,
         requester: None,
         subject: None,
         key: key.clone(),
@@ -348,6 +349,10 @@ pub fn tier(tier: &str) -> Tier {
                 then: AfterOutage::Escalate,
             }),
             audit_retention_days: Some(2_557),
+            payload_retention_days: Some(30),
+            review_retention_days: Some(400),
+            run_retention_days: Some(401),
+            legal_hold: Some(true),
             replan_approval: Some(true),
             ..Rules::default()
         },

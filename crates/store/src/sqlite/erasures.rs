@@ -1,5 +1,7 @@
 //! Table `erasures`: what is to be erased, and what is. And doing it: rows go, and with them the keys that they are sealed with.
 //!
+//! A legal hold lets it wait.
+//!
 //! Each is on a [list](List) beside the file before the first row goes. Whoever puts an older copy of the file in its place has the
 //! rows again, and not what they were erased by: the list is gone through when the file is opened.
 
@@ -15,6 +17,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 pub(super) use self::list::{List, list_beside};
 use super::codec::{Columns, Fault, from_json, id_bytes, signed, to_json};
 use super::keyring::Db;
+use super::retention;
 use crate::read::{ErasureQuery, Page, page_limit};
 use crate::store::{FORGOTTEN_MAX, Forgotten};
 
@@ -116,6 +119,10 @@ pub(super) fn erase(
             break;
         };
         let tenant = &erasure.tenant;
+        if which == Which::Ended && retention::is_held(&db, tenant)? {
+            forgotten.is_waiting = true;
+            continue;
+        }
         let (found, is_all) = covered(&db, &erasure, which, room)?;
         let gone = found.len() as u64;
         delete_runs(db, tenant, &found)?;

@@ -19,12 +19,12 @@ use crate::read::{Facets, Page, Payloads, RunQuery, SCAN_MAX, page_limit};
 macro_rules! columns {
     () => {
         "tenant, run, workflow, version, context, lane, status, outcome, created, ended, deadline, fault, parent, \
-         schedule, revision, input_bytes, money, requester, replans, subject"
+         schedule, revision, input_bytes, money, requester, replans, subject, bare"
     };
 }
 
 /// Position of the input where a statement reads it.
-const INPUT: usize = 20;
+const INPUT: usize = 21;
 
 macro_rules! input {
     () => {
@@ -33,14 +33,14 @@ macro_rules! input {
     };
 }
 
-/// What all writes of a row begin with; `?21` to `?23` are the input, whether it replaces a stored one, and the run's key.
+/// What all writes of a row begin with; `?22` to `?24` are the input, whether it replaces a stored one, and the run's key.
 macro_rules! insert {
     () => {
         concat!(
             "INSERT INTO runs (",
             columns!(),
             ", input, key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-             ?19, ?20, iif(?22, ?21, NULL), ?23) "
+             ?19, ?20, ?21, iif(?23, ?22, NULL), ?24) "
         )
     };
 }
@@ -55,8 +55,8 @@ const UPSERT: &str = concat!(
      deadline = excluded.deadline, fault = excluded.fault, parent = excluded.parent,
      schedule = excluded.schedule, revision = excluded.revision,
      input_bytes = excluded.input_bytes, money = excluded.money,
-     requester = excluded.requester, replans = excluded.replans, subject = excluded.subject,
-     input = iif(?22, excluded.input, input)",
+     requester = excluded.requester, replans = excluded.replans, subject = excluded.subject, bare = excluded.bare,
+     input = iif(?23, excluded.input, input)",
 );
 
 pub(super) fn put(db: Db<'_>, row: &RunRow) -> Result<(), Fault> {
@@ -98,6 +98,7 @@ fn write(db: Db<'_>, sql: &str, row: &RunRow, secret: &RunSecret) -> Result<usiz
         row.requester.as_ref().map(PersonId::as_str),
         row.replans,
         row.subject.map(|subject| subject.0),
+        row.is_bare,
         input.bytes,
         input.replace,
         &*secret.wrapped,
@@ -277,6 +278,7 @@ impl Reading {
             requester: row.optional_name(17)?,
             replans: row.number(18)?,
             subject: row.optional_id(19)?.map(Subject),
+            is_bare: row.unsigned(20)? != 0,
             input,
         })
     }

@@ -88,6 +88,9 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0068_reviews_by_run.sql"),
     include_str!("../../migrations/0069_erasures.sql"),
     include_str!("../../migrations/0070_erasures_open.sql"),
+    include_str!("../../migrations/0071_runs_bare.sql"),
+    include_str!("../../migrations/0072_expiry.sql"),
+    include_str!("../../migrations/0073_expiry_late.sql"),
 ];
 
 /// The version that this program writes.

@@ -6,6 +6,7 @@ mod damage;
 mod durability;
 mod erasures;
 mod migrations;
+mod retention;
 mod sealing;
 
 use fairlane_core::row::{RunRow, RunStatus, StepState};

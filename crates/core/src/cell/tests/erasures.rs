@@ -52,7 +52,7 @@ impl Desk {
     fn erased(&mut self, tenant: &str, id: u128, runs: &[&RunKey]) {
         let runs: Vec<RunKey> = runs.iter().map(|key| (*key).clone()).collect();
         let finished = vec![(name(tenant), ErasureId(RunId(id)), runs.len() as u64)];
-        self.input(Input::Erased(ErasureDone { runs, finished }));
+        self.input(Input::Erased(ErasureDone { runs, finished, ..ErasureDone::default() }));
     }
 
     fn said_of_erasures(&self) -> String {

@@ -218,7 +218,8 @@ pub(in crate::sqlite) fn after(
         0 | 1 => None,
         first => checkpoint(connection, tenant, Closes::At(first - 1))?,
     };
-    let checkpoints = checkpoints(connection, tenant, after, last)?;
+    // Where older ranges are gone, their last checkpoint is the base, and closes none of these.
+    let checkpoints = checkpoints(connection, tenant, first.saturating_sub(1), last)?;
     let newest = checkpoint(connection, tenant, Closes::Newest)?;
     Ok(AuditPage { log: name.to_owned(), base, records, checkpoints, newest, has_more })
 }

@@ -133,7 +133,8 @@ impl Db<'_> {
         rows_max: u32,
     ) -> Result<Vec<WrappedRun>, Fault> {
         let mut statement = self.prepare_cached(
-            "SELECT run, key FROM runs WHERE tenant = ?1 AND run > ?2 ORDER BY run LIMIT ?3",
+            "SELECT run, key FROM runs WHERE tenant = ?1 AND run > ?2 AND key IS NOT NULL
+             ORDER BY run LIMIT ?3",
         )?;
         let mut rows = statement.query(params![tenant.as_str(), id_bytes(after), rows_max])?;
         let mut found = Vec::new();

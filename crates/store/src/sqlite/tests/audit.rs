@@ -68,7 +68,16 @@ fn export(reader: &mut dyn Read, tenant: Option<&str>) -> String {
         after: pages[0].base.clone(),
         closed: pages[0].newest.clone(),
     };
-    let mut lines = vec![serde_json::to_string(&Line::Export(Box::new(head))).unwrap()];
+    lines_of(&head, pages)
+}
+
+/// One page as it is exported.
+pub(super) fn lines(head: &Head, page: AuditPage) -> String {
+    lines_of(head, vec![page])
+}
+
+fn lines_of(head: &Head, pages: Vec<AuditPage>) -> String {
+    let mut lines = vec![serde_json::to_string(&Line::Export(Box::new(head.clone()))).unwrap()];
     for page in pages {
         let mut closes: Vec<Signed> = page.checkpoints.into_iter().rev().collect();
         for record in page.records {

@@ -1,0 +1,6 @@
+CREATE TABLE expiry (
+  tenant TEXT NOT NULL,
+  what TEXT NOT NULL,
+  run BLOB NOT NULL,
+  PRIMARY KEY (tenant, what)
+) STRICT, WITHOUT ROWID;
