@@ -3,16 +3,15 @@
 //! The cell ends what is under way and refuses to begin it again; whoever has the rows deletes them, with the keys that they are
 //! sealed with. What remains is the [`ErasureRow`], which is the receipt: it names ids and digests, and nobody.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::id::{ErasureId, RunId, TenantId};
 use crate::row::{Actor, RunKey};
 use crate::time::Time;
 
 /// What a run is about, such as an applicant: a digest of what its input names, so that nobody stands in a row by name. The same
-/// name has another digest in another tenant.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+/// name has another digest in another tenant. As text it is 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject(pub [u8; 16]);
 
 impl std::fmt::Display for Subject {
@@ -24,6 +23,23 @@ impl std::fmt::Display for Subject {
 impl std::fmt::Debug for Subject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Subject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Subject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let is_digest = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match u128::from_str_radix(&text, 16) {
+            Ok(digest) if is_digest => Ok(Self(digest.to_be_bytes())),
+            _ => Err(serde::de::Error::custom("a subject is 32 hexadecimal digits")),
+        }
     }
 }
 

@@ -166,6 +166,17 @@ fn one_that_is_not_done_is_known_to_the_next_owner() {
 }
 
 #[test]
+fn a_subject_as_text_is_its_digits() {
+    let subject = Subject(std::array::from_fn(|at| u8::try_from(at * 16).unwrap()));
+    let text = serde_json::to_string(&subject).unwrap();
+    assert_eq!(text, "\"00102030405060708090a0b0c0d0e0f0\"");
+    assert_eq!(serde_json::from_str::<Subject>(&text).unwrap(), subject);
+    for wrong in ["\"00\"", "\"+0102030405060708090a0b0c0d0e0f0\"", "7"] {
+        assert!(serde_json::from_str::<Subject>(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn what_an_erasure_covers() {
     let row = |of| ErasureRow {
         tenant: name("a"),
