@@ -172,6 +172,11 @@ impl RunId {
         Self((at.as_millis() as u128) << 80)
     }
 
+    /// When it was made, as Unix time in milliseconds, if it has the form of version 7 or 8 of RFC 9562.
+    pub const fn millis(self) -> u64 {
+        (self.0 >> 80) as u64
+    }
+
     /// The id of a run that another run or a schedule starts: a fixed function of its origin, so that
     /// starting it twice names the same run. `salt` tells apart several children of one origin; `at`, when it
     /// starts, stands in front, so that these ids sort by their start like those of submitted runs.

@@ -131,6 +131,7 @@ impl Tenant {
 
 impl Rules {
     /// What the tenant says, and where it says nothing its tier. What either denies is denied.
+    #[must_use]
     pub fn over(&self, tier: &Self) -> Self {
         Self {
             data_residency: self.data_residency.clone().or_else(|| tier.data_residency.clone()),

@@ -94,7 +94,7 @@ impl Cell {
 
     /// Something of it is gone, and some of it wholly.
     pub(crate) fn erased(&mut self, done: ErasureDone, turn: &mut Turn) {
-        self.recent.forget(&done.runs);
+        self.recent.forget(self.now, &done.runs);
         let now = self.now;
         // Whoever read rows before they went can still ask for a retry with them.
         self.erasures.retain(|row| row.done.is_none_or(|at| now.since(at) <= KEPT));

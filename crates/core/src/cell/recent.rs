@@ -34,9 +34,12 @@ impl Recent {
     }
 
     /// These runs are gone, and so is what led to them.
-    pub(crate) fn forget(&mut self, runs: &[RunKey]) {
-        if !runs.is_empty() {
-            let gone: BTreeSet<RunId> = runs.iter().map(|key| key.run).collect();
+    pub(crate) fn forget(&mut self, now: Time, runs: &[RunKey]) {
+        let since = (now - KEPT).as_millis();
+        // Ids begin with the time at which their runs came in: those of older ones are not looked for, which takes time in all.
+        let is_recent = |run: &RunId| run.millis() >= since;
+        let gone: BTreeSet<RunId> = runs.iter().map(|key| key.run).filter(is_recent).collect();
+        if !gone.is_empty() {
             self.known.retain(|_, (run, _)| !gone.contains(run));
         }
     }

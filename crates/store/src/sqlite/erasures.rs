@@ -21,6 +21,9 @@ use super::retention;
 use crate::read::{ErasureQuery, Page, page_limit};
 use crate::store::{FORGOTTEN_MAX, Forgotten};
 
+/// Rows after which one step ends: about two milliseconds of the committing thread.
+pub(super) const ROWS_MAX: usize = 500;
+
 pub(super) fn put(connection: &Connection, row: &ErasureRow) -> Result<(), Fault> {
     connection
         .prepare_cached(
@@ -123,9 +126,11 @@ pub(super) fn erase(
             forgotten.is_waiting = true;
             continue;
         }
-        let (found, is_all) = covered(&db, &erasure, which, room)?;
-        let gone = found.len() as u64;
-        delete_runs(db, tenant, &found)?;
+        let (mut found, is_all) = covered(&db, &erasure, which, room)?;
+        let deleted = delete_runs(db, tenant, &found)?;
+        let is_all = is_all && deleted == found.len();
+        found.truncate(deleted);
+        let gone = deleted as u64;
         forgotten.runs.extend(found.into_iter().map(|run| RunKey { tenant: tenant.clone(), run }));
         if gone > 0 {
             db.prepare_cached(
@@ -242,33 +247,39 @@ const OF_RUN: [&str; 5] = [
     "DELETE FROM runs WHERE tenant = ?1 AND run = ?2",
 ];
 
-/// All that there is of these runs of a tenant.
-pub(super) fn delete_runs(db: Db<'_>, tenant: &TenantId, runs: &[RunId]) -> Result<(), Fault> {
+/// All that there is of these runs of a tenant, or of the first of them, if that is much: gives how many.
+pub(super) fn delete_runs(db: Db<'_>, tenant: &TenantId, runs: &[RunId]) -> Result<usize, Fault> {
+    let (mut rows, mut gone) = (0, 0);
     for run in runs {
         let of = params![tenant.as_str(), id_bytes(*run)];
-        delete_reviews(&db, tenant, *run)?;
+        rows += delete_reviews(&db, tenant, *run)?;
         for sql in OF_RUN {
-            db.prepare_cached(sql)?.execute(of)?;
+            rows += db.prepare_cached(sql)?.execute(of)?;
         }
         db.was_there(&RunKey { tenant: tenant.clone(), run: *run });
+        gone += 1;
+        if rows >= ROWS_MAX {
+            break;
+        }
     }
-    delete_requests(&db, tenant, runs)
+    delete_requests(&db, tenant, &runs[..gone])?;
+    Ok(gone)
 }
 
 pub(super) fn delete_reviews(
     connection: &Connection,
     tenant: &TenantId,
     run: RunId,
-) -> Result<(), Fault> {
+) -> Result<usize, Fault> {
     let of = params![tenant.as_str(), id_bytes(run)];
-    connection
+    let events = connection
         .prepare_cached(
             "DELETE FROM review_events WHERE tenant = ?1 AND review IN
                (SELECT review FROM reviews WHERE tenant = ?1 AND run = ?2)",
         )?
         .execute(of)?;
-    connection.prepare_cached("DELETE FROM reviews WHERE tenant = ?1 AND run = ?2")?.execute(of)?;
-    Ok(())
+    let sql = "DELETE FROM reviews WHERE tenant = ?1 AND run = ?2";
+    Ok(events + connection.prepare_cached(sql)?.execute(of)?)
 }
 
 /// Idempotency keys that led to these runs. Takes time in the tenant's of the last day, once for all of them.

@@ -17,7 +17,7 @@ use fairlane_core::time::{Span, Time};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::codec::{Columns, Fault, from_json, id_bytes, signed};
-use super::erasures::{delete_reviews, delete_runs};
+use super::erasures::{ROWS_MAX, delete_reviews, delete_runs};
 use super::keyring::Db;
 use super::resources;
 use crate::store::{FORGOTTEN_MAX, Forgotten};
@@ -148,12 +148,15 @@ fn expire_of(
     for what in [What::Runs, What::Payloads, What::Reviews] {
         let Some(days) = what.days(rules) else { continue };
         let room = FORGOTTEN_MAX.saturating_sub(forgotten.runs.len());
-        let (due, is_all) = due(&db, (tenant, what), limit(now, days), room)?;
-        match what {
+        let (mut due, is_all) = due(&db, (tenant, what), limit(now, days), room)?;
+        let gone = match what {
             What::Runs => delete_runs(db, tenant, &due)?,
-            What::Payloads => due.iter().try_for_each(|run| strip(db, tenant, *run))?,
-            What::Reviews => due.iter().try_for_each(|run| drop_reviews(db, tenant, *run))?,
-        }
+            What::Payloads => some_of(&due, |run| strip(db, tenant, run))?,
+            What::Reviews => some_of(&due, |run| drop_reviews(db, tenant, run))?,
+        };
+        // The clock has gone by those that there was no time for.
+        has_more |= gone < due.len();
+        due.split_off(gone).into_iter().try_for_each(|run| note_late(&db, (tenant, what), run))?;
         if !due.is_empty() {
             forgotten.expired.push((tenant.clone(), what.as_str(), due.len() as u64));
         }
@@ -203,9 +206,7 @@ fn due(
         if row.optional_time(2)?.is_some_and(|ended| ended <= limit) {
             due.push(run);
         } else {
-            connection
-                .prepare_cached("INSERT OR IGNORE INTO expiry_late VALUES (?1, ?2, ?3)")?
-                .execute(params![tenant.as_str(), what.as_str(), id_bytes(run)])?;
+            note_late(connection, (tenant, what), run)?;
         }
     }
     if let Some(last) = last {
@@ -216,6 +217,34 @@ fn due(
             .execute(params![tenant.as_str(), what.as_str(), id_bytes(last)])?;
     }
     Ok((due, is_all))
+}
+
+/// To be looked at again, although the clock has gone by.
+fn note_late(
+    connection: &Connection,
+    (tenant, what): (&TenantId, What),
+    run: RunId,
+) -> Result<(), Fault> {
+    connection
+        .prepare_cached("INSERT OR IGNORE INTO expiry_late VALUES (?1, ?2, ?3)")?
+        .execute(params![tenant.as_str(), what.as_str(), id_bytes(run)])?;
+    Ok(())
+}
+
+/// Does it for runs until that was much, and gives for how many; it says for each how many rows that was.
+fn some_of(
+    runs: &[RunId],
+    mut each: impl FnMut(RunId) -> Result<usize, Fault>,
+) -> Result<usize, Fault> {
+    let (mut rows, mut done) = (0, 0);
+    for run in runs {
+        rows += each(*run)?;
+        done += 1;
+        if rows >= ROWS_MAX {
+            break;
+        }
+    }
+    Ok(done)
 }
 
 /// Those that were not over when the clock came by, and are now.
@@ -251,8 +280,9 @@ fn late(
 }
 
 /// A run keeps its own row, and the key that its reviews are sealed with.
-fn strip(db: Db<'_>, tenant: &TenantId, run: RunId) -> Result<(), Fault> {
+fn strip(db: Db<'_>, tenant: &TenantId, run: RunId) -> Result<usize, Fault> {
     let of = params![tenant.as_str(), id_bytes(run)];
+    let mut rows = 0;
     for sql in [
         "DELETE FROM steps WHERE tenant = ?1 AND run = ?2",
         "DELETE FROM payloads WHERE tenant = ?1 AND run = ?2",
@@ -261,14 +291,16 @@ fn strip(db: Db<'_>, tenant: &TenantId, run: RunId) -> Result<(), Fault> {
         "UPDATE runs SET input = NULL, fault = NULL, subject = NULL, replans = 0, bare = 1
          WHERE tenant = ?1 AND run = ?2",
     ] {
-        db.prepare_cached(sql)?.execute(of)?;
+        rows += db.prepare_cached(sql)?.execute(of)?;
     }
-    destroy_key(db, tenant, run)
+    destroy_key(db, tenant, run)?;
+    Ok(rows)
 }
 
-fn drop_reviews(db: Db<'_>, tenant: &TenantId, run: RunId) -> Result<(), Fault> {
-    delete_reviews(&db, tenant, run)?;
-    destroy_key(db, tenant, run)
+fn drop_reviews(db: Db<'_>, tenant: &TenantId, run: RunId) -> Result<usize, Fault> {
+    let rows = delete_reviews(&db, tenant, run)?;
+    destroy_key(db, tenant, run)?;
+    Ok(rows)
 }
 
 /// The key of a run of which nothing is left that it has sealed.

@@ -244,6 +244,47 @@ fn many_go_in_small_steps_and_over_many_tenants() {
 }
 
 #[test]
+fn runs_of_many_rows_go_a_few_at_a_time_and_none_is_forgotten() {
+    let days = |payloads, runs| Rules {
+        payload_retention_days: payloads,
+        run_retention_days: runs,
+        ..Rules::default()
+    };
+    for (rules, asked) in [
+        (days(None, Some(10)), None),
+        (days(Some(10), None), None),
+        (Rules::default(), Some(erasure("acme", 100 * DAY, Erased::Tenant))),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let mut store = open(&folder).unwrap();
+        let epoch = store.claim().unwrap();
+        store.commit(epoch, &[no_rules("standard"), declared("acme", rules)]).unwrap();
+        for id in 1..=7 {
+            let key = key("acme", id);
+            let steps =
+                (0..200).map(|at| Change::Step(Box::new(done(&key, whole(at), &payload(9)))));
+            let turn: Vec<Change> = rows(&key).into_iter().take(1).chain(steps).collect();
+            store.commit(epoch, &turn).unwrap();
+        }
+        store.commit(epoch, &asked.map(Change::Erasure).into_iter().collect::<Vec<_>>()).unwrap();
+        let mut gone = Vec::new();
+        loop {
+            let forgotten = store.forget(epoch, Time(101 * DAY)).unwrap();
+            assert!(forgotten.runs.len() <= 3, "{forgotten:?}");
+            gone.extend(ids(&forgotten.runs));
+            if !forgotten.has_more {
+                break;
+            }
+        }
+        gone.sort_unstable();
+        assert_eq!(gone, [1, 2, 3, 4, 5, 6, 7]);
+        let sql = "SELECT count(*) FROM steps";
+        let steps: i64 = store.connection.query_one(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(steps, 0);
+    }
+}
+
+#[test]
 fn old_ranges_of_a_log_go_and_the_rest_verifies() {
     let folder = TempDir::new().unwrap();
     let signer = Arc::new(Signer::of_seed(&[5; 32]));
