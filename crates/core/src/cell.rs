@@ -54,9 +54,10 @@ mod valve;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::erasure::ErasureRow;
+use crate::id::TenantId;
 use crate::ledger::Ledger;
 use crate::limiter::Limiter;
 use crate::row::RunKey;
@@ -104,7 +105,7 @@ pub struct Cell {
     recent: Recent,
     reopened: Reopened,
     /// Those under way, and those that were done lately.
-    erasures: Vec<ErasureRow>,
+    erasures: BTreeMap<TenantId, Vec<ErasureRow>>,
     said: audit::Said,
     /// The next fencing token.
     fence: u64,

@@ -47,7 +47,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use self::audit::Logs;
 use self::checkpoint::{Checkpointer, PACE};
 use self::codec::Fault;
-use self::erasures::{List, Which};
+use self::erasures::{List, Turn, Which};
 use self::keyring::{Db, Keyring};
 use self::lock::Lock;
 pub use self::reader::SqliteReader;
@@ -71,6 +71,7 @@ pub struct SqliteStore {
     keys: Arc<Keyring>,
     logs: Logs,
     list: List,
+    erasing: Turn,
     pass: Pass,
     /// When the log was last emptied, so that nothing that was erased is in it.
     emptied: Option<Time>,
@@ -105,6 +106,7 @@ impl SqliteStore {
             keys,
             logs: Logs::new(region),
             list,
+            erasing: Turn::default(),
             pass: Pass::default(),
             emptied: None,
             path,
@@ -224,14 +226,14 @@ impl Store for SqliteStore {
     fn forget(&mut self, epoch: Epoch, now: Time) -> Result<Forgotten, Error> {
         let list = self.list.clone();
         // Begun anew if the transaction fails.
-        let mut pass = std::mem::take(&mut self.pass);
+        let (mut turn, mut pass) = (self.erasing.take(), std::mem::take(&mut self.pass));
         let mut forgotten = self.owned("forget", epoch, |db, _| {
             let mut forgotten = Forgotten::default();
-            erasures::erase(db, &list, Which::Ended, &mut forgotten)?;
+            erasures::erase(db, (&list, Which::Ended), &mut turn, &mut forgotten)?;
             retention::expire(db, now, &mut pass, &mut forgotten)?;
             Ok(forgotten)
         })?;
-        self.pass = pass;
+        (self.erasing, self.pass) = (turn, pass);
         if !forgotten.finished.is_empty() && !self.empty_log(now)? {
             // What was deleted is in the log still.
             forgotten.finished.clear();

@@ -27,6 +27,8 @@ pub struct Forgotten {
     pub expired: Vec<(TenantId, &'static str, u64)>,
     /// Erasures of which nothing is left, with how many runs each of them was. Named until they are committed as done.
     pub finished: Vec<(TenantId, ErasureId, u64)>,
+    /// Rows that were deleted or changed: a step ends when these are many.
+    pub rows: usize,
     /// There is more to do at once.
     pub has_more: bool,
     /// There will be more, once runs have ended or readers are through.

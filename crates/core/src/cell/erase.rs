@@ -14,8 +14,8 @@ use super::input::{Configure, Erase, ErasureDone, ReplyId};
 use super::recent::KEPT;
 use super::{Cell, Turn};
 
-/// Erasures of a cell that are not done: each is looked through when a run is retried.
-const OPEN_MAX: usize = 10_000;
+/// Erasures of a tenant that are not done: all are looked through when one of its runs is retried.
+const OPEN_MAX: usize = 1_000;
 
 impl Cell {
     pub(crate) fn erase(
@@ -34,7 +34,7 @@ impl Cell {
                 self.log_erasure("erasure-asked", &row, turn);
                 turn.write(Change::Erasure(row.clone()));
                 turn.reply(reply, Response::Erasure(Box::new(row.clone())));
-                self.erasures.push(row);
+                self.erasures.entry(row.tenant.clone()).or_default().push(row);
             }
             Err(rejection) => turn.reject(reply, rejection),
         }
@@ -46,7 +46,8 @@ impl Cell {
         if row.of == Erased::Tenant && !self.directory.tenants.get(tenant).context().suspended {
             return Err(Rejection::NotSuspended { tenant: row.tenant.clone() });
         }
-        let open = self.erasures.iter().filter(|known| known.done.is_none()).count();
+        let known = self.erasures.get(&row.tenant).into_iter().flatten();
+        let open = known.filter(|known| known.done.is_none()).count();
         if open >= OPEN_MAX {
             return Err(Rejection::TooMany { what: "erasures under way", max: OPEN_MAX as u64 });
         }
@@ -89,7 +90,8 @@ impl Cell {
 
     /// Whether rows of that run are not to be used any more.
     pub(crate) fn is_erased(&self, run: &RunKey, subject: Option<Subject>, created: Time) -> bool {
-        self.erasures.iter().any(|row| row.covers(run, subject, created))
+        let mut of_tenant = self.erasures.get(&run.tenant).into_iter().flatten();
+        of_tenant.any(|row| row.covers(run, subject, created))
     }
 
     /// Something of it is gone, and some of it wholly.
@@ -97,13 +99,17 @@ impl Cell {
         self.recent.forget(self.now, &done.runs);
         let now = self.now;
         // Whoever read rows before they went can still ask for a retry with them.
-        self.erasures.retain(|row| row.done.is_none_or(|at| now.since(at) <= KEPT));
+        self.erasures.retain(|_, rows| {
+            rows.retain(|row| row.done.is_none_or(|at| now.since(at) <= KEPT));
+            !rows.is_empty()
+        });
         for (tenant, what, count) in done.expired {
             let facts = serde_json::json!({ "what": what, "count": count });
             self.decide(Some(tenant), "expired", facts.to_string(), turn);
         }
         for (tenant, id, runs) in done.finished {
-            let found = self.erasures.iter_mut().find(|row| row.tenant == tenant && row.id == id);
+            let mut of_tenant = self.erasures.get_mut(&tenant).into_iter().flatten();
+            let found = of_tenant.find(|row| row.id == id);
             let Some(row) = found.filter(|row| row.done.is_none()) else { continue };
             (row.runs, row.done) = (runs, Some(now));
             let row = row.clone();

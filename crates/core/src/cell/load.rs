@@ -81,7 +81,9 @@ impl Cell {
         cell.load_reviews(snapshot.reviews, turn);
         cell.settle_left_calls(snapshot.calls, turn);
         cell.load_schedules(snapshot.schedules, turn);
-        cell.erasures = snapshot.erasures;
+        for row in snapshot.erasures {
+            cell.erasures.entry(row.tenant.clone()).or_default().push(row);
+        }
         let places: Vec<u32> = cell.runs.places().collect();
         for run in places {
             cell.revive(run, turn);
@@ -104,7 +106,7 @@ impl Cell {
             queue: super::valve::Queue::default(),
             recent: super::recent::Recent::default(),
             reopened: super::retry::Reopened::default(),
-            erasures: Vec::new(),
+            erasures: std::collections::BTreeMap::new(),
             fence: epoch * FENCES_PER_EPOCH,
             ages: 0,
             said: super::audit::Said::default(),

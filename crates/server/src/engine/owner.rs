@@ -359,7 +359,7 @@ impl Session<'_> {
             let mut store = journal.lock().unwrap_or_else(PoisonError::into_inner);
             store.forget(self.epoch, now)?
         };
-        let Forgotten { runs, expired, finished, has_more, is_waiting } = forgotten;
+        let Forgotten { runs, expired, finished, rows: _, has_more, is_waiting } = forgotten;
         self.owner.cache.forget(&runs);
         let pause = match (has_more, is_waiting) {
             (true, _) => FORGET_PAUSE,

@@ -101,7 +101,11 @@ pub(crate) fn forget(store: &mut dyn Store, epoch: Epoch) -> Result<Forgotten, E
         let now = Time(SECONDS.fetch_add(20, Ordering::Relaxed) * 1_000_000);
         let done = store.forget(epoch, now)?;
         all.runs.extend(done.runs);
-        (all.finished, all.is_waiting) = (done.finished, done.is_waiting);
+        // Each is named by the step that looks at it, and by later ones again.
+        let named: Vec<_> =
+            done.finished.into_iter().filter(|one| !all.finished.contains(one)).collect();
+        all.finished.extend(named);
+        all.is_waiting = done.is_waiting;
         if !done.has_more {
             return Ok(all);
         }

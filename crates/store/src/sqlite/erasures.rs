@@ -17,10 +17,12 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 pub(super) use self::list::{List, list_beside};
 use super::codec::{Columns, Fault, from_json, id_bytes, signed, to_json};
 use super::keyring::Db;
-use super::retention;
+use super::retention::Holds;
 use crate::read::{ErasureQuery, Page, page_limit};
 use crate::store::{FORGOTTEN_MAX, Forgotten};
 
+/// Erasures that one step looks at.
+const OPEN_MAX: usize = 100;
 /// Rows after which one step ends: about two milliseconds of the committing thread.
 pub(super) const ROWS_MAX: usize = 500;
 
@@ -63,6 +65,25 @@ pub(super) fn open(connection: &Connection) -> Result<Vec<ErasureRow>, Fault> {
     all(statement.query([])?)
 }
 
+/// Some of them, after that one.
+fn open_after(
+    connection: &Connection,
+    after: Option<&(Time, TenantId, ErasureId)>,
+) -> Result<Vec<ErasureRow>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT body, runs FROM erasures INDEXED BY erasures_open
+         WHERE done IS NULL AND (asked, tenant, erasure) > (?1, ?2, ?3)
+         ORDER BY asked, tenant, erasure LIMIT ?4",
+    )?;
+    let most = signed(OPEN_MAX as u64);
+    all(match after {
+        None => statement.query(params![i64::MIN, "", [0_u8; 16], most])?,
+        Some((asked, tenant, id)) => {
+            statement.query(params![signed(asked.0), tenant.as_str(), id_bytes(id.0), most])?
+        }
+    })
+}
+
 pub(super) fn one(
     connection: &Connection,
     scope: &TenantScope,
@@ -103,56 +124,77 @@ pub(super) enum Which {
     All,
 }
 
+/// After which of the open erasures the next step goes on, so that those which wait do not keep others from their turn.
+pub(super) type Turn = Option<(Time, TenantId, ErasureId)>;
+
 /// Deletes some of what is to be erased. What is gone wholly is named again and again until it is said to be done.
 pub(super) fn erase(
     db: Db<'_>,
-    list: &List,
-    which: Which,
+    (list, which): (&List, Which),
+    turn: &mut Turn,
     forgotten: &mut Forgotten,
 ) -> Result<(), Fault> {
-    let open = open(&db)?;
-    if open.is_empty() {
+    let next = open_after(&db, turn.as_ref())?;
+    if next.is_empty() {
+        // Those before it may wait still.
+        forgotten.is_waiting = turn.take().is_some();
         return Ok(());
     }
     list.add_unlisted(&db)?;
-    for erasure in open {
-        let Some(room) = FORGOTTEN_MAX.checked_sub(forgotten.runs.len()).filter(|room| *room > 0)
-        else {
+    let mut held = Holds::default();
+    for erasure in &next {
+        let room = FORGOTTEN_MAX.saturating_sub(forgotten.runs.len());
+        if room == 0 || forgotten.rows >= ROWS_MAX {
             forgotten.has_more = true;
-            break;
-        };
-        let tenant = &erasure.tenant;
-        if which == Which::Ended && retention::is_held(&db, tenant)? {
+            return Ok(());
+        }
+        if which == Which::Ended && held.of(&db, &erasure.tenant)? {
             forgotten.is_waiting = true;
-            continue;
+        } else if erase_one(db, (erasure, which), room, forgotten)? {
+            // The same one goes on with the next step.
+            forgotten.has_more = true;
+            return Ok(());
         }
-        let (mut found, is_all) = covered(&db, &erasure, which, room)?;
-        let deleted = delete_runs(db, tenant, &found)?;
-        let is_all = is_all && deleted == found.len();
-        found.truncate(deleted);
-        let gone = deleted as u64;
-        forgotten.runs.extend(found.into_iter().map(|run| RunKey { tenant: tenant.clone(), run }));
-        if gone > 0 {
-            db.prepare_cached(
-                "UPDATE erasures SET runs = runs + ?3 WHERE tenant = ?1 AND erasure = ?2",
-            )?
-            .execute(params![
-                tenant.as_str(),
-                id_bytes(erasure.id.0),
-                signed(gone)
-            ])?;
-        }
-        if !is_all {
-            forgotten.has_more |= gone > 0;
-            forgotten.is_waiting = true;
-            continue;
-        }
-        if erasure.of == Erased::Tenant {
-            delete_rest(db, tenant, erasure.asked)?;
-        }
-        forgotten.finished.push((tenant.clone(), erasure.id, erasure.runs + gone));
+        *turn = Some((erasure.asked, erasure.tenant.clone(), erasure.id));
+    }
+    if next.len() < OPEN_MAX {
+        *turn = None;
+    } else {
+        forgotten.has_more = true;
     }
     Ok(())
+}
+
+/// Gives whether more of it could go at once.
+fn erase_one(
+    db: Db<'_>,
+    (erasure, which): (&ErasureRow, Which),
+    room: usize,
+    forgotten: &mut Forgotten,
+) -> Result<bool, Fault> {
+    let tenant = &erasure.tenant;
+    let (mut found, is_all) = covered(&db, erasure, which, room)?;
+    let (deleted, rows) = delete_runs(db, tenant, &found)?;
+    forgotten.rows += rows;
+    let is_all = is_all && deleted == found.len();
+    found.truncate(deleted);
+    let gone = deleted as u64;
+    forgotten.runs.extend(found.into_iter().map(|run| RunKey { tenant: tenant.clone(), run }));
+    if gone > 0 {
+        db.prepare_cached(
+            "UPDATE erasures SET runs = runs + ?3 WHERE tenant = ?1 AND erasure = ?2",
+        )?
+        .execute(params![tenant.as_str(), id_bytes(erasure.id.0), signed(gone)])?;
+    }
+    if !is_all {
+        forgotten.is_waiting = true;
+        return Ok(gone > 0);
+    }
+    if erasure.of == Erased::Tenant {
+        delete_rest(db, tenant, erasure.asked)?;
+    }
+    forgotten.finished.push((tenant.clone(), erasure.id, erasure.runs + gone));
+    Ok(false)
 }
 
 /// Runs that an erasure is about and that can go now, and whether these are all.
@@ -247,8 +289,13 @@ const OF_RUN: [&str; 5] = [
     "DELETE FROM runs WHERE tenant = ?1 AND run = ?2",
 ];
 
-/// All that there is of these runs of a tenant, or of the first of them, if that is much: gives how many.
-pub(super) fn delete_runs(db: Db<'_>, tenant: &TenantId, runs: &[RunId]) -> Result<usize, Fault> {
+/// All that there is of these runs of a tenant, or of the first of them, if that is much: gives how many, and how many
+/// rows that was.
+pub(super) fn delete_runs(
+    db: Db<'_>,
+    tenant: &TenantId,
+    runs: &[RunId],
+) -> Result<(usize, usize), Fault> {
     let (mut rows, mut gone) = (0, 0);
     for run in runs {
         let of = params![tenant.as_str(), id_bytes(*run)];
@@ -263,7 +310,7 @@ pub(super) fn delete_runs(db: Db<'_>, tenant: &TenantId, runs: &[RunId]) -> Resu
         }
     }
     delete_requests(&db, tenant, &runs[..gone])?;
-    Ok(gone)
+    Ok((gone, rows))
 }
 
 pub(super) fn delete_reviews(
@@ -349,9 +396,10 @@ pub(super) fn catch_up(db: Db<'_>, list: &List) -> Result<(), Fault> {
             is_new = true;
         }
     }
+    let mut turn = Turn::default();
     while is_new {
         let mut forgotten = Forgotten::default();
-        erase(db, list, Which::All, &mut forgotten)?;
+        erase(db, (list, Which::All), &mut turn, &mut forgotten)?;
         is_new = forgotten.has_more;
     }
     Ok(())

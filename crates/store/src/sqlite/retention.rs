@@ -70,19 +70,47 @@ fn limit(now: Time, days: u32) -> Time {
     now - Span(DAY.0 * u64::from(days))
 }
 
-/// Whether nothing of the tenant may be deleted.
-pub(super) fn is_held(connection: &Connection, tenant: &TenantId) -> Result<bool, Fault> {
-    let mut statement = connection.prepare_cached("SELECT body FROM tenants WHERE tenant = ?1")?;
-    let body = statement.query_one([tenant.as_str()], |row| row.get::<_, String>(0)).optional()?;
-    let Some(body) = body else { return Ok(false) };
-    Ok(rules(connection, &from_json(&body)?)?.legal_hold == Some(true))
+/// Of which tenants nothing may be deleted, as far as it was asked.
+#[derive(Debug, Default)]
+pub(super) struct Holds {
+    tiers: Option<BTreeMap<TierName, Rules>>,
+    known: BTreeMap<TenantId, bool>,
+}
+
+impl Holds {
+    pub(super) fn of(&mut self, connection: &Connection, tenant: &TenantId) -> Result<bool, Fault> {
+        if let Some(known) = self.known.get(tenant) {
+            return Ok(*known);
+        }
+        let mut statement =
+            connection.prepare_cached("SELECT body FROM tenants WHERE tenant = ?1")?;
+        let body = statement.query_one([tenant.as_str()], |row| row.get::<_, String>(0));
+        let is_held = match body.optional()? {
+            None => false,
+            Some(body) => {
+                let tiers = match &mut self.tiers {
+                    Some(tiers) => tiers,
+                    none => none.insert(tier_rules(connection)?),
+                };
+                rules(tiers, &from_json(&body)?).legal_hold == Some(true)
+            }
+        };
+        self.known.insert(tenant.clone(), is_held);
+        Ok(is_held)
+    }
+}
+
+fn tier_rules(connection: &Connection) -> Result<BTreeMap<TierName, Rules>, Fault> {
+    let tiers = resources::tiers(connection)?;
+    Ok(tiers.into_iter().map(|tier| (tier.name, tier.rules)).collect())
 }
 
 /// What a tenant says, and where it says nothing its tier.
-fn rules(connection: &Connection, tenant: &Tenant) -> Result<Rules, Fault> {
-    let tiers = resources::tiers(connection)?;
-    let tier = tiers.iter().find(|tier| tier.name == tenant.tier);
-    Ok(tier.map_or_else(|| tenant.rules.clone(), |tier| tenant.rules.over(&tier.rules)))
+fn rules(tiers: &BTreeMap<TierName, Rules>, tenant: &Tenant) -> Rules {
+    match tiers.get(&tenant.tier) {
+        Some(of_tier) => tenant.rules.over(of_tier),
+        None => tenant.rules.clone(),
+    }
 }
 
 /// Deletes some of what was kept for long enough.
@@ -95,43 +123,28 @@ pub(super) fn expire(
     if pass.next.is_some_and(|next| now < next) {
         return Ok(());
     }
-    let tiers: BTreeMap<TierName, Rules> =
-        resources::tiers(&db)?.into_iter().map(|tier| (tier.name, tier.rules)).collect();
-    let tenants = next_tenants(&db, pass.after.as_ref())?;
-    for tenant in &tenants {
-        if forgotten.runs.len() >= FORGOTTEN_MAX {
-            forgotten.has_more = true;
+    let tiers = tier_rules(&db)?;
+    let mut statement =
+        db.prepare_cached("SELECT body FROM tenants WHERE tenant > ?1 ORDER BY tenant")?;
+    let after = pass.after.clone();
+    let mut tenants = statement.query([after.as_ref().map_or("", TenantId::as_str)])?;
+    for _ in 0..TENANTS_MAX {
+        let Some(row) = tenants.next()?.map(Columns) else {
+            *pass = Pass { after: None, next: Some(now + PASS_EVERY) };
             return Ok(());
-        }
-        let rules = match tiers.get(&tenant.tier) {
-            Some(of_tier) => tenant.rules.over(of_tier),
-            None => tenant.rules.clone(),
         };
-        if expire_of(db, now, (&tenant.id, &rules), forgotten)? {
-            // The same one goes on with the next step.
-            forgotten.has_more = true;
+        forgotten.has_more = true;
+        if forgotten.runs.len() >= FORGOTTEN_MAX || forgotten.rows >= ROWS_MAX {
             return Ok(());
         }
-        pass.after = Some(tenant.id.clone());
-    }
-    if tenants.len() < TENANTS_MAX {
-        *pass = Pass { after: None, next: Some(now + PASS_EVERY) };
-    } else {
-        forgotten.has_more = true;
+        let tenant: Tenant = from_json(row.text(0)?)?;
+        if expire_of(db, now, (&tenant.id, &rules(&tiers, &tenant)), forgotten)? {
+            // The same one goes on with the next step.
+            return Ok(());
+        }
+        pass.after = Some(tenant.id);
     }
     Ok(())
-}
-
-fn next_tenants(connection: &Connection, after: Option<&TenantId>) -> Result<Vec<Tenant>, Fault> {
-    let mut statement = connection
-        .prepare_cached("SELECT body FROM tenants WHERE tenant > ?1 ORDER BY tenant LIMIT ?2")?;
-    let after = after.map_or("", TenantId::as_str);
-    let mut rows = statement.query(params![after, signed(TENANTS_MAX as u64)])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()?.map(Columns) {
-        found.push(from_json(row.text(0)?)?);
-    }
-    Ok(found)
 }
 
 /// Gives whether there is more of the tenant.
@@ -149,11 +162,12 @@ fn expire_of(
         let Some(days) = what.days(rules) else { continue };
         let room = FORGOTTEN_MAX.saturating_sub(forgotten.runs.len());
         let (mut due, is_all) = due(&db, (tenant, what), limit(now, days), room)?;
-        let gone = match what {
+        let (gone, rows) = match what {
             What::Runs => delete_runs(db, tenant, &due)?,
             What::Payloads => some_of(&due, |run| strip(db, tenant, run))?,
             What::Reviews => some_of(&due, |run| drop_reviews(db, tenant, run))?,
         };
+        forgotten.rows += rows;
         // The clock has gone by those that there was no time for.
         has_more |= gone < due.len();
         due.split_off(gone).into_iter().try_for_each(|run| note_late(&db, (tenant, what), run))?;
@@ -231,11 +245,11 @@ fn note_late(
     Ok(())
 }
 
-/// Does it for runs until that was much, and gives for how many; it says for each how many rows that was.
+/// Does it for runs until that was much; it says for each how many rows that was. Gives for how many, and how many rows.
 fn some_of(
     runs: &[RunId],
     mut each: impl FnMut(RunId) -> Result<usize, Fault>,
-) -> Result<usize, Fault> {
+) -> Result<(usize, usize), Fault> {
     let (mut rows, mut done) = (0, 0);
     for run in runs {
         rows += each(*run)?;
@@ -244,7 +258,7 @@ fn some_of(
             break;
         }
     }
-    Ok(done)
+    Ok((done, rows))
 }
 
 /// Those that were not over when the clock came by, and are now.

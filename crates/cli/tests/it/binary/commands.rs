@@ -236,7 +236,7 @@ async fn tenants_are_changed_one_value_at_a_time() {
         denied      -
         models      -
         outage      -
-        audit       -
+        kept        for ever
         replans     as the workflow says
         version     4
         attributes  {}

@@ -20,7 +20,7 @@ async fn checked(binary: &Binary, tenant: &str) -> String {
 
 /// What of a tenant is said about where it may go.
 fn rules_of(tenant: &str) -> String {
-    let fields = ["data", "tools", "denied", "models", "outage", "audit"];
+    let fields = ["data", "tools", "denied", "models", "outage", "kept"];
     let is_one = |line: &&str| fields.iter().any(|field| line.split(' ').next() == Some(field));
     tenant.lines().filter(is_one).collect::<Vec<_>>().join("\n")
 }
@@ -55,13 +55,12 @@ async fn the_guide_s_tenants_go_where_their_data_may_be() {
     "]]
     .assert_eq(&tools);
     let tenant = binary.ok(&["tenant", "get", "bank-dublin"]).await;
-    expect![[r"
+    expect![[r#"
         data        in the zone eea
         tools       all
         denied      -
         models      -
-        outage      goes elsewhere, waits 10m, then: escalate
-        audit       -"]]
+        outage      goes elsewhere, waits 10m, then: escalate"#]]
     .assert_eq(&rules_of(&tenant));
 
     let explained = async |tenant: &str| {

@@ -138,6 +138,8 @@ async fn the_help_names_all_commands_and_exit_codes() {
           key          Make, list and revoke API keys; change what rows are sealed with
           decisions    List the decision log, newest first: a tenant's, or the platform's own
           audit        Take audit logs out, and check that nothing in them was changed
+          erase        Erase a run, all there is of a person, or all of a tenant
+          erasures     List erasures, newest first, or show one
           top          Watch tenants: slots, cap, share, waiting, p95, debt
           worker       Run a sample worker that executes any task by waiting
           backup       Copy the embedded store while the server runs, or stands

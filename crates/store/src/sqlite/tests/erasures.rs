@@ -239,6 +239,31 @@ fn a_copy_has_the_list_with_it_and_does_not_replace_a_newer_one() {
 }
 
 #[test]
+fn those_that_wait_do_not_keep_others_from_their_turn() {
+    let folder = TempDir::new().unwrap();
+    let mut store = open(&folder).unwrap();
+    let epoch = store.claim().unwrap();
+    store.commit(epoch, &[Change::Run(Box::new(run(&key("acme", 1))))]).unwrap();
+    // More than one step looks at, all of a run that goes on; then one of a run that has ended.
+    let waiting = (0..150).map(|at| erasure("acme", 1_000 + at, Erased::Run(RunId(1))));
+    store.commit(epoch, &waiting.map(Change::Erasure).collect::<Vec<_>>()).unwrap();
+    store.commit(epoch, &rows(&key("bolt", 2))).unwrap();
+    let last = erasure("bolt", 2_000, Erased::Run(RunId(2)));
+    store.commit(epoch, &[Change::Erasure(last.clone())]).unwrap();
+    assert_eq!(forget(&mut store, epoch).runs, [key("bolt", 2)]);
+    // Round and round, until all can go.
+    let over = ended(&key("acme", 1), RunStatus::Cancelled);
+    store.commit(epoch, &[Change::Run(Box::new(over))]).unwrap();
+    let mut done = std::collections::BTreeSet::new();
+    for second in 0..20 {
+        let forgotten = store.forget(epoch, Time((1 << 50) + second * 20_000_000)).unwrap();
+        assert!(forgotten.has_more || forgotten.is_waiting || !forgotten.finished.is_empty());
+        done.extend(forgotten.finished.into_iter().map(|(_, id, _)| id));
+    }
+    assert_eq!(done.len(), 151);
+}
+
+#[test]
 fn a_line_that_a_crash_cut_off_is_written_again() {
     let folder = TempDir::new().unwrap();
     let mut store = open(&folder).unwrap();
