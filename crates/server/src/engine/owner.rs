@@ -46,8 +46,12 @@ const RELOAD_MAX: Duration = Duration::from_secs(5);
 
 /// Old idempotency keys are swept this often; again at once if there are more.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
-/// Between two steps of erasing much, so that what else is to be committed comes first.
+/// Between two steps of erasing.
 const FORGET_PAUSE: Duration = Duration::from_millis(20);
+/// Steps after which there is much to erase.
+const FORGET_FAST: u32 = 10;
+/// Between two of them then. A step and what it syncs take some milliseconds, which fewer than one commit in a hundred waits for.
+const FORGET_LONG_PAUSE: Duration = Duration::from_millis(400);
 /// Until it is looked again whether what is to be erased has ended.
 const FORGET_WAIT: Duration = Duration::from_millis(500);
 
@@ -93,6 +97,8 @@ struct Session<'a> {
     swept: Instant,
     /// When something may have to be erased.
     forget_at: Instant,
+    /// Steps of erasing since there was nothing to erase.
+    forgetting: u32,
     stopping: bool,
 }
 
@@ -244,6 +250,7 @@ impl<'a> Session<'a> {
             committer,
             swept: Instant::now(),
             forget_at: Instant::now(),
+            forgetting: 0,
             stopping: false,
         }
     }
@@ -361,7 +368,9 @@ impl Session<'_> {
         };
         let Forgotten { runs, expired, finished, rows: _, has_more, is_waiting } = forgotten;
         self.owner.cache.forget(&runs);
+        self.forgetting = if has_more { self.forgetting + 1 } else { 0 };
         let pause = match (has_more, is_waiting) {
+            (true, _) if self.forgetting > FORGET_FAST => FORGET_LONG_PAUSE,
             (true, _) => FORGET_PAUSE,
             (false, true) => FORGET_WAIT,
             (false, false) => SWEEP_EVERY,

@@ -60,7 +60,8 @@ async fn the_guide_s_tenants_go_where_their_data_may_be() {
         tools       all
         denied      -
         models      -
-        outage      goes elsewhere, waits 10m, then: escalate"#]]
+        outage      goes elsewhere, waits 10m, then: escalate
+        kept        for ever"#]]
     .assert_eq(&rules_of(&tenant));
 
     let explained = async |tenant: &str| {

@@ -133,7 +133,10 @@ impl Waiting {
         }
         drop(rows);
         let ends = taken.finish(connection)?;
-        connection.prepare_cached("DELETE FROM audit_open WHERE turn <= ?1")?.execute([newest])?;
+        without_overwriting(connection, || {
+            let sql = "DELETE FROM audit_open WHERE turn <= ?1";
+            Ok(connection.prepare_cached(sql)?.execute([newest])?)
+        })?;
         self.bytes = self.bytes.saturating_sub(bytes);
         let oldest = "SELECT at FROM audit_open ORDER BY turn LIMIT 1";
         let oldest: Option<i64> =
@@ -141,6 +144,17 @@ impl Waiting {
         self.since = oldest.map(|at| Time(at.cast_unsigned()));
         Ok(ends)
     }
+}
+
+/// What is deleted here is elsewhere, and was never a secret: to overwrite it would write as much once more.
+fn without_overwriting<T>(
+    connection: &Connection,
+    delete: impl FnOnce() -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    connection.pragma_update(None, "secure_delete", false)?;
+    let deleted = delete();
+    connection.pragma_update(None, "secure_delete", true)?;
+    deleted
 }
 
 /// Rows of `audit` that are being filled, one for each log.
