@@ -249,7 +249,7 @@ fn those_that_wait_do_not_keep_others_from_their_turn() {
     store.commit(epoch, &waiting.map(Change::Erasure).collect::<Vec<_>>()).unwrap();
     store.commit(epoch, &rows(&key("bolt", 2))).unwrap();
     let last = erasure("bolt", 2_000, Erased::Run(RunId(2)));
-    store.commit(epoch, &[Change::Erasure(last.clone())]).unwrap();
+    store.commit(epoch, &[Change::Erasure(last)]).unwrap();
     assert_eq!(forget(&mut store, epoch).runs, [key("bolt", 2)]);
     // Round and round, until all can go.
     let over = ended(&key("acme", 1), RunStatus::Cancelled);
