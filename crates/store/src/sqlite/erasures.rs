@@ -386,6 +386,7 @@ fn delete_rest(db: Db<'_>, tenant: &TenantId, asked: Time) -> Result<(), Fault> 
 /// What the list names and the file does not know is done again, before anybody sees the rows.
 pub(super) fn catch_up(db: Db<'_>, list: &List) -> Result<(), Fault> {
     let mut is_new = false;
+    let mut tenants = Vec::new();
     for row in list.read()? {
         let of = params![row.tenant.as_str(), id_bytes(row.id.0)];
         let sql = "SELECT EXISTS (SELECT 1 FROM erasures WHERE tenant = ?1 AND erasure = ?2)";
@@ -394,6 +395,9 @@ pub(super) fn catch_up(db: Db<'_>, list: &List) -> Result<(), Fault> {
             db.prepare_cached("UPDATE erasures SET listed = 1 WHERE tenant = ?1 AND erasure = ?2")?
                 .execute(of)?;
             is_new = true;
+            if row.of == Erased::Tenant {
+                tenants.push(row.tenant);
+            }
         }
     }
     let mut turn = Turn::default();
@@ -401,6 +405,15 @@ pub(super) fn catch_up(db: Db<'_>, list: &List) -> Result<(), Fault> {
         let mut forgotten = Forgotten::default();
         erase(db, (list, Which::All), &mut turn, &mut forgotten)?;
         is_new = forgotten.has_more;
+    }
+    // What its declaration said is in the copy again, and the cell that had it forget that is not there.
+    for tenant in tenants {
+        for sql in [
+            "UPDATE tenants SET body = json_set(body, '$.attributes', '{}') WHERE tenant = ?1",
+            "UPDATE contexts SET body = json_set(body, '$.attributes', '{}') WHERE tenant = ?1",
+        ] {
+            db.prepare_cached(sql)?.execute([tenant.as_str()])?;
+        }
     }
     Ok(())
 }

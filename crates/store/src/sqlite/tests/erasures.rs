@@ -5,10 +5,11 @@ use std::fs;
 use fairlane_core::erasure::{Erased, ErasureRow};
 use fairlane_core::id::RunId;
 use fairlane_core::row::{Failure, IdempotencyRow, RunKey};
+use fairlane_core::tenant::{Context, Tenant};
 
 use super::super::backup::{back_up, restore};
 use super::*;
-use crate::conformance::samples::{erasure, idempotency, scope};
+use crate::conformance::samples::{context, erasure, idempotency, scope, tenant};
 use crate::read::Payloads;
 use crate::store::Forgotten;
 
@@ -168,6 +169,12 @@ fn what_was_erased_is_erased_again_when_an_older_copy_comes_back() {
         store.commit(epoch, &rows(&key("bolt", id))).unwrap();
     }
     store.commit(epoch, &[Change::Run(Box::new(run(&live)))]).unwrap();
+    for of in ["acme", "bolt"] {
+        let declared = Tenant { attributes: r#"{"contact":"ada"}"#.into(), ..tenant(of) };
+        let minted =
+            Context { attributes: declared.attributes.clone(), ..(*context(&name(of), 1)).clone() };
+        store.commit(epoch, &[Change::Tenant(declared, Arc::new(minted))]).unwrap();
+    }
     let copy = back_up(folder.path(), "eu", kept.path()).unwrap();
     let over = ended(&live, RunStatus::Cancelled);
     store.commit(epoch, &[Change::Run(Box::new(over))]).unwrap();
@@ -197,6 +204,10 @@ fn what_was_erased_is_erased_again_when_an_older_copy_comes_back() {
     let epoch = store.claim().unwrap();
     let snapshot = store.load().unwrap();
     assert_eq!((snapshot.erasures.len(), snapshot.runs.len()), (3, 0));
+    let attributes: Vec<_> = snapshot.tenants.iter().map(|tenant| &*tenant.attributes).collect();
+    assert_eq!(attributes, [r#"{"contact":"ada"}"#, "{}"]);
+    let attributes: Vec<_> = snapshot.contexts.iter().map(|one| &*one.attributes).collect();
+    assert_eq!(attributes, [r#"{"contact":"ada"}"#, "{}"]);
     let finished = forget(&mut store, epoch).finished;
     assert_eq!(finished.iter().map(|(_, _, runs)| *runs).collect::<Vec<_>>(), [1, 1, 4]);
 }
