@@ -174,10 +174,11 @@ fn erase_one(
 ) -> Result<bool, Fault> {
     let tenant = &erasure.tenant;
     let (mut found, is_all) = covered(&db, erasure, which, room)?;
-    let (deleted, rows) = delete_runs(db, tenant, &found)?;
+    let (deleted, rows) = some_of(&found, |run| delete_run(db, tenant, run))?;
     forgotten.rows += rows;
     let is_all = is_all && deleted == found.len();
     found.truncate(deleted);
+    delete_requests(&db, tenant, &found)?;
     let gone = deleted as u64;
     forgotten.runs.extend(found.into_iter().map(|run| RunKey { tenant: tenant.clone(), run }));
     if gone > 0 {
@@ -246,11 +247,9 @@ fn covered(
     Ok((ready, !is_left))
 }
 
-fn with_state(mut rows: rusqlite::Rows<'_>, max: usize) -> Result<Vec<(RunId, bool)>, Fault> {
+fn with_state(mut rows: rusqlite::Rows<'_>) -> Result<Vec<(RunId, bool)>, Fault> {
     let mut found = Vec::new();
-    while found.len() < max
-        && let Some(row) = rows.next()?.map(Columns)
-    {
+    while let Some(row) = rows.next()?.map(Columns) {
         found.push((row.run_id(0)?, row.unsigned(1)? != 0));
     }
     Ok(found)
@@ -262,7 +261,7 @@ fn family(connection: &Connection, tenant: &str, run: RunId) -> Result<Vec<(RunI
         let mut statement = connection.prepare_cached(
             "SELECT run, ended IS NOT NULL FROM runs WHERE tenant = ?1 AND run = ?2",
         )?;
-        with_state(statement.query(params![tenant, id_bytes(run)])?, 1)?
+        with_state(statement.query(params![tenant, id_bytes(run)])?)?
     };
     let mut children = connection.prepare_cached(
         "SELECT run, ended IS NOT NULL FROM runs INDEXED BY runs_by_parent
@@ -272,45 +271,56 @@ fn family(connection: &Connection, tenant: &str, run: RunId) -> Result<Vec<(RunI
     while let Some((caller, _)) = found.get(at).copied() {
         at += 1;
         let of_caller = children.query(params![tenant, caller.to_string()])?;
-        let called = with_state(of_caller, usize::MAX)?;
+        let called = with_state(of_caller)?;
         found.extend(called.into_iter().filter(|(run, _)| *run != caller));
     }
     found.reverse();
     Ok(found)
 }
 
-/// Rows that only runs have, in tables whose key begins with the run's.
-const OF_RUN: [&str; 5] = [
+/// What a run has beside its own row and its reviews, in tables whose key begins with the run's.
+const BESIDE_RUN: [&str; 4] = [
     "DELETE FROM steps WHERE tenant = ?1 AND run = ?2",
     "DELETE FROM payloads WHERE tenant = ?1 AND run = ?2",
     "DELETE FROM signals WHERE tenant = ?1 AND run = ?2",
     "DELETE FROM replans WHERE tenant = ?1 AND run = ?2",
-    // The run's key is in its row: what is not found of it cannot be opened any more.
-    "DELETE FROM runs WHERE tenant = ?1 AND run = ?2",
 ];
 
-/// All that there is of these runs of a tenant, or of the first of them, if that is much: gives how many, and how many
-/// rows that was.
-pub(super) fn delete_runs(
-    db: Db<'_>,
-    tenant: &TenantId,
+/// Does it for runs until that was much; it says for each how many rows that was. Gives for how many, and how many rows.
+pub(super) fn some_of(
     runs: &[RunId],
+    mut each: impl FnMut(RunId) -> Result<usize, Fault>,
 ) -> Result<(usize, usize), Fault> {
-    let (mut rows, mut gone) = (0, 0);
+    let (mut rows, mut done) = (0, 0);
     for run in runs {
-        let of = params![tenant.as_str(), id_bytes(*run)];
-        rows += delete_reviews(&db, tenant, *run)?;
-        for sql in OF_RUN {
-            rows += db.prepare_cached(sql)?.execute(of)?;
-        }
-        db.was_there(&RunKey { tenant: tenant.clone(), run: *run });
-        gone += 1;
+        rows += each(*run)?;
+        done += 1;
         if rows >= ROWS_MAX {
             break;
         }
     }
-    delete_requests(&db, tenant, &runs[..gone])?;
-    Ok((gone, rows))
+    Ok((done, rows))
+}
+
+/// All that there is of a run, but for the idempotency key that led to it. Gives how many rows that was, as do those below.
+pub(super) fn delete_run(db: Db<'_>, tenant: &TenantId, run: RunId) -> Result<usize, Fault> {
+    let rows = delete_reviews(&db, tenant, run)? + delete_beside(&db, tenant, run)?;
+    // The run's key is in its row: what is not found of it cannot be opened any more.
+    let sql = "DELETE FROM runs WHERE tenant = ?1 AND run = ?2";
+    let own = db.prepare_cached(sql)?.execute(params![tenant.as_str(), id_bytes(run)])?;
+    db.was_there(&RunKey { tenant: tenant.clone(), run });
+    Ok(rows + own)
+}
+
+pub(super) fn delete_beside(
+    connection: &Connection,
+    tenant: &TenantId,
+    run: RunId,
+) -> Result<usize, Fault> {
+    let of = params![tenant.as_str(), id_bytes(run)];
+    BESIDE_RUN
+        .iter()
+        .try_fold(0, |rows, sql| Ok(rows + connection.prepare_cached(sql)?.execute(of)?))
 }
 
 pub(super) fn delete_reviews(

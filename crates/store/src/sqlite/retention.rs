@@ -17,7 +17,7 @@ use fairlane_core::time::{Span, Time};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::codec::{Columns, Fault, from_json, id_bytes, signed};
-use super::erasures::{ROWS_MAX, delete_reviews, delete_runs};
+use super::erasures::{ROWS_MAX, delete_beside, delete_reviews, delete_run, some_of};
 use super::keyring::Db;
 use super::resources;
 use crate::store::{FORGOTTEN_MAX, Forgotten};
@@ -163,7 +163,8 @@ fn expire_of(
         let room = FORGOTTEN_MAX.saturating_sub(forgotten.runs.len());
         let (mut due, is_all) = due(&db, (tenant, what), limit(now, days), room)?;
         let (gone, rows) = match what {
-            What::Runs => delete_runs(db, tenant, &due)?,
+            // Idempotency keys of runs as old as that are gone already.
+            What::Runs => some_of(&due, |run| delete_run(db, tenant, run))?,
             What::Payloads => some_of(&due, |run| strip(db, tenant, run))?,
             What::Reviews => some_of(&due, |run| drop_reviews(db, tenant, run))?,
         };
@@ -245,22 +246,6 @@ fn note_late(
     Ok(())
 }
 
-/// Does it for runs until that was much; it says for each how many rows that was. Gives for how many, and how many rows.
-fn some_of(
-    runs: &[RunId],
-    mut each: impl FnMut(RunId) -> Result<usize, Fault>,
-) -> Result<(usize, usize), Fault> {
-    let (mut rows, mut done) = (0, 0);
-    for run in runs {
-        rows += each(*run)?;
-        done += 1;
-        if rows >= ROWS_MAX {
-            break;
-        }
-    }
-    Ok((done, rows))
-}
-
 /// Those that were not over when the clock came by, and are now.
 fn late(
     connection: &Connection,
@@ -295,20 +280,12 @@ fn late(
 
 /// A run keeps its own row, and the key that its reviews are sealed with.
 fn strip(db: Db<'_>, tenant: &TenantId, run: RunId) -> Result<usize, Fault> {
-    let of = params![tenant.as_str(), id_bytes(run)];
-    let mut rows = 0;
-    for sql in [
-        "DELETE FROM steps WHERE tenant = ?1 AND run = ?2",
-        "DELETE FROM payloads WHERE tenant = ?1 AND run = ?2",
-        "DELETE FROM signals WHERE tenant = ?1 AND run = ?2",
-        "DELETE FROM replans WHERE tenant = ?1 AND run = ?2",
-        "UPDATE runs SET input = NULL, fault = NULL, subject = NULL, replans = 0, bare = 1
-         WHERE tenant = ?1 AND run = ?2",
-    ] {
-        rows += db.prepare_cached(sql)?.execute(of)?;
-    }
+    let beside = delete_beside(&db, tenant, run)?;
+    let sql = "UPDATE runs SET input = NULL, fault = NULL, subject = NULL, replans = 0, bare = 1
+               WHERE tenant = ?1 AND run = ?2";
+    let own = db.prepare_cached(sql)?.execute(params![tenant.as_str(), id_bytes(run)])?;
     destroy_key(db, tenant, run)?;
-    Ok(rows)
+    Ok(beside + own)
 }
 
 fn drop_reviews(db: Db<'_>, tenant: &TenantId, run: RunId) -> Result<usize, Fault> {
