@@ -50,7 +50,8 @@ pub enum Erased {
     /// With the runs that it has called.
     Run(RunId),
     Subject(Subject),
-    /// Runs, schedules, channels and keys. Its declaration stays, so that its id is not taken for another one's.
+    /// Runs, channels and keys. Its declaration stays, so that its id is not taken for another one's, and its schedules, which
+    /// hold nothing but times.
     Tenant,
 }
 

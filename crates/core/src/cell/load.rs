@@ -106,7 +106,7 @@ impl Cell {
             queue: super::valve::Queue::default(),
             recent: super::recent::Recent::default(),
             reopened: super::retry::Reopened::default(),
-            erasures: std::collections::BTreeMap::new(),
+            erasures: BTreeMap::new(),
             fence: epoch * FENCES_PER_EPOCH,
             ages: 0,
             said: super::audit::Said::default(),

@@ -118,22 +118,30 @@ impl Cell {
         if let Some(channels) = self.outbox.channels.get_mut(&at.0) {
             channels.remove(&channel);
         }
-        for notice in self.outbox.queue.drop_line(at.0, &channel) {
-            turn.write(Change::DropNotice(tenant.clone(), notice));
-        }
-        turn.write(Change::DropChannel(tenant.clone(), channel));
+        self.drop_notices_of(at, tenant, channel, turn);
         Ok(Response::Channel { changed: true, takes_secret: false })
     }
 
     /// Those of a tenant, with all that was to be told through them.
     pub(crate) fn drop_channels(&mut self, tenant: TenantIx, turn: &mut Turn) {
         let id = self.directory.tenants.get(tenant).declared.id.clone();
-        for name in self.outbox.channels.remove(&tenant.0).unwrap_or_default().into_keys() {
-            for notice in self.outbox.queue.drop_line(tenant.0, &name) {
-                turn.write(Change::DropNotice(id.clone(), notice));
-            }
-            turn.write(Change::DropChannel(id.clone(), name));
+        for channel in self.outbox.channels.remove(&tenant.0).unwrap_or_default().into_keys() {
+            self.drop_notices_of(tenant, &id, channel, turn);
         }
+    }
+
+    /// What a channel that is there no more still had to tell, and its row.
+    fn drop_notices_of(
+        &mut self,
+        tenant: TenantIx,
+        id: &TenantId,
+        channel: ChannelName,
+        turn: &mut Turn,
+    ) {
+        for notice in self.outbox.queue.drop_line(tenant.0, &channel) {
+            turn.write(Change::DropNotice(id.clone(), notice));
+        }
+        turn.write(Change::DropChannel(id.clone(), channel));
     }
 
     /// The secret before goes on to sign for a while.
