@@ -40,7 +40,7 @@ CREATE TABLE keys (
   role TEXT NOT NULL,
   created INTEGER NOT NULL,
   label TEXT NOT NULL
-, expires INTEGER) STRICT, WITHOUT ROWID;
+, expires INTEGER, sign_in TEXT, rate INTEGER) STRICT, WITHOUT ROWID;
 
 CREATE TABLE runs (
   tenant TEXT NOT NULL,

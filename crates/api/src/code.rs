@@ -54,6 +54,8 @@ codes! {
     TenantLimit = "tenant-limit", 429, "The tenant's quota is used up";
     /// The limit that all tenants share is reached.
     ProviderLimit = "provider-limit", 429, "The provider's limit is reached";
+    /// The key, or all keys of the tenant together, sent more than they may; `facts` say which.
+    TooManyRequests = "too-many-requests", 429, "There are too many requests";
     Forbidden = "forbidden", 403, "The API key does not allow this";
     TenantSuspended = "tenant-suspended", 403, "The tenant is suspended";
     /// What it was given was kept for long enough, and is gone.
@@ -168,6 +170,8 @@ codes! {
     StoreFull = "store-full", 503, "The store is full";
     StoreUnavailable = "store-unavailable", 503, "The store does not answer";
     Overloaded = "overloaded", 503, "The server has more requests than it can queue";
+    /// Nobody can sign in now; API keys go on.
+    SignInUnavailable = "sign-in-unavailable", 503, "The identity provider does not answer";
     Starting = "starting", 503, "The server is starting";
     ShuttingDown = "shutting-down", 503, "The server is stopping";
 }

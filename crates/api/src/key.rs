@@ -38,16 +38,85 @@ pub struct NewKey {
     /// For role `worker` only: the pools that it may serve. Absent or empty: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pools: Option<Vec<String>>,
+    /// For role `worker` only: the tenants whose steps it may be given. Absent or empty: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenants: Option<Vec<String>>,
     /// For role `worker` only: the region in which the worker is. Its leases are those of that region; needed on a server of
     /// several regions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+    /// For people: the key is of whoever signs in at the identity provider and is said to be that. It has no secret then. Not
+    /// for role `worker`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_in: Option<SignIn>,
+    /// Most requests a second with the key; ten times as many at once. 1 to 1,000,000; absent: as many as come, up to what all
+    /// keys of a tenant may send together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_second: Option<u32>,
     /// From then on the key opens nothing. Absent: it does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
     /// For people: what the key is for. At most 200 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+}
+
+impl NewKey {
+    /// One of that role, of which nothing else is said.
+    pub const fn of(role: Role) -> Self {
+        Self {
+            role,
+            tenant: None,
+            person: None,
+            pools: None,
+            tenants: None,
+            region: None,
+            sign_in: None,
+            requests_per_second: None,
+            expires_at: None,
+            label: None,
+        }
+    }
+}
+
+/// Something that the identity provider says of people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignIn {
+    /// The name of a claim, such as `email`, `sub` or `groups`; members of objects with dots between, such as
+    /// `realm_access.roles`. At most 200 bytes. `email` counts only where the provider has verified it.
+    pub claim: String,
+    /// What it is, or has among others. At most 200 bytes.
+    pub value: String,
+}
+
+/// Answer to `GET /v1/sign-in`: where people sign in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SignInAt {
+    /// Absent: nobody signs in, and there are API keys only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<IdentityProvider>,
+}
+
+/// An identity provider, as `fairlane login` uses it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct IdentityProvider {
+    /// Its description is at `/.well-known/openid-configuration` below it.
+    pub issuer: String,
+    /// Who Fairlane's command line is there.
+    pub client_id: String,
+    /// What it asks for.
+    pub scopes: String,
+}
+
+/// Answer to `GET /v1/me`: who asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Me {
+    /// The one person who asks, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
+    /// The keys that the credential opens. An API key opens itself; who has signed in may have several.
+    pub keys: Vec<Key>,
 }
 
 /// A key without its secret.
@@ -61,10 +130,18 @@ pub struct Key {
     pub person: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pools: Option<Vec<String>>,
+    /// The tenants whose steps a worker may be given. Absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenants: Option<Vec<String>>,
     /// For role `worker` only: the region in which the worker is. Its leases are those of that region; needed on a server of
     /// several regions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+    /// Whose it is, of those who sign in. Absent: whoever has its secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_in: Option<SignIn>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_second: Option<u32>,
     pub label: String,
     pub created_at: Timestamp,
     /// Absent: it does not expire.
@@ -76,7 +153,9 @@ pub struct Key {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreatedKey {
     pub key: Key,
-    /// The whole credential, for `Authorization: Bearer`. It is not stored and cannot be shown again.
+    /// The whole credential, for `Authorization: Bearer`. It is not stored and cannot be shown again. Absent: it is of who signs
+    /// in.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub secret: String,
 }
 

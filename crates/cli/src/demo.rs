@@ -255,13 +255,9 @@ fn folder(stage: &Stage) -> String {
 /// What whoever wants to look around needs.
 async fn kept(stage: &Stage, reviewer: Reviewer) -> anyhow::Result<Kept> {
     let new = NewKey {
-        expires_at: None,
-        person: None,
-        role: Role::Tenant,
         tenant: Some(BURST_BANK.to_owned()),
-        pools: None,
-        region: None,
         label: Some("demo: the burst bank's own key".to_owned()),
+        ..NewKey::of(Role::Tenant)
     };
     let created = stage.client().create_key(&new).await.context("cannot make a tenant's key")?;
     Ok(Kept {

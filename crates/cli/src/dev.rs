@@ -108,15 +108,7 @@ async fn worker_key(client: &Client, folder: &Path) -> anyhow::Result<String> {
         return read_key(&file);
     }
     let label = Some("worker of fairlane dev".to_owned());
-    let new = NewKey {
-        person: None,
-        expires_at: None,
-        role: Role::Worker,
-        tenant: None,
-        pools: None,
-        region: None,
-        label,
-    };
+    let new = NewKey { label, ..NewKey::of(Role::Worker) };
     let secret = client.create_key(&new).await?.secret;
     write_key(&file, &secret).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(secret)

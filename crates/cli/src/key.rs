@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use fairlane_api::Timestamp;
-use fairlane_api::key::{self, NewKey, Role};
+use fairlane_api::key::{self, NewKey, Role, SignIn};
 use fairlane_client::Client;
 use serde_json::json;
 
@@ -55,6 +55,13 @@ struct Create {
     /// How long it is good for, such as 12h or 90d; for ever if absent
     #[arg(long, global = true, value_name = "SPAN", value_parser = span)]
     expires_in: Option<Duration>,
+    /// For people: it is of whoever signs in and is said to be that, such as email=ada@acme.example or groups=ops; it has no
+    /// secret then
+    #[arg(long, global = true, value_name = "CLAIM=VALUE", value_parser = sign_in)]
+    sign_in: Option<SignIn>,
+    /// Most requests a second with it; ten times as many at once
+    #[arg(long, global = true, value_name = "NUMBER")]
+    requests_per_second: Option<u32>,
 }
 
 /// Whom a key is for.
@@ -80,6 +87,9 @@ enum For {
         /// A pool that it may serve; can be given several times, all pools if not at all
         #[arg(long = "pool", value_name = "POOL")]
         pools: Vec<String>,
+        /// A tenant whose steps it may be given; can be given several times, everyone's if not at all
+        #[arg(long = "tenant", value_name = "TENANT")]
+        tenants: Vec<String>,
         /// The region in which the worker is; needed on a server of several regions
         #[arg(long)]
         region: Option<String>,
@@ -95,6 +105,10 @@ impl Key {
                     printer.note(&format!("No pool is named `{pool}` yet."));
                 }
                 let created = client.create_key(&create.into_new()).await?;
+                if let Some(SignIn { claim, value }) = &created.key.sign_in {
+                    let words = format!("{} for who signs in with {claim}={value}", created.key.id);
+                    return printer.data(&created, |_| words);
+                }
                 printer.data(&created, |created| created.secret.clone())?;
                 printer.note("This key is not stored and cannot be shown again.");
                 Ok(())
@@ -135,16 +149,14 @@ async fn unknown_pools(client: &Client, role: &For) -> anyhow::Result<Vec<String
 impl Create {
     fn into_new(self) -> NewKey {
         let new = |role| NewKey {
-            role,
-            tenant: None,
-            person: None,
-            pools: None,
-            region: None,
+            requests_per_second: self.requests_per_second,
+            sign_in: self.sign_in,
             expires_at: self.expires_in.map(|span| {
                 let now = text::now().0;
                 Timestamp(now.saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
             }),
             label: self.label,
+            ..NewKey::of(role)
         };
         match self.role {
             For::Operator => new(Role::Operator),
@@ -154,12 +166,21 @@ impl Create {
             For::Viewer { tenant } => NewKey { tenant: Some(tenant), ..new(Role::Viewer) },
             For::Auditor { tenant } => NewKey { tenant: Some(tenant), ..new(Role::Auditor) },
             For::Reviewer { person } => NewKey { person: Some(person), ..new(Role::Reviewer) },
-            For::Worker { pools, region } => {
-                let pools = Some(pools).filter(|pools| !pools.is_empty());
-                NewKey { pools, region, ..new(Role::Worker) }
+            For::Worker { pools, tenants, region } => {
+                let some = |names: Vec<String>| Some(names).filter(|names| !names.is_empty());
+                let (pools, tenants) = (some(pools), some(tenants));
+                NewKey { pools, tenants, region, ..new(Role::Worker) }
             }
         }
     }
+}
+
+/// A claim, and what it has to be.
+fn sign_in(text: &str) -> Result<SignIn, String> {
+    let (claim, value) = text.split_once('=').ok_or_else(|| {
+        format!("`{text}` is no claim: expected its name, `=` and a value, such as groups=ops")
+    })?;
+    Ok(SignIn { claim: claim.to_owned(), value: value.to_owned() })
 }
 
 /// A whole number and a unit: s, m, h or d.
@@ -185,17 +206,21 @@ fn root_key(key: &key::RootKey) -> String {
     format!("root key {}, {source}", key.id)
 }
 
-fn list(keys: &[key::Key]) -> String {
-    let mut table = Table::new(&["ID", "ROLE", "FOR", "CREATED", "EXPIRES", "LABEL"]);
+pub(crate) fn list(keys: &[key::Key]) -> String {
+    let mut table =
+        Table::new(&["ID", "ROLE", "FOR", "SIGNS IN AS", "CREATED", "EXPIRES", "LABEL"]);
     for key in keys {
         let pools = key.pools.as_ref().filter(|pools| !pools.is_empty());
         let region = key.region.as_ref().map(|region| format!("in {region}"));
         let pools = pools.map(|pools| pools.join(", ")).into_iter().chain(region);
-        let worker = pools.collect::<Vec<_>>().join(" ");
+        let tenants = key.tenants.as_ref().map(|tenants| format!("for {}", tenants.join(", ")));
+        let worker = pools.chain(tenants).collect::<Vec<_>>().join(" ");
+        let people = key.sign_in.as_ref().map(|asked| format!("{}={}", asked.claim, asked.value));
         table.row([
             key.id.clone(),
             text::word(&key.role),
             key.tenant.clone().or_else(|| key.person.clone()).unwrap_or(worker),
+            text::or_dash(people),
             text::time(key.created_at),
             text::or_dash(key.expires_at.map(text::time)),
             key.label.clone(),

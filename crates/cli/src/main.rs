@@ -24,6 +24,7 @@ mod input;
 mod key;
 mod load;
 mod log;
+mod login;
 mod measure;
 mod mistake;
 mod model;
@@ -39,6 +40,7 @@ mod run;
 mod runs;
 mod serve;
 mod signals;
+mod signed_in;
 mod simulate;
 mod table;
 mod target;
@@ -108,6 +110,9 @@ enum Command {
     Channel(channel::Channel),
     Notice(notice::Notice),
     Key(key::Key),
+    Login(login::Login),
+    Logout(login::Logout),
+    Whoami(login::Whoami),
     Decisions(decisions::Decisions),
     Audit(audit::Audit),
     Erase(erase::Erase),
@@ -141,6 +146,26 @@ impl Command {
                 | Self::Simulate(_)
                 | Self::LoadServer
                 | Self::Top(_)
+        )
+    }
+
+    /// Whether it asks no server that is there already.
+    const fn is_local(&self) -> bool {
+        matches!(
+            self,
+            Self::Demo(_)
+                | Self::Dev(_)
+                | Self::Serve(_)
+                | Self::Replay(_)
+                | Self::Simulate(_)
+                | Self::Bench(_)
+                | Self::Backup(_)
+                | Self::Restore(_)
+                | Self::Completions(_)
+                | Self::Login(_)
+                | Self::Logout(_)
+                | Self::LoadWorker
+                | Self::LoadServer
         )
     }
 
@@ -179,6 +204,9 @@ impl Command {
             Self::Report(command) => command.execute(target).await,
             Self::Pool(command) => command.execute(target).await,
             Self::Key(command) => command.execute(target).await,
+            Self::Login(command) => command.execute(target).await,
+            Self::Logout(command) => command.execute(target),
+            Self::Whoami(command) => command.execute(target).await,
             Self::Decisions(command) => command.execute(target).await,
             Self::Audit(command) => command.execute(target).await,
             Self::Erase(command) => command.execute(target).await,
@@ -229,7 +257,11 @@ fn start(cli: Cli) -> anyhow::Result<()> {
         tokio::runtime::Builder::new_current_thread()
     };
     let runtime = builder.enable_all().build()?;
-    let result = runtime.block_on(command.execute(&target));
+    let result = runtime.block_on(async {
+        // What needs no server needs nobody who has signed in.
+        let target = if command.is_local() { target } else { target.with_signed_in().await? };
+        Box::pin(command.execute(&target)).await
+    });
     // What is left are connections: nothing waits for them.
     runtime.shutdown_background();
     result

@@ -50,7 +50,7 @@ impl Serve {
         }
         let key_is_filed = config.operator_key_file;
         let server = Server::start(config).await?;
-        let url = format!("http://{}", server.addr());
+        let url = server.url();
         let key = server.operator_key().filter(|_| !key_is_filed).map(str::to_owned);
         let stop = signals::stop();
         printer.data(&json!({ "url": url, "key": key }), |_| match &key {

@@ -1,12 +1,15 @@
 //! Options that all commands have: which server, which key, which form of output.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
-use fairlane_client::{Client, RetryPolicy};
+use fairlane_client::{Client, RetryPolicy, Trust};
 
 use crate::exit::Usage;
 use crate::printer::Printer;
+use crate::signed_in::Kept;
 
 /// Where a server of `fairlane dev` listens.
 pub(crate) const URL_DEFAULT: &str = "http://127.0.0.1:7420";
@@ -27,6 +30,9 @@ pub(crate) struct Target {
     /// API key
     #[arg(long, global = true, env = "FAIRLANE_KEY", hide_env_values = true)]
     key: Option<String>,
+    /// Certificates of authorities to trust besides those that browsers trust, in PEM
+    #[arg(long, global = true, env = "FAIRLANE_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
     /// Write data as JSON, for programs
     #[arg(long, global = true)]
     json: bool,
@@ -38,13 +44,65 @@ impl Target {
     }
 
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
-        let key = self.key.as_deref().filter(|key| !key.is_empty()).ok_or_else(|| {
+        let key = self.given_key().ok_or_else(|| {
             Usage(
-                "an API key is needed: --key or FAIRLANE_KEY (`fairlane dev` prints one)"
+                "an API key is needed: --key or FAIRLANE_KEY (`fairlane dev` prints one), or \
+                 `fairlane login` where people sign in"
                     .to_owned(),
             )
         })?;
-        Ok(Client::new(&self.url, key)?.with_retry(RETRY))
+        self.client_of(key)
+    }
+
+    /// With that credential, whatever else is given.
+    pub(crate) fn client_of(&self, key: &str) -> anyhow::Result<Client> {
+        Ok(Client::trusting(&self.url, key, &self.trust()?)?.with_retry(RETRY))
+    }
+
+    /// For what is asked without a credential.
+    pub(crate) fn anonymous(&self) -> anyhow::Result<Client> {
+        self.client_of("")
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Which authorities are trusted.
+    pub(crate) fn trust(&self) -> anyhow::Result<Trust> {
+        let Some(file) = &self.ca_file else { return Ok(Trust::default()) };
+        let cannot = || format!("cannot trust the authorities in {}", file.display());
+        let pem = std::fs::read(file).with_context(cannot)?;
+        Trust::pem(&pem).with_context(cannot)
+    }
+
+    fn given_key(&self) -> Option<&str> {
+        self.key.as_deref().filter(|key| !key.is_empty())
+    }
+
+    /// The same with what somebody has who has signed in to the server, if no key is given. A token that is over is renewed;
+    /// one that cannot be is left out, so that the command says what is needed.
+    pub(crate) async fn with_signed_in(self) -> anyhow::Result<Self> {
+        if self.given_key().is_some() {
+            return Ok(self);
+        }
+        // A home that cannot be read keeps nobody from a command that needs no credential.
+        let Ok(kept) = Kept::open() else { return Ok(self) };
+        let Some(signed_in) = kept.get(&self.url).cloned() else { return Ok(self) };
+        if !signed_in.is_over() {
+            return Ok(Self { key: Some(signed_in.token), ..self });
+        }
+        match signed_in.renewed(&self.trust()?).await {
+            Ok(renewed) => {
+                let token = renewed.token.clone();
+                kept.put(&self.url, renewed)?;
+                Ok(Self { key: Some(token), ..self })
+            }
+            Err(error) => {
+                self.printer().note(&format!("You are signed in no more: {error}"));
+                Ok(self)
+            }
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::retry::{Backoff, random_u64};
+use crate::tls::Trust;
 use crate::transport::{Answer, Body, Transport};
 use crate::{Error, RetryPolicy};
 
@@ -54,8 +55,8 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client of the server at `url` (such as `http://127.0.0.1:7420`) with an API key. Connects when it is
-    /// first used.
+    /// A client of the server at `url` (such as `http://127.0.0.1:7420`) with an API key, or the token of somebody who has
+    /// signed in. Connects when it is first used.
     ///
     /// # Errors
     /// If the URL or the key is malformed.
@@ -67,11 +68,19 @@ impl Client {
     /// assert!(matches!(Client::new("127.0.0.1", "fl_..."), Err(Error::Url { .. })));
     /// ```
     pub fn new(url: &str, key: &str) -> Result<Self, Error> {
+        Self::trusting(url, key, &Trust::default())
+    }
+
+    /// The same for a server whose certificate leads to an authority of one's own.
+    ///
+    /// # Errors
+    /// If the URL or the key is malformed.
+    pub fn trusting(url: &str, key: &str, trust: &Trust) -> Result<Self, Error> {
         let mut authorization =
             HeaderValue::from_str(&format!("Bearer {}", key.trim())).map_err(|_| Error::Key)?;
         authorization.set_sensitive(true);
         Ok(Self {
-            transport: Transport::new(url)?,
+            transport: Transport::new(url, trust)?,
             authorization,
             keys: Arc::new(KeySource::default()),
             retry: RetryPolicy::default(),
@@ -327,7 +336,7 @@ impl Path {
 }
 
 /// Everything but RFC 3986's unreserved characters is escaped.
-fn escape(text: &str, to: &mut String) {
+pub(crate) fn escape(text: &str, to: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
@@ -394,7 +403,7 @@ mod tests {
 
     #[test]
     fn malformed_addresses_are_refused() {
-        for url in ["", "localhost", "https://localhost", "ftp://x", "http://x/?q=1", "http://"] {
+        for url in ["", "localhost", "https://", "ftp://x", "http://x/?q=1", "http://"] {
             assert!(matches!(Client::new(url, "k"), Err(Error::Url { .. })), "{url}");
         }
     }

@@ -21,6 +21,11 @@ pub enum Error {
     Broken { address: String, detail: String },
     #[error("{address} did not answer within {after:?}")]
     Timeout { address: String, after: Duration },
+    #[error("the authorities to trust cannot be read: {detail}")]
+    Trust { detail: String },
+    /// Nobody has signed in.
+    #[error("signing in failed: {why}")]
+    SignIn { why: String },
     /// The server refused, and says why.
     #[error("{0}")]
     Problem(Box<Problem>),
@@ -68,7 +73,11 @@ impl Error {
             Self::Connect { .. } | Self::Broken { .. } | Self::Timeout { .. } => true,
             Self::Problem(problem) => problem.status == 503,
             Self::Answer { status, .. } => matches!(status, 502..=504),
-            Self::Url { .. } | Self::Key | Self::Encode(_) => false,
+            Self::Url { .. }
+            | Self::Key
+            | Self::Trust { .. }
+            | Self::SignIn { .. }
+            | Self::Encode(_) => false,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fairlane_api::audit::{AuditKey, AuditPage, AuditProof, Checkpoint};
-use fairlane_api::key::{CreatedKey, Key, NewKey, RootKey};
+use fairlane_api::key::{CreatedKey, Key, Me, NewKey, RootKey};
 use fairlane_api::page::Page;
 use fairlane_api::platform::{Decision, Health, Readings};
 use fairlane_api::resource::{Applied, Pool, PoolSpec, Valve, ValveSpec};
@@ -52,6 +52,11 @@ impl Client {
 
     pub async fn keys(&self) -> Result<Vec<Key>, Error> {
         self.list(&["v1", "platform", "keys"]).await
+    }
+
+    /// Says who asks, and what keys the credential opens.
+    pub async fn me(&self) -> Result<Me, Error> {
+        self.get(&["v1", "me"]).await
     }
 
     /// Names the root key.

@@ -15,10 +15,14 @@ use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use crate::Error;
+use crate::tls::Trust;
 
 /// Idle connections kept. More may be open at once; those above this are closed when their request is done.
 const IDLE_MAX: usize = 512;
@@ -38,7 +42,16 @@ pub(crate) struct Transport {
     host: HeaderValue,
     /// Path of the base URL without a slash at its end; usually empty.
     prefix: String,
+    /// `None`: connections are in the clear.
+    tls: Option<Secure>,
     idle: Mutex<Vec<SendRequest<Body>>>,
+}
+
+/// How secure connections are made.
+struct Secure {
+    connector: TlsConnector,
+    /// Whose certificate the server has to show.
+    server: ServerName<'static>,
 }
 
 /// An answer, read to its end.
@@ -48,22 +61,37 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
+impl std::fmt::Debug for Secure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secure").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
 impl Transport {
     /// Checks the address; connects when it is first needed.
-    pub(crate) fn new(url: &str) -> Result<Arc<Self>, Error> {
+    pub(crate) fn new(url: &str, trust: &Trust) -> Result<Arc<Self>, Error> {
+        const EXPECTED: &str = "expected http://HOST:PORT or https://HOST:PORT";
         let wrong = |expected| Error::Url { url: url.to_owned(), expected };
-        let uri: Uri = url.parse().map_err(|_| wrong("expected http://HOST:PORT"))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(wrong("expected http://HOST:PORT (TLS is not supported yet)"));
-        }
+        let uri: Uri = url.parse().map_err(|_| wrong(EXPECTED))?;
         let host = uri.host().ok_or_else(|| wrong("the host is missing"))?;
+        let (tls, port) = match uri.scheme_str() {
+            Some("http") => (None, 80),
+            Some("https") => {
+                let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+                let server =
+                    ServerName::try_from(name).map_err(|_| wrong("the host is malformed"))?;
+                let connector = TlsConnector::from(trust.config());
+                (Some(Secure { connector, server }), 443)
+            }
+            _ => return Err(wrong(EXPECTED)),
+        };
         if uri.query().is_some() {
             return Err(wrong("a query has no place in it"));
         }
-        let address = format!("{host}:{}", uri.port_u16().unwrap_or(80));
+        let address = format!("{host}:{}", uri.port_u16().unwrap_or(port));
         let header = HeaderValue::from_str(&address).map_err(|_| wrong("the host is malformed"))?;
         let prefix = uri.path().trim_end_matches('/').to_owned();
-        Ok(Arc::new(Self { address, host: header, prefix, idle: Mutex::new(Vec::new()) }))
+        Ok(Arc::new(Self { address, host: header, prefix, tls, idle: Mutex::new(Vec::new()) }))
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -75,7 +103,8 @@ impl Transport {
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{}{path}", self.address, self.prefix)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}{}{path}", self.address, self.prefix)
     }
 
     /// The target of a request: the base URL's path, then `path`, which is already escaped.
@@ -129,7 +158,8 @@ impl Transport {
         loop {
             let (mut sender, reused) = match self.take_idle().await {
                 Some(sender) => (sender, true),
-                None => (self.connect().await?, false),
+                // Agreeing on keys takes much room, in each future that may come to it.
+                None => (Box::pin(self.connect()).await?, false),
             };
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok((sender, response)),
@@ -164,6 +194,18 @@ impl Transport {
             Err(_) => return Err(failed(std::io::ErrorKind::TimedOut.into())),
         };
         stream.set_nodelay(true).map_err(failed)?;
+        let Some(Secure { connector, server }) = &self.tls else { return self.speak(stream).await };
+        let agreed = timeout(CONNECT_WITHIN, connector.connect(server.clone(), stream)).await;
+        match agreed {
+            Ok(stream) => self.speak(stream.map_err(failed)?).await,
+            Err(_) => Err(failed(std::io::ErrorKind::TimedOut.into())),
+        }
+    }
+
+    async fn speak(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<SendRequest<Body>, Error> {
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
         // Ends by itself when the sender is dropped or the server hangs up; a failure reaches the request.

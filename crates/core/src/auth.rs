@@ -31,14 +31,18 @@
 
 use std::sync::Arc;
 
-use crate::id::TenantId;
-use crate::row::{Access, KeyRow, Role};
+use crate::id::{PersonId, TenantId};
+use crate::row::{Access, Credential, KeyRow, Role, SignIn};
 use crate::tenant::TenantScope;
 use crate::time::Time;
 
 /// A credential that was checked.
 #[derive(Clone, Debug)]
-pub struct Identity(Arc<KeyRow>);
+pub struct Identity {
+    key: Arc<KeyRow>,
+    /// Who has signed in.
+    person: Option<PersonId>,
+}
 
 /// The right to the rows of every tenant: of an operator, who may do everything, and of the owner of a cell, who does the work
 /// of all that are in it.
@@ -49,20 +53,47 @@ impl Identity {
     /// Compares the digest of a secret with that of the key that the credential names. `found: None`: there is no such key, which
     /// costs the same, and so does one whose time is over. Looks at every byte, whatever the first ones are.
     pub fn check(found: Option<Arc<KeyRow>>, digest: &[u8; 32], now: Time) -> Option<Self> {
-        let stored = found.as_ref().map_or([0; 32], |row| row.digest);
-        let difference = stored.iter().zip(digest).fold(0u8, |sum, (a, b)| sum | (a ^ b));
-        let is_same = std::hint::black_box(difference) == 0;
-        let is_over = |row: &Arc<KeyRow>| row.expires.is_some_and(|expires| expires <= now);
-        found.filter(|row| is_same && !is_over(row)).map(Self)
+        let stored = match found.as_ref().map(|row| &row.credential) {
+            Some(Credential::Secret(digest)) => Some(*digest),
+            Some(Credential::SignIn(_)) | None => None,
+        };
+        let difference = stored.unwrap_or_default().into_iter().zip(digest);
+        let difference = difference.fold(0u8, |sum, (a, b)| sum | (a ^ b));
+        let is_same = std::hint::black_box(difference) == 0 && stored.is_some();
+        let key = found.filter(|row| is_same && !is_over(row, now))?;
+        Some(Self { key, person: None })
+    }
+
+    /// Somebody has signed in: whoever calls has checked who it is, and `claims` says what was vouched for. The key is for that
+    /// person if it asks for something that was, and its time is not over.
+    pub fn signed_in(
+        key: Arc<KeyRow>,
+        person: PersonId,
+        claims: impl FnOnce(&SignIn) -> bool,
+        now: Time,
+    ) -> Option<Self> {
+        let Credential::SignIn(asked) = &key.credential else { return None };
+        let opens = !is_over(&key, now) && claims(asked);
+        opens.then_some(Self { key, person: Some(person) })
     }
 
     pub fn key(&self) -> &Arc<KeyRow> {
-        &self.0
+        &self.key
+    }
+
+    /// The one person who asks, if it is known: whose key it is, or who has signed in.
+    pub fn person(&self) -> Option<&PersonId> {
+        let named = match &self.key.role {
+            Role::Reviewer { person } => Some(person),
+            Role::Tenant { person, .. } => person.as_ref(),
+            Role::Operator | Role::Worker { .. } => None,
+        };
+        named.or(self.person.as_ref())
     }
 
     /// The right to the tenant's rows, if the key has it. Whether there is such a tenant is another question.
     pub fn scope(&self, tenant: &TenantId) -> Option<TenantScope> {
-        let has = match &self.0.role {
+        let has = match &self.key.role {
             Role::Operator => true,
             Role::Tenant { tenant: own, .. } => own == tenant,
             Role::Worker { .. } | Role::Reviewer { .. } => false,
@@ -72,7 +103,7 @@ impl Identity {
 
     /// What the key may do with what its tenant has. Of others than tenants' keys: all.
     pub fn access(&self) -> Access {
-        match &self.0.role {
+        match &self.key.role {
             Role::Tenant { access, .. } => *access,
             Role::Operator | Role::Reviewer { .. } | Role::Worker { .. } => Access::Full,
         }
@@ -80,8 +111,12 @@ impl Identity {
 
     /// An operator's right.
     pub fn all_tenants(&self) -> Option<AllTenants> {
-        matches!(self.0.role, Role::Operator).then_some(AllTenants(()))
+        matches!(self.key.role, Role::Operator).then_some(AllTenants(()))
     }
+}
+
+fn is_over(key: &KeyRow, now: Time) -> bool {
+    key.expires.is_some_and(|expires| expires <= now)
 }
 
 impl AllTenants {
@@ -100,15 +135,34 @@ mod tests {
     use super::*;
 
     fn key(role: Role) -> Arc<KeyRow> {
+        with(Credential::Secret([7; 32]), role)
+    }
+
+    fn with(credential: Credential, role: Role) -> Arc<KeyRow> {
         let (id, label) = ("0123456789abcdef".parse().unwrap(), "test".into());
-        Arc::new(KeyRow {
-            id,
-            digest: [7; 32],
-            role,
-            created: Time(1),
-            expires: Some(Time(9)),
-            label,
-        })
+        let (created, expires, rate) = (Time(1), Some(Time(9)), None);
+        Arc::new(KeyRow { id, credential, role, created, expires, rate, label })
+    }
+
+    #[test]
+    fn a_key_for_who_signs_in_opens_by_that_alone() {
+        let asked = SignIn { claim: "groups".into(), value: "ops".into() };
+        let row = with(Credential::SignIn(asked.clone()), Role::Operator);
+        let ada: PersonId = "ada@acme.example".parse().unwrap();
+        let sign_in = |row: &Arc<KeyRow>, claim: &SignIn, now| {
+            Identity::signed_in(row.clone(), ada.clone(), |asked| asked == claim, now)
+        };
+        let identity = sign_in(&row, &asked, Time(8)).unwrap();
+        assert_eq!(identity.person(), Some(&ada));
+        assert!(sign_in(&row, &asked, Time(9)).is_none(), "its time is over");
+        let other = SignIn { value: "dev".into(), ..asked.clone() };
+        assert!(sign_in(&row, &other, Time(8)).is_none());
+        assert!(sign_in(&key(Role::Operator), &asked, Time(8)).is_none(), "it has a secret");
+        assert!(Identity::check(Some(row), &[0; 32], Time(8)).is_none(), "it has no secret");
+
+        let bob: PersonId = "bob".parse().unwrap();
+        let named = with(Credential::SignIn(asked.clone()), Role::Reviewer { person: bob.clone() });
+        assert_eq!(sign_in(&named, &asked, Time(8)).unwrap().person(), Some(&bob));
     }
 
     #[test]
@@ -141,7 +195,7 @@ mod tests {
         assert_eq!(rights(tenant), (true, false, false));
         let reviewer = Role::Reviewer { person: "ada".parse().unwrap() };
         assert_eq!(rights(reviewer), (false, false, false));
-        let worker = Role::Worker { pools: Vec::new(), region: None };
+        let worker = Role::Worker { pools: Vec::new(), tenants: vec![acme.clone()], region: None };
         assert_eq!(rights(worker), (false, false, false));
     }
 }

@@ -94,6 +94,14 @@ const fn is_free(c: char) -> bool {
     matches!(c, 'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' | '.' | ':' | '/')
 }
 
+const fn is_person(c: char) -> bool {
+    is_free(c) || matches!(c, '@' | '+')
+}
+
+const fn is_worker(c: char) -> bool {
+    is_free(c) || c == '@'
+}
+
 names! {
     /// A tenant: opaque, never reused.
     TenantId: "a-z 0-9 - _", is_id;
@@ -127,10 +135,10 @@ names! {
     CertificateName: "a-z 0-9 - _", is_id;
     /// A signal sent to a run.
     SignalName: "a-z A-Z 0-9 - _ . : /", is_free;
-    /// A worker process, as it names itself.
-    WorkerName: "a-z A-Z 0-9 - _ . : /", is_free;
-    /// A person who reviews, as the operator names them.
-    PersonId: "a-z A-Z 0-9 - _ . : /", is_free;
+    /// A worker process, as it names itself; behind an `@` the key that it is bound by, if it is.
+    WorkerName: "a-z A-Z 0-9 - _ . : / @", is_worker;
+    /// A person, as the operator or an identity provider names them.
+    PersonId: "a-z A-Z 0-9 - _ . : / @ +", is_person;
     /// A pool of human reviewers.
     ReviewerPoolName: "a-z 0-9 - _", is_id;
     /// A skill or a certification of a reviewer.

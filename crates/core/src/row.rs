@@ -478,19 +478,40 @@ pub struct ScheduleRow {
     pub queued: bool,
 }
 
-/// An API key. The secret itself is never stored.
+/// What a role is given to: an API key, or who signs in. The secret itself is never stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRow {
     pub id: KeyId,
-    /// SHA-256 of the secret, which has 256 random bits.
-    pub digest: [u8; 32],
+    pub credential: Credential,
     pub role: Role,
     pub created: Time,
     /// From then on it opens nothing. `None`: it does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Time>,
+    /// Most requests a second with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u32>,
     /// For people: what the key is for.
     pub label: Arc<str>,
+}
+
+/// By what a key opens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Credential {
+    /// SHA-256 of the secret, which has 256 random bits.
+    Secret([u8; 32]),
+    /// Whoever the identity provider says this of.
+    SignIn(SignIn),
+}
+
+/// Something that an identity provider vouches for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SignIn {
+    /// The name of a claim, such as `email`, `sub` or `groups`.
+    pub claim: Arc<str>,
+    /// What it is, or has among others.
+    pub value: Arc<str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -513,6 +534,9 @@ pub enum Role {
     /// Exchange for these pools; empty means all.
     Worker {
         pools: Vec<PoolName>,
+        /// Whose steps it may be given; empty means everyone's.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tenants: Vec<TenantId>,
         /// Where the worker is, as the operator says; `None`: nobody knows.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         region: Option<RegionName>,

@@ -83,11 +83,18 @@
 //! shorter than those of others. Measured over thousands of random trees one with siblings has at least half of its share
 //! by water-filling, and nearly always 4/5.
 //!
+//! # Choice among some tenants
+//!
+//! Workers may be there for some tenants only. Who of those is next is who comes first in the order of the whole tree; it is
+//! charged as ever, so that what it had through workers of its own is counted in its share of the others. Virtual time stays
+//! where it is when that was before its turn: the tags of those who wait are behind it, and nobody who comes meanwhile is put
+//! behind them.
+//!
 //! # Cost
 //!
 //! `n` eligible siblings, `k` gate classes of the tenant: `enqueue`, `settle`, `unstart` and each round of `next` are
 //! O(log n + log k), and a round of `next` either dispatches or parks a class; `withdraw` adds the shift in its class's
-//! line. A running step costs one such operation each time it has used what it was charged. `explain` is O(log k) and a
+//! line; a round of `next_among` looks at each of the tenants too. A running step costs one such operation each time it has used what it was charged. `explain` is O(log k) and a
 //! constant. A decision allocates nothing. Memory is a small constant for each registered tenant and organisation (what
 //! is left of one that went idle is its tag, so that forgetting it changes nothing), and O(active) for the rest.
 
@@ -234,11 +241,34 @@ impl Scheduler {
         now: Time,
         gate: &mut dyn FnMut(Offer) -> GateAnswer,
     ) -> Option<Dispatch> {
+        self.next_of(now, None, gate)
+    }
+
+    /// The same among the steps of some tenants, where others' cannot be worked on: in the order in which they would come, and
+    /// charged like any other. Virtual time does not follow one that goes before its turn.
+    pub fn next_among(
+        &mut self,
+        now: Time,
+        among: &[TenantIx],
+        gate: &mut dyn FnMut(Offer) -> GateAnswer,
+    ) -> Option<Dispatch> {
+        self.next_of(now, Some(among), gate)
+    }
+
+    fn next_of(
+        &mut self,
+        now: Time,
+        among: Option<&[TenantIx]>,
+        gate: &mut dyn FnMut(Offer) -> GateAnswer,
+    ) -> Option<Dispatch> {
         self.charge_running(now);
         // Each round dispatches, parks a class or takes a step out, so there are at most as many rounds as steps.
         while self.in_flight() < self.dispatchable() {
             let order = if self.is_long_full() { SHORT } else { ANY };
-            let leaf = self.tree.first(order)?;
+            let leaf = match among {
+                None => self.tree.first(order)?,
+                Some(tenants) => self.first_among(tenants, order)?,
+            };
             let tenant = TenantIx(self.tree.flows[leaf].owner);
             let head = self.head(now, tenant, order == SHORT);
             let Head { lane, key, step, .. } = head;
@@ -250,13 +280,22 @@ impl Scheduler {
                 }
                 GateAnswer::Aside => self.set_aside(tenant, &head),
                 GateAnswer::Pass => {
-                    self.tree.choose(leaf, order);
+                    if self.tree.first(order) == Some(leaf) {
+                        self.tree.choose(leaf, order);
+                    }
                     self.start(now, tenant, &head);
                     return Some(Dispatch { ticket: step.ticket, tenant });
                 }
             }
         }
         None
+    }
+
+    /// The flow of the tenant among these that is next in an order.
+    fn first_among(&self, tenants: &[TenantIx], order: usize) -> Option<u32> {
+        let places = tenants.iter().map(|tenant| self.tenant(*tenant).active);
+        let flows = places.filter(|place| *place != NONE).map(|place| self.active[place].flow);
+        self.tree.first_of(flows, order)
     }
 
     /// The step has ended, whatever came of it: its charge becomes what it used, and its slot is free.

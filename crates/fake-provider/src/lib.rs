@@ -18,6 +18,7 @@
 //! ```
 
 mod http;
+pub mod identity;
 mod reply;
 mod script;
 

@@ -1,11 +1,18 @@
-//! Who asks: API keys, and what each role may do.
+//! Who asks: API keys and people who have signed in, what each role may do, and how often.
 //!
-//! A credential is `fl_<key id>_<secret>`. The id finds the row, the SHA-256 of the secret is compared with
+//! An API key is `fl_<key id>_<secret>`. The id finds the row, the SHA-256 of the secret is compared with
 //! the stored digest in constant time, and an id that does not exist costs the same work. The secret has 256
 //! random bits, so that a plain hash cannot be reversed by trying.
 //!
+//! - `oidc` reads tokens of an identity provider. Who has signed in has the keys that ask for something that the token says;
+//!   of several the one is meant that the request is about.
+//! - `limits` counts requests, once it is known whose they are.
+//!
 //! The comparison, and the right to a tenant's rows that follows, are of [`fairlane_core::auth`]. What a caller may not see
 //! answers exactly as what does not exist.
+
+pub(crate) mod limits;
+pub(crate) mod oidc;
 
 use std::sync::Arc;
 
@@ -16,22 +23,50 @@ use fairlane_api::Code;
 use fairlane_core::auth::{self, AllTenants};
 use fairlane_core::cell::input::Handler;
 use fairlane_core::id::{KeyId, PersonId, PoolName, RegionName, TenantId};
-use fairlane_core::row::{Access, Actor, KeyRow, Role};
+use fairlane_core::row::{Access, Actor, Credential, KeyRow, Role};
 use fairlane_core::tenant::TenantScope;
-use fairlane_core::time::Time;
+use fairlane_core::time::{Span, Time};
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
+use self::limits::{Limited, Limits, Of};
+use self::oidc::Provider;
 use crate::cells::App;
+use crate::config::Config;
 use crate::problem::Refused;
 use crate::problem::rejection::unknown_tenant;
 use crate::serve::Shared;
+use crate::upstream::Upstream;
 
 /// Names the tenant that an operator calls models for.
 pub(crate) const TENANT_HEADER: &str = "x-fairlane-tenant";
+/// Names one of the keys that somebody has who has signed in.
+pub(crate) const KEY_HEADER: &str = "x-fairlane-key";
 
+/// Everybody may ask who they are.
+const ME: &str = "/v1/me";
 const PREFIX: &str = "fl_";
 const KEY_ID_BYTES: usize = 8;
 const SECRET_BYTES: usize = 32;
+
+/// What is asked of who asks, apart from keys.
+#[derive(Debug)]
+pub(crate) struct Auth {
+    pub(crate) limits: Limits,
+    /// `None`: nobody signs in.
+    pub(crate) provider: Option<Provider>,
+}
+
+impl Auth {
+    pub(crate) fn new(config: &Config, upstream: &Arc<Upstream>) -> Self {
+        let rate = config.tenant_requests_per_second;
+        let provider = |oidc: &crate::config::Oidc| Provider::new(oidc.clone(), upstream.clone());
+        Self {
+            limits: Limits::new((rate > 0).then_some(rate)),
+            provider: config.oidc.as_ref().map(provider),
+        }
+    }
+}
 
 /// The checked credential of a request.
 #[derive(Clone, Debug)]
@@ -49,18 +84,29 @@ impl FromRequestParts<App> for Identity {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, shared: &App) -> Result<Self, Refused> {
-        let row = bearer(parts)?.and_then(|credential| check(shared, credential));
+        // It is asked several times who sends a request.
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Ok(known.clone());
+        }
+        let credential = bearer(parts)?.map(str::to_owned);
+        let (people, credential) = (shared.auth().provider.as_ref(), credential.as_deref());
+        let checked = match (credential, people) {
+            (Some(token), Some(provider)) if oidc::is_token(token) => {
+                Some(signed_in(parts, shared, (provider, token)).await?)
+            }
+            (Some(key), _) => check(shared, key),
+            (None, _) => None,
+        };
         let invalid = || Refused::new(Code::Unauthenticated).detail("the API key is not valid");
-        let identity = row.map(Self).ok_or_else(invalid)?;
+        let identity = checked.map(Self).ok_or_else(invalid)?;
+        let taken = shared.auth().limits.take(identity.0.key(), Instant::now());
+        taken.map_err(|limited| too_many(&limited))?;
         identity.note_attempt(parts, shared).await;
         identity.may(parts)?;
+        parts.extensions.insert(identity.clone());
         Ok(identity)
     }
 }
-
-/// That the request names another tenant was noted: it is asked several times who sends it.
-#[derive(Clone, Copy, Debug)]
-struct Noted;
 
 impl FromRequestParts<App> for Operator {
     type Rejection = Refused;
@@ -71,6 +117,10 @@ impl FromRequestParts<App> for Operator {
         Ok(Self { rights, by: identity.actor() })
     }
 }
+
+/// All keys that somebody has who has signed in.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnKeys(pub(crate) Vec<Arc<KeyRow>>);
 
 /// The right to the rows of the tenant that the path names.
 #[derive(Clone, Debug)]
@@ -127,6 +177,7 @@ impl Identity {
             matches!(below, Some((_, "audit" | "audit/proof" | "audit/close" | "decisions")))
                 || path == "/v1/audit-key";
         match self.0.access() {
+            _ if path == ME && reads => Ok(()),
             Access::Full => Ok(()),
             Access::View if reads => Ok(()),
             Access::View => Err(forbidden("a key that may change something: this one views")),
@@ -142,7 +193,7 @@ impl Identity {
         let header = parts.headers.get(TENANT_HEADER);
         let is_other = header.is_some_and(|named| named.as_bytes() != own.as_str().as_bytes())
             || names_other(parts, app, own).await;
-        if is_other && parts.extensions.insert(Noted).is_none() {
+        if is_other {
             app.note_attempt(own);
         }
     }
@@ -189,6 +240,10 @@ impl Identity {
         &self.0.key().id
     }
 
+    pub(crate) fn key_row(&self) -> &KeyRow {
+        self.0.key()
+    }
+
     /// Who does what is asked for: the person whose key it is, or else the key.
     pub(crate) fn actor(&self) -> Actor {
         match self.person() {
@@ -201,13 +256,9 @@ impl Identity {
         matches!(self.role(), Role::Operator)
     }
 
-    /// The one person who uses the key, if it is one's.
+    /// The one person who asks, if it is known.
     pub(crate) fn person(&self) -> Option<&PersonId> {
-        match self.role() {
-            Role::Reviewer { person } => Some(person),
-            Role::Tenant { person, .. } => person.as_ref(),
-            Role::Operator | Role::Worker { .. } => None,
-        }
+        self.0.person()
     }
 
     /// The person whose reviews the key decides.
@@ -271,9 +322,23 @@ impl Identity {
         }
     }
 
-    /// Whether the key is a worker's that may not serve all pools.
-    pub(crate) fn is_of_some_pools(&self) -> bool {
-        matches!(self.role(), Role::Worker { pools, .. } if !pools.is_empty())
+    /// Whether the key is a worker's that may not serve all pools, or not all tenants.
+    pub(crate) fn is_of_some(&self) -> bool {
+        matches!(self.role(), Role::Worker { pools, tenants, .. }
+            if !pools.is_empty() || !tenants.is_empty())
+    }
+
+    /// The tenants whose steps the key's worker may be given; `None`: everyone's.
+    pub(crate) fn tenants_served(&self) -> Option<&[TenantId]> {
+        match self.role() {
+            Role::Worker { tenants, .. } => Some(&tenants[..]).filter(|some| !some.is_empty()),
+            Role::Operator | Role::Tenant { .. } | Role::Reviewer { .. } => None,
+        }
+    }
+
+    /// Whether the key's worker may be given steps of the tenant.
+    pub(crate) fn serves_tenant(&self, tenant: &TenantId) -> bool {
+        self.tenants_served().is_none_or(|some| some.contains(tenant))
     }
 
     /// The right to take leases of the pool.
@@ -316,20 +381,116 @@ pub(crate) fn bearer(parts: &Parts) -> Result<Option<&str>, Refused> {
 /// # Errors
 /// If the machine has no randomness to give.
 pub(crate) fn mint(role: Role, label: &str, created: Time) -> Result<(KeyRow, String), Refused> {
-    let mut random = [0u8; KEY_ID_BYTES + SECRET_BYTES];
+    let id = new_key_id()?;
+    let mut random = [0u8; SECRET_BYTES];
     getrandom::fill(&mut random).map_err(|error| Refused::internal(&error))?;
-    let id = crate::hex::encode(&random[..KEY_ID_BYTES]);
-    let secret = crate::hex::encode(&random[KEY_ID_BYTES..]);
+    let secret = crate::hex::encode(&random);
     let credential = format!("{PREFIX}{id}_{secret}");
     let row = KeyRow {
-        id: KeyId::parse(&id).map_err(|error| Refused::internal(&error))?,
-        digest: digest(&secret),
+        id,
+        credential: Credential::Secret(digest(&secret)),
         role,
         created,
         expires: None,
+        rate: None,
         label: Arc::from(label),
     };
     Ok((row, credential))
+}
+
+/// An id that no key has.
+///
+/// # Errors
+/// If the machine has no randomness to give.
+pub(crate) fn new_key_id() -> Result<KeyId, Refused> {
+    let mut random = [0u8; KEY_ID_BYTES];
+    getrandom::fill(&mut random).map_err(|error| Refused::internal(&error))?;
+    let id = crate::hex::encode(&random);
+    KeyId::parse(&id).map_err(|error| Refused::internal(&error))
+}
+
+/// Who has signed in, with the key that the request is about.
+async fn signed_in(
+    parts: &mut Parts,
+    app: &App,
+    (provider, token): (&Provider, &str),
+) -> Result<auth::Identity, Refused> {
+    let claims = provider.read(token).await?;
+    let person = provider.person(&claims)?;
+    let now = app.home().now();
+    let open = |key| auth::Identity::signed_in(key, person.clone(), |asked| claims.has(asked), now);
+    let keys: Vec<_> = app.keys_for(&claims).into_iter().filter_map(open).collect();
+    parts.extensions.insert(OwnKeys(keys.iter().map(|key| key.key().clone()).collect()));
+    let chosen = choose(keys, parts, app).await;
+    chosen.map_err(|refused| refused.detail(format!("`{person}` has signed in")))
+}
+
+/// Of several keys the one that is named; or else the one of the tenant that is named, of a reviewer for reviews, of an
+/// operator, or the only one.
+async fn choose(
+    keys: Vec<auth::Identity>,
+    parts: &mut Parts,
+    app: &App,
+) -> Result<auth::Identity, Refused> {
+    let ids = keys.iter().map(|key| key.key().id.to_string()).collect::<Vec<_>>().join(", ");
+    let named = |parts: &Parts, header| {
+        let value = parts.headers.get(header)?;
+        Some(value.to_str().unwrap_or_default().to_owned())
+    };
+    if let Some(id) = named(parts, KEY_HEADER) {
+        let mut keys = keys.into_iter();
+        return keys.find(|key| key.key().id.as_str() == id).ok_or_else(|| {
+            forbidden(&format!("one of your keys in the header `{KEY_HEADER}`: {ids}"))
+        });
+    }
+    let in_path = RawPathParams::from_request_parts(parts, app).await.ok().and_then(|params| {
+        let mut tenants = params.iter().filter(|(name, _)| *name == "tenant");
+        tenants.next().map(|(_, tenant)| tenant.to_owned())
+    });
+    let tenant = in_path.or_else(|| named(parts, TENANT_HEADER));
+    let is_of_reviews = parts.uri.path().starts_with("/v1/reviews");
+    let is_of_all = parts.uri.path() == ME;
+    let rank = |identity: &auth::Identity| match &identity.key().role {
+        Role::Tenant { tenant: own, access, .. } if tenant.as_deref() == Some(own.as_str()) => {
+            let access = match access {
+                Access::Full => 2,
+                Access::View => 1,
+                Access::Audit => 0,
+            };
+            (3, access)
+        }
+        Role::Reviewer { .. } if is_of_reviews => (3, 0),
+        Role::Operator => (2, 0),
+        Role::Tenant { .. } | Role::Reviewer { .. } | Role::Worker { .. } => (1, 0),
+    };
+    let Some(best) = keys.iter().map(rank).max() else {
+        return Err(forbidden(
+            "a key that asks for something that the token says: ask an operator",
+        ));
+    };
+    let mut fitting = keys.into_iter().filter(|identity| rank(identity) == best);
+    match (fitting.next(), fitting.next()) {
+        // To a tenant that none of them is for each says the same.
+        (Some(_), Some(_)) if best.0 == 1 && tenant.is_none() && !is_of_all => Err(forbidden(
+            &format!("which of your keys is meant, in the header `{KEY_HEADER}`: {ids}"),
+        )),
+        (Some(first), _) => Ok(first),
+        (None, _) => Err(Refused::internal(&"the best of some keys is none of them")),
+    }
+}
+
+/// Refuses a request beyond a limit.
+pub(crate) fn too_many(limited: &Limited) -> Refused {
+    let Limited { of, rate, wait } = *limited;
+    let (whose, of) = match of {
+        Of::Key => ("the key may send", "key"),
+        Of::Tenant => ("all keys of the tenant may send", "tenant"),
+    };
+    let wait = Span(u64::try_from(wait.as_micros()).unwrap_or(u64::MAX));
+    Refused::new(Code::TooManyRequests)
+        .detail(format!("{whose} {rate} requests a second"))
+        .facts(&serde_json::json!({ "of": of, "requests_per_second": rate }))
+        .retry_after(wait)
 }
 
 fn check(app: &App, credential: &str) -> Option<auth::Identity> {

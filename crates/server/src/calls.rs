@@ -136,6 +136,7 @@ impl Desk {
             ask,
             worker: self.worker.clone(),
             pool: SERVER_POOL.clone(),
+            tenants: None,
             slots: SLOTS,
             want: SLOTS.saturating_sub(held),
             reports: reports.clone(),

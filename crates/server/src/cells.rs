@@ -20,6 +20,8 @@ use fairlane_core::tenant::TenantScope;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use crate::auth::Auth;
+use crate::auth::oidc::Claims;
 use crate::problem::Refused;
 use crate::root_key::RootKeys;
 use crate::serve::Shared;
@@ -36,6 +38,7 @@ pub(crate) struct App {
     root_keys: Option<Arc<RootKeys>>,
     /// What checks checkpoints of audit logs. `None`: there are none.
     audit_key: Option<PublicKey>,
+    auth: Arc<Auth>,
     /// By tenant, how many requests with its keys named another one, since the server started.
     attempts: Arc<Mutex<BTreeMap<TenantId, u64>>>,
 }
@@ -57,12 +60,13 @@ impl App {
     /// At least one; the first is home.
     pub(crate) fn new(
         cells: Vec<Shared>,
-        root_keys: Option<Arc<RootKeys>>,
-        audit_key: Option<PublicKey>,
+        (root_keys, audit_key): (Option<Arc<RootKeys>>, Option<PublicKey>),
+        auth: Auth,
     ) -> Self {
         assert!(!cells.is_empty(), "a server has a cell");
         let (served, attempts, prepared) = (Arc::default(), Arc::default(), Arc::default());
-        Self { cells: cells.into(), served, prepared, root_keys, audit_key, attempts }
+        let (cells, auth) = (cells.into(), Arc::new(auth));
+        Self { cells, served, prepared, root_keys, audit_key, auth, attempts }
     }
 
     pub(crate) fn is_prepared(&self) -> bool {
@@ -79,6 +83,10 @@ impl App {
 
     pub(crate) const fn audit_key(&self) -> Option<PublicKey> {
         self.audit_key
+    }
+
+    pub(crate) fn auth(&self) -> &Auth {
+        &self.auth
     }
 
     pub(crate) fn home(&self) -> &Shared {
@@ -116,6 +124,16 @@ impl App {
 
     pub(crate) fn key(&self, id: &KeyId) -> Option<Arc<KeyRow>> {
         self.cells.iter().find_map(|cell| cell.registry.key(id))
+    }
+
+    /// The keys that ask for something of this, in the order of their ids.
+    pub(crate) fn keys_for(&self, claims: &Claims) -> Vec<Arc<KeyRow>> {
+        let asked: Vec<_> = claims.each().collect();
+        let of = |cell: &Shared| cell.registry.keys_for(&asked);
+        let mut keys: Vec<_> = self.cells.iter().flat_map(of).collect();
+        keys.sort_by(|a, b| a.id.cmp(&b.id));
+        keys.dedup_by(|a, b| a.id == b.id);
+        keys
     }
 
     pub(crate) fn region(&self, name: &str) -> Option<&Shared> {

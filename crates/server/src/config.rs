@@ -3,6 +3,7 @@
 //! Every key of the file has a variable `FAIRLANE_` and its name in capitals, which wins. What is not known is
 //! refused, so that a misspelt key does not go unnoticed.
 
+mod oidc;
 mod smtp;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,6 +16,7 @@ use fairlane_core::time::Span;
 use serde::Deserialize;
 
 use crate::root_key::RootKeyText;
+pub use oidc::Oidc;
 pub use smtp::{RelayUrl, Smtp};
 
 /// Prefix of the environment's variables.
@@ -47,6 +49,8 @@ pub struct Config {
     pub payload_cache_bytes: usize,
     /// Most connections at once; further ones wait to be accepted.
     pub connections_max: usize,
+    /// Most connections of one address; further ones are closed at once. Half of `connections_max`, if 0.
+    pub connections_per_address_max: usize,
     /// Most tokens of an answer through the gateway whose request has no bound of its own.
     pub gateway_output_tokens: u32,
     /// How long a call through the gateway waits for room at most.
@@ -71,6 +75,17 @@ pub struct Config {
     pub audit_checkpoints_file: Option<PathBuf>,
     /// Where every checkpoint is sent, as lines of JSON in requests. Absent: nowhere.
     pub audit_checkpoints_url: Option<String>,
+    /// The certificate of the server's port and those that lead to an authority, in PEM; with `tls_key_file`. Absent: no TLS.
+    pub tls_certificate_file: Option<PathBuf>,
+    /// The private key of the certificate, in PEM.
+    pub tls_key_file: Option<PathBuf>,
+    /// Authorities that are trusted besides those that browsers trust, in PEM: for providers, receivers of notices and an identity
+    /// provider in a network of one's own.
+    pub trusted_authorities_file: Option<PathBuf>,
+    /// The identity provider at which people sign in. Absent: there are API keys only.
+    pub oidc: Option<Oidc>,
+    /// Requests a second that are taken of all keys of a tenant together; ten times as many at once. 0: as many as come.
+    pub tenant_requests_per_second: u32,
     /// How long a stopping server waits for requests under way, in milliseconds.
     pub drain_ms: u64,
 }
@@ -117,6 +132,7 @@ impl Default for Config {
             payload_bytes_max: 1 << 20,
             payload_cache_bytes: 64 << 20,
             connections_max: 10_000,
+            connections_per_address_max: 0,
             gateway_output_tokens: 4_096,
             gateway_wait_ms: 10_000,
             public_url: None,
@@ -127,6 +143,11 @@ impl Default for Config {
             audit_key_file: None,
             audit_checkpoints_file: None,
             audit_checkpoints_url: None,
+            tls_certificate_file: None,
+            tls_key_file: None,
+            trusted_authorities_file: None,
+            oidc: None,
+            tenant_requests_per_second: 1_000,
             drain_ms: 10_000,
         }
     }
@@ -150,7 +171,8 @@ impl Config {
 
     /// What links begin with, without a slash at the end.
     pub(crate) fn public_url(&self) -> String {
-        let listening = || format!("http://{}", self.listen);
+        let scheme = if self.tls_certificate_file.is_some() { "https" } else { "http" };
+        let listening = || format!("{scheme}://{}", self.listen);
         let url = self.public_url.clone().unwrap_or_else(listening);
         url.trim_end_matches('/').to_owned()
     }
@@ -163,6 +185,14 @@ impl Config {
         }
         let (field, value) = ("public_url", url.clone());
         Err(Error::Range { field, value, expected: "a URL such as https://fairlane.example" })
+    }
+
+    /// Most connections of one address. At least one.
+    pub(crate) fn connections_of_one(&self) -> usize {
+        match self.connections_per_address_max {
+            0 => self.connections_max.div_ceil(2),
+            most => most,
+        }
     }
 
     /// How notices can be delivered, as the cells are told.
@@ -217,6 +247,8 @@ impl Config {
         set(variable("PAYLOAD_BYTES_MAX"), &mut self.payload_bytes_max, "a number of bytes")?;
         set(variable("PAYLOAD_CACHE_BYTES"), &mut self.payload_cache_bytes, "a number of bytes")?;
         set(variable("CONNECTIONS_MAX"), &mut self.connections_max, "a number")?;
+        let per_address = variable("CONNECTIONS_PER_ADDRESS_MAX");
+        set(per_address, &mut self.connections_per_address_max, "a number")?;
         let tokens = variable("GATEWAY_OUTPUT_TOKENS");
         set(tokens, &mut self.gateway_output_tokens, "a number of tokens")?;
         let wait = variable("GATEWAY_WAIT_MS");
@@ -225,15 +257,25 @@ impl Config {
         if let Some((_, url)) = variable("PUBLIC_URL") {
             self.public_url = Some(url);
         }
-        if let Some((_, path)) = variable("ROOT_KEY_FILE") {
-            self.root_key_file = Some(path.into());
+        for (name, path) in [
+            ("ROOT_KEY_FILE", &mut self.root_key_file),
+            ("AUDIT_KEY_FILE", &mut self.audit_key_file),
+            ("AUDIT_CHECKPOINTS_FILE", &mut self.audit_checkpoints_file),
+            ("TLS_CERTIFICATE_FILE", &mut self.tls_certificate_file),
+            ("TLS_KEY_FILE", &mut self.tls_key_file),
+            ("TRUSTED_AUTHORITIES_FILE", &mut self.trusted_authorities_file),
+        ] {
+            if let Some((_, given)) = variable(name) {
+                *path = Some(given.into());
+            }
         }
-        if let Some((_, path)) = variable("AUDIT_KEY_FILE") {
-            self.audit_key_file = Some(path.into());
-        }
-        if let Some((_, path)) = variable("AUDIT_CHECKPOINTS_FILE") {
-            self.audit_checkpoints_file = Some(path.into());
-        }
+        let rate = variable("TENANT_REQUESTS_PER_SECOND");
+        set(rate, &mut self.tenant_requests_per_second, "a number of requests")?;
+        self.oidc = oidc::with(
+            self.oidc.take(),
+            ["ISSUER", "AUDIENCE", "PERSON_CLAIM", "CLIENT_ID", "SCOPES"]
+                .map(|part| variable(&format!("OIDC_{part}"))),
+        );
         if let Some((_, url)) = variable("AUDIT_CHECKPOINTS_URL") {
             self.audit_checkpoints_url = Some(url);
         }
@@ -312,10 +354,33 @@ impl Config {
         if let Some(smtp) = &self.smtp {
             smtp.check()?;
         }
+        if let Some(oidc) = &self.oidc {
+            oidc.check()?;
+        }
+        match (&self.tls_certificate_file, &self.tls_key_file) {
+            (Some(_), None) => return range("tls_key_file", &"absent", "the certificate's key"),
+            (None, Some(_)) => {
+                return range("tls_certificate_file", &"absent", "the key's certificate");
+            }
+            (Some(_), Some(_)) | (None, None) => {}
+        }
         if self.connections_max == 0 {
             return range("connections_max", &self.connections_max, "at least 1");
         }
         Ok(())
+    }
+}
+
+/// Whether what is read from there can be believed: with TLS, or from this machine.
+pub(crate) fn is_trusted_url(url: &str) -> bool {
+    let Ok(url) = url.parse::<Uri>() else { return false };
+    let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let is_here =
+        || host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    match url.scheme_str() {
+        Some("https") => !host.is_empty(),
+        Some("http") => is_here(),
+        _ => false,
     }
 }
 
@@ -383,6 +448,12 @@ mod tests {
             ("connections_max = 0", "connections_max is 0"),
             ("notice_wait_ms = 0", "notice_wait_ms is 0"),
             ("public_url = \"fairlane.example\"", "public_url is fairlane.example"),
+            ("tls_key_file = \"key.pem\"", "tls_certificate_file is absent"),
+            (
+                "[oidc]\nissuer = \"http://id.example\"\naudience = \"f\"",
+                "oidc.issuer is http://id",
+            ),
+            ("[oidc]\nissuer = \"https://id.example\"", "oidc.audience is empty"),
             ("public_url = \"https://a.example/?b\"", "public_url is https://a.example/?b"),
             ("[smtp]\nurl = \"smtp://a.example\"\nfrom = \"nobody\"", "smtp.from is nobody"),
             (

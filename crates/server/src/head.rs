@@ -1,10 +1,10 @@
 //! What is checked of every request before its path is looked at: the size of its head, and that the path is a
-//! text.
+//! text. And what every answer says to browsers.
 
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use fairlane_api::Code;
 
 use crate::problem::Refused;
@@ -15,8 +15,37 @@ pub(crate) const BYTES_MAX: usize = 64 * 1024;
 /// longer one is closed with a bare 431.
 pub(crate) const READ_BYTES_MAX: usize = 2 * BYTES_MAX;
 
-pub(crate) async fn check(request: Request, next: Next) -> Result<Response, Refused> {
-    let bytes = size(&request);
+/// What every answer says to browsers: it is what its type says it is, no page may frame it or run anything of it, its address
+/// is told to nobody, and it is kept nowhere.
+const SAID_TO_BROWSERS: [(HeaderName, &str); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+];
+/// And with TLS: never again without.
+const SECURE_ONLY: &str = "max-age=31536000";
+
+/// Answers, with what is said to browsers. What an answer says itself stays.
+pub(crate) async fn guard(is_secure: bool, request: Request, next: Next) -> Response {
+    let mut response = match check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused.into_response(),
+    };
+    let headers = response.headers_mut();
+    for (name, value) in SAID_TO_BROWSERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if is_secure {
+        let value = HeaderValue::from_static(SECURE_ONLY);
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, value);
+    }
+    response
+}
+
+fn check(request: &Request) -> Result<(), Refused> {
+    let bytes = size(request);
     if bytes > BYTES_MAX {
         let mut refused = Refused::new(Code::MalformedRequest)
             .detail(format!("the line and the headers have {bytes} bytes"))
@@ -27,7 +56,7 @@ pub(crate) async fn check(request: Request, next: Next) -> Result<Response, Refu
     if !is_text(request.uri().path()) {
         return Err(Refused::new(Code::MalformedRequest).detail("the path is not UTF-8"));
     }
-    Ok(next.run(request).await)
+    Ok(())
 }
 
 /// Bytes of the request line and the headers as they were sent.

@@ -1,5 +1,6 @@
 //! `/v1/platform/keys`: make, list and drop API keys.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Json as Answer;
@@ -9,23 +10,31 @@ use fairlane_api::key::{self as wire, CreatedKey, Key, NewKey};
 use fairlane_api::page::Page;
 use fairlane_api::{Code, Problem};
 use fairlane_core::cell::input::Configure;
-use fairlane_core::row::{Access, KeyRow, Role};
+use fairlane_core::id::{NameError, TenantId};
+use fairlane_core::row::{Access, Credential, KeyRow, Role, SignIn};
 use fairlane_core::time::Time;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::auth::{Operator, mint};
+use crate::auth::{Operator, mint, new_key_id};
 use crate::body::{Json, Params};
 use crate::cells::App;
 use crate::declare::{DryRun, configure};
 use crate::page::{Paging, page};
 use crate::problem::Refused;
+use crate::problem::rejection::unknown_tenant;
 use crate::serve::Shared;
-use crate::wire::{name, timestamp};
+use crate::wire::{between, name, timestamp};
 
 const LABEL_BYTES_MAX: usize = 200;
 /// Pools that one key may name.
 const POOLS_MAX: usize = 256;
+/// Tenants that one key may name.
+const TENANTS_MAX: usize = 256;
+/// Longest claim, and longest value of one, that a key may ask for.
+const CLAIM_BYTES_MAX: usize = 200;
+/// Requests a second that a key may be given.
+const RATE_MAX: u32 = 1_000_000;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_keys, post_key)).routes(routes!(delete_key))
@@ -43,7 +52,7 @@ async fn post_key(
     operator: Operator,
     Json(new): Json<NewKey>,
 ) -> Result<(StatusCode, Answer<CreatedKey>), Refused> {
-    let role = role(&new)?;
+    let role = role(&shared, &new)?;
     let label = new.label.unwrap_or_default();
     if label.len() > LABEL_BYTES_MAX {
         return Err(Refused::new(Code::TooLong)
@@ -54,8 +63,20 @@ async fn post_key(
     if expires.is_some_and(|expires| expires <= shared.now()) {
         return Err(Refused::new(Code::InvalidValue).at("/expires_at").expected("a time to come"));
     }
-    let (mut row, secret) = mint(role, &label, shared.now())?;
-    row.expires = expires;
+    let sign_in = new.sign_in.map(|asked| sign_in(&shared, asked, &role)).transpose()?;
+    if let Some(rate) = new.requests_per_second {
+        between(rate.into(), [1, RATE_MAX.into()], "/requests_per_second")?;
+    }
+    let (row, secret) = match sign_in {
+        Some(asked) => {
+            let (id, credential, created) =
+                (new_key_id()?, Credential::SignIn(asked), shared.now());
+            let (expires, rate, label) = (None, None, label.into());
+            (KeyRow { id, credential, role, created, expires, rate, label }, String::new())
+        }
+        None => mint(role, &label, shared.now())?,
+    };
+    let row = KeyRow { expires, rate: new.requests_per_second, ..row };
     let key = key_out(&row);
     configure((&shared, &operator), Configure::Key(row), DryRun::default()).await?;
     Ok((StatusCode::CREATED, Answer(CreatedKey { key, secret })))
@@ -94,7 +115,29 @@ async fn delete_key(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn role(new: &NewKey) -> Result<Role, Refused> {
+/// What a key asks for of who signs in.
+fn sign_in(app: &App, asked: wire::SignIn, role: &Role) -> Result<SignIn, Refused> {
+    let invalid = |pointer: &str, expected: &str| {
+        Err(Refused::new(Code::InvalidValue).at(pointer).expected(expected))
+    };
+    if app.auth().provider.is_none() {
+        return Err(Refused::new(Code::InvalidValue)
+            .at("/sign_in")
+            .detail("nobody can sign in: `oidc` is not configured")
+            .expected("a key with a secret"));
+    }
+    if matches!(role, Role::Worker { .. }) {
+        return invalid("/sign_in", "a key with a secret for workers, who are no people");
+    }
+    for (pointer, text) in [("/sign_in/claim", &asked.claim), ("/sign_in/value", &asked.value)] {
+        if text.is_empty() || text.len() > CLAIM_BYTES_MAX {
+            return invalid(pointer, &format!("1 to {CLAIM_BYTES_MAX} bytes"));
+        }
+    }
+    Ok(SignIn { claim: asked.claim.into(), value: asked.value.into() })
+}
+
+fn role(app: &App, new: &NewKey) -> Result<Role, Refused> {
     let misplaced = |pointer: &str, role: &str| {
         Err(Refused::new(Code::InvalidValue).at(pointer).expected(format!("role `{role}` with it")))
     };
@@ -104,6 +147,9 @@ fn role(new: &NewKey) -> Result<Role, Refused> {
     }
     if new.pools.is_some() && new.role != wire::Role::Worker {
         return misplaced("/pools", "worker");
+    }
+    if new.tenants.is_some() && new.role != wire::Role::Worker {
+        return misplaced("/tenants", "worker");
     }
     if new.region.is_some() && new.role != wire::Role::Worker {
         return misplaced("/region", "worker");
@@ -126,18 +172,31 @@ fn role(new: &NewKey) -> Result<Role, Refused> {
             Ok(Role::Reviewer { person: person.ok_or_else(needed)? })
         }
         wire::Role::Worker => {
-            let pools = new.pools.as_deref().unwrap_or_default();
-            if pools.len() > POOLS_MAX {
-                return Err(Refused::new(Code::TooMany)
-                    .at("/pools")
-                    .expected(format!("at most {POOLS_MAX}")));
+            let pools = names(new.pools.as_deref(), "/pools", POOLS_MAX)?;
+            let tenants: Vec<TenantId> = names(new.tenants.as_deref(), "/tenants", TENANTS_MAX)?;
+            for (at, tenant) in tenants.iter().enumerate() {
+                if app.of(tenant).is_none() {
+                    return Err(unknown_tenant(tenant.as_str()).at(format!("/tenants/{at}")));
+                }
             }
-            let named =
-                pools.iter().enumerate().map(|(at, pool)| name(pool, &format!("/pools/{at}")));
             let region = new.region.as_deref().map(|region| name(region, "/region")).transpose()?;
-            Ok(Role::Worker { pools: named.collect::<Result<_, _>>()?, region })
+            Ok(Role::Worker { pools, tenants, region })
         }
     }
+}
+
+/// A list of names that a body has at that place.
+fn names<T: FromStr<Err = NameError>>(
+    given: Option<&[String]>,
+    pointer: &str,
+    most: usize,
+) -> Result<Vec<T>, Refused> {
+    let given = given.unwrap_or_default();
+    if given.len() > most {
+        return Err(Refused::new(Code::TooMany).at(pointer).expected(format!("at most {most}")));
+    }
+    let read = |(at, text): (usize, &String)| name(text, &format!("{pointer}/{at}"));
+    given.iter().enumerate().map(read).collect()
 }
 
 /// What of a tenant's a role is for, if it is one of a tenant's.
@@ -158,10 +217,19 @@ const fn tenant_role(access: Access) -> wire::Role {
     }
 }
 
-fn key_out(row: &KeyRow) -> Key {
-    let region = match &row.role {
-        Role::Worker { region, .. } => region.as_ref().map(ToString::to_string),
-        Role::Operator | Role::Tenant { .. } | Role::Reviewer { .. } => None,
+pub(crate) fn key_out(row: &KeyRow) -> Key {
+    let (region, tenants) = match &row.role {
+        Role::Worker { region, tenants, .. } => (
+            region.as_ref().map(ToString::to_string),
+            Some(tenants.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        ),
+        Role::Operator | Role::Tenant { .. } | Role::Reviewer { .. } => (None, None),
+    };
+    let sign_in = match &row.credential {
+        Credential::Secret(_) => None,
+        Credential::SignIn(SignIn { claim, value }) => {
+            Some(wire::SignIn { claim: claim.to_string(), value: value.to_string() })
+        }
     };
     let person = match &row.role {
         Role::Reviewer { person } => Some(person.to_string()),
@@ -185,7 +253,10 @@ fn key_out(row: &KeyRow) -> Key {
         tenant,
         person,
         pools,
+        tenants: tenants.filter(|tenants| !tenants.is_empty()),
         region,
+        sign_in,
+        requests_per_second: row.rate,
         label: row.label.to_string(),
         created_at: timestamp(row.created),
         expires_at: row.expires.map(timestamp),

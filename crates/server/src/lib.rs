@@ -35,6 +35,7 @@ mod notify;
 pub mod openapi;
 mod output;
 mod page;
+mod people;
 mod places;
 mod pools;
 mod probes;
@@ -52,14 +53,6 @@ mod runs;
 mod sealing;
 mod serve;
 mod tenants;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "certificates of an own network cannot be declared yet"
-    )
-)]
 mod upstream;
 mod usage;
 mod used;

@@ -13,8 +13,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::cells::App;
 use crate::problem::Refused;
 use crate::{
-    audit, catalog, channels, erasures, events, gateway, keys, pools, probes, quotas, readings,
-    reports, reviews, runs, sealing, tenants, usage, worker, workflows,
+    audit, catalog, channels, erasures, events, gateway, keys, people, pools, probes, quotas,
+    readings, reports, reviews, runs, sealing, tenants, usage, worker, workflows,
 };
 
 #[derive(Debug, OpenApi)]
@@ -79,6 +79,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(reports::routes())
         .merge(catalog::routes())
         .merge(keys::routes())
+        .merge(people::routes())
         .merge(sealing::routes())
         .merge(audit::routes())
         .merge(erasures::routes())

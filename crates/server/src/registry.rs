@@ -3,7 +3,7 @@
 //! A declaration appears here once its turn is committed, in the order of the turns; the cell alone decides
 //! with them. Reads take a lock for the time of one look-up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -21,7 +21,7 @@ use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
 use fairlane_core::residency::{Atlas, Declaration};
 use fairlane_core::review::ReviewerPool;
-use fairlane_core::row::KeyRow;
+use fairlane_core::row::{Credential, KeyRow, SignIn};
 use fairlane_core::tenant::{Context, Org, Rules, Tier};
 
 #[derive(Debug)]
@@ -45,6 +45,8 @@ struct Declarations {
     atlas: Atlas,
     reviewer_pools: BTreeMap<ReviewerPoolName, ReviewerPool>,
     keys: BTreeMap<KeyId, Arc<KeyRow>>,
+    /// Those that ask for a claim of who signs in.
+    sign_ins: BTreeMap<SignIn, BTreeSet<KeyId>>,
 }
 
 impl Registry {
@@ -83,14 +85,21 @@ impl Registry {
                 Configure::ReviewerPool(pool) => {
                     drop(all.reviewer_pools.insert(pool.name.clone(), pool));
                 }
-                Configure::Key(key) => drop(all.keys.insert(key.id.clone(), Arc::new(key))),
-                Configure::DropKey(id) => drop(all.keys.remove(&id)),
+                Configure::Key(key) => all.put_key(key),
+                Configure::DropKey(id) => all.drop_key(&id),
             },
         }
     }
 
     pub(crate) fn key(&self, id: &KeyId) -> Option<Arc<KeyRow>> {
         self.read().keys.get(id).cloned()
+    }
+
+    /// Those that ask for one of these.
+    pub(crate) fn keys_for(&self, vouched: &[SignIn]) -> Vec<Arc<KeyRow>> {
+        let all = self.read();
+        let ids = vouched.iter().filter_map(|claim| all.sign_ins.get(claim)).flatten();
+        ids.filter_map(|id| all.keys.get(id).cloned()).collect()
     }
 
     pub(crate) fn keys(&self, after: Option<&KeyId>, limit: usize) -> Vec<Arc<KeyRow>> {
@@ -275,6 +284,25 @@ impl Registry {
 }
 
 impl Declarations {
+    fn put_key(&mut self, key: KeyRow) {
+        self.drop_key(&key.id);
+        if let Credential::SignIn(asked) = &key.credential {
+            self.sign_ins.entry(asked.clone()).or_default().insert(key.id.clone());
+        }
+        self.keys.insert(key.id.clone(), Arc::new(key));
+    }
+
+    fn drop_key(&mut self, id: &KeyId) {
+        let Some(gone) = self.keys.remove(id) else { return };
+        let Credential::SignIn(asked) = &gone.credential else { return };
+        if let Some(ids) = self.sign_ins.get_mut(asked) {
+            ids.remove(id);
+            if ids.is_empty() {
+                self.sign_ins.remove(asked);
+            }
+        }
+    }
+
     fn of(snapshot: &Snapshot) -> Self {
         let mut all = Self { valve: snapshot.valve.clone().unwrap_or_default(), ..Self::default() };
         all.orgs.extend(snapshot.orgs.iter().map(|org| (org.id.clone(), org.clone())));
@@ -289,7 +317,7 @@ impl Declarations {
             .extend(snapshot.reviewer_pools.iter().map(|pool| (pool.name.clone(), pool.clone())));
         all.policies
             .extend(snapshot.policies.iter().map(|policy| (policy.name.clone(), policy.clone())));
-        all.keys.extend(snapshot.keys.iter().map(|key| (key.id.clone(), Arc::new(key.clone()))));
+        snapshot.keys.iter().for_each(|key| all.put_key(key.clone()));
         snapshot.residency.iter().cloned().for_each(|declaration| all.place(declaration));
         snapshot.contexts.iter().cloned().for_each(|context| all.newer(context));
         snapshot.workflows.iter().cloned().for_each(|workflow| all.version(workflow));

@@ -21,10 +21,15 @@ use fairlane_store::sqlite::SqliteStore;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use places::Places;
+use tls::Tls;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio_io_timeout::TimeoutStream;
 
 use crate::assembly::Assembly;
+use crate::auth::Auth;
 use crate::cache::Cache;
 use crate::cells::App;
 use crate::clock::Clock;
@@ -46,6 +51,8 @@ use crate::used::UsedKeys;
 
 /// Name of the file that an operator's first key is written to.
 pub const OPERATOR_KEY_FILE: &str = "operator.key";
+/// A connection whose client takes nothing of an answer for this long is closed: it would hold the answer for ever.
+const WRITE_TIME_MAX: Duration = Duration::from_mins(1);
 /// A connection on which no complete request head arrives for this long is closed.
 const HEADER_TIME_MAX: Duration = Duration::from_mins(1);
 
@@ -106,6 +113,10 @@ pub enum Error {
     RootKey(#[from] root_key::Error),
     #[error(transparent)]
     AuditKey(#[from] crate::audit::key::Error),
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    #[error("cannot trust the authorities in {path}: {detail}")]
+    Authorities { path: String, detail: String },
     #[error("cannot listen on {addr}")]
     Listen { addr: SocketAddr, source: std::io::Error },
     #[error("cannot start the driver thread")]
@@ -185,6 +196,8 @@ impl Server {
     }
 
     async fn start_with(config: Config, stores: Stores, keys: Keys) -> Result<Self, Error> {
+        let files = config.tls_certificate_file.as_ref().zip(config.tls_key_file.as_ref());
+        let tls = files.map(|(certificate, key)| Tls::open(certificate, key)).transpose()?;
         let addr = config.listen;
         let listener =
             TcpListener::bind(addr).await.map_err(|source| Error::Listen { addr, source })?;
@@ -199,7 +212,7 @@ impl Server {
         };
         let (app, owners) = started?;
         // Probes are answered while the cell is loaded, which may take long.
-        let listening = tokio::spawn(listen(listener, app.clone()));
+        let listening = tokio::spawn(listen((listener, tls), app.clone()));
         for cell in app.all() {
             cell.engine.health.started().await;
         }
@@ -231,6 +244,12 @@ impl Server {
     /// The address that it listens on.
     pub const fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where it is reached from this machine.
+    pub fn url(&self) -> String {
+        let is_secure = self.app.config.tls_certificate_file.is_some();
+        format!("{}://{}", if is_secure { "https" } else { "http" }, self.addr)
     }
 
     /// The operator's key, if the store was new. It is kept nowhere else, unless the configuration asked for
@@ -282,7 +301,8 @@ fn open_all(
     stopping: &watch::Receiver<Stopping>,
     runtime: &tokio::runtime::Handle,
 ) -> Result<(App, Vec<JoinHandle<()>>), Error> {
-    let upstream = Arc::new(Upstream::new());
+    let upstream = Arc::new(upstream(config)?);
+    let auth = Auth::new(config, &upstream);
     let notifier = Notifier {
         upstream,
         mailer: config.smtp.as_ref().and_then(Mailer::new),
@@ -298,7 +318,14 @@ fn open_all(
         cells.push(shared);
         owners.push(owner);
     }
-    Ok((App::new(cells, keys.root.clone(), keys.audit), owners))
+    Ok((App::new(cells, (keys.root.clone(), keys.audit), auth), owners))
+}
+
+fn upstream(config: &Config) -> Result<Upstream, Error> {
+    let Some(path) = &config.trusted_authorities_file else { return Ok(Upstream::new()) };
+    let failed = |detail: String| Error::Authorities { path: path.display().to_string(), detail };
+    let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    Upstream::with_roots(&pem).map_err(|error| failed(error.to_string()))
 }
 
 /// Loads a cell and starts its driver thread.
@@ -458,17 +485,20 @@ pub(crate) fn write_secret(path: &Path, secret: &str) -> std::io::Result<()> {
 }
 
 /// Accepts connections until the server stops, then waits for those that are open.
-async fn listen(listener: TcpListener, app: App) {
+async fn listen((listener, tls): (TcpListener, Option<Tls>), app: App) {
     let shared = app.home().clone();
-    let check = axum::middleware::from_fn(head::check);
-    let router = crate::openapi::router(app).layer(check);
+    let following = tls.clone().map(|tls| tokio::spawn(async move { tls.follow().await }));
+    let is_secure = tls.is_some();
+    let guard = move |request, next| head::guard(is_secure, request, next);
+    let router = crate::openapi::router(app).layer(axum::middleware::from_fn(guard));
     let max = u32::try_from(shared.config.connections_max).unwrap_or(u32::MAX);
     let room = Arc::new(Semaphore::new(max as usize));
+    let places = Places::new(shared.config.connections_of_one());
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { break };
-        let stream = tokio::select! {
+        let (stream, from) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, most likely: others must close first.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -478,21 +508,41 @@ async fn listen(listener: TcpListener, app: App) {
             },
             () = shared.stopping() => break,
         };
-        tokio::spawn(serve(stream, router.clone(), shared.clone(), permit));
+        let Some(place) = places.take(from.ip()) else {
+            tracing::debug!(address = %from.ip(), "an address has as many connections as it may");
+            continue;
+        };
+        // An answer is small and complete: it must not wait for the acknowledgement of the one before.
+        let _ = stream.set_nodelay(true);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(WRITE_TIME_MAX));
+        let stream = Box::pin(stream);
+        let (router, shared, tls) = (router.clone(), shared.clone(), tls.clone());
+        tokio::spawn(async move {
+            match tls {
+                None => serve(stream, router, shared).await,
+                Some(tls) => {
+                    if let Some(stream) = tls.accept(stream).await {
+                        serve(stream, router, shared).await;
+                    }
+                }
+            }
+            drop((permit, place));
+        });
     }
     drop(listener);
+    if let Some(following) = following {
+        following.abort();
+    }
     // All permits are back once all connections are closed.
     let _ = room.acquire_many(max).await;
 }
 
 async fn serve(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: axum::Router,
     shared: Shared,
-    permit: OwnedSemaphorePermit,
 ) {
-    // An answer is small and complete: it must not wait for the acknowledgement of the one before.
-    let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME_MAX)
@@ -509,8 +559,10 @@ async fn serve(
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
     }
-    drop(permit);
 }
+
+mod places;
+mod tls;
 
 #[cfg(test)]
 mod tests;

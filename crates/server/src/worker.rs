@@ -16,7 +16,7 @@ use fairlane_api::worker::{self as wire, Acceptance, Reason};
 use fairlane_api::{Code, Problem};
 use fairlane_core::cell::effect::{Receipt, Stale};
 use fairlane_core::cell::input::{AskId, Exchange, Input, Outcome, Report};
-use fairlane_core::id::{PoolName, RunId, WorkerName};
+use fairlane_core::id::{NAME_MAX, PoolName, RunId, WorkerName};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{SERVER_POOL, STEPS_MAX};
 use fairlane_core::row::{Failure, LeaseId, Payload, RunKey};
@@ -65,7 +65,7 @@ async fn exchange(
     identity: Identity,
     Json(body): Json<wire::Exchange>,
 ) -> Result<Response, Refused> {
-    let asker = Asker::of(&body)?;
+    let asker = Asker::of(&body, &identity)?;
     identity.serve(&asker.pool)?;
     if asker.pool == *SERVER_POOL {
         let refused = Refused::new(Code::Forbidden).at("/pool");
@@ -80,6 +80,7 @@ async fn exchange(
         ask,
         worker: asker.worker.clone(),
         pool: asker.pool.clone(),
+        tenants: identity.tenants_served().map(<[_]>::to_vec),
         slots: asker.slots,
         want: body.want,
         reports: reports.sent,
@@ -108,12 +109,13 @@ async fn exchange(
     Ok(respond(answer, courier))
 }
 
-/// Whether the worker may be told of the lease: one of a pool that its key may not serve does not exist for it.
+/// Whether the worker may be told of the lease: one of a pool or of a tenant that its key may not serve does not exist for it.
 async fn may_know(shared: &Shared, identity: &Identity, lease: &LeaseId) -> Result<bool, Refused> {
-    if !identity.is_of_some_pools() {
+    if !identity.is_of_some() {
         return Ok(true);
     }
-    let serves = |pool: &PoolName| identity.serve(pool).is_ok();
+    let is_theirs = identity.serves_tenant(&lease.key.tenant);
+    let serves = |pool: &PoolName| is_theirs && identity.serve(pool).is_ok();
     let wanted = match shared.assembly.pool_at_hand(lease) {
         Some(pool) if serves(&pool) => return Ok(true),
         // The run is there, and must take as long as one that is not: a read of the store that finds nothing.
@@ -145,6 +147,30 @@ struct Asker {
     slots: u32,
 }
 
+/// The name by which the cell knows a worker. One that is there for some tenants is known with its key: whoever has another key
+/// may take its name, and is told nothing of it, nor it of others.
+fn worker(named: &str, identity: &Identity) -> Result<WorkerName, Refused> {
+    let refused = |expected: String| {
+        Refused::new(Code::InvalidName)
+            .at("/worker")
+            .detail(format!("`{named}` is no name of a worker"))
+            .expected(expected)
+    };
+    if named.contains('@') {
+        return Err(refused("a name without `@`".to_owned()));
+    }
+    if identity.tenants_served().is_none() {
+        return name(named, "/worker");
+    }
+    let key = identity.key();
+    let most = NAME_MAX - key.as_str().len() - 1;
+    if named.len() > most {
+        return Err(refused(format!("at most {most} bytes, with a key for some tenants")));
+    }
+    name::<WorkerName>(named, "/worker")?;
+    name(&format!("{named}@{key}"), "/worker")
+}
+
 /// Reports, ready for the cell.
 struct Reports {
     sent: Vec<Report>,
@@ -168,7 +194,7 @@ impl Mark {
 }
 
 impl Asker {
-    fn of(body: &wire::Exchange) -> Result<Self, Refused> {
+    fn of(body: &wire::Exchange, identity: &Identity) -> Result<Self, Refused> {
         at_most(u64::from(body.slots), LEASES_MAX, "/slots")?;
         at_most(u64::from(body.want), LEASES_MAX, "/want")?;
         at_most(body.wait_ms, WAIT_MS_MAX, "/wait_ms")?;
@@ -177,7 +203,7 @@ impl Asker {
             return Err(refused.expected(format!("at most {LEASES_MAX} reports")));
         }
         Ok(Self {
-            worker: name(&body.worker, "/worker")?,
+            worker: worker(&body.worker, identity)?,
             pool: name(&body.pool, "/pool")?,
             slots: body.slots,
         })
@@ -191,6 +217,7 @@ impl Asker {
             ask: engine.ask_id(),
             worker: self.worker.clone(),
             pool: self.pool.clone(),
+            tenants: None,
             slots: self.slots,
             want: 0,
             reports: vec![report],

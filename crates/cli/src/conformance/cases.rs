@@ -177,6 +177,9 @@ const DRY_RUN: &str = "dry_run=true";
 pub(super) const CASES: &[Case] = &[
     case("GET /healthz", Of::Anybody),
     case("GET /readyz", Of::Anybody),
+    case("GET /v1/sign-in", Of::Anybody),
+    // It says who asks, whatever else is named.
+    case("GET /v1/me", Of::Everyone),
     // Tenants.
     case("GET /v1/tenants/{tenant}", Of::Tenant),
     case("GET /v1/tenants/{tenant}/readings", Of::Tenant).also(&[BY_HEADER]),
@@ -363,6 +366,9 @@ pub(super) const CASES: &[Case] = &[
         .also(&[also(Who::Tenant, "key").query("cursor={key}")]),
     case("POST /v1/platform/keys", Of::Operator)
         .body(r#"{"role":"tenant","tenant":"{tenant}"}"#)
-        .also(&[also(Who::Tenant, "tenant").body(r#"{"role":"tenant","tenant":"{tenant}"}"#)]),
+        .also(&[
+            also(Who::Tenant, "tenant").body(r#"{"role":"tenant","tenant":"{tenant}"}"#),
+            also(Who::Tenant, "tenant").body(r#"{"role":"worker","tenants":["{tenant}"]}"#),
+        ]),
     case("DELETE /v1/platform/keys/{key}", Of::Operator),
 ];

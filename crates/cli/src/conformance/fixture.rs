@@ -251,15 +251,7 @@ impl Making<'_> {
             let name = |what: &str| Some(self.names.of(&format!("{what}-{letter}")));
             let other = self.names.of("key");
             let label = if letter == "a" { &self.names.marker } else { &other };
-            let blank = NewKey {
-                expires_at: None,
-                role: Role::Tenant,
-                tenant: None,
-                person: None,
-                pools: None,
-                region: None,
-                label: Some(label.clone()),
-            };
+            let blank = NewKey { label: Some(label.clone()), ..NewKey::of(Role::Tenant) };
             let new = match who {
                 Who::Operator => NewKey { role: Role::Operator, ..blank },
                 Who::Member | Who::Stranger => {

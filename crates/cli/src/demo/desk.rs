@@ -78,13 +78,9 @@ impl Desk {
         let (mut working, mut reviewers) = (JoinSet::new(), Vec::new());
         for person in people {
             let new = NewKey {
-                expires_at: None,
                 person: Some(person.name.clone()),
-                role: Role::Reviewer,
-                tenant: None,
-                pools: None,
-                region: None,
                 label: Some("demo: a scripted reviewer".to_owned()),
+                ..NewKey::of(Role::Reviewer)
             };
             let key = operator.create_key(&new).await.context("cannot make a reviewer's key")?;
             let client = Client::new(url, &key.secret)?;

@@ -95,13 +95,10 @@ impl Scene {
     async fn start_worker(&mut self, operator: &Client, at: usize) -> anyhow::Result<()> {
         let region = [HOME, REGION][at];
         let new = NewKey {
-            expires_at: None,
-            person: None,
-            role: Role::Worker,
-            tenant: None,
             pools: Some(vec![POOL.to_owned()]),
             region: Some(region.to_owned()),
             label: Some(format!("demo: a worker in {region}")),
+            ..NewKey::of(Role::Worker)
         };
         let key = operator.create_key(&new).await.context("cannot make a worker's key")?;
         let mut worker = Worker::new(Client::new(&self.url, &key.secret)?, POOL)

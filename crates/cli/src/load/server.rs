@@ -72,13 +72,9 @@ impl ServerProcess {
     /// Starts a worker process for a pool.
     pub(crate) async fn start_worker(&self, pool: &str, slots: u32) -> anyhow::Result<Process> {
         let new = NewKey {
-            expires_at: None,
-            person: None,
-            role: Role::Worker,
-            tenant: None,
             pools: Some(vec![pool.to_owned()]),
-            region: None,
             label: Some("bench".to_owned()),
+            ..NewKey::of(Role::Worker)
         };
         let created = self.client.create_key(&new).await.context("cannot make a worker's key")?;
         let told = Instructions {

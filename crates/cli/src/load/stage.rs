@@ -128,13 +128,10 @@ impl Stage {
 
     async fn worker_key(&self, pool: &str) -> anyhow::Result<String> {
         let new = NewKey {
-            expires_at: None,
-            person: None,
-            role: Role::Worker,
-            tenant: None,
             pools: Some(vec![pool.to_owned()]),
             region: self.home.clone(),
             label: Some("simulated workers".to_owned()),
+            ..NewKey::of(Role::Worker)
         };
         Ok(self.client.create_key(&new).await.context("cannot make a key for the workers")?.secret)
     }

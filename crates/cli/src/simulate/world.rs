@@ -350,6 +350,7 @@ impl<'a> World<'a> {
                 ask,
                 worker: worker.name.clone(),
                 pool: pool.clone(),
+                tenants: None,
                 slots: worker.slots,
                 want: worker.slots - worker.held,
                 reports: std::mem::take(&mut worker.reports),

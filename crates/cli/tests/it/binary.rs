@@ -15,5 +15,6 @@ mod policies;
 mod process;
 mod residency;
 mod reviews;
+mod secure;
 mod simulate;
 mod usage;

@@ -13,7 +13,7 @@ use crate::gate::Refusal;
 use crate::id::{RegionName, RunId, TenantId, ToolName};
 use crate::quota::Rung;
 use crate::reject::Rejection;
-use crate::row::{Actor, Decision, Lane, Owner, Part, Role, Route, RunKey};
+use crate::row::{Actor, Credential, Decision, Lane, Owner, Part, Role, Route, RunKey};
 use crate::scheduler::TenantIx;
 
 use super::change::Change;
@@ -381,13 +381,16 @@ impl Cell {
                 });
                 Declaring { tenant, ..simple("account-set", facts) }
             }
-            Configure::Key(key) => Declaring {
-                tenant: tenant_of(&key.role),
-                ..simple(
-                    "key-issued",
-                    json!({ "key": key.id, "role": key.role, "expires": key.expires }),
-                )
-            },
+            Configure::Key(key) => {
+                let mut facts = json!({ "key": key.id, "role": key.role, "expires": key.expires });
+                if let Credential::SignIn(sign_in) = &key.credential {
+                    facts["sign_in"] = json!(sign_in);
+                }
+                if let Some(rate) = key.rate {
+                    facts["requests_per_second"] = json!(rate);
+                }
+                Declaring { tenant: tenant_of(&key.role), ..simple("key-issued", facts) }
+            }
             Configure::DropKey(id) => Declaring {
                 tenant: known.keys.get(id).and_then(|key| tenant_of(&key.role)),
                 ..simple("key-revoked", json!({ "key": id }))

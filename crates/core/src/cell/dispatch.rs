@@ -10,7 +10,7 @@ use crate::id::{PoolName, WorkerName};
 use crate::plan::StepKind;
 use crate::pool::Pool;
 use crate::row::{LeaseId, Part};
-use crate::scheduler::{Entry, GateAnswer, Scheduler, Ticket};
+use crate::scheduler::{Entry, GateAnswer, Offer, Scheduler, TenantIx, Ticket};
 use crate::time::{Span, Time};
 
 use super::advance::{class, fail};
@@ -71,6 +71,8 @@ struct Offered {
 pub(crate) struct Ask {
     pub(crate) id: AskId,
     pub(crate) worker: WorkerName,
+    /// Whose steps it can take. `None`: everyone's.
+    pub(crate) tenants: Option<BTreeSet<TenantIx>>,
     pub(crate) want: u32,
     pub(crate) hold: bool,
     pub(crate) answer: Exchanged,
@@ -86,15 +88,56 @@ impl PoolState {
         }
     }
 
-    /// The first ask whose worker has room, and how many leases it can take.
-    fn next_ask(&self) -> Option<(usize, u32)> {
-        self.asks.iter().enumerate().find_map(|(at, ask)| {
+    /// The asks whose workers have room, in their order.
+    fn open_asks(&self) -> impl Iterator<Item = (usize, &Ask)> {
+        self.asks.iter().enumerate().filter(|(_, ask)| {
             let given = u32::try_from(ask.answer.grants.len()).unwrap_or(u32::MAX);
-            let worker = self.workers.get(&ask.worker)?;
-            let room = ask.want.saturating_sub(given).min(worker.slots.saturating_sub(worker.held));
-            (room > 0).then_some((at, room))
+            let room = |worker: &Worker| worker.slots.saturating_sub(worker.held);
+            let room = self.workers.get(&ask.worker).map_or(0, room);
+            ask.want.saturating_sub(given).min(room) > 0
         })
     }
+
+    /// Whose steps the open asks can take; `None` if nobody asks.
+    fn asked(&self) -> Option<Among> {
+        let mut tenants = BTreeSet::new();
+        let mut is_asked = false;
+        for (_, ask) in self.open_asks() {
+            is_asked = true;
+            match &ask.tenants {
+                None => return Some(Among::All),
+                Some(bound) => tenants.extend(bound.iter().copied()),
+            }
+        }
+        is_asked.then(|| Among::These(tenants.into_iter().collect()))
+    }
+
+    /// The ask that a step of the tenant is given to: one that can take no others' first, so that those which can are there for
+    /// these.
+    fn ask_for(&self, tenant: TenantIx, is_any_bound: bool) -> Option<usize> {
+        let mut common = None;
+        for (at, ask) in self.open_asks() {
+            match &ask.tenants {
+                None if !is_any_bound => return Some(at),
+                None => common = common.or(Some(at)),
+                Some(bound) if bound.contains(&tenant) => return Some(at),
+                Some(_) => {}
+            }
+        }
+        common
+    }
+
+    /// Whether somebody asks who could take a step of the tenant.
+    pub(crate) fn is_asked_for(&self, tenant: TenantIx) -> bool {
+        let takes = |ask: &Ask| ask.tenants.as_ref().is_none_or(|bound| bound.contains(&tenant));
+        self.asks.iter().any(|ask| ask.want > 0 && takes(ask))
+    }
+}
+
+/// Of which tenants there is somebody to take a step.
+enum Among {
+    All,
+    These(Vec<TenantIx>),
 }
 
 impl Cell {
@@ -102,13 +145,17 @@ impl Cell {
     /// pools may have something new to do.
     pub(crate) fn dispatch(&mut self, pool: usize, turn: &mut Turn) -> bool {
         let mut has_aside = false;
-        while let Some((ask, _)) = self.pools[pool].next_ask() {
-            let Offered { chosen, aside, parked } = self.offer(pool);
+        let is_any_bound = self.pools[pool].asks.iter().any(|ask| ask.tenants.is_some());
+        while let Some(among) = self.pools[pool].asked() {
+            let Offered { chosen, aside, parked } = self.offer(pool, &among);
             for (at, class, refusal) in parked {
                 self.log_parked(pool, (at, class), &refusal, turn);
             }
             let is_over = chosen.is_none() && aside.is_empty();
             if let Some((at, passed)) = chosen {
+                let tenant = self.runs.get(at.run).tenant;
+                let ask = self.pools[pool].ask_for(tenant, is_any_bound);
+                let ask = ask.expect("a step is chosen of those that somebody can take");
                 self.lease((pool, ask), at, passed, turn);
             }
             // What becomes of these can pause or end runs, so that the lease comes first.
@@ -122,13 +169,13 @@ impl Cell {
     }
 
     /// The step that passes, and those that were taken out of the queue before it was found.
-    fn offer(&mut self, pool: usize) -> Offered {
+    fn offer(&mut self, pool: usize, among: &Among) -> Offered {
         let now = self.now;
         let mut passed = None;
         let mut aside = Vec::new();
         let mut parked = Vec::new();
         let (pools, mut gates) = self.gates();
-        let dispatched = pools[pool].scheduler.next(now, &mut |offer| {
+        let gate = &mut |offer: Offer| {
             let at = At::from_ticket(offer.ticket.0);
             match gates.pass(at) {
                 Ok(given) => {
@@ -145,7 +192,12 @@ impl Cell {
                     GateAnswer::Aside
                 }
             }
-        });
+        };
+        let scheduler = &mut pools[pool].scheduler;
+        let dispatched = match among {
+            Among::All => scheduler.next(now, gate),
+            Among::These(tenants) => scheduler.next_among(now, tenants, gate),
+        };
         let chosen = dispatched.map(|dispatch| {
             let passed = passed.expect("who is given a slot has passed the gates");
             let (passed, class) = passed;

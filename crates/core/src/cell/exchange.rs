@@ -3,7 +3,9 @@
 //! Delivery is at least once, outcomes are recorded once: a report counts only with the fence of the lease that
 //! its instance holds now, from the worker that holds it.
 
-use crate::id::{PoolName, StepName, WorkerName};
+use std::collections::BTreeSet;
+
+use crate::id::{PoolName, StepName, TenantId, WorkerName};
 use crate::limiter::Answer;
 use crate::replan::{Confidence, Trigger, Trust};
 use crate::row::{Failure, LeaseId, Part, Payload};
@@ -27,7 +29,7 @@ const ASKS_MAX: usize = 100_000;
 
 impl Cell {
     pub(crate) fn exchange(&mut self, exchange: Exchange, turn: &mut Turn) {
-        let Exchange { ask, worker, pool: name, slots, want, reports, hold } = exchange;
+        let Exchange { ask, worker, pool: name, tenants, slots, want, reports, hold } = exchange;
         let mut answer = Exchanged::default();
         for report in reports {
             let lease = report.lease.clone();
@@ -46,6 +48,8 @@ impl Cell {
             return;
         }
         let now = self.now;
+        let find = |id: &TenantId| self.directory.tenants.find(id);
+        let tenants = tenants.map(|ids| ids.iter().filter_map(find).collect::<BTreeSet<_>>());
         let state = &mut self.pools[pool];
         let known = state.workers.entry(worker.clone()).or_insert_with(|| Worker {
             slots,
@@ -61,7 +65,7 @@ impl Cell {
                 older.want = 0;
             }
         }
-        state.asks.push_back(Ask { id: ask, worker, want, hold, answer });
+        state.asks.push_back(Ask { id: ask, worker, tenants, want, hold, answer });
         self.sweep_workers(pool);
     }
 

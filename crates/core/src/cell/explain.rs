@@ -25,7 +25,7 @@ const TENANTS_SHOWN_MAX: u32 = 10_000;
 struct PoolWait {
     /// Tenants whose turn comes first, once it was counted.
     ahead: Option<u32>,
-    /// Whether a worker asks for work, once it was looked up.
+    /// Whether a worker asks who could take them, once it was looked up.
     asked: Option<bool>,
 }
 
@@ -187,7 +187,7 @@ impl Cell {
         let state = &self.pools[pool];
         let common = waits.entry(pool).or_default();
         let wait = state.scheduler.explain_after(&entry, &mut common.ahead);
-        let is_asked = || state.asks.iter().any(|ask| ask.want > 0);
+        let is_asked = || state.is_asked_for(entry.tenant);
         if wait.is_turn() && !*common.asked.get_or_insert_with(is_asked) {
             return Refusal::NoWorker { pool: self.directory.pools.names[pool].clone() };
         }

@@ -336,6 +336,8 @@ pub struct Exchange {
     pub ask: AskId,
     pub worker: WorkerName,
     pub pool: PoolName,
+    /// Whose steps it may be given. `None`: everyone's.
+    pub tenants: Option<Vec<TenantId>>,
     /// Leases that the worker can hold at once.
     pub slots: u32,
     /// Leases that it wants now.

@@ -220,6 +220,24 @@ impl Tree {
         Some(at)
     }
 
+    /// The one of some tenants' flows that is next in an order, if any of them stands in it.
+    pub(super) fn first_of(&self, leaves: impl Iterator<Item = u32>, order: usize) -> Option<u32> {
+        let keys = leaves.filter_map(|leaf| {
+            let mut key = (None, None);
+            let mut at = leaf;
+            while at != ROOT {
+                if !self.flows[at].stands[order] {
+                    return None;
+                }
+                // What is above decides first.
+                key = (Some(self.key_of(at)), key.0);
+                at = self.flows[at].parent;
+            }
+            Some((key, leaf))
+        });
+        keys.min().map(|(_, leaf)| leaf)
+    }
+
     /// A tenant's flow was chosen: virtual time follows, at each level, before anything is charged.
     pub(super) fn choose(&mut self, leaf: u32, order: usize) {
         if self.is_by_age {

@@ -5,10 +5,11 @@ use axum::http::request::Parts;
 use fairlane_api::Code;
 use fairlane_core::id::TenantId;
 use fairlane_core::row::{Actor, LeaseId};
+use tokio::time::Instant;
 
 use super::error::Error;
 use super::token::PREFIX;
-use crate::auth::{Identity, TENANT_HEADER, bearer};
+use crate::auth::{Identity, TENANT_HEADER, bearer, too_many};
 use crate::cells::App;
 use crate::problem::Refused;
 use crate::problem::rejection::unknown_tenant;
@@ -38,6 +39,8 @@ impl FromRequestParts<App> for Caller {
                 || Refused::new(Code::Unauthenticated).detail("the token of a lease is not valid");
             let lease = lease.ok_or_else(unknown)?;
             let tenant = lease.key.tenant.clone();
+            let taken = shared.auth().limits.take_of_tenant(&tenant, Instant::now());
+            taken.map_err(|limited| too_many(&limited))?;
             return match named {
                 Some(named) if named != tenant.as_str() => Err(unknown_tenant(named).into()),
                 _ => {

@@ -13,9 +13,9 @@ use hyper::body::Bytes;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 pub(crate) use answer::Answer;
-pub(crate) use events::{End, Event, Events};
+pub(crate) use events::{Event, Events};
 pub(crate) use request::{Message, OutputField, Request};
-pub(crate) use usage::{Counted, Usage};
+pub(crate) use usage::Counted;
 
 use super::{Fault, Target, Upstream};
 

@@ -217,7 +217,8 @@ impl World {
         if self.scenario.planted == Some(Planted::SwallowsAsks) && self.draws.planted.chance(200) {
             return Ok(());
         }
-        let exchange = Exchange { ask, worker: name, pool, slots, want, reports, hold };
+        let exchange =
+            Exchange { ask, worker: name, pool, tenants: None, slots, want, reports, hold };
         self.step(Input::Exchange(exchange))
     }
 
@@ -259,6 +260,7 @@ impl World {
                 ask,
                 worker,
                 pool,
+                tenants: None,
                 slots,
                 want: 0,
                 reports,

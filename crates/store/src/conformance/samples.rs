@@ -31,10 +31,10 @@ use fairlane_core::residency::{
 use fairlane_core::review::{Claim, Escalation, Member, Overdue, Proposal, ReviewerPool, Terms};
 use fairlane_core::router::{Because, Passed};
 use fairlane_core::row::{
-    AccountRow, Actor, CallAttempt, CallRow, Considered, Decision, Failure, Halt, Hold,
+    AccountRow, Actor, CallAttempt, CallRow, Considered, Credential, Decision, Failure, Halt, Hold,
     IdempotencyRow, Instance, KeyRow, Lane, Owner, Parent, Part, Payload, ReviewCause, ReviewEvent,
     ReviewEventRow, ReviewRow, ReviewState, Role, Route, RunKey, RunMoney, RunRow, RunStatus,
-    ScheduleRow, SignalRow, StepRow, StepState, UseRow, Used,
+    ScheduleRow, SignIn, SignalRow, StepRow, StepState, UseRow, Used,
 };
 use fairlane_core::tenant::{
     AfterOutage, Burst, Context, Org, Outage, Rules, Sla, Tenant, TenantScope, Tier,
@@ -409,12 +409,19 @@ pub fn valve() -> Valve {
 pub fn api_key(id: &str, role: Role) -> KeyRow {
     KeyRow {
         id: name(id),
-        digest: [0xa5; 32],
+        credential: Credential::Secret([0xa5; 32]),
         role,
         created: Time(11),
         expires: Some(Time(12)),
+        rate: Some(u32::MAX),
         label: "CI of Acme".into(),
     }
+}
+
+/// A key for whoever signs in as that.
+pub fn sign_in_key(id: &str, value: &str, role: Role) -> KeyRow {
+    let sign_in = SignIn { claim: "email".into(), value: value.into() };
+    KeyRow { credential: Credential::SignIn(sign_in), rate: None, ..api_key(id, role) }
 }
 
 pub fn reviewer_pool(pool: &str) -> ReviewerPool {

@@ -18,7 +18,8 @@ use super::samples::{
     account, adequacy, api_key, call, channel, class, context, decision, done, empty_zone, ended,
     erasure, full_run, idempotency, item, key, mail_channel, model, name, notice, org, payload,
     pending_notice, policy, pool, price, region, replan, review, reviewer_pool, run, schedule,
-    scope, signal, states, step, tenant, tier, tool, uses, valve, whole, workflow, zone,
+    scope, sign_in_key, signal, states, step, tenant, tier, tool, uses, valve, whole, workflow,
+    zone,
 };
 use super::{Place, checks, claimed};
 use crate::error::Error;
@@ -168,11 +169,12 @@ fn one_of_each() -> Snapshot {
                     person: Some(name("ada")),
                 },
             ),
-            api_key("key-2b", Role::Reviewer { person: name("bob") }),
+            sign_in_key("key-2b", "bob@acme.example", Role::Reviewer { person: name("bob") }),
             api_key(
                 "key-3",
                 Role::Worker {
                     pools: vec![name("default"), name("gpu")],
+                    tenants: vec![name("acme"), name("bolt")],
                     region: Some(name("eu-1")),
                 },
             ),

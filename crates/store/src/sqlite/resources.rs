@@ -13,7 +13,7 @@ use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
 use fairlane_core::residency::Declaration;
 use fairlane_core::review::ReviewerPool;
-use fairlane_core::row::KeyRow;
+use fairlane_core::row::{Credential, KeyRow};
 use fairlane_core::tenant::{Context, Org, Tenant, TenantScope, Tier};
 use rusqlite::{Connection, Params, params};
 use serde::de::DeserializeOwned;
@@ -150,19 +150,26 @@ pub(super) fn delete_policy(connection: &Connection, policy: &PolicyName) -> Res
 }
 
 pub(super) fn put_key(connection: &Connection, key: &KeyRow) -> Result<(), Fault> {
+    let (digest, sign_in) = match &key.credential {
+        Credential::Secret(digest) => (&digest[..], None),
+        Credential::SignIn(sign_in) => (&[][..], Some(to_json(sign_in))),
+    };
     write(
         connection,
-        "INSERT INTO keys (key, digest, role, created, label, expires)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        "INSERT INTO keys (key, digest, role, created, label, expires, sign_in, rate)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT DO UPDATE SET digest = excluded.digest, role = excluded.role,
-         created = excluded.created, label = excluded.label, expires = excluded.expires",
+         created = excluded.created, label = excluded.label, expires = excluded.expires,
+         sign_in = excluded.sign_in, rate = excluded.rate",
         params![
             key.id.as_str(),
-            key.digest,
+            digest,
             to_json(&key.role),
             signed(key.created.0),
             &*key.label,
             key.expires.map(|expires| signed(expires.0)),
+            sign_in,
+            key.rate,
         ],
     )
 }
@@ -230,18 +237,24 @@ pub(super) fn policies(connection: &Connection) -> Result<Vec<Policy>, Fault> {
 }
 
 pub(super) fn keys(connection: &Connection) -> Result<Vec<KeyRow>, Fault> {
-    let mut statement = connection
-        .prepare("SELECT key, digest, role, created, label, expires FROM keys ORDER BY key")?;
+    let mut statement = connection.prepare(
+        "SELECT key, digest, role, created, label, expires, sign_in, rate FROM keys ORDER BY key",
+    )?;
     let mut rows = statement.query([])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()?.map(Columns) {
+        let credential = match row.optional_json(6)? {
+            Some(sign_in) => Credential::SignIn(sign_in),
+            None => Credential::Secret(row.digest(1)?),
+        };
         found.push(KeyRow {
             id: row.name(0)?,
-            digest: row.digest(1)?,
+            credential,
             role: row.json(2)?,
             created: row.time(3)?,
             label: Arc::from(row.text(4)?),
             expires: row.optional_time(5)?,
+            rate: row.number(7)?,
         });
     }
     Ok(found)

@@ -91,6 +91,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0071_runs_bare.sql"),
     include_str!("../../migrations/0072_expiry.sql"),
     include_str!("../../migrations/0073_expiry_late.sql"),
+    include_str!("../../migrations/0074_keys_sign_in.sql"),
+    include_str!("../../migrations/0075_keys_rate.sql"),
 ];
 
 /// The version that this program writes.

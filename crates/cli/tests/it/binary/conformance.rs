@@ -345,13 +345,8 @@ async fn whoever_interrupts_it_gets_its_keys_deleted_and_its_tenants_suspended()
 async fn a_key_that_may_not_do_it_leaves_nothing_behind() {
     let harness = Harness::start_durable().await;
     let key = fairlane_client::api::key::NewKey {
-        expires_at: None,
-        role: fairlane_client::api::key::Role::Tenant,
         tenant: Some("acme".to_owned()),
-        person: None,
-        pools: None,
-        region: None,
-        label: None,
+        ..fairlane_client::api::key::NewKey::of(fairlane_client::api::key::Role::Tenant)
     };
     let key = harness.client.create_key(&key).await.unwrap().secret;
     let binary = Binary::at(&harness.url(), &key);

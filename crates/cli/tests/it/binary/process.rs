@@ -52,9 +52,10 @@ impl Binary {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fairlane"));
         command.args(arguments).current_dir(self.folder.path()).kill_on_drop(true);
-        for name in ["URL", "KEY", "TENANT", "LOG", "CONFIG", "DATA_DIR", "LISTEN"] {
+        for name in ["URL", "KEY", "TENANT", "LOG", "CONFIG", "DATA_DIR", "LISTEN", "CA_FILE"] {
             command.env_remove(format!("FAIRLANE_{name}"));
         }
+        command.env("FAIRLANE_CONFIG_DIR", self.folder.path());
         command.env_remove("RUST_BACKTRACE");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

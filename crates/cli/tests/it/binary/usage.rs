@@ -29,7 +29,7 @@ async fn a_call_without_a_key_is_code_2() {
     expect![[r#"
         exit code 2
         --- stderr
-        error: an API key is needed: --key or FAIRLANE_KEY (`fairlane dev` prints one)
+        error: an API key is needed: --key or FAIRLANE_KEY (`fairlane dev` prints one), or `fairlane login` where people sign in
     "#]]
     .assert_eq(&said.show(&[]));
 }
@@ -72,7 +72,7 @@ async fn a_malformed_address_is_code_2() {
     expect![[r#"
         exit code 2
         --- stderr
-        error: "localhost:7420" is not the address of a server: expected http://HOST:PORT (TLS is not supported yet)
+        error: "localhost:7420" is not the address of a server: expected http://HOST:PORT or https://HOST:PORT
     "#]].assert_eq(&said.show(&[]));
 }
 
@@ -94,6 +94,7 @@ async fn a_server_that_is_away_is_code_4() {
     assert_eq!((said.code, &error["exit_code"], &error["problem"]), (4, &4.into(), &().into()));
 }
 
+#[expect(clippy::too_many_lines, reason = "it is one text")]
 #[tokio::test]
 async fn the_help_names_all_commands_and_exit_codes() {
     let help = Binary::alone().ok(&["--help"]).await;
@@ -136,6 +137,9 @@ async fn the_help_names_all_commands_and_exit_codes() {
           channel      List, show, set, delete, rotate and test channels: where a tenant is told of things, and of which
           notice       List notices that are not delivered, and deliver those that were given up
           key          Make, list and revoke API keys; change what rows are sealed with
+          login        Sign in as a person, where the server has an identity provider
+          logout       Forget that you have signed in
+          whoami       Say who you are to the server, and what keys you have
           decisions    List the decision log, newest first: a tenant's, or the platform's own
           audit        Take audit logs out, and check that nothing in them was changed
           erase        Erase a run, all there is of a person, or all of a tenant
@@ -152,11 +156,12 @@ async fn the_help_names_all_commands_and_exit_codes() {
           help         Print this message or the help of the given subcommand(s)
 
         Options:
-              --url <URL>  Address of the server [env: FAIRLANE_URL=] [default: http://127.0.0.1:7420]
-              --key <KEY>  API key [env: FAIRLANE_KEY]
-              --json       Write data as JSON, for programs
-          -h, --help       Print help
-          -V, --version    Print version
+              --url <URL>       Address of the server [env: FAIRLANE_URL=] [default: http://127.0.0.1:7420]
+              --key <KEY>       API key [env: FAIRLANE_KEY]
+              --ca-file <FILE>  Certificates of authorities to trust besides those that browsers trust, in PEM [env: FAIRLANE_CA_FILE=]
+              --json            Write data as JSON, for programs
+          -h, --help            Print help
+          -V, --version         Print version
 
         Exit codes:
           0    done

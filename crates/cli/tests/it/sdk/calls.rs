@@ -117,15 +117,7 @@ async fn runs_are_paused_resumed_signalled_cancelled_and_tried_again() {
 #[tokio::test]
 async fn a_tenant_s_key_sees_its_tenant_and_no_other() {
     let harness = Harness::start().await;
-    let new = key::NewKey {
-        expires_at: None,
-        person: None,
-        role: key::Role::Tenant,
-        tenant: Some(TENANT.to_owned()),
-        pools: None,
-        region: None,
-        label: None,
-    };
+    let new = key::NewKey { tenant: Some(TENANT.to_owned()), ..key::NewKey::of(key::Role::Tenant) };
     let created = harness.client.create_key(&new).await.unwrap();
     let tenant = Client::new(&harness.url(), &created.secret).unwrap();
     assert_eq!(tenant.tenant(TENANT).await.unwrap().id, TENANT);

@@ -4,7 +4,7 @@ use crate::cell::input::{Command, Configure, Input, Judged};
 use crate::id::RunId;
 use crate::money::Nano;
 use crate::quota::{Budget, BudgetClass};
-use crate::row::{Access, Actor, Decision, KeyRow, Lane, Role, RunKey};
+use crate::row::{Access, Actor, Credential, Decision, KeyRow, Lane, Role, RunKey};
 use crate::tenant::Tenant;
 use crate::time::{Span, Time};
 
@@ -178,10 +178,11 @@ fn declarations_are_logged_with_what_they_changed() {
     let role = Role::Tenant { tenant: name("a"), access: Access::Full, person: None };
     let row = KeyRow {
         id: name("k2"),
-        digest: [9; 32],
+        credential: Credential::Secret([9; 32]),
         role,
         created: Time(1),
         expires: None,
+        rate: None,
         label: "ci".into(),
     };
     declare(&mut desk, Configure::Key(row));

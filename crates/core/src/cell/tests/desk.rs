@@ -269,24 +269,42 @@ impl Desk {
         want: u32,
         reports: Vec<Report>,
     ) -> Exchanged {
+        let ask = self.ask_for_work((worker, pool, None), want, reports, false);
+        self.answer_to(ask).expect("an exchange that is not held is answered in its turn")
+    }
+
+    /// Sends an exchange of a worker that is there for these tenants.
+    pub(crate) fn ask_for_work(
+        &mut self,
+        (worker, pool, tenants): (&str, &str, Option<&[&str]>),
+        want: u32,
+        reports: Vec<Report>,
+        hold: bool,
+    ) -> AskId {
         self.next += 1;
         let ask = AskId(self.next);
+        let (worker, pool) = (name::<WorkerName>(worker), name(pool));
+        let tenants = tenants.map(|tenants| tenants.iter().map(|tenant| name(tenant)).collect());
+        let slots = 10;
         self.input(Input::Exchange(Exchange {
             ask,
-            worker: name::<WorkerName>(worker),
-            pool: name(pool),
-            slots: 10,
+            worker,
+            pool,
+            tenants,
+            slots,
             want,
             reports,
-            hold: false,
+            hold,
         }));
-        let at = self
-            .released
-            .iter()
-            .position(|effect| matches!(effect, Effect::Exchanged(to, _) if *to == ask))
-            .expect("an exchange that is not held is answered in its turn");
+        ask
+    }
+
+    /// What an exchange was answered with, if it was.
+    pub(crate) fn answer_to(&mut self, ask: AskId) -> Option<Exchanged> {
+        let is_it = |effect: &Effect| matches!(effect, Effect::Exchanged(to, _) if *to == ask);
+        let at = self.released.iter().position(is_it)?;
         match self.released.remove(at) {
-            Effect::Exchanged(_, exchanged) => exchanged,
+            Effect::Exchanged(_, exchanged) => Some(exchanged),
             effect => panic!("{effect:?}"),
         }
     }

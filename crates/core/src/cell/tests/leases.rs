@@ -137,6 +137,43 @@ fn a_worker_is_given_no_more_than_it_can_hold() {
     assert_eq!(desk.exchange("w", 10, Vec::new()).grants.len(), 0);
 }
 
+/// Whose steps an exchange was given.
+fn given(desk: &mut Desk, ask: AskId) -> Option<String> {
+    let exchanged = desk.answer_to(ask)?;
+    let tenants = exchanged.grants.iter().map(|grant| grant.lease.key.tenant.to_string());
+    Some(tenants.collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn a_worker_that_is_there_for_some_tenants_is_given_no_others_steps() {
+    let mut desk = Desk::new(workflow("one", vec![step("only", &[])]));
+    let first = desk.submit("a", "one");
+    desk.submit("b", "one");
+    let of: fn(&'static [&str]) -> _ = |tenants| ("bound", "default", Some(tenants));
+    let ask = desk.ask_for_work(of(&["b"]), 10, Vec::new(), false);
+    assert_eq!(given(&mut desk, ask).unwrap(), "b", "though `a` came first");
+    let ask = desk.ask_for_work(of(&["b", "nobody"]), 10, Vec::new(), true);
+    assert_eq!(given(&mut desk, ask), None);
+    let explained = desk.explain(&first);
+    assert!(explained.contains("NoWorker"), "{explained}");
+    let ask = desk.ask_for_work(("w", "default", None), 10, Vec::new(), false);
+    assert_eq!(given(&mut desk, ask).unwrap(), "a");
+}
+
+#[test]
+fn a_step_goes_to_a_worker_that_can_take_no_other_first() {
+    let mut desk = Desk::new(workflow("one", vec![step("only", &[])]));
+    let common = desk.ask_for_work(("w", "default", None), 1, Vec::new(), true);
+    let bound = desk.ask_for_work(("bound", "default", Some(&["a"][..])), 1, Vec::new(), true);
+    desk.submit("a", "one");
+    assert_eq!((given(&mut desk, common), given(&mut desk, bound)), (None, Some("a".to_owned())));
+    desk.submit("a", "one");
+    assert_eq!(given(&mut desk, common).unwrap(), "a", "it is there for all of them");
+    let bound = desk.ask_for_work(("bound", "default", Some(&["a"][..])), 1, Vec::new(), true);
+    desk.submit("b", "one");
+    assert_eq!(given(&mut desk, bound), None);
+}
+
 /// Exchanges of the worker `w` that offer so many slots and report these as done.
 fn offer(desk: &mut Desk, slots: u32, done: Vec<LeaseId>) {
     let report = |lease| {
@@ -147,6 +184,7 @@ fn offer(desk: &mut Desk, slots: u32, done: Vec<LeaseId>) {
         ask: AskId(1_000_000),
         worker: "w".parse().unwrap(),
         pool: "default".parse().unwrap(),
+        tenants: None,
         slots,
         want: 0,
         reports: done.into_iter().map(report).collect(),

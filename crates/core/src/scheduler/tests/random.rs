@@ -281,18 +281,32 @@ impl Model {
         ended
     }
 
+    /// First, now and then, to workers that are there for some tenants only.
     fn dispatch(&mut self) {
+        if self.roll(3) == 0 {
+            let chosen = (0..TENANTS).filter(|_| self.dice.roll(2) == 0);
+            let some: Vec<_> = chosen.map(self.numbers).map(TenantIx).collect();
+            self.give(Some(&some));
+        }
+        self.give(None);
+    }
+
+    fn give(&mut self, among: Option<&[TenantIx]>) {
+        let is_meant = |tenant| among.is_none_or(|some| some.contains(&tenant));
         loop {
             let closed = &self.closed;
             let mut parked = Vec::new();
-            let given =
-                self.scheduler.next(self.now, &mut |offer| match closed.get(&offer.class) {
-                    Some(key) => {
-                        parked.push((offer.ticket.0, *key));
-                        GateAnswer::Park(*key)
-                    }
-                    None => GateAnswer::Pass,
-                });
+            let gate = &mut |offer: Offer| match closed.get(&offer.class) {
+                Some(key) => {
+                    parked.push((offer.ticket.0, *key));
+                    GateAnswer::Park(*key)
+                }
+                None => GateAnswer::Pass,
+            };
+            let given = match among {
+                None => self.scheduler.next(self.now, gate),
+                Some(some) => self.scheduler.next_among(self.now, some, gate),
+            };
             for (ticket, key) in parked {
                 let first = self.steps[&ticket].0;
                 let same: Vec<u64> = self
@@ -311,6 +325,7 @@ impl Model {
             let Some(given) = given else { break };
             let (entry, state) = self.steps[&given.ticket.0];
             assert_eq!(state, State::Waiting, "only what waits is given a slot: {entry:?}");
+            assert!(is_meant(given.tenant), "{entry:?} is none of theirs: {among:?}");
             // A burst may have ended with what this dispatch was charged.
             let bursting = self.bursting.clone();
             self.bursting.extend(ended);
@@ -322,7 +337,7 @@ impl Model {
             self.read_log();
         }
         for (entry, state) in self.steps.values() {
-            let could = *state == State::Waiting && self.may_start(entry);
+            let could = *state == State::Waiting && is_meant(entry.tenant) && self.may_start(entry);
             assert!(!could, "P4: {entry:?} waits beside a free slot in {self:#?}");
         }
     }

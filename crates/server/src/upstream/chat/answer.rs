@@ -15,8 +15,6 @@ pub(crate) struct Answer {
     pub(crate) text: String,
     /// Why it ended, in the provider's word: `stop`, `length`, `tool_calls`, `content_filter`.
     pub(crate) finish_reason: Option<Box<str>>,
-    /// As they came.
-    pub(crate) tool_calls: Option<Box<RawValue>>,
     pub(crate) counted: Counted,
     /// The body as it came.
     pub(crate) raw: Bytes,
@@ -71,7 +69,6 @@ impl Answer {
         Ok(Self {
             text: first.message.content.map(Content::into_text).unwrap_or_default(),
             finish_reason: first.finish_reason,
-            tool_calls: first.message.tool_calls,
             counted,
             raw,
         })
@@ -123,7 +120,6 @@ mod tests {
         let raw = r#"{"choices":[{"message":{"content":null,"tool_calls":[{"id":"1", "n":1.0}]},
             "finish_reason":"tool_calls"}]}"#;
         let answer = Answer::read(raw.into(), 70).unwrap();
-        assert_eq!(answer.tool_calls.unwrap().get(), r#"[{"id":"1", "n":1.0}]"#);
         assert_eq!((&*answer.text, answer.finish_reason.as_deref()), ("", Some("tool_calls")));
         assert!(answer.counted.usage.output_tokens > 5 && !answer.counted.is_certain);
         assert_eq!(answer.raw, raw);

@@ -5,6 +5,8 @@ use std::time::Duration;
 use fairlane_fake_provider::{self as fake, Provider, Reply};
 use serde_json::{Value, json};
 
+use super::events::End;
+use super::usage::Usage;
 use super::*;
 use crate::upstream::Secret;
 use crate::upstream::tokens::tokens_of;

@@ -1,0 +1,1 @@
+ALTER TABLE keys ADD COLUMN sign_in TEXT;
