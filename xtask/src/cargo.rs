@@ -3,6 +3,7 @@
 //! All use the development profile and one target folder: lints and rustdoc share the metadata of dependencies,
 //! doctests and tests share their code, so that nothing is compiled twice.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -40,6 +41,24 @@ pub(crate) fn test() -> Result<()> {
         "   (cargo-nextest is not installed: the tests run by cargo test, a crate at a time)",
     );
     run(&["test", "--locked", "--workspace", "--lib", "--bins", "--tests"], help)
+}
+
+/// Asks cargo-deny and the copy of the advisory database that it keeps on this machine. Nothing is fetched: a check that depends
+/// on the network fails for what is no fault of the change. Where one of the two is missing, that is said.
+pub(crate) fn advisories() -> Result<()> {
+    let kept = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let kept = kept.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let has_database = kept.is_some_and(|home| home.join("advisory-dbs").is_dir());
+    let missing = match (succeeds(&["deny", "--version"]), has_database) {
+        (false, _) => "cargo-deny is not installed: `cargo install --locked cargo-deny`",
+        (true, false) => "there is no advisory database: `cargo deny fetch`",
+        (true, true) => {
+            let arguments = ["deny", "--offline", "check", "advisories"];
+            return run(&arguments, "each advisory above says which release is right");
+        }
+    };
+    console::complain(&format!("   (not run: {missing})"));
+    Ok(())
 }
 
 /// Says how to get a part of the toolchain that is not there.

@@ -26,6 +26,11 @@ const CHECKS: &[Check] = &[
         what: "licences and sources of dependencies are allowed",
         run: licences::run,
     },
+    Check {
+        name: "advisories",
+        what: "no dependency has a known weakness, as far as is known here",
+        run: cargo::advisories,
+    },
     Check { name: "clippy", what: "lints, with warnings denied", run: cargo::clippy },
     Check { name: "bans", what: "the lints that keep the core pure really bite", run: bans::run },
     Check { name: "doc", what: "rustdoc, with warnings denied", run: cargo::doc },

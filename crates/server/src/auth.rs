@@ -103,6 +103,10 @@ impl FromRequestParts<App> for Identity {
         taken.map_err(|limited| too_many(&limited))?;
         identity.note_attempt(parts, shared).await;
         identity.may(parts)?;
+        parts.extensions.insert(Sender::new(match identity.role() {
+            Role::Tenant { tenant, .. } => tenant.as_str(),
+            Role::Operator | Role::Worker { .. } | Role::Reviewer { .. } => identity.key().as_str(),
+        }));
         parts.extensions.insert(identity.clone());
         Ok(identity)
     }
@@ -115,6 +119,16 @@ impl FromRequestParts<App> for Operator {
         let identity = Identity::from_request_parts(parts, shared).await?;
         let rights = identity.0.all_tenants().ok_or_else(|| forbidden("an operator's key"))?;
         Ok(Self { rights, by: identity.actor() })
+    }
+}
+
+/// Whom a request is counted for: a tenant, or a key of nobody's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Sender(Arc<str>);
+
+impl Sender {
+    pub(crate) fn new(name: &str) -> Self {
+        Self(name.into())
     }
 }
 

@@ -1,7 +1,9 @@
 //! Reading requests: bounded bodies, JSON with the place of each mistake, queries, media types.
 //!
 //! - `strict` takes no list for an object.
+//! - `room` bounds what large bodies take while they arrive.
 
+mod room;
 mod strict;
 
 use std::time::Duration;
@@ -10,15 +12,19 @@ use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use fairlane_api::{Code, words};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use fairlane_core::time::Span;
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use serde_path_to_error::Segment;
 
+use crate::auth::Sender;
 use crate::cells::App;
 use crate::problem::{Refused, pointer_segment};
+use room::Held;
+pub(crate) use room::Room;
 use strict::Strict;
 
 /// Deepest nesting of arrays and objects in a body. Expressions and schema checks recurse over payloads; this
@@ -26,6 +32,9 @@ use strict::Strict;
 pub(crate) const JSON_DEPTH_MAX: usize = 64;
 /// A body that takes longer than this to arrive is given up, so that slow senders hold no memory.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// When to send a large body again for which there was no room.
+const ROOM_AGAIN: Span = Span::from_secs(5);
 
 /// A JSON body that must be there.
 #[derive(Debug)]
@@ -61,7 +70,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
         if media_type(request.headers()) != Some(MediaType::Json) {
             return Err(wrong_media_type("application/json"));
         }
-        let bytes = read(request.into_body(), shared.config.body_bytes_max).await?;
+        let bytes = read(request, shared).await?;
         Ok(Self(parse(&bytes)?))
     }
 }
@@ -71,7 +80,7 @@ impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJson<T> {
 
     async fn from_request(request: Request, shared: &App) -> Result<Self, Refused> {
         let media_type = media_type(request.headers());
-        let bytes = read(request.into_body(), shared.config.body_bytes_max).await?;
+        let bytes = read(request, shared).await?;
         match (bytes.is_empty(), media_type) {
             (true, _) => Ok(Self(T::default())),
             (false, Some(MediaType::Json)) => Ok(Self(parse(&bytes)?)),
@@ -85,7 +94,7 @@ impl FromRequest<App> for Raw {
 
     async fn from_request(request: Request, shared: &App) -> Result<Self, Refused> {
         let media_type = media_type(request.headers());
-        let bytes = read(request.into_body(), shared.config.body_bytes_max).await?;
+        let bytes = read(request, shared).await?;
         Ok(Self { media_type, bytes })
     }
 }
@@ -204,17 +213,44 @@ pub(crate) fn check_depth(bytes: &[u8]) -> Result<(), Refused> {
     Ok(())
 }
 
-async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Refused> {
-    let collected = Limited::new(body, bytes_max).collect();
+/// The whole body, of whoever has authenticated.
+async fn read(request: Request, app: &App) -> Result<Bytes, Refused> {
+    let sender = request.extensions().get::<Sender>().cloned().unwrap_or_default();
+    let held = app.room().held(sender);
+    let collected = collect(request.into_body(), app.config.body_bytes_max, held);
     match tokio::time::timeout(BODY_TIME_MAX, collected).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Refused::new(Code::BodyTooLarge).expected(format!("at most {bytes_max} bytes")))
-        }
-        Ok(Err(_)) => Err(Refused::new(Code::MalformedRequest).detail("the body broke off")),
+        Ok(collected) => collected,
         Err(_) => Err(Refused::new(Code::MalformedRequest)
             .detail(format!("the body took longer than {} s", BODY_TIME_MAX.as_secs()))),
     }
+}
+
+async fn collect(mut body: Body, bytes_max: usize, mut held: Held) -> Result<Bytes, Refused> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame =
+            frame.map_err(|_| Refused::new(Code::MalformedRequest).detail("the body broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let bytes = first.len() + rest.len() + data.len();
+        if bytes > bytes_max {
+            let expected = format!("at most {bytes_max} bytes");
+            return Err(Refused::new(Code::BodyTooLarge).expected(expected));
+        }
+        if !held.grow(bytes) {
+            return Err(Refused::new(Code::Overloaded)
+                .detail("too many large bodies arrive at once")
+                .retry_after(ROOM_AGAIN));
+        }
+        // Most bodies come in one piece, which is not copied.
+        if first.is_empty() && rest.is_empty() {
+            first = data;
+        } else {
+            rest.extend_from_slice(&std::mem::take(&mut first));
+            rest.extend_from_slice(&data);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
 fn media_type(headers: &HeaderMap) -> Option<MediaType> {

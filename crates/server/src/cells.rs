@@ -22,6 +22,7 @@ use utoipa::IntoParams;
 
 use crate::auth::Auth;
 use crate::auth::oidc::Claims;
+use crate::body::Room;
 use crate::problem::Refused;
 use crate::root_key::RootKeys;
 use crate::serve::Shared;
@@ -39,6 +40,7 @@ pub(crate) struct App {
     /// What checks checkpoints of audit logs. `None`: there are none.
     audit_key: Option<PublicKey>,
     auth: Arc<Auth>,
+    room: Room,
     /// By tenant, how many requests with its keys named another one, since the server started.
     attempts: Arc<Mutex<BTreeMap<TenantId, u64>>>,
 }
@@ -65,8 +67,9 @@ impl App {
     ) -> Self {
         assert!(!cells.is_empty(), "a server has a cell");
         let (served, attempts, prepared) = (Arc::default(), Arc::default(), Arc::default());
+        let room = Room::new(cells[0].config.body_bytes_max);
         let (cells, auth) = (cells.into(), Arc::new(auth));
-        Self { cells, served, prepared, root_keys, audit_key, auth, attempts }
+        Self { cells, served, prepared, root_keys, audit_key, auth, room, attempts }
     }
 
     pub(crate) fn is_prepared(&self) -> bool {
@@ -87,6 +90,11 @@ impl App {
 
     pub(crate) fn auth(&self) -> &Auth {
         &self.auth
+    }
+
+    /// For large bodies while they arrive.
+    pub(crate) const fn room(&self) -> &Room {
+        &self.room
     }
 
     pub(crate) fn home(&self) -> &Shared {

@@ -24,7 +24,7 @@ use hyper_util::service::TowerToHyperService;
 use places::Places;
 use tls::Tls;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio_io_timeout::TimeoutStream;
 
@@ -51,6 +51,10 @@ use crate::used::UsedKeys;
 
 /// Name of the file that an operator's first key is written to.
 pub const OPERATOR_KEY_FILE: &str = "operator.key";
+/// What the kernel keeps of an answer that is not taken yet. Left to itself it keeps megabytes for each connection.
+const SEND_BUFFER_BYTES: u32 = 256 << 10;
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1_024;
 /// A connection whose client takes nothing of an answer for this long is closed: it would hold the answer for ever.
 const WRITE_TIME_MAX: Duration = Duration::from_mins(1);
 /// A connection on which no complete request head arrives for this long is closed.
@@ -199,8 +203,7 @@ impl Server {
         let files = config.tls_certificate_file.as_ref().zip(config.tls_key_file.as_ref());
         let tls = files.map(|(certificate, key)| Tls::open(certificate, key)).transpose()?;
         let addr = config.listen;
-        let listener =
-            TcpListener::bind(addr).await.map_err(|source| Error::Listen { addr, source })?;
+        let listener = bind(addr).map_err(|source| Error::Listen { addr, source })?;
         let addr = listener.local_addr().map_err(|source| Error::Listen { addr, source })?;
         let (stop, stopping) = watch::channel(Stopping::No);
         // With the port that was taken, if any would do.
@@ -482,6 +485,17 @@ pub(crate) fn write_secret(path: &Path, secret: &str) -> std::io::Result<()> {
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     writeln!(file, "{secret}")?;
     file.sync_all()
+}
+
+fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A server that starts again takes its port back at once.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    // Its connections inherit it.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
 }
 
 /// Accepts connections until the server stops, then waits for those that are open.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::error::Error;
 use super::token::PREFIX;
-use crate::auth::{Identity, TENANT_HEADER, bearer, too_many};
+use crate::auth::{Identity, Sender, TENANT_HEADER, bearer, too_many};
 use crate::cells::App;
 use crate::problem::Refused;
 use crate::problem::rejection::unknown_tenant;
@@ -41,6 +41,7 @@ impl FromRequestParts<App> for Caller {
             let tenant = lease.key.tenant.clone();
             let taken = shared.auth().limits.take_of_tenant(&tenant, Instant::now());
             taken.map_err(|limited| too_many(&limited))?;
+            parts.extensions.insert(Sender::new(tenant.as_str()));
             return match named {
                 Some(named) if named != tenant.as_str() => Err(unknown_tenant(named).into()),
                 _ => {

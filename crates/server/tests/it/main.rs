@@ -16,6 +16,7 @@ mod gateway_tokens;
 mod gateway_waits;
 mod hand;
 mod harness;
+mod hostile;
 mod isolation;
 mod mail;
 mod models;
