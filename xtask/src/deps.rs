@@ -16,12 +16,13 @@ use crate::{tree, workspace};
 /// A crate of the workspace, and the crates of the workspace that it may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
     ("fairlane-core", &[]),
-    ("fairlane-audit", &[]),
+    ("fairlane-audit", &["fairlane-fuzz"]),
     ("fairlane-api", &[]),
-    ("fairlane-workflow", &["fairlane-core"]),
+    ("fairlane-workflow", &["fairlane-core", "fairlane-fuzz"]),
     ("fairlane-store", &["fairlane-core", "fairlane-audit"]),
     ("fairlane-client", &["fairlane-api"]),
     ("fairlane-fake-provider", &[]),
+    ("fairlane-fuzz", &[]),
     (
         "fairlane-server",
         &[
@@ -31,6 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "fairlane-api",
             "fairlane-workflow",
             "fairlane-fake-provider",
+            "fairlane-fuzz",
         ],
     ),
     ("fairlane-sim", &["fairlane-core", "fairlane-store", "fairlane-workflow"]),
@@ -52,7 +54,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates of the workspace that are no part of the product: only tests may name them.
-const TESTS_ONLY: &[&str] = &["fairlane-fake-provider"];
+const TESTS_ONLY: &[&str] = &["fairlane-fake-provider", "fairlane-fuzz"];
 
 /// What the core may take from outside: data crates, which bring no clock, no files and no threads.
 const CORE_ALLOWED: &[&str] =

@@ -46,7 +46,8 @@ impl Proof {
         }
         let (code, by, facts) = (&*self.code, &*self.by, self.facts.get());
         let record = Record { sequence, at: self.at_us, code, by, facts };
-        let root = self.path.root(record.hash(self.before), sequence - first, last - first + 1);
+        let count = (last - first).saturating_add(1);
+        let root = self.path.root(record.hash(self.before), sequence - first, count);
         if root == Some(checkpoint.root) { Ok(()) } else { Err(Unproven::Root) }
     }
 }

@@ -114,6 +114,12 @@ fn parse(line: &[u8]) -> Result<Line<'_>, String> {
     serde_json::from_slice(line).map_err(|error| error.to_string())
 }
 
+/// The number after this one. An export may say that it has the largest number there is, long before anything shows that
+/// it lies: nothing comes after that, and no log gets so far.
+const fn following(number: u64) -> u64 {
+    number.saturating_add(1)
+}
+
 struct Lines {
     number: u64,
     text: Vec<u8>,
@@ -194,11 +200,11 @@ impl<'a> Check<'a> {
                 report.find(Finding::OtherLog { log: after.checkpoint.log.clone() });
             }
             if after.checkpoint.last != head.sequence {
-                let (first, last) = (after.checkpoint.last + 1, head.sequence);
+                let (first, last) = (following(after.checkpoint.last), head.sequence);
                 report.find(Finding::Missing { first, last });
             }
             head.hash = after.checkpoint.head;
-            (before, number) = (after.checkpoint.hash(), after.checkpoint.number + 1);
+            (before, number) = (after.checkpoint.hash(), following(after.checkpoint.number));
         } else if first > 1 {
             report.find(Finding::Missing { first: 1, last: first - 1 });
             // What the first one follows is not known: only what comes after it can be checked.
@@ -234,7 +240,7 @@ impl<'a> Check<'a> {
     }
 
     fn record(&mut self, line: &RecordLine<'_>) {
-        let expected = self.head.sequence + 1;
+        let expected = following(self.head.sequence);
         self.report.records += 1;
         if line.sequence != expected {
             if line.sequence > expected {
@@ -275,7 +281,7 @@ impl<'a> Check<'a> {
         for witness in self.witnesses.remove(&signed.checkpoint.last).unwrap_or_default() {
             self.witness(&witness.checkpoint, &signed.checkpoint);
         }
-        (self.before, self.number) = (signed.checkpoint.hash(), number + 1);
+        (self.before, self.number) = (signed.checkpoint.hash(), following(number));
         self.head.open = Frontier::default();
         self.report.closed_at_us = Some(signed.checkpoint.at_us);
     }
@@ -284,7 +290,7 @@ impl<'a> Check<'a> {
     fn range(&mut self, checkpoint: &Checkpoint) {
         let Checkpoint { first, last, root, head, at_us, .. } = *checkpoint;
         let is_same = self.head.sequence == last
-            && last.checked_sub(self.head.open.len()).map(|before| before + 1) == Some(first)
+            && last.checked_sub(self.head.open.len()).map(following) == Some(first)
             && self.head.open.root() == Some(root)
             && self.head.hash == head;
         if !is_same {
@@ -331,7 +337,7 @@ impl<'a> Check<'a> {
         if self.report.last != at && self.report.is_good() {
             self.report.find(Finding::Length { at, last: self.report.last });
         }
-        let ahead = self.witnesses.split_off(&(at + 1));
+        let ahead = self.witnesses.split_off(&following(at));
         if let Some((last, newest)) = ahead.last_key_value() {
             let at_us = newest[0].checkpoint.at_us;
             self.report.find(Finding::Truncated { at, last: *last, at_us });

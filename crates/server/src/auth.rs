@@ -350,6 +350,11 @@ impl Identity {
         }
     }
 
+    /// The key, if its worker is there for some tenants only.
+    pub(crate) fn bound_by(&self) -> Option<&KeyId> {
+        self.tenants_served().map(|_| self.key())
+    }
+
     /// Whether the key's worker may be given steps of the tenant.
     pub(crate) fn serves_tenant(&self, tenant: &TenantId) -> bool {
         self.tenants_served().is_none_or(|some| some.contains(tenant))

@@ -1,6 +1,6 @@
 //! Reading requests: bounded bodies, JSON with the place of each mistake, queries, media types.
 //!
-//! - `strict` takes no list for an object.
+//! - `strict` takes no list for an object, and no key twice.
 //! - `room` bounds what large bodies take while they arrive.
 
 mod room;
@@ -144,9 +144,10 @@ fn explain<T: DeserializeOwned>(bytes: &[u8]) -> Refused {
         return Refused::new(Code::MalformedJson).detail(cause.to_string());
     }
     let message = cause.to_string();
-    let message = message.split(" at line ").next().unwrap_or_default();
+    // From the end: before it stands what was sent, which may have these words in it.
+    let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message);
     let pointer = pointer(&track.path());
-    match message.split_once(", expected ") {
+    match message.rsplit_once(", expected ") {
         Some((found, expected)) if found.starts_with("unknown field") => {
             Refused::new(Code::UnknownField).detail(found).at(pointer).expected(expected)
         }
@@ -265,6 +266,9 @@ fn media_type(headers: &HeaderMap) -> Option<MediaType> {
 }
 
 #[cfg(test)]
+pub(crate) mod fuzzed;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -285,6 +289,36 @@ mod tests {
         );
         assert_eq!((status, code.as_str()), (422, "unknown-field"));
         assert_eq!(pointer.as_deref(), Some("/report/0/complete"));
+    }
+
+    #[test]
+    fn what_was_sent_is_not_taken_for_the_words_of_the_refusal() {
+        for name in ["a at line 1", "a, expected b", "a at line 1, expected b at line 2"] {
+            let (status, code, pointer, expected) = refused(&format!(r#"{{"{name}":1}}"#));
+            assert_eq!((status, code.as_str()), (422, "unknown-field"), "{name}");
+            assert_eq!(pointer, Some(format!("/{name}")));
+            assert!(expected.is_some_and(|expected| expected.contains("`worker`")), "{name}");
+        }
+        let (_, code, pointer, expected) = refused(r#"{"slots":"1 at line 1, expected b"}"#);
+        assert_eq!((code.as_str(), pointer.as_deref()), ("invalid-value", Some("/slots")));
+        assert_eq!(expected.as_deref(), Some("a whole number from 0 to 4294967295"));
+    }
+
+    #[test]
+    fn no_key_is_taken_twice() {
+        use fairlane_api::quota::BudgetClassSpec;
+        let text = r#"{"quotas":{"a":[{"concurrent":{"calls":1}}],"b":[],"\u0061":[]}}"#;
+        let problem = parse::<BudgetClassSpec>(text.as_bytes()).unwrap_err().0;
+        assert_eq!((problem.status, &*problem.code), (422, "invalid-value"));
+        assert_eq!(problem.pointer.as_deref(), Some("/quotas/a"));
+        assert_eq!(problem.detail.as_deref(), Some(r#"the key "a" is given twice"#));
+        let text = text.replace("\\u0061", "c");
+        assert_eq!(parse::<BudgetClassSpec>(text.as_bytes()).unwrap().quotas.len(), 3);
+        let (_, code, _, _) = refused(r#"{"worker":"w","worker":"w","pool":"p","slots":1}"#);
+        assert_eq!(code, "invalid-value");
+        // What is handed on as its text is not looked into.
+        let text = r#"{"lease":"l","completed":{"output":{"a":1,"a":2}}}"#;
+        assert!(parse::<fairlane_api::worker::Report>(text.as_bytes()).is_ok());
     }
 
     #[test]

@@ -244,10 +244,15 @@ fn reviewer_pool(given: Option<&str>) -> Result<Option<ReviewerPoolName>, Refuse
 
 fn attributes(given: Option<&fairlane_api::Json>) -> Result<Arc<str>, Refused> {
     let Some(given) = given else { return Ok(Arc::from("{}")) };
-    if given.get().starts_with('{') {
-        return Ok(Arc::from(given.get()));
+    let refused = || Refused::new(Code::InvalidValue).at("/attributes").expected("a JSON object");
+    if !given.get().starts_with('{') {
+        return Err(refused());
     }
-    Err(Refused::new(Code::InvalidValue).at("/attributes").expected("a JSON object"))
+    // JSON can say what no value holds, such as 1e999 or half a surrogate. If it could stand here, nobody could read the
+    // attributes, and a threshold among them would count for nothing.
+    let read = serde_json::from_str::<serde_json::Value>(given.get());
+    read.map_err(|error| refused().detail(error.to_string()))?;
+    Ok(Arc::from(given.get()))
 }
 
 fn org_out(org: &Org) -> wire::Org {
@@ -311,5 +316,25 @@ fn tenant_out(context: &Context, region: &RegionName) -> wire::Tenant {
         replan_approval: rules.replan_approval,
         suspended: context.suspended,
         attributes: json(&context.attributes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::attributes;
+    use crate::wire::json;
+
+    #[test]
+    fn attributes_are_an_object_that_can_be_read() {
+        assert_eq!(attributes(None).ok().as_deref(), Some("{}"));
+        let kept = r#"{"limit": 1.50, "n": 12345678901234567890123}"#;
+        assert_eq!(attributes(Some(&json(kept))).ok().as_deref(), Some(kept));
+        for text in
+            ["[]", "7", r#"{"confidence_threshold": 0.9, "x": 1e999}"#, r#"{"x": "\ud800"}"#]
+        {
+            let refused = attributes(Some(&json(text))).unwrap_err();
+            assert_eq!(refused.0.pointer.as_deref(), Some("/attributes"), "{text}");
+            assert_eq!((refused.0.status, &*refused.0.code), (422, "invalid-value"), "{text}");
+        }
     }
 }

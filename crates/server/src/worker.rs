@@ -16,7 +16,7 @@ use fairlane_api::worker::{self as wire, Acceptance, Reason};
 use fairlane_api::{Code, Problem};
 use fairlane_core::cell::effect::{Receipt, Stale};
 use fairlane_core::cell::input::{AskId, Exchange, Input, Outcome, Report};
-use fairlane_core::id::{NAME_MAX, PoolName, RunId, WorkerName};
+use fairlane_core::id::{KeyId, NAME_MAX, PoolName, RunId, WorkerName};
 use fairlane_core::money::Nano;
 use fairlane_core::plan::{SERVER_POOL, STEPS_MAX};
 use fairlane_core::row::{Failure, LeaseId, Payload, RunKey};
@@ -65,7 +65,7 @@ async fn exchange(
     identity: Identity,
     Json(body): Json<wire::Exchange>,
 ) -> Result<Response, Refused> {
-    let asker = Asker::of(&body, &identity)?;
+    let asker = Asker::of(&body, identity.bound_by())?;
     identity.serve(&asker.pool)?;
     if asker.pool == *SERVER_POOL {
         let refused = Refused::new(Code::Forbidden).at("/pool");
@@ -149,7 +149,7 @@ struct Asker {
 
 /// The name by which the cell knows a worker. One that is there for some tenants is known with its key: whoever has another key
 /// may take its name, and is told nothing of it, nor it of others.
-fn worker(named: &str, identity: &Identity) -> Result<WorkerName, Refused> {
+fn worker(named: &str, bound_by: Option<&KeyId>) -> Result<WorkerName, Refused> {
     let refused = |expected: String| {
         Refused::new(Code::InvalidName)
             .at("/worker")
@@ -159,10 +159,7 @@ fn worker(named: &str, identity: &Identity) -> Result<WorkerName, Refused> {
     if named.contains('@') {
         return Err(refused("a name without `@`".to_owned()));
     }
-    if identity.tenants_served().is_none() {
-        return name(named, "/worker");
-    }
-    let key = identity.key();
+    let Some(key) = bound_by else { return name(named, "/worker") };
     let most = NAME_MAX - key.as_str().len() - 1;
     if named.len() > most {
         return Err(refused(format!("at most {most} bytes, with a key for some tenants")));
@@ -194,7 +191,7 @@ impl Mark {
 }
 
 impl Asker {
-    fn of(body: &wire::Exchange, identity: &Identity) -> Result<Self, Refused> {
+    fn of(body: &wire::Exchange, bound_by: Option<&KeyId>) -> Result<Self, Refused> {
         at_most(u64::from(body.slots), LEASES_MAX, "/slots")?;
         at_most(u64::from(body.want), LEASES_MAX, "/want")?;
         at_most(body.wait_ms, WAIT_MS_MAX, "/wait_ms")?;
@@ -203,7 +200,7 @@ impl Asker {
             return Err(refused.expected(format!("at most {LEASES_MAX} reports")));
         }
         Ok(Self {
-            worker: worker(&body.worker, identity)?,
+            worker: worker(&body.worker, bound_by)?,
             pool: name(&body.pool, "/pool")?,
             slots: body.slots,
         })
@@ -377,3 +374,6 @@ fn respond(answer: Answer, courier: Courier) -> Response {
     response.headers_mut().insert(axum::http::header::CONTENT_TYPE, json);
     response
 }
+
+#[cfg(test)]
+mod fuzzed;

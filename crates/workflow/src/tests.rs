@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use crate::{Code, Evaluator, Format, Known, Mistake, SCHEMA, Source, no_files, parse, tree};
 
+mod fuzzed;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }

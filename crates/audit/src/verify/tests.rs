@@ -6,6 +6,8 @@ use serde_json::value::RawValue;
 
 use super::*;
 
+mod fuzzed;
+
 /// A log of ten records, closed after the fourth, the seventh and the last; as lines of its export.
 struct Log {
     lines: Vec<String>,
@@ -225,6 +227,43 @@ fn what_is_no_export_is_said_to_be_none() {
     assert!(found[0].starts_with("line 4 cannot be read: missing field"), "{found:?}");
     assert_eq!(found[1], "line 5 cannot be read: it is longer than 1048576 bytes");
     assert_eq!(found.len(), 2, "what is between is no part of it: {found:?}");
+}
+
+#[test]
+fn the_largest_number_is_an_answer_like_any_other() {
+    let changed = |line: usize, from: &str, to: &str| {
+        let Log { mut lines, checkpoints } = log();
+        assert!(lines[line].contains(from), "{}", lines[line]);
+        lines[line] = lines[line].replacen(from, to, 1);
+        (found(&lines, &[]), found(&lines, &checkpoints))
+    };
+    let largest = u64::MAX;
+    // Of a record, with more of them behind it; and of a checkpoint, which then is signed by nobody.
+    for (line, from, name) in [
+        (3, r#""sequence":3"#, "sequence"),
+        (12, r#""sequence":10"#, "sequence"),
+        (5, r#""number":1"#, "number"),
+        (5, r#""last":4"#, "last"),
+        (0, r#""first":1"#, "first"),
+        (0, r#""last":10"#, "last"),
+    ] {
+        let (alone, witnessed) = changed(line, from, &format!("\"{name}\":{largest}"));
+        assert!(!alone.is_empty() && !witnessed.is_empty(), "{line} {name}");
+    }
+    // Of the checkpoint that a log begins after.
+    let Log { mut lines, checkpoints } = log();
+    let mut after = checkpoints[0].clone();
+    (after.checkpoint.last, after.checkpoint.number) = (largest, largest);
+    let head = ExportHead {
+        version: VERSION,
+        log: "acme".to_owned(),
+        first: 1,
+        last: 10,
+        after: Some(after),
+        closed: checkpoints.last().cloned(),
+    };
+    lines[0] = serde_json::to_string(&Line::Export(Box::new(head))).unwrap();
+    assert!(found(&lines, &[])[0].ends_with("it was changed, or somebody else signed it"));
 }
 
 /// Whatever one byte of an export becomes, it is not good any more.

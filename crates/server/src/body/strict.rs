@@ -1,12 +1,15 @@
-//! Reading values whose objects are objects: a list is not taken for one, field by field, as `serde` would.
+//! Reading values whose objects are objects: a list is not taken for one, field by field, as `serde` would; and a key
+//! that is given twice is refused in objects of any names, of which `serde` would keep the last, as it is in others.
 //!
 //! Wraps a deserializer, and all that it hands out, down to the leaves. Everything else passes through.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected,
-    VariantAccess, Visitor,
+    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer, MapAccess,
+    SeqAccess, Unexpected, VariantAccess, Visitor,
 };
 
 /// A deserializer, or an access that one has handed out, which takes no list for an object.
@@ -161,7 +164,11 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Receiver<V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<V::Value, A::Error> {
-        self.visitor.visit_map(Strict(fields))
+        match self.takes {
+            Takes::Any => self.visitor.visit_map(Distinct { fields, seen: BTreeSet::new() }),
+            // Its reader knows the fields, and refuses the second of a name.
+            Takes::Object => self.visitor.visit_map(Strict(fields)),
+        }
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, variant: A) -> Result<V::Value, A::Error> {
@@ -208,6 +215,49 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Strict<A> {
 
     fn size_hint(&self) -> Option<usize> {
         self.0.size_hint()
+    }
+}
+
+/// The members of an object of any names.
+struct Distinct<A> {
+    fields: A,
+    seen: BTreeSet<String>,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Distinct<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, A::Error> {
+        self.fields.next_key_seed(New { seed, seen: &mut self.seen })
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
+        self.fields.next_value_seed(Strict(seed))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        self.fields.size_hint()
+    }
+}
+
+/// A key that must not have been there before. It is judged while it is read, so that a refusal is of its place.
+struct New<'a, S> {
+    seed: S,
+    seen: &'a mut BTreeSet<String>,
+}
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for New<'_, S> {
+    type Value = S::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
+        let key = Cow::<'de, str>::deserialize(deserializer)?;
+        if !self.seen.insert(key.clone().into_owned()) {
+            return Err(D::Error::custom(format_args!("the key {key:?} is given twice")));
+        }
+        self.seed.deserialize(key.into_deserializer())
     }
 }
 

@@ -267,3 +267,6 @@ pub(crate) fn mistake_out(mistake: &policy::Mistake) -> Mistake {
     let code = Code::InvalidPolicy.as_str().to_owned();
     Mistake { code, message, line, column, pointer: None, expected }
 }
+
+#[cfg(test)]
+mod fuzzed;

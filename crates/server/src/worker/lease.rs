@@ -30,7 +30,8 @@ impl fmt::Display for IdempotencyKey<'_> {
     }
 }
 
-/// Reads a name back. `None` for what this server never wrote.
+/// Reads a name back. `None` for what this server never wrote: each lease has one name, so that texts that differ are of
+/// different leases.
 pub(crate) fn parse(text: &str) -> Option<LeaseId> {
     let mut parts = text.split('.');
     let tenant = TenantId::parse(parts.next()?).ok()?;
@@ -41,7 +42,9 @@ pub(crate) fn parse(text: &str) -> Option<LeaseId> {
     if parts.next().is_some() {
         return None;
     }
-    Some(LeaseId { key: RunKey { tenant, run }, instance: Instance { step, part }, fence })
+    let lease = LeaseId { key: RunKey { tenant, run }, instance: Instance { step, part }, fence };
+    // Numbers and ids can be written in several ways, such as `007`, `+7` and with large letters.
+    (LeaseName(&lease).to_string() == text).then_some(lease)
 }
 
 #[cfg(test)]
@@ -59,6 +62,13 @@ mod tests {
             assert_eq!(parse(&name), Some(lease), "{name}");
             assert_eq!(parse(&format!("{name}.1")), None);
             assert_eq!(parse(&name.replace(".499.", ".-1.")), None);
+        }
+        let name = "a.0123abcd-0000-0000-0000-000000000000.7.3.5";
+        assert!(parse(name).is_some());
+        for (from, to) in
+            [(".5", ".05"), (".5", ".+5"), (".7.", ".+7."), (".3.", ".03."), ("abcd", "ABCD")]
+        {
+            assert_eq!(parse(&name.replacen(from, to, 1)), None, "{to}");
         }
         for text in ["", ".", "....", "bank", "bank.run.1.-1.1", "BANK.x.1.-1.1"] {
             assert_eq!(parse(text), None, "{text}");

@@ -21,6 +21,16 @@ impl Budget {
         Self(Cell::new(OPERATIONS_MAX))
     }
 
+    #[cfg(test)]
+    pub(super) const fn of(operations: u64) -> Self {
+        Self(Cell::new(operations))
+    }
+
+    #[cfg(test)]
+    pub(super) const fn left(&self) -> u64 {
+        self.0.get()
+    }
+
     /// Counts `operations`; nothing is done any more once they are used up.
     pub(super) fn spend(&self, operations: usize) -> Result<(), Fault> {
         let wanted = u64::try_from(operations).unwrap_or(u64::MAX);

@@ -8,6 +8,7 @@ use fairlane_core::id::{RunId, StepName};
 use super::{Budget, Fault, compile, run, write};
 use crate::scope::{Item, Scope, Session, StepResult};
 
+mod fuzzed;
 mod hostile;
 mod oracle;
 
@@ -20,25 +21,31 @@ const INPUT: &str = r#"{
 
 /// The value as JSON, or the fault.
 fn value(text: &str, input: &str) -> Result<String, Fault> {
+    with_scope(input, |scope| {
+        let compiled =
+            compile(text).map_err(|wrongs| Fault::Invalid { detail: format!("{wrongs:?}") })?;
+        let (session, budget) = (Session::new(scope), Budget::new());
+        let mut out = Vec::new();
+        write(&mut out, &run(&compiled, &session, &budget)?)?;
+        Ok(String::from_utf8(out).unwrap())
+    })
+}
+
+/// With what the rows read besides the input.
+fn with_scope<T>(input: &str, work: impl FnOnce(Scope<'_>) -> T) -> T {
     let credit = StepName::parse("credit").unwrap();
     let skipped = StepName::parse("skipped").unwrap();
     let steps = [
         StepResult { name: &credit, status: "completed", output: Some(br#"{"score": 640}"#) },
         StepResult { name: &skipped, status: "skipped", output: None },
     ];
-    let scope = Scope {
+    work(Scope {
         input: input.as_bytes(),
         steps: &steps,
         tenant: br#"{"id": "acme", "tier": "standard", "attributes": {"limit": 600}}"#,
         run: RunId(7),
         item: Some(Item { value: br#"{"n": 3}"#, index: 4 }),
-    };
-    let compiled =
-        compile(text).map_err(|wrongs| Fault::Invalid { detail: format!("{wrongs:?}") })?;
-    let (session, budget) = (Session::new(scope), Budget::new());
-    let mut out = Vec::new();
-    write(&mut out, &run(&compiled, &session, &budget)?)?;
-    Ok(String::from_utf8(out).unwrap())
+    })
 }
 
 fn check(rows: &[&str], expect: &Expect) {

@@ -7,9 +7,13 @@ use super::{INPUT, value};
 
 /// What the crate's interpreter says; `None` for a fault.
 fn second_opinion(text: &str) -> Option<Json> {
+    second_opinion_on(text, INPUT)
+}
+
+pub(super) fn second_opinion_on(text: &str, input: &str) -> Option<Json> {
     let program = Env::stdlib().compile(text).ok()?;
     let mut context = Context::default();
-    let input: Json = serde_json::from_str(INPUT).ok()?;
+    let input: Json = serde_json::from_str(input).ok()?;
     context.add_variable_from_value("input", to_cel(&input));
     program.execute(&context).ok()?.json().ok()
 }
