@@ -48,6 +48,13 @@ pub struct CallProblem {
     pub retry_after_ms: Option<u64>,
 }
 
+/// One server-sent event of an answer that is streamed. It is passed on as it came: this is how it is described.
+#[derive(Debug, ToSchema)]
+pub struct CallEvent {
+    /// A chunk of the answer as OpenAI describes it, or `[DONE]`.
+    pub data: String,
+}
+
 /// The models that the caller may name.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ServedModels {

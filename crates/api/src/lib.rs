@@ -24,6 +24,7 @@ pub mod residency;
 pub mod resource;
 pub mod review;
 pub mod run;
+pub mod schema;
 pub mod time;
 pub mod usage;
 pub mod view;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Timestamp;
+use crate::schema::open;
 
 /// Body of `PUT /v1/tenants/{tenant}/channels/{channel}`: where to, with exactly one of `webhook` and `email`, and of what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -82,6 +83,7 @@ hide_secret!(ChannelApplied RotatedSecret);
 pub struct Channel {
     pub name: String,
     #[serde(flatten)]
+    #[schema(schema_with = open::<ChannelSpec>)]
     pub spec: ChannelSpec,
     pub state: ChannelState,
     /// When the receiver answered 410: it is no more.
@@ -180,6 +182,7 @@ pub struct Noted {
 
 /// What a webhook is sent: that something happened, and where to look. Never what it was about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = NoticeEvent)]
 pub struct Event {
     /// The same over all attempts, and that of the header `webhook-id`: a receiver drops doubles by it.
     pub id: String,

@@ -84,6 +84,7 @@ pub struct Adequacy {
 /// One decision on a country, in force from its beginning until its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AdequacyDecision)]
 pub struct Decision {
     /// Its number. At most 512 bytes.
     #[schema(example = "(EU) 2019/419")]

@@ -375,6 +375,7 @@ pub struct Pool {
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
+#[schema(as = SharingPolicy)]
 pub enum Policy {
     /// Hierarchical start-time fair queueing with caps, lanes and burst.
     #[default]

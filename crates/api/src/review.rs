@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::schema::open;
 use crate::{Json, Problem, Timestamp};
 
 /// Body of `PUT /v1/catalog/reviewer-pools/{pool}`.
@@ -50,6 +51,7 @@ pub struct Reviewer {
 pub struct ReviewerPool {
     pub name: String,
     #[serde(flatten)]
+    #[schema(schema_with = open::<ReviewerPoolSpec>)]
     pub spec: ReviewerPoolSpec,
 }
 

@@ -177,6 +177,7 @@ pub(crate) struct Listing {
     /// `next` of the page before.
     cursor: Option<String>,
     /// Most entries, 1 to 1,000; 100 if absent.
+    #[param(minimum = 1, maximum = 1_000)]
     limit: Option<u32>,
 }
 

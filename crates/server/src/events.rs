@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use fairlane_api::Problem;
 use fairlane_api::run::{Event, EventStep, RunDetail};
+use fairlane_api::schema::RunEvent;
 use fairlane_core::cell::effect::Progress;
 use http_body::Frame;
 use http_body_util::channel::{Channel, Sender};
@@ -41,7 +42,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 
 /// Follows a run
 ///
-/// Server-sent events: `snapshot` (a `RunDetail`), then `change` (an `Event`) for each change.
+/// Server-sent events: `snapshot` (a `RunDetail`), then `change` (an `Event`) for each change. The schema is that of one
+/// event.
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/runs/{run}/events", tag = "runs",
     params(
@@ -49,7 +51,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         ("Last-Event-ID" = Option<u64>, Header, description = "The newest revision that the client has seen")
     ),
     responses(
-        (status = 200, body = Event, content_type = "text/event-stream"),
+        (status = 200, body = RunEvent, content_type = "text/event-stream"),
         (status = "4XX", body = Problem), (status = "5XX", body = Problem)
     )
 )]

@@ -24,7 +24,7 @@ use axum::extract::{FromRequest, Path, Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use fairlane_api::Code;
-use fairlane_api::gateway::{CallErrorBody, ServedModel, ServedModels};
+use fairlane_api::gateway::{CallErrorBody, CallEvent, ServedModel, ServedModels};
 use fairlane_core::catalog::Model;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -55,7 +55,10 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     params(("x-fairlane-tenant" = Option<String>, Header, description = "The tenant; only with an operator's key")),
     request_body(content = Object, description = "A chat completion as OpenAI describes it"),
     responses(
-        (status = 200, body = Object, description = "As OpenAI describes it, or a stream of its events"),
+        (
+            status = 200, description = "As OpenAI describes it, or a stream of its events",
+            content((Object = "application/json"), (CallEvent = "text/event-stream"))
+        ),
         (status = "4XX", body = CallErrorBody), (status = "5XX", body = CallErrorBody)
     )
 )]

@@ -2,12 +2,14 @@
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use fairlane_api::Code;
-use utoipa::OpenApi;
+use fairlane_api::{Code, Problem, problem};
+use utoipa::openapi::response::Response;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Content, Ref, RefOr};
+use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::cells::App;
@@ -91,7 +93,40 @@ fn document_text(mut document: utoipa::openapi::OpenApi) -> String {
     let components = document.components.get_or_insert_default();
     components.security_schemes.insert("key".to_owned(), bearer.into());
     document.security = Some(vec![SecurityRequirement::new("key", std::iter::empty::<&str>())]);
+    for path in document.paths.paths.values_mut() {
+        let methods = [&mut path.get, &mut path.put, &mut path.post, &mut path.delete];
+        for operation in methods.into_iter().flatten() {
+            for (status, response) in &mut operation.responses.responses {
+                if let RefOr::T(response) = response {
+                    complete(status, response);
+                }
+            }
+        }
+    }
     let mut text = document.to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// Adds what is the same wherever an operation answers so, and would be forgotten somewhere if each had to say it.
+fn complete(status: &str, response: &mut Response) {
+    let problem = Content::new(Some(Ref::from_schema_name(Problem::name())));
+    let typed = |(media_type, content): (String, RefOr<Content>)| match &content {
+        RefOr::T(body) if *body == problem => (problem::MEDIA_TYPE.to_owned(), content),
+        _ => (media_type, content),
+    };
+    response.content = std::mem::take(&mut response.content).into_iter().map(typed).collect();
+    // The standard wants a description of every response.
+    if response.description.is_empty() {
+        describe(status).clone_into(&mut response.description);
+    }
+}
+
+fn describe(status: &str) -> &'static str {
+    let exact = StatusCode::from_bytes(status.as_bytes()).ok();
+    match (status, exact.and_then(|status| status.canonical_reason())) {
+        ("4XX", _) => "The request is refused",
+        ("5XX", _) => "The server could not do it",
+        (_, reason) => reason.unwrap_or_default(),
+    }
 }

@@ -22,6 +22,7 @@ pub(crate) struct Paging {
     /// `next` of the page before.
     pub(crate) cursor: Option<String>,
     /// Most entries, 1 to 1,000; 100 if absent.
+    #[param(minimum = 1, maximum = 1_000)]
     pub(crate) limit: Option<u32>,
 }
 

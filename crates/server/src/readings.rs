@@ -30,6 +30,7 @@ struct PagingInRegion {
     /// `next` of the page before.
     cursor: Option<String>,
     /// Most entries, 1 to 1,000; 100 if absent.
+    #[param(minimum = 1, maximum = 1_000)]
     limit: Option<u32>,
     /// A region of this server; its first one if absent.
     region: Option<String>,

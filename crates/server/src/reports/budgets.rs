@@ -49,6 +49,7 @@ struct Listing {
     /// `next` of the page before.
     cursor: Option<String>,
     /// Most tenants, 1 to 1,000; 100 if absent.
+    #[param(minimum = 1, maximum = 1_000)]
     limit: Option<u32>,
     /// Which budget: `day` or `month`; `month` if absent.
     every: Option<Every>,

@@ -52,6 +52,7 @@ struct Listing {
     /// `next` of the page before.
     cursor: Option<String>,
     /// Most entries, 1 to 1,000; 100 if absent. A page can be shorter and still have a `next`.
+    #[param(minimum = 1, maximum = 1_000)]
     limit: Option<u32>,
     status: Option<wire::RunStatus>,
     workflow: Option<String>,

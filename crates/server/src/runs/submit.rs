@@ -50,6 +50,7 @@ const WATCH_MAX: usize = 64;
 pub(super) struct Wait {
     /// Answer when the run has ended, or after this time with its state then. At most 60,000.
     #[serde(default)]
+    #[param(maximum = 60_000)]
     wait_ms: u64,
 }
 

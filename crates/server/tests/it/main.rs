@@ -26,6 +26,7 @@ mod openapi;
 mod panics;
 mod places;
 mod policies;
+mod python;
 mod quotas;
 mod replans;
 mod reports;

@@ -1,15 +1,12 @@
 //! OpenAI's own client for Python against the gateway.
-//!
-//! It is installed by pip, once, into a virtual environment under `target`: for that this test needs `python3` and, the
-//! first time, its package index.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use fairlane_fake_provider::{Answer, Reply as Says};
 use serde_json::json;
 
 use crate::gateway::Gateway;
+use crate::python;
 
 const CLIENT: &str = "openai==3.57.0";
 const CHECKS: usize = 10;
@@ -39,43 +36,13 @@ async fn openais_client_works_with_another_base_url_and_key() {
         let client = gateway.harness.client(json!({ "role": "tenant", "tenant": tenant })).await;
         variables.push((variable, client.key.unwrap()));
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/openai_client.py");
     let ran = tokio::task::spawn_blocking(move || {
-        run(Command::new(installed()).arg(script).envs(variables).env_remove("OPENAI_BASE_URL"))
+        let mut python = Command::new(python::with(CLIENT));
+        let script = python::script("openai_client.py");
+        python::run(python.arg(script).envs(variables).env_remove("OPENAI_BASE_URL"))
     });
     let said = ran.await.unwrap();
     let passed = said.lines().filter(|line| line.starts_with("passed: ")).count();
     assert_eq!(passed, CHECKS, "{said}");
     gateway.spent().await;
-}
-
-/// The interpreter of the environment that has the client, which is made if it is missing.
-fn installed() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(CLIENT.replace("==", "-"));
-    let python = folder.join("bin/python");
-    let is_done = folder.join("is-installed");
-    if is_done.exists() {
-        return python;
-    }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", CLIENT]));
-    std::fs::write(is_done, CLIENT).unwrap();
-    python
-}
-
-/// What it printed, if it went well.
-fn run(command: &mut Command) -> String {
-    let Output { status, stdout, stderr } = command.output().unwrap_or_else(|error| {
-        panic!(
-            "{command:?} does not start ({error}): this test needs python3 with venv and pip; \
-             `apt-get install python3-venv` or `brew install python` installs them"
-        )
-    });
-    let [stdout, stderr] = [stdout, stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-    assert!(
-        status.success(),
-        "{command:?} failed; it needs python3 with venv and pip (`apt-get install python3-venv`, `brew install \
-         python`), and the first time a package index to install {CLIENT} from\n{stdout}\n{stderr}"
-    );
-    stdout
 }

@@ -1,5 +1,9 @@
 //! The document is current, served, and guards everything it should.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
 use expect_test::expect_file;
 use hyper::{Method, StatusCode};
 
@@ -64,4 +68,34 @@ fn the_reference_has_every_problem_code() {
     for code in fairlane_api::Code::ALL {
         assert!(text.contains(&format!("`{code}`")), "{code}");
     }
+}
+
+/// Of two types that share a name the document has one, wherever either is meant.
+#[test]
+fn no_two_types_have_one_name_in_the_document() {
+    let mut types = BTreeMap::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../api/src");
+    for file in fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        for (name, module) in described(&text).map(|name| (name, path.display().to_string())) {
+            let other = types.insert(name.to_owned(), module.clone());
+            assert_eq!(other, None, "{name} is in {module}, too");
+        }
+    }
+    assert!(types.len() > 150, "{}", types.len());
+}
+
+/// The names that the types of a file have in the document.
+fn described(text: &str) -> impl Iterator<Item = &str> {
+    let derived = text.split("#[derive(").skip(1).filter(|item| {
+        item.split_once(")]").is_some_and(|(derives, _)| derives.contains("ToSchema"))
+    });
+    derived.filter_map(|item| {
+        let (attributes, rest) = item.split_once("\npub ")?;
+        let own = rest.split(|letter: char| !letter.is_alphanumeric()).nth(1);
+        let other =
+            attributes.split_once("#[schema(as = ").and_then(|(_, name)| name.split_once(')'));
+        other.map(|(name, _)| name).or(own)
+    })
 }
