@@ -48,7 +48,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     get, path = "/v1/tenants/{tenant}/runs/{run}/events", tag = "runs",
     params(
         ("tenant" = String, Path), ("run" = String, Path),
-        ("Last-Event-ID" = Option<u64>, Header, description = "The newest revision that the client has seen")
+        ("Last-Event-ID" = Option<String>, Header, description = "The newest revision that the client has seen; what is no revision is as good as nothing")
     ),
     responses(
         (status = 200, body = RunEvent, content_type = "text/event-stream"),
