@@ -33,7 +33,7 @@ use cases::CASES;
 use fixture::Fixture;
 use made::Made;
 use report::{Attempts, Power, Report, Row, Verdict};
-use wire::{Request, Wire};
+use wire::{Base, Request, Wire};
 
 /// Prove that one tenant cannot see what another one has, nor that it is there
 ///
@@ -57,7 +57,8 @@ impl Conformance {
     pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
         let (client, printer) = (target.client()?, target.printer());
         let base = client.gateway_url();
-        let base = base.strip_suffix("/v1").unwrap_or(&base).to_owned();
+        let url = base.strip_suffix("/v1").unwrap_or(&base).to_owned();
+        let base = Base { url, trust: target.trust()? };
         let made = Made::new(client.clone());
         let interrupted = crate::signals::stop();
         let asked = tokio::select! {
@@ -86,7 +87,7 @@ impl Conformance {
     async fn ask(
         &self,
         client: &Client,
-        base: &str,
+        base: &Base,
         made: &Made,
         printer: Printer,
     ) -> anyhow::Result<Report> {

@@ -164,6 +164,10 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
     use fairlane_client::Error;
     let error = error.chain().find_map(|cause| cause.downcast_ref::<Error>())?;
     match error {
+        Error::Tls { .. } => Some(
+            "--ca-file or FAIRLANE_CA_FILE names certificates to trust besides those that browsers trust; http:// is for \
+             servers without TLS",
+        ),
         Error::Connect { .. } => Some(
             "is the server running? `fairlane dev` starts one; --url or FAIRLANE_URL names another",
         ),

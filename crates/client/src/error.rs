@@ -17,6 +17,9 @@ pub enum Error {
     Key,
     #[error("cannot connect to {address}: {source}")]
     Connect { address: String, source: std::io::Error },
+    /// The server showed no certificate that is trusted, or none for this name, or does not speak TLS.
+    #[error("no secure connection to {address}: {detail}")]
+    Tls { address: String, detail: String },
     #[error("the connection to {address} broke before the answer was complete: {detail}")]
     Broken { address: String, detail: String },
     #[error("{address} did not answer within {after:?}")]
@@ -75,6 +78,7 @@ impl Error {
             Self::Answer { status, .. } => matches!(status, 502..=504),
             Self::Url { .. }
             | Self::Key
+            | Self::Tls { .. }
             | Self::Trust { .. }
             | Self::SignIn { .. }
             | Self::Encode(_) => false,

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::Error;
 
@@ -33,6 +36,21 @@ impl Trust {
         Ok(Self(certificates))
     }
 
+    /// Agrees on keys with the server of that name, which has to show a certificate that is trusted.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn secure<T>(&self, host: &str, stream: T) -> Result<TlsStream<T>, Error>
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        let failed = |detail| Error::Tls { address: host.to_owned(), detail };
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| failed("its name is malformed".to_owned()))?;
+        let connected = TlsConnector::from(self.config()).connect(name, stream).await;
+        connected.map_err(|error| failed(told(&error)))
+    }
+
     pub(crate) fn config(&self) -> Arc<ClientConfig> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         // Each was tried when it was read.
@@ -41,6 +59,21 @@ impl Trust {
             .with_safe_default_protocol_versions()
             .expect("ring has what TLS 1.2 and 1.3 need");
         Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+    }
+}
+
+/// What is wrong with a server's certificate, in words.
+pub(crate) fn told(error: &std::io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let Some(rustls::Error::InvalidCertificate(wrong)) = inner else { return error.to_string() };
+    match wrong {
+        CertificateError::UnknownIssuer => {
+            "its certificate leads to no authority that is trusted".to_owned()
+        }
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "its certificate is one of an authority (CA:TRUE), which no server may show".to_owned()
+        }
+        wrong => format!("its certificate is not good: {wrong}"),
     }
 }
 

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::Error;
-use crate::tls::Trust;
+use crate::tls::{self, Trust};
 
 /// Idle connections kept. More may be open at once; those above this are closed when their request is done.
 const IDLE_MAX: usize = 512;
@@ -197,7 +197,10 @@ impl Transport {
         let Some(Secure { connector, server }) = &self.tls else { return self.speak(stream).await };
         let agreed = timeout(CONNECT_WITHIN, connector.connect(server.clone(), stream)).await;
         match agreed {
-            Ok(stream) => self.speak(stream.map_err(failed)?).await,
+            Ok(Ok(stream)) => self.speak(stream).await,
+            Ok(Err(error)) => {
+                Err(Error::Tls { address: self.address.clone(), detail: tls::told(&error) })
+            }
             Err(_) => Err(failed(std::io::ErrorKind::TimedOut.into())),
         }
     }

@@ -84,7 +84,9 @@ fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let store = if is_memory { StoreKind::Memory } else { StoreKind::Sqlite };
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    let config = Config { store, ..Config::new(folder.path(), listen) };
+    // It is all one tenant's.
+    let tenant_requests_per_second = 0;
+    let config = Config { store, tenant_requests_per_second, ..Config::new(folder.path(), listen) };
     let server = middle.block_on(Server::start(config))?;
     let http = Client::builder(TokioExecutor::new()).build_http();
 

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::made::Made;
-use super::wire::{Request, Wire};
+use super::wire::{Base, Request, Wire};
 use crate::load::random::Random;
 
 /// Looks at what has to come, and the wait between two of them.
@@ -96,7 +96,7 @@ impl Names {
 /// On the way to a fixture.
 struct Making<'a> {
     client: &'a Client,
-    base: &'a str,
+    base: &'a Base,
     made: &'a Made,
     names: Names,
     things: BTreeMap<&'static str, Thing>,
@@ -108,7 +108,7 @@ impl Fixture {
     /// Makes everything, and notes in `made` what is to be undone.
     pub(super) async fn make(
         client: &Client,
-        base: &str,
+        base: &Base,
         made: &Made,
         random: &mut Random,
     ) -> anyhow::Result<Self> {
@@ -119,7 +119,9 @@ impl Fixture {
         let mut making = Making { client, base, made, names, things, keys, region: None };
         making.declare().await.context("the suite's tenants could not be declared")?;
         making.keys().await.context("the suite's keys could not be made")?;
-        let at = |who: Who, making: &Making<'_>| Client::new(base, &making.keys[&who]);
+        let at = |who: Who, making: &Making<'_>| {
+            Client::trusting(&base.url, &making.keys[&who], &base.trust)
+        };
         let (owner, other) = (at(Who::Owner, &making)?, at(Who::Tenant, &making)?);
         let (holder, member) = (at(Who::Holder, &making)?, at(Who::Member, &making)?);
         making.notice(&owner).await.context("a notice could not be made")?;

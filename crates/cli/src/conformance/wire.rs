@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use fairlane_client::Error;
+use fairlane_client::{Error, Trust};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::Method;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -40,22 +41,35 @@ pub(super) struct Answer {
     pub(super) body: String,
 }
 
+/// Where the server is, and whom a secure connection trusts.
+#[derive(Clone, Debug)]
+pub(super) struct Base {
+    /// `http://HOST:PORT` or `https://HOST:PORT`, and perhaps a path.
+    pub(super) url: String,
+    pub(super) trust: Trust,
+}
+
 /// A connection to the server, made when it is first needed and again when it broke.
 pub(super) struct Wire {
     address: String,
     prefix: String,
+    /// `None`: in the clear.
+    trust: Option<Trust>,
     open: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Wire {
-    /// `base` is `http://HOST:PORT` and perhaps a path.
-    pub(super) fn new(base: &str) -> anyhow::Result<Self> {
-        let rest = base.strip_prefix("http://").context("expected http://HOST:PORT")?;
+    pub(super) fn new(base: &Base) -> anyhow::Result<Self> {
+        let (trust, rest) = match base.url.split_once("://") {
+            Some(("http", rest)) => (None, rest),
+            Some(("https", rest)) => (Some(base.trust.clone()), rest),
+            _ => bail!("expected http://HOST:PORT or https://HOST:PORT"),
+        };
         let (address, prefix) = rest
             .split_once('/')
             .map_or((rest, String::new()), |(at, path)| (at, format!("/{path}")));
         let prefix = prefix.trim_end_matches('/').to_owned();
-        Ok(Self { address: address.to_owned(), prefix, open: None })
+        Ok(Self { address: address.to_owned(), prefix, trust, open: None })
     }
 
     /// Sends a request with a key and reads the answer to its end; of a stream of events only the beginning.
@@ -110,6 +124,16 @@ impl Wire {
         let failed = |source| Error::Connect { address: self.address.clone(), source };
         let stream = TcpStream::connect(&self.address).await.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
+        let Some(trust) = &self.trust else { return self.speak(stream).await };
+        let host = self.address.rsplit_once(':').map_or(&*self.address, |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        self.speak(Box::pin(trust.secure(host, stream)).await?).await
+    }
+
+    async fn speak(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> anyhow::Result<SendRequest<Full<Bytes>>> {
         let shaken = handshake(TokioIo::new(stream)).await;
         let (sender, connection) = shaken.map_err(|error| self.broken(&error.to_string()))?;
         // Ends by itself when the sender is dropped or the server hangs up; a failure reaches the request.

@@ -158,7 +158,14 @@ impl Provider {
         if let Some(key) = self.find(header, FRESH) {
             return Ok(key);
         }
-        let mut asked = self.asked.lock().await;
+        let mut asked = match self.asked.try_lock() {
+            Ok(asked) => asked,
+            // Somebody asks already. Who has a key that was good an hour ago does not wait for a slow provider.
+            Err(_) => match self.find(header, STALE_MAX) {
+                Some(key) => return Ok(key),
+                None => self.asked.lock().await,
+            },
+        };
         // Whoever held the lock may have found it.
         if let Some(key) = self.find(header, FRESH) {
             return Ok(key);

@@ -1,7 +1,7 @@
 //! How many connections each address has, so that one cannot take all that there are.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The connections of each address. Memory follows those that have one.
@@ -25,6 +25,7 @@ impl Places {
 
     /// `None`: the address has as many as it may.
     pub(super) fn take(&self, address: IpAddr) -> Option<Place> {
+        let address = counted(address);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.get(&address).copied().unwrap_or(0);
         if count >= self.most {
@@ -32,6 +33,14 @@ impl Places {
         }
         taken.insert(address, count + 1);
         Some(Place { of: self.clone(), address })
+    }
+}
+
+/// What counts as one address: of IPv6 the network of 64 bits, which is what one customer has at least.
+fn counted(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -62,5 +71,17 @@ mod tests {
         assert!(places.take(one).is_some());
         drop(second);
         assert!(places.taken.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_network_counts_as_one_address() {
+        let places = Places::new(1);
+        let take = |text: &str| places.take(text.parse().unwrap());
+        let held = (take("2001:db8::1"), take("192.0.2.1"));
+        assert!(held.0.is_some() && held.1.is_some());
+        for taken in ["2001:db8::2", "2001:db8::ffff:1", "::ffff:192.0.2.1"] {
+            assert!(take(taken).is_none(), "{taken}");
+        }
+        assert!(take("2001:db8:0:1::1").is_some() && take("192.0.2.2").is_some());
     }
 }
