@@ -103,10 +103,12 @@ impl FromRequestParts<App> for Identity {
         taken.map_err(|limited| too_many(&limited))?;
         identity.note_attempt(parts, shared).await;
         identity.may(parts)?;
-        parts.extensions.insert(Sender::new(match identity.role() {
-            Role::Tenant { tenant, .. } => tenant.as_str(),
-            Role::Operator | Role::Worker { .. } | Role::Reviewer { .. } => identity.key().as_str(),
-        }));
+        parts.extensions.insert(match identity.role() {
+            Role::Tenant { tenant, .. } => Sender::Tenant(tenant.clone()),
+            Role::Operator | Role::Worker { .. } | Role::Reviewer { .. } => {
+                Sender::Key(identity.key().clone())
+            }
+        });
         parts.extensions.insert(identity.clone());
         Ok(identity)
     }
@@ -123,13 +125,10 @@ impl FromRequestParts<App> for Operator {
 }
 
 /// Whom a request is counted for: a tenant, or a key of nobody's.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Sender(Arc<str>);
-
-impl Sender {
-    pub(crate) fn new(name: &str) -> Self {
-        Self(name.into())
-    }
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Sender {
+    Tenant(TenantId),
+    Key(KeyId),
 }
 
 /// All keys that somebody has who has signed in.

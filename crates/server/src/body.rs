@@ -216,7 +216,7 @@ pub(crate) fn check_depth(bytes: &[u8]) -> Result<(), Refused> {
 
 /// The whole body, of whoever has authenticated.
 async fn read(request: Request, app: &App) -> Result<Bytes, Refused> {
-    let sender = request.extensions().get::<Sender>().cloned().unwrap_or_default();
+    let sender = request.extensions().get::<Sender>().cloned();
     let held = app.room().held(sender);
     let collected = collect(request.into_body(), app.config.body_bytes_max, held);
     match tokio::time::timeout(BODY_TIME_MAX, collected).await {

@@ -25,14 +25,15 @@ pub(crate) struct Room {
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
-    of: BTreeMap<Sender, usize>,
+    of: BTreeMap<Option<Sender>, usize>,
 }
 
 /// What a body has of it, until it has arrived.
 #[derive(Debug)]
 pub(super) struct Held {
     room: Room,
-    sender: Sender,
+    /// `None`: nobody knows who it is.
+    sender: Option<Sender>,
     bytes: usize,
 }
 
@@ -41,7 +42,7 @@ impl Room {
         Self { body_bytes_max, taken: Arc::default() }
     }
 
-    pub(super) fn held(&self, sender: Sender) -> Held {
+    pub(super) fn held(&self, sender: Option<Sender>) -> Held {
         Held { room: self.clone(), sender, bytes: 0 }
     }
 }
@@ -90,7 +91,7 @@ mod tests {
     fn one_sender_has_a_part_of_the_room_and_gives_it_back() {
         let most = 1 << 20;
         let room = Room::new(most);
-        let sender = |name: &str| Sender::new(name);
+        let sender = |name: &str| Some(Sender::Tenant(name.parse().unwrap()));
         let mut bodies: Vec<_> = (0..OF_ONE_MAX).map(|_| room.held(sender("a"))).collect();
         assert!(bodies.iter_mut().all(|body| body.grow(most / 2) && body.grow(most)));
         let mut next = room.held(sender("a"));
@@ -107,7 +108,10 @@ mod tests {
     fn all_together_have_the_whole_room() {
         let most = 1 << 20;
         let room = Room::new(most);
-        let held = |at: usize| room.held(Sender::new(&format!("s{}", at / OF_ONE_MAX)));
+        let held = |at: usize| {
+            let tenant = format!("s{}", at / OF_ONE_MAX).parse().unwrap();
+            room.held(Some(Sender::Tenant(tenant)))
+        };
         let mut bodies: Vec<_> = (0..=BODIES_MAX).map(held).collect();
         let taken: Vec<_> = bodies.iter_mut().map(|body| body.grow(most)).collect();
         assert_eq!(taken.iter().filter(|taken| **taken).count(), BODIES_MAX);

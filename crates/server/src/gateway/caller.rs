@@ -41,7 +41,7 @@ impl FromRequestParts<App> for Caller {
             let tenant = lease.key.tenant.clone();
             let taken = shared.auth().limits.take_of_tenant(&tenant, Instant::now());
             taken.map_err(|limited| too_many(&limited))?;
-            parts.extensions.insert(Sender::new(tenant.as_str()));
+            parts.extensions.insert(Sender::Tenant(tenant.clone()));
             return match named {
                 Some(named) if named != tenant.as_str() => Err(unknown_tenant(named).into()),
                 _ => {
