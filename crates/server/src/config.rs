@@ -171,10 +171,14 @@ impl Config {
 
     /// What links begin with, without a slash at the end.
     pub(crate) fn public_url(&self) -> String {
-        let scheme = if self.tls_certificate_file.is_some() { "https" } else { "http" };
-        let listening = || format!("{scheme}://{}", self.listen);
-        let url = self.public_url.clone().unwrap_or_else(listening);
+        let url = self.public_url.clone().unwrap_or_else(|| self.local_url());
         url.trim_end_matches('/').to_owned()
+    }
+
+    /// Where the server is reached from this machine.
+    pub(crate) fn local_url(&self) -> String {
+        let scheme = if self.tls_certificate_file.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.listen)
     }
 
     fn check_public_url(&self) -> Result<(), Error> {

@@ -251,8 +251,7 @@ impl Server {
 
     /// Where it is reached from this machine.
     pub fn url(&self) -> String {
-        let is_secure = self.app.config.tls_certificate_file.is_some();
-        format!("{}://{}", if is_secure { "https" } else { "http" }, self.addr)
+        self.app.config.local_url()
     }
 
     /// The operator's key, if the store was new. It is kept nowhere else, unless the configuration asked for
