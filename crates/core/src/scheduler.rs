@@ -90,11 +90,21 @@
 //! where it is when that was before its turn: the tags of those who wait are behind it, and nobody who comes meanwhile is put
 //! behind them.
 //!
+//! So V stands still at the tag of one who waits for whom nobody is there, however much others have meanwhile, and one who
+//! comes then starts at V. What is had before one's turn is therefore owed only up to a bound. Let `B = L + (a + u) / w`, with
+//! u the credit of a burst: when one is chosen that is more than `2 B` ahead of V, all that went, or could have gone, before
+//! their turn since it last was their turn are moved back, by what moves the chosen one to `V + B` (but none behind it).
+//! They keep their distances, or one with short steps would be moved back time after time and one with a long step never
+//! be next.
+//! So between any two that are served the bound is larger by `2 B`, and one who waits unserved for however long finds the
+//! others no further ahead of it, once somebody is there, than that and their running steps.
+//!
 //! # Cost
 //!
 //! `n` eligible siblings, `k` gate classes of the tenant: `enqueue`, `settle`, `unstart` and each round of `next` are
 //! O(log n + log k), and a round of `next` either dispatches or parks a class; `withdraw` adds the shift in its class's
-//! line; a round of `next_among` looks at each of the tenants too. A running step costs one such operation each time it has used what it was charged. `explain` is O(log k) and a
+//! line; a round of `next_among` looks at each of
+//! the tenants too, and once in `B` moves all that go before their turn, at O(log n) each. A running step costs one such operation each time it has used what it was charged. `explain` is O(log k) and a
 //! constant. A decision allocates nothing. Memory is a small constant for each registered tenant and organisation (what
 //! is left of one that went idle is its tag, so that forgetting it changes nothing), and O(active) for the rest.
 
@@ -282,6 +292,9 @@ impl Scheduler {
                 GateAnswer::Pass => {
                     if self.tree.first(order) == Some(leaf) {
                         self.tree.choose(leaf, order);
+                    } else if let Some(tenants) = among {
+                        let flows: Vec<u32> = self.flows_of(tenants).collect();
+                        self.tree.choose_early(leaf, flows.into_iter());
                     }
                     self.start(now, tenant, &head);
                     return Some(Dispatch { ticket: step.ticket, tenant });
@@ -293,9 +306,13 @@ impl Scheduler {
 
     /// The flow of the tenant among these that is next in an order.
     fn first_among(&self, tenants: &[TenantIx], order: usize) -> Option<u32> {
+        self.tree.first_of(self.flows_of(tenants), order)
+    }
+
+    /// The flows of those that are active.
+    fn flows_of(&self, tenants: &[TenantIx]) -> impl Iterator<Item = u32> {
         let places = tenants.iter().map(|tenant| self.tenant(*tenant).active);
-        let flows = places.filter(|place| *place != NONE).map(|place| self.active[place].flow);
-        self.tree.first_of(flows, order)
+        places.filter(|place| *place != NONE).map(|place| self.active[place].flow)
     }
 
     /// The step has ended, whatever came of it: its charge becomes what it used, and its slot is free.

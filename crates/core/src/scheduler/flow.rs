@@ -6,6 +6,8 @@
 //! INVARIANT: a flow stands in an order of its parent's level exactly if it has something to give there and holds
 //! fewer slots than its cap; its slots are the sum of its children's; V and the highest tag of a level never fall.
 
+use std::collections::BTreeSet;
+
 use crate::time::Span;
 
 use super::config::{OrgIx, TenantIx};
@@ -70,6 +72,8 @@ pub(super) struct Level {
     pub(super) weights: u64,
     /// Flows below it that only a cap keeps from being chosen.
     pub(super) full: u32,
+    /// Flows below it that went, or could have gone, before their turn since it last was their turn.
+    pub(super) early: BTreeSet<u32>,
 }
 
 /// What is left of a level while nothing below it is active.
@@ -184,6 +188,7 @@ impl Tree {
         assert!(self.flows[at].in_flight == 0, "flow {at} is removed and holds slots");
         let flow = self.flows.remove(at);
         let level = self.children_of(flow.parent);
+        self.levels[level].early.remove(&at);
         self.levels[level].flows -= 1;
         self.levels[level].weights -= u64::from(flow.weight);
         flow
@@ -196,6 +201,7 @@ impl Tree {
         let (weight, held, before) =
             (self.flows[at].weight, self.flows[at].in_flight, self.flows[at].parent);
         let (old, new) = (self.children_of(before), self.children_of(parent));
+        self.levels[old].early.remove(&at);
         self.levels[old].flows -= 1;
         self.levels[old].weights -= u64::from(weight);
         self.levels[new].flows += 1;
@@ -245,8 +251,10 @@ impl Tree {
         }
         let mut at = leaf;
         while at != ROOT {
+            let chosen = at;
             at = self.flows[at].parent;
             let level = self.flows[at].level;
+            self.levels[level].early.remove(&chosen);
             let first = self.levels[level].orders[order].first();
             if first.expect("one of its flows was chosen").activated != AFTER_ALL {
                 let reached = self.frontier(level, order).expect("one of its flows was chosen");
@@ -254,6 +262,56 @@ impl Tree {
             }
             if order == SHORT {
                 self.lift_held_back(level);
+            }
+        }
+    }
+
+    /// One of some tenants' flows was chosen before its turn, since nobody is there for those before it. Who has that again and
+    /// again does not owe it all: where it is too far ahead, all that go before their turn are moved back by as much, so that
+    /// the order among them stays.
+    pub(super) fn choose_early(&mut self, leaf: u32, among: impl Iterator<Item = u32>) {
+        if self.is_by_age {
+            return;
+        }
+        let mut with: BTreeSet<u32> = among.collect();
+        let mut at = leaf;
+        while at != ROOT {
+            let parent = self.flows[at].parent;
+            let level = self.children_of(parent);
+            let reached = self.frontier(level, ANY).unwrap_or_default();
+            let reached = reached.max(self.levels[level].clock.virtual_time);
+            let ahead = self.flows[at].start.saturating_sub(reached);
+            let allowed = self.may_owe(at, level);
+            if ahead > allowed {
+                let siblings = with.iter().filter(|peer| self.flows[**peer].parent == parent);
+                self.levels[level].early.extend(siblings);
+            }
+            // Not at each step, so that it costs little.
+            if ahead > 2 * allowed {
+                self.move_back(level, reached, ahead - allowed);
+                if parent != ROOT {
+                    self.stand(parent, self.flows[parent].stands);
+                }
+            }
+            with = with.iter().map(|peer| self.flows[*peer].parent).collect();
+            at = parent;
+        }
+    }
+
+    /// What a flow may be ahead of virtual time that goes before its turn.
+    fn may_owe(&self, at: u32, level: u32) -> Tag {
+        let flow = &self.flows[at];
+        self.may_lag(level, ANY) + normalise(Span(self.ahead.0 + flow.credit.0), flow.weight)
+    }
+
+    /// Moves those that go before their turn back, none of them behind what it may owe.
+    fn move_back(&mut self, level: u32, reached: Tag, by: Tag) {
+        for at in self.levels[level].early.clone() {
+            let floor = reached + self.may_owe(at, level);
+            let start = self.flows[at].start;
+            if start > floor {
+                self.flows[at].start = start.saturating_sub(by).max(floor);
+                self.stand(at, self.flows[at].stands);
             }
         }
     }

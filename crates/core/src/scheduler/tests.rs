@@ -6,6 +6,7 @@ mod changes;
 mod classes;
 mod cost;
 mod credit;
+mod early;
 mod invariants;
 mod lanes;
 mod phases;

@@ -68,6 +68,7 @@ impl Scheduler {
         assert_eq!(level.flows as usize, below.len());
         assert_eq!(level.weights, flows().map(|flow| u64::from(flow.weight)).sum::<u64>());
         assert_eq!(level.full as usize, flows().filter(|flow| flow.is_full).count());
+        assert!(level.early.iter().all(|at| below.contains(at)), "who went early is below it");
         for order in [ANY, SHORT] {
             let keys = level.orders[order].keys();
             let standing = flows().filter(|flow| flow.stands[order]).count();

@@ -70,6 +70,8 @@ pub(super) struct Pool {
     /// Classes whose gate is closed, and the key that each parks under.
     pub(super) closed: BTreeMap<u64, u64>,
     pub(super) log: Vec<(Time, Logged)>,
+    /// For whom somebody is there. `None`: for all.
+    pub(super) served: Option<Vec<TenantIx>>,
     /// Most slots that each tenant held at once.
     pub(super) peaks: BTreeMap<u32, u32>,
     tries: u64,
@@ -112,6 +114,7 @@ impl Pool {
             starts: Vec::new(),
             closed: BTreeMap::new(),
             log: Vec::new(),
+            served: None,
             peaks: BTreeMap::new(),
             tries: 0,
             dice: Dice(1),
@@ -182,10 +185,15 @@ impl Pool {
     pub(super) fn dispatch(&mut self) {
         let closed = &self.closed;
         let tries = &mut self.tries;
-        while let Some(given) = self.scheduler.next(self.now, &mut |offer| {
+        let (now, served) = (self.now, self.served.clone());
+        let mut gate = |offer: Offer| {
             *tries += 1;
             closed.get(&offer.class).map_or(GateAnswer::Pass, |key| GateAnswer::Park(*key))
-        }) {
+        };
+        while let Some(given) = match &served {
+            None => self.scheduler.next(now, &mut gate),
+            Some(tenants) => self.scheduler.next_among(now, tenants, &mut gate),
+        } {
             let step = self.steps[usize::try_from(given.ticket.0).expect("a small number")];
             assert_eq!(step.entry.tenant, given.tenant, "the step is the tenant's own");
             self.starts.push(Start {
