@@ -4,6 +4,7 @@
 //! first; see the module of that name.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use crate::gate::{Refusal, Verdict};
 use crate::id::{PoolName, WorkerName};
@@ -71,8 +72,8 @@ struct Offered {
 pub(crate) struct Ask {
     pub(crate) id: AskId,
     pub(crate) worker: WorkerName,
-    /// Whose steps it can take. `None`: everyone's.
-    pub(crate) tenants: Option<BTreeSet<TenantIx>>,
+    /// Whose steps it can take, in order. `None`: everyone's.
+    pub(crate) tenants: Option<Arc<[TenantIx]>>,
     pub(crate) want: u32,
     pub(crate) hold: bool,
     pub(crate) answer: Exchanged,
@@ -90,37 +91,42 @@ impl PoolState {
 
     /// The asks whose workers have room, in their order.
     fn open_asks(&self) -> impl Iterator<Item = (usize, &Ask)> {
-        self.asks.iter().enumerate().filter(|(_, ask)| {
-            let given = u32::try_from(ask.answer.grants.len()).unwrap_or(u32::MAX);
-            let room = |worker: &Worker| worker.slots.saturating_sub(worker.held);
-            let room = self.workers.get(&ask.worker).map_or(0, room);
-            ask.want.saturating_sub(given).min(room) > 0
-        })
+        self.asks.iter().enumerate().filter(|(_, ask)| self.is_open(ask))
     }
 
-    /// Whose steps the open asks can take; `None` if nobody asks.
-    fn asked(&self) -> Option<Among> {
-        let mut tenants = BTreeSet::new();
-        let mut is_asked = false;
+    fn is_open(&self, ask: &Ask) -> bool {
+        let given = u32::try_from(ask.answer.grants.len()).unwrap_or(u32::MAX);
+        let room = |worker: &Worker| worker.slots.saturating_sub(worker.held);
+        let room = self.workers.get(&ask.worker).map_or(0, room);
+        ask.want.saturating_sub(given).min(room) > 0
+    }
+
+    /// Whose steps the open asks can take.
+    fn asked(&self) -> Asked {
+        let mut asked = Asked::default();
         for (_, ask) in self.open_asks() {
-            is_asked = true;
-            match &ask.tenants {
-                None => return Some(Among::All),
-                Some(bound) => tenants.extend(bound.iter().copied()),
-            }
+            asked.add(ask.tenants.as_ref());
         }
-        is_asked.then(|| Among::These(tenants.into_iter().collect()))
+        asked
+    }
+
+    /// An ask was given a step. A worker has one that is open.
+    fn note_given(&self, ask: usize, asked: &mut Asked) {
+        let ask = &self.asks[ask];
+        if !self.is_open(ask) {
+            asked.remove(ask.tenants.as_ref());
+        }
     }
 
     /// The ask that a step of the tenant is given to: one that can take no others' first, so that those which can are there for
     /// these.
-    fn ask_for(&self, tenant: TenantIx, is_any_bound: bool) -> Option<usize> {
+    fn ask_for(&self, tenant: TenantIx, is_for_some: bool) -> Option<usize> {
         let mut common = None;
         for (at, ask) in self.open_asks() {
             match &ask.tenants {
-                None if !is_any_bound => return Some(at),
+                None if !is_for_some => return Some(at),
                 None => common = common.or(Some(at)),
-                Some(bound) if bound.contains(&tenant) => return Some(at),
+                Some(bound) if bound.binary_search(&tenant).is_ok() => return Some(at),
                 Some(_) => {}
             }
         }
@@ -129,15 +135,72 @@ impl PoolState {
 
     /// Whether somebody asks who could take a step of the tenant.
     pub(crate) fn is_asked_for(&self, tenant: TenantIx) -> bool {
-        let takes = |ask: &Ask| ask.tenants.as_ref().is_none_or(|bound| bound.contains(&tenant));
+        let takes = |ask: &Ask| {
+            let bound = ask.tenants.as_ref();
+            bound.is_none_or(|bound| bound.binary_search(&tenant).is_ok())
+        };
         self.asks.iter().any(|ask| ask.want > 0 && takes(ask))
     }
 }
 
-/// Of which tenants there is somebody to take a step.
-enum Among {
-    All,
-    These(Vec<TenantIx>),
+/// Of which tenants there is somebody to take a step: kept up to date while asks are met, so that many workers of the same
+/// tenants cost no more than one.
+#[derive(Default)]
+struct Asked {
+    /// Asks that can take everyone's.
+    common: usize,
+    /// How many asks can take the steps of just these.
+    bound: BTreeMap<Arc<[TenantIx]>, usize>,
+    /// In how many of those a tenant is.
+    counts: BTreeMap<TenantIx, usize>,
+    /// The tenants that are in any.
+    tenants: Vec<TenantIx>,
+}
+
+impl Asked {
+    fn add(&mut self, tenants: Option<&Arc<[TenantIx]>>) {
+        let Some(tenants) = tenants else {
+            self.common += 1;
+            return;
+        };
+        let known = self.bound.entry(tenants.clone()).or_default();
+        *known += 1;
+        if *known > 1 {
+            return;
+        }
+        for tenant in tenants.iter() {
+            let count = self.counts.entry(*tenant).or_default();
+            *count += 1;
+            if let (1, Err(at)) = (*count, self.tenants.binary_search(tenant)) {
+                self.tenants.insert(at, *tenant);
+            }
+        }
+    }
+
+    fn remove(&mut self, tenants: Option<&Arc<[TenantIx]>>) {
+        let Some(tenants) = tenants else {
+            self.common -= 1;
+            return;
+        };
+        let known = self.bound.get_mut(tenants).expect("what is removed was added");
+        *known -= 1;
+        if *known > 0 {
+            return;
+        }
+        self.bound.remove(tenants);
+        for tenant in tenants.iter() {
+            let count = self.counts.get_mut(tenant).expect("it was counted");
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(tenant);
+                self.tenants.retain(|other| other != tenant);
+            }
+        }
+    }
+
+    const fn is_none(&self) -> bool {
+        self.common == 0 && self.tenants.is_empty()
+    }
 }
 
 impl Cell {
@@ -145,22 +208,30 @@ impl Cell {
     /// pools may have something new to do.
     pub(crate) fn dispatch(&mut self, pool: usize, turn: &mut Turn) -> bool {
         let mut has_aside = false;
-        let is_any_bound = self.pools[pool].asks.iter().any(|ask| ask.tenants.is_some());
-        while let Some(among) = self.pools[pool].asked() {
-            let Offered { chosen, aside, parked } = self.offer(pool, &among);
+        if self.pools[pool].scheduler.reading().waiting == 0 {
+            return false;
+        }
+        let mut asked = self.pools[pool].asked();
+        while !asked.is_none() {
+            let Offered { chosen, aside, parked } = self.offer(pool, &asked);
             for (at, class, refusal) in parked {
                 self.log_parked(pool, (at, class), &refusal, turn);
             }
             let is_over = chosen.is_none() && aside.is_empty();
             if let Some((at, passed)) = chosen {
                 let tenant = self.runs.get(at.run).tenant;
-                let ask = self.pools[pool].ask_for(tenant, is_any_bound);
+                let ask = self.pools[pool].ask_for(tenant, !asked.tenants.is_empty());
                 let ask = ask.expect("a step is chosen of those that somebody can take");
                 self.lease((pool, ask), at, passed, turn);
+                self.pools[pool].note_given(ask, &mut asked);
             }
             // What becomes of these can pause or end runs, so that the lease comes first.
             has_aside |= !aside.is_empty();
-            self.set_aside(&aside, turn);
+            if !aside.is_empty() {
+                self.set_aside(&aside, turn);
+                // That can give leases back.
+                asked = self.pools[pool].asked();
+            }
             if is_over {
                 break;
             }
@@ -169,7 +240,7 @@ impl Cell {
     }
 
     /// The step that passes, and those that were taken out of the queue before it was found.
-    fn offer(&mut self, pool: usize, among: &Among) -> Offered {
+    fn offer(&mut self, pool: usize, asked: &Asked) -> Offered {
         let now = self.now;
         let mut passed = None;
         let mut aside = Vec::new();
@@ -194,9 +265,9 @@ impl Cell {
             }
         };
         let scheduler = &mut pools[pool].scheduler;
-        let dispatched = match among {
-            Among::All => scheduler.next(now, gate),
-            Among::These(tenants) => scheduler.next_among(now, tenants, gate),
+        let dispatched = match asked.common {
+            0 => scheduler.next_among(now, &asked.tenants, gate),
+            _ => scheduler.next(now, gate),
         };
         let chosen = dispatched.map(|dispatch| {
             let passed = passed.expect("who is given a slot has passed the gates");

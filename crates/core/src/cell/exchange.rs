@@ -49,7 +49,10 @@ impl Cell {
         }
         let now = self.now;
         let find = |id: &TenantId| self.directory.tenants.find(id);
-        let tenants = tenants.map(|ids| ids.iter().filter_map(find).collect::<BTreeSet<_>>());
+        let tenants = tenants.map(|ids| {
+            let known: BTreeSet<_> = ids.iter().filter_map(find).collect();
+            known.into_iter().collect()
+        });
         let state = &mut self.pools[pool];
         let known = state.workers.entry(worker.clone()).or_insert_with(|| Worker {
             slots,
