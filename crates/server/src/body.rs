@@ -1,8 +1,10 @@
 //! Reading requests: bounded bodies, JSON with the place of each mistake, queries, media types.
 //!
+//! - `readable` refuses what others could not read that it is handed on to.
 //! - `strict` takes no list for an object, and no key twice.
 //! - `room` bounds what large bodies take while they arrive.
 
+pub(crate) mod readable;
 mod room;
 mod strict;
 
@@ -27,9 +29,6 @@ use room::Held;
 pub(crate) use room::Room;
 use strict::Strict;
 
-/// Deepest nesting of arrays and objects in a body. Expressions and schema checks recurse over payloads; this
-/// is far above what people write and far below what a stack holds.
-pub(crate) const JSON_DEPTH_MAX: usize = 64;
 /// A body that takes longer than this to arrive is given up, so that slow senders hold no memory.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -118,7 +117,7 @@ pub(crate) fn wrong_media_type(expected: &str) -> Refused {
 
 /// Parses a body, and on a mistake says where it is and what was expected.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
-    check_depth(bytes)?;
+    readable::check(bytes)?;
     // The second reading keeps track of the path and is slower; only a wrong body is read twice.
     read_json(bytes).map_err(|_| explain::<T>(bytes))
 }
@@ -180,38 +179,6 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
         Segment::Unknown => String::new(),
     };
     path.iter().map(segment).collect()
-}
-
-/// Raw values are skipped without recursion, so the parser's own limit does not see what is in them.
-pub(crate) fn check_depth(bytes: &[u8]) -> Result<(), Refused> {
-    let mut depth = 0usize;
-    let mut in_text = false;
-    let mut escaped = false;
-    for byte in bytes {
-        if in_text {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_text = false,
-                _ => {}
-            }
-            continue;
-        }
-        match byte {
-            b'"' => in_text = true,
-            b'{' | b'[' => {
-                depth += 1;
-                if depth > JSON_DEPTH_MAX {
-                    return Err(Refused::new(Code::TooDeep)
-                        .detail("arrays and objects are nested too deeply")
-                        .expected(format!("at most {JSON_DEPTH_MAX} levels")));
-                }
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// The whole body, of whoever has authenticated.
@@ -333,14 +300,6 @@ mod tests {
             let (status, code, _, _) = refused(text);
             assert_eq!((status, code.as_str()), (400, "malformed-json"), "{text}");
         }
-    }
-
-    #[test]
-    fn depth_counts_brackets_outside_of_texts_only() {
-        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-        assert!(check_depth(nested(JSON_DEPTH_MAX).as_bytes()).is_ok());
-        assert!(check_depth(nested(JSON_DEPTH_MAX + 1).as_bytes()).is_err());
-        assert!(check_depth(format!("[\"{}\\\"[\"]", "[".repeat(100)).as_bytes()).is_ok());
     }
 
     #[test]

@@ -30,6 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
+use crate::body::readable;
 use crate::engine::desk::Handover;
 use crate::output::{self, Unfit};
 use crate::problem::Refused;
@@ -275,6 +276,10 @@ async fn fit(
     lease: &LeaseId,
     output: &Payload,
 ) -> Result<Judged, (Failure, bool)> {
+    // What others made was not looked at when it came.
+    if let Err(refused) = readable::check(output) {
+        return Err((Failure::cut("output-invalid", &refused.0.to_string()), true));
+    }
     match output::check(shared, lease, output).await {
         Ok(checked) => checked.map_err(|Unfit { failure, retryable, .. }| (failure, retryable)),
         Err(refused) => Err((Failure::cut("internal", &refused.0.to_string()), true)),

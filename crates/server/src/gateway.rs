@@ -29,7 +29,7 @@ use fairlane_core::catalog::Model;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::body::{MediaType, Raw, check_depth, wrong_media_type};
+use crate::body::{MediaType, Raw, readable, wrong_media_type};
 use crate::cells::App;
 use crate::problem::Refused;
 use asked::Asked;
@@ -142,6 +142,6 @@ async fn read(app: &App, request: Request) -> Result<Bytes, Error> {
     if media_type != Some(MediaType::Json) {
         return Err(wrong_media_type("application/json").into());
     }
-    check_depth(&bytes)?;
+    readable::check(&bytes)?;
     Ok(bytes)
 }

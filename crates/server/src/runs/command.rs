@@ -21,7 +21,7 @@ use super::Named;
 use super::submit::idempotency_key;
 use crate::assembly::output_breaks;
 use crate::auth::Operator;
-use crate::body::{Json, MediaType, OptionalJson, Raw, check_depth, wrong_media_type};
+use crate::body::{Json, MediaType, OptionalJson, Raw, readable, wrong_media_type};
 use crate::cells::{App, Here};
 use crate::problem::Refused;
 use crate::quotas::amount;
@@ -273,7 +273,7 @@ fn payload(shared: &Surroundings, body: &Raw) -> Result<Payload, Refused> {
     if body.bytes.len() > max {
         return Err(Refused::new(Code::BodyTooLarge).expected(format!("at most {max} bytes")));
     }
-    check_depth(&body.bytes)?;
+    readable::check(&body.bytes)?;
     let value: &serde_json::value::RawValue = serde_json::from_slice(&body.bytes)
         .map_err(|error| Refused::new(Code::MalformedJson).detail(error.to_string()))?;
     Ok(Payload::from(value.get().as_bytes()))

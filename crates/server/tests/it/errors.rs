@@ -18,6 +18,8 @@ async fn bodies_that_cannot_be_read_are_refused_with_the_place() {
         ("{", 400, "malformed-json", ""),
         (r#"{"workflow":"pair"} x"#, 400, "malformed-json", ""),
         (r#"{"workflow":"pair","input":{"a":tru}}"#, 400, "malformed-json", ""),
+        (r#"{"workflow":"pair","input":{"n":-1e999}}"#, 400, "malformed-json", ""),
+        (r#"{"workflow":"pair","input":{"text":"\ud800"}}"#, 400, "malformed-json", ""),
         ("[]", 422, "invalid-value", ""),
         ("{}", 422, "invalid-value", ""),
         (r#"{"workflow":7}"#, 422, "invalid-value", "/workflow"),

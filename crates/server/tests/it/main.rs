@@ -10,6 +10,7 @@ mod errors;
 mod events;
 mod exchange;
 mod faults;
+mod fuzzed;
 mod fuzzing;
 mod gateway;
 mod gateway_faults;

@@ -125,6 +125,7 @@ async fn what_a_provider_does_wrong_fails_the_step_and_holds_nothing() {
         (Said::BigHeaders { bytes: 10 << 20 }, "provider-too-large", "some"),
         (Said::BigBody { bytes: 2 << 20 }, "provider-too-large", "some"),
         (said("no JSON", 10, 10), "output-invalid", "0.00"),
+        (said(r#"{"ok": true, "n": 1e999}"#, 10, 10), "output-invalid", "0.00"),
     ] {
         let (harness, provider) = start(StoreKind::Memory).await;
         provider.always(reply.clone());
