@@ -15,6 +15,7 @@ use ring::signature::{
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::http::{self, Received};
@@ -49,6 +50,8 @@ struct State {
     published: Vec<Signer>,
     fetched: usize,
     is_down: bool,
+    /// Keys are not given until it is over.
+    holds: watch::Sender<bool>,
     /// What is said of who agrees to a device's code, once somebody has.
     agreed: Option<Value>,
     /// How often a device has asked in vain.
@@ -65,6 +68,7 @@ impl IdentityProvider {
             published: vec![Signer::ecdsa("first")],
             fetched: 0,
             is_down: false,
+            holds: watch::Sender::new(false),
             agreed: None,
             asked: 0,
         }));
@@ -94,6 +98,11 @@ impl IdentityProvider {
     /// Whether it answers everything with a failure.
     pub fn set_down(&self, is_down: bool) {
         self.state().is_down = is_down;
+    }
+
+    /// Whether it keeps those who ask for its keys waiting.
+    pub fn set_hold(&self, holds: bool) {
+        self.state().holds.send_replace(holds);
     }
 
     /// Calls itself something else.
@@ -230,10 +239,13 @@ async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
 async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) {
     let mut unread = Vec::new();
     while let Ok(Some(received)) = http::read(&mut stream, &mut unread).await {
-        let (status, body) = {
+        let ((status, body), mut holds) = {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-            answer(&mut state, &received)
+            (answer(&mut state, &received), state.holds.subscribe())
         };
+        if received.path == "/keys" && holds.wait_for(|holds| !holds).await.is_err() {
+            return;
+        }
         let body = body.to_string();
         let answer = format!(
             "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",

@@ -5,14 +5,15 @@
 //!
 //! - A token counts if the configured issuer has signed it with a key that it publishes now, for this audience, and it is not
 //!   over. Keys that both sides would have to know (HMAC), and none at all, are no signature.
-//! - Published keys are fetched when a token needs one that is not known, one fetch at a time and not more often than every
-//!   few seconds, so that tokens of unknown keys cost the provider nothing. They are kept for an hour, and when the provider
-//!   does not answer for a day.
+//! - Published keys are fetched when a token needs one that is not known, one fetch at a time, for all that wait for it, and
+//!   the next not before a few seconds, so that tokens of unknown keys cost the provider nothing. A fetch goes on when those
+//!   who wait for it have gone. Keys are good for an hour, and while they are fetched anew or the provider does not answer for
+//!   a day.
 
 mod ring;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use fairlane_api::Code;
@@ -27,6 +28,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Header, Validation};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::Oidc;
@@ -43,7 +45,7 @@ const DEPTH_MAX: usize = 4;
 const FRESH: Duration = Duration::from_hours(1);
 /// How long they are used while the provider does not answer.
 const STALE_MAX: Duration = Duration::from_hours(24);
-/// Between two fetches there is at least this.
+/// From the end of a fetch to the next one there is at least this.
 const FETCH_EVERY: Duration = Duration::from_secs(5);
 const FETCH_TIME_MAX: Duration = Duration::from_secs(5);
 const FETCH_BYTES_MAX: usize = 1 << 20;
@@ -58,8 +60,18 @@ pub(crate) struct Provider {
     config: Oidc,
     upstream: Arc<Upstream>,
     known: RwLock<Option<Known>>,
-    /// When keys were asked for last. Held while they are.
-    asked: tokio::sync::Mutex<Option<Instant>>,
+    asked: Mutex<Asked>,
+}
+
+/// Whether published keys are asked for.
+#[derive(Debug, Default)]
+enum Asked {
+    #[default]
+    Never,
+    /// Closed when that is over, whatever came of it.
+    Now(watch::Receiver<()>),
+    /// When it was over last.
+    At(Instant),
 }
 
 /// The keys that were published.
@@ -101,7 +113,7 @@ pub(crate) fn is_token(credential: &str) -> bool {
 impl Provider {
     pub(crate) fn new(config: Oidc, upstream: Arc<Upstream>) -> Self {
         ring::install();
-        Self { config, upstream, known: RwLock::default(), asked: tokio::sync::Mutex::default() }
+        Self { config, upstream, known: RwLock::default(), asked: Mutex::default() }
     }
 
     pub(crate) const fn config(&self) -> &Oidc {
@@ -109,13 +121,19 @@ impl Provider {
     }
 
     /// What the token says, if it is the provider's, for this server, and not over.
-    pub(crate) async fn read(&self, token: &str) -> Result<Claims, Refused> {
+    pub(crate) async fn read(self: &Arc<Self>, token: &str) -> Result<Claims, Refused> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(invalid(&format!("it is longer than {TOKEN_BYTES_MAX} bytes")));
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| invalid("it is none"))?;
         if family(header.alg).is_none() {
             return Err(invalid("it is signed with a key that is no secret of the provider's"));
+        }
+        if header.crit.is_some() {
+            return Err(invalid("it has to be understood in a way that this server does not know"));
+        }
+        if !header.typ.as_deref().is_none_or(is_of_people) {
+            return Err(invalid("it is of a kind that says nothing of who signs in"));
         }
         let key = self.key(&header).await?;
         let mut validation = Validation::new(header.alg);
@@ -154,31 +172,17 @@ impl Provider {
     }
 
     /// The key that a token was signed with.
-    async fn key(&self, header: &Header) -> Result<DecodingKey, Refused> {
+    async fn key(self: &Arc<Self>, header: &Header) -> Result<DecodingKey, Refused> {
         if let Some(key) = self.find(header, FRESH) {
             return Ok(key);
         }
-        let mut asked = match self.asked.try_lock() {
-            Ok(asked) => asked,
-            // Somebody asks already. Who has a key that was good an hour ago does not wait for a slow provider.
-            Err(_) => match self.find(header, STALE_MAX) {
-                Some(key) => return Ok(key),
-                None => self.asked.lock().await,
-            },
-        };
-        // Whoever held the lock may have found it.
-        if let Some(key) = self.find(header, FRESH) {
-            return Ok(key);
-        }
-        if asked.is_none_or(|asked| asked.elapsed() >= FETCH_EVERY) {
-            *asked = Some(Instant::now());
-            match self.fetch().await {
-                Ok(keys) => self.put(keys),
-                Err(error) => {
-                    let issuer = &self.config.issuer;
-                    tracing::warn!(%issuer, %error, "the identity provider's keys could not be read");
-                }
+        if let Some(mut under_way) = self.ask() {
+            // Who has a key that was good an hour ago does not wait for a slow provider.
+            if let Some(key) = self.find(header, STALE_MAX) {
+                return Ok(key);
             }
+            // Nothing is sent.
+            while under_way.changed().await.is_ok() {}
         }
         if let Some(key) = self.find(header, STALE_MAX) {
             return Ok(key);
@@ -189,6 +193,31 @@ impl Provider {
         Err(Refused::new(Code::SignInUnavailable)
             .detail("the identity provider does not say what it signs with")
             .retry_after(Span::from_millis(FETCH_EVERY.as_millis().try_into().unwrap_or(u64::MAX))))
+    }
+
+    /// Asks for the published keys, or has a part in what is under way. `None`: it was just done.
+    fn ask(self: &Arc<Self>) -> Option<watch::Receiver<()>> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*asked {
+            Asked::Now(under_way) => return Some(under_way.clone()),
+            Asked::At(at) if at.elapsed() < FETCH_EVERY => return None,
+            Asked::At(_) | Asked::Never => {}
+        }
+        let (until, under_way) = watch::channel(());
+        *asked = Asked::Now(under_way.clone());
+        drop(asked);
+        let over = Over { provider: self.clone(), _until: until };
+        // Whoever asked may go away: that is no reason to keep others waiting.
+        tokio::spawn(async move {
+            match over.provider.fetch().await {
+                Ok(keys) => over.provider.put(keys),
+                Err(error) => {
+                    let issuer = &over.provider.config.issuer;
+                    tracing::warn!(%issuer, %error, "the identity provider's keys could not be read");
+                }
+            }
+        });
+        Some(under_way)
     }
 
     fn find(&self, header: &Header, age_max: Duration) -> Option<DecodingKey> {
@@ -251,6 +280,19 @@ impl Provider {
     }
 }
 
+/// Says when asking is over, whatever came of it; before those who wait are told.
+struct Over {
+    provider: Arc<Provider>,
+    _until: watch::Sender<()>,
+}
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        let mut asked = self.provider.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        *asked = Asked::At(Instant::now());
+    }
+}
+
 impl Published {
     fn read(key: Value) -> Option<Self> {
         let key: Jwk = serde_json::from_value(key).ok()?;
@@ -283,6 +325,10 @@ impl Claims {
     /// Members of objects are named by their path, with dots between.
     fn add(&mut self, path: &str, object: &Map<String, Value>, (depth, left): (usize, &mut usize)) {
         for (name, value) in object {
+            // One without a name would be taken for one that is further out.
+            if name.is_empty() {
+                continue;
+            }
             let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
             match value {
                 Value::Object(inner) if depth < DEPTH_MAX => {
@@ -333,6 +379,13 @@ fn family(algorithm: Algorithm) -> Option<AlgorithmFamily> {
     [AlgorithmFamily::Rsa, AlgorithmFamily::Ec, AlgorithmFamily::Ed]
         .into_iter()
         .find(|family| family.algorithms().contains(&algorithm))
+}
+
+/// Whether a token of this kind says who signs in: an ID token, which names none or the general one, or one for access. There
+/// are others of the same provider's, such as those that say that somebody has signed out.
+fn is_of_people(kind: &str) -> bool {
+    let kind = kind.to_ascii_lowercase();
+    matches!(kind.strip_prefix("application/").unwrap_or(&kind), "jwt" | "at+jwt")
 }
 
 fn invalid(why: &str) -> Refused {
@@ -388,13 +441,14 @@ mod tests {
     #[test]
     fn lists_and_members_of_objects_are_taken_apart_and_bounded() {
         let said = serde_json::json!({
-            "groups": ["a", "b", ["c"], null], "realm": { "roles": ["x"] }, "level": 3,
+            "groups": ["a", "b", ["c"], null], "": { "groups": ["inner"] }, "realm": { "roles": ["x"] }, "level": 3,
             "email": "ada@acme.example", "many": vec!["y"; 2 * CLAIMS_MAX],
         });
         let claims = Claims::of(said.as_object().unwrap());
         let has = |claim: &str, value: &str| {
             claims.has(&SignIn { claim: claim.into(), value: value.into() })
         };
+        assert!(!has("groups", "inner"), "a member without a name is not further out");
         assert!(has("groups", "b") && has("realm.roles", "x") && has("level", "3"));
         assert!(!has("groups", "c") && !has("email", "ada@acme.example") && !has("realm", "x"));
         assert!(claims.each().count() <= CLAIMS_MAX);
