@@ -65,7 +65,8 @@ impl Identity {
     }
 
     /// Somebody has signed in: whoever calls has checked who it is, and `claims` says what was vouched for. The key is for that
-    /// person if it asks for something that was, and its time is not over.
+    /// person if it asks for something that was, its time is not over, and it names nobody else: one human is one person, or
+    /// could be two where two are asked for.
     pub fn signed_in(
         key: Arc<KeyRow>,
         person: PersonId,
@@ -74,7 +75,8 @@ impl Identity {
     ) -> Option<Self> {
         let Credential::SignIn(asked) = &key.credential else { return None };
         let opens = !is_over(&key, now) && claims(asked);
-        opens.then_some(Self { key, person: Some(person) })
+        let is_theirs = named(&key.role).is_none_or(|named| *named == person);
+        (opens && is_theirs).then_some(Self { key, person: Some(person) })
     }
 
     pub fn key(&self) -> &Arc<KeyRow> {
@@ -83,12 +85,7 @@ impl Identity {
 
     /// The one person who asks, if it is known: whose key it is, or who has signed in.
     pub fn person(&self) -> Option<&PersonId> {
-        let named = match &self.key.role {
-            Role::Reviewer { person } => Some(person),
-            Role::Tenant { person, .. } => person.as_ref(),
-            Role::Operator | Role::Worker { .. } => None,
-        };
-        named.or(self.person.as_ref())
+        named(&self.key.role).or(self.person.as_ref())
     }
 
     /// The right to the tenant's rows, if the key has it. Whether there is such a tenant is another question.
@@ -112,6 +109,15 @@ impl Identity {
     /// An operator's right.
     pub fn all_tenants(&self) -> Option<AllTenants> {
         matches!(self.key.role, Role::Operator).then_some(AllTenants(()))
+    }
+}
+
+/// The person whose key it is, if it is one's.
+fn named(role: &Role) -> Option<&PersonId> {
+    match role {
+        Role::Reviewer { person } => Some(person),
+        Role::Tenant { person, .. } => person.as_ref(),
+        Role::Operator | Role::Worker { .. } => None,
     }
 }
 
@@ -160,9 +166,17 @@ mod tests {
         assert!(sign_in(&key(Role::Operator), &asked, Time(8)).is_none(), "it has a secret");
         assert!(Identity::check(Some(row), &[0; 32], Time(8)).is_none(), "it has no secret");
 
+        let reviewer = |person: &PersonId| {
+            with(Credential::SignIn(asked.clone()), Role::Reviewer { person: person.clone() })
+        };
+        assert_eq!(sign_in(&reviewer(&ada), &asked, Time(8)).unwrap().person(), Some(&ada));
         let bob: PersonId = "bob".parse().unwrap();
-        let named = with(Credential::SignIn(asked.clone()), Role::Reviewer { person: bob.clone() });
-        assert_eq!(sign_in(&named, &asked, Time(8)).unwrap().person(), Some(&bob));
+        let his = reviewer(&bob);
+        assert!(sign_in(&his, &asked, Time(8)).is_none(), "nobody is two persons");
+        let acme = "acme".parse().unwrap();
+        let role = Role::Tenant { tenant: acme, access: Access::Full, person: Some(bob) };
+        let his = with(Credential::SignIn(asked.clone()), role);
+        assert!(sign_in(&his, &asked, Time(8)).is_none(), "nobody is two persons");
     }
 
     #[test]

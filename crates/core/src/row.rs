@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::calendar::Calendar;
 use crate::catalog::{Metered, PriceVersion, Usage};
@@ -685,7 +685,8 @@ pub enum ReviewEvent {
     Cancelled,
     Superseded,
     BrokenGlass {
-        by: KeyId,
+        #[serde(deserialize_with = "actor_or_key")]
+        by: Actor,
         person: PersonId,
         reason: Arc<str>,
         outcome: OutcomeName,
@@ -699,6 +700,20 @@ pub enum ReviewEvent {
 pub enum Actor {
     Person(PersonId),
     Key(KeyId),
+}
+
+/// What was written before it was known who had signed in names a key.
+fn actor_or_key<'de, D: Deserializer<'de>>(from: D) -> Result<Actor, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Known {
+        Actor(Actor),
+        Key(KeyId),
+    }
+    Ok(match Known::deserialize(from)? {
+        Known::Actor(actor) => actor,
+        Known::Key(key) => Actor::Key(key),
+    })
 }
 
 impl fmt::Display for Actor {

@@ -54,13 +54,14 @@ const SECRET_BYTES: usize = 32;
 pub(crate) struct Auth {
     pub(crate) limits: Limits,
     /// `None`: nobody signs in.
-    pub(crate) provider: Option<Provider>,
+    pub(crate) provider: Option<Arc<Provider>>,
 }
 
 impl Auth {
     pub(crate) fn new(config: &Config, upstream: &Arc<Upstream>) -> Self {
         let rate = config.tenant_requests_per_second;
-        let provider = |oidc: &crate::config::Oidc| Provider::new(oidc.clone(), upstream.clone());
+        let provider =
+            |oidc: &crate::config::Oidc| Arc::new(Provider::new(oidc.clone(), upstream.clone()));
         Self {
             limits: Limits::new((rate > 0).then_some(rate)),
             provider: config.oidc.as_ref().map(provider),
@@ -286,13 +287,13 @@ impl Identity {
 
     /// On whose behalf something is done to reviews.
     pub(crate) fn handler(&self, fence: Option<u64>) -> Result<Handler, Refused> {
-        let key = || self.0.key().id.clone();
+        let by = || self.actor();
         match self.role() {
             Role::Reviewer { person } => Ok(Handler::Person { person: person.clone(), fence }),
             Role::Tenant { tenant, .. } => {
-                Ok(Handler::Key { key: key(), tenant: Some(tenant.clone()) })
+                Ok(Handler::Owner { by: by(), tenant: Some(tenant.clone()) })
             }
-            Role::Operator => Ok(Handler::Key { key: key(), tenant: None }),
+            Role::Operator => Ok(Handler::Owner { by: by(), tenant: None }),
             Role::Worker { .. } => Err(forbidden("a reviewer's, an operator's or a tenant's key")),
         }
     }
@@ -431,7 +432,7 @@ pub(crate) fn new_key_id() -> Result<KeyId, Refused> {
 async fn signed_in(
     parts: &mut Parts,
     app: &App,
-    (provider, token): (&Provider, &str),
+    (provider, token): (&Arc<Provider>, &str),
 ) -> Result<auth::Identity, Refused> {
     let claims = provider.read(token).await?;
     let person = provider.person(&claims)?;
@@ -443,8 +444,9 @@ async fn signed_in(
     chosen.map_err(|refused| refused.detail(format!("`{person}` has signed in")))
 }
 
-/// Of several keys the one that is named; or else the one of the tenant that is named, of a reviewer for reviews, of an
-/// operator, or the only one.
+/// Of several keys the one that is named; or else, of those that fit what is asked for, the one that may do most: for reviews a
+/// reviewer's, unless no reviewer may do it; an operator's; one of the tenant that is named; or the only one. Of equals it
+/// does not matter which.
 async fn choose(
     keys: Vec<auth::Identity>,
     parts: &mut Parts,
@@ -466,8 +468,9 @@ async fn choose(
         tenants.next().map(|(_, tenant)| tenant.to_owned())
     });
     let tenant = in_path.or_else(|| named(parts, TENANT_HEADER));
-    let is_of_reviews = parts.uri.path().starts_with("/v1/reviews");
-    let is_of_all = parts.uri.path() == ME;
+    let path = parts.uri.path();
+    let is_of_reviews = path.starts_with("/v1/reviews") && !path.ends_with("/break-glass");
+    let is_of_all = path == ME;
     let rank = |identity: &auth::Identity| match &identity.key().role {
         Role::Tenant { tenant: own, access, .. } if tenant.as_deref() == Some(own.as_str()) => {
             let access = match access {
@@ -475,10 +478,10 @@ async fn choose(
                 Access::View => 1,
                 Access::Audit => 0,
             };
-            (3, access)
+            (2, access)
         }
-        Role::Reviewer { .. } if is_of_reviews => (3, 0),
-        Role::Operator => (2, 0),
+        Role::Reviewer { .. } if is_of_reviews => (4, 0),
+        Role::Operator => (3, 0),
         Role::Tenant { .. } | Role::Reviewer { .. } | Role::Worker { .. } => (1, 0),
     };
     let Some(best) = keys.iter().map(rank).max() else {

@@ -85,8 +85,8 @@ async fn list_reviews(
     let (of, by_due) = match identity.handler(None)? {
         Handler::Person { person, .. } if listing.claimed => (ReviewsOf::Claimed(person), true),
         Handler::Person { person, .. } => (ReviewsOf::Open(person), true),
-        Handler::Key { tenant: Some(tenant), .. } => (ReviewsOf::Tenant(tenant), false),
-        Handler::Key { tenant: None, .. } => (ReviewsOf::All, false),
+        Handler::Owner { tenant: Some(tenant), .. } => (ReviewsOf::Tenant(tenant), false),
+        Handler::Owner { tenant: None, .. } => (ReviewsOf::All, false),
     };
     let mut found = Vec::new();
     for cell in app.all() {
@@ -269,7 +269,7 @@ async fn find(
 ) -> Result<Option<(Shared, Box<ReviewView>)>, Refused> {
     let person = match handler {
         Handler::Person { person, .. } => Some(person.clone()),
-        Handler::Key { .. } => None,
+        Handler::Owner { .. } => None,
     };
     for cell in app.all() {
         let query = Query::Review { review, person: person.clone() };
@@ -279,8 +279,8 @@ async fn find(
         };
         let Response::Review(view) = response else { return Err(unexpected(&response)) };
         let is_theirs = match handler {
-            Handler::Key { tenant: Some(tenant), .. } => *tenant == view.key.tenant,
-            Handler::Key { tenant: None, .. } | Handler::Person { .. } => true,
+            Handler::Owner { tenant: Some(tenant), .. } => *tenant == view.key.tenant,
+            Handler::Owner { tenant: None, .. } | Handler::Person { .. } => true,
         };
         return Ok(is_theirs.then(|| (cell.clone(), view)));
     }

@@ -7,7 +7,7 @@ use fairlane_core::cell::effect::{Response, ReviewView};
 use fairlane_core::cell::input::{BreakGlass, Decide, Handler, ReviewCommand};
 use fairlane_core::id::{KeyId, OutcomeName, PersonId, ReviewId, mix};
 use fairlane_core::review::Digest;
-use fairlane_core::row::ReviewRow;
+use fairlane_core::row::{Actor, ReviewRow};
 use fairlane_core::time::Span;
 
 use crate::landscape::millis;
@@ -145,7 +145,7 @@ impl Reviewer {
             outcomes: row.terms.outcomes.iter().map(|outcome| outcome.name.clone()).collect(),
         };
         let decide = self.decision(&held);
-        let given = BreakGlass { decide, by: key(), reason: "nobody is there".into() };
+        let given = BreakGlass { decide, by: by_key(), reason: "nobody is there".into() };
         Some(ReviewCommand::BreakGlass(Box::new(given)))
     }
 
@@ -153,7 +153,7 @@ impl Reviewer {
     fn handles(&mut self, open: &[&ReviewRow]) -> Option<(ReviewId, Handler)> {
         if self.prng.chance(300) {
             let review = self.open(open)?.id;
-            return Some((review, Handler::Key { key: key(), tenant: None }));
+            return Some((review, Handler::Owner { by: by_key(), tenant: None }));
         }
         let held = self.drop_one()?;
         let by = Handler::Person { person: self.person.clone(), fence: Some(held.fence) };
@@ -192,7 +192,7 @@ pub(crate) fn failed(row: &ReviewRow) -> BreakGlass {
         outcome,
         data: "null".into(),
     };
-    BreakGlass { decide, by: key(), reason: "it is over".into() }
+    BreakGlass { decide, by: by_key(), reason: "it is over".into() }
 }
 
 fn held(view: &ReviewView, person: &PersonId) -> Option<Held> {
@@ -206,8 +206,8 @@ fn held(view: &ReviewView, person: &PersonId) -> Option<Held> {
     })
 }
 
-fn key() -> KeyId {
-    KeyId::parse("0123456789abcdef").expect("a valid id")
+fn by_key() -> Actor {
+    Actor::Key(KeyId::parse("0123456789abcdef").expect("a valid id"))
 }
 
 /// Stands for the hash that the server makes of a subject with an outcome and its data.

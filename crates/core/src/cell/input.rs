@@ -292,7 +292,7 @@ pub enum Handler {
     /// A person who may decide it. With a fence: who has it.
     Person { person: PersonId, fence: Option<u64> },
     /// Whoever may do what they like with the tenant's reviews, or, without a tenant, with all.
-    Key { key: KeyId, tenant: Option<TenantId> },
+    Owner { by: Actor, tenant: Option<TenantId> },
 }
 
 /// One decision.
@@ -314,7 +314,7 @@ pub struct Decide {
 #[derive(Clone, Debug)]
 pub struct BreakGlass {
     pub decide: Decide,
-    pub by: KeyId,
+    pub by: Actor,
     pub reason: Arc<str>,
 }
 

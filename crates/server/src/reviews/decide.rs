@@ -99,7 +99,7 @@ async fn decide_reviews(
 )]
 async fn break_glass(
     State(app): State<App>,
-    _: Operator,
+    operator: Operator,
     identity: Identity,
     Path(review): Path<String>,
     Json(body): Json<BreakGlass>,
@@ -118,7 +118,7 @@ async fn break_glass(
         data: body.data,
     };
     let decide = prepared(&cell, &view, (&person, 0), &given).await?;
-    let (by, reason) = (identity.key().clone(), body.reason.into());
+    let (by, reason) = (operator.by, body.reason.into());
     let command = ReviewCommand::BreakGlass(Box::new(input::BreakGlass { decide, by, reason }));
     done(&app, view.id, command).await
 }

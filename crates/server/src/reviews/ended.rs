@@ -39,7 +39,7 @@ impl Ended {
         handler: &Handler,
     ) -> Result<Option<Self>, Refused> {
         let own = match handler {
-            Handler::Key { tenant, .. } => tenant.clone(),
+            Handler::Owner { tenant, .. } => tenant.clone(),
             Handler::Person { .. } => None,
         };
         let Some((cell, row, record)) = read(app, review, own).await? else { return Ok(None) };
@@ -47,7 +47,7 @@ impl Ended {
         let ended = Self { cell, scope, row, record };
         let may = match handler {
             Handler::Person { person, .. } => ended.is_known_to(person),
-            Handler::Key { .. } => true,
+            Handler::Owner { .. } => true,
         };
         Ok(may.then_some(ended))
     }

@@ -37,6 +37,8 @@ pub enum Error {
 pub(super) struct Tls {
     acceptor: TlsAcceptor,
     certificate: Arc<Certificate>,
+    /// When the files were written that were read.
+    seen: [Option<SystemTime>; 2],
 }
 
 /// What the server shows of itself.
@@ -56,6 +58,8 @@ impl Tls {
     /// Reads the files.
     pub(super) fn open(certificate: &Path, key: &Path) -> Result<Self, Error> {
         let files = Files { certificate: certificate.to_owned(), key: key.to_owned() };
+        // Before they are read: what changes meanwhile is read again.
+        let seen = files.changed();
         let current = RwLock::new(Arc::new(files.read()?));
         let certificate = Arc::new(Certificate { files, current });
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -64,7 +68,7 @@ impl Tls {
             .with_no_client_auth()
             .with_cert_resolver(certificate.clone());
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), certificate })
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), certificate, seen })
     }
 
     /// `None`: the client does not want the same, or takes too long to say so.
@@ -86,7 +90,8 @@ impl Tls {
     /// Follows the files for as long as it is polled. What cannot be used is told and does not take the place of what can.
     pub(super) async fn follow(&self) {
         let files = &self.certificate.files;
-        let mut seen = files.changed();
+        let mut seen = self.seen;
+        let mut told = seen;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let changed = files.changed();
@@ -98,11 +103,15 @@ impl Tls {
                     let current = &self.certificate.current;
                     *current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(read);
                     tracing::info!("the certificate was read again");
+                    seen = changed;
                 }
-                // They may be written one after the other: they are looked at again when they change again.
-                Err(error) => tracing::warn!(%error, "the new certificate cannot be used"),
+                // They may be written one after the other, or be half written: they are looked at again.
+                Err(error) if changed != told => {
+                    tracing::warn!(%error, "the new certificate cannot be used");
+                    told = changed;
+                }
+                Err(_) => {}
             }
-            seen = changed;
         }
     }
 }

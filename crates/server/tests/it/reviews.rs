@@ -21,11 +21,29 @@ steps:
 
 async fn start() -> Harness {
     let harness = Harness::start().await;
+    declare(&harness).await;
+    harness
+}
+
+/// Who reviews, and a workflow that has something reviewed.
+async fn declare(harness: &Harness) {
     let members = json!([{ "person": "ada" }, { "person": "bob" }]);
     let pool = json!({ "pick": true, "members": members });
     harness.operator.put("/v1/catalog/reviewer-pools/underwriters", pool).await.ok();
     harness.workflow("loan", LOAN).await;
-    harness
+}
+
+/// A review that waits for somebody.
+pub(crate) async fn open_one(harness: &Harness) -> Value {
+    declare(harness).await;
+    harness.submit("loan", json!({ "amount": 7 })).await;
+    loop {
+        let open = harness.operator.get("/v1/reviews").await.ok();
+        if let Some(review) = open["items"].get(0) {
+            return review.clone();
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn reviewer(harness: &Harness, person: &str) -> Client {

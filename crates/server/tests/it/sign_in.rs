@@ -102,6 +102,8 @@ async fn a_token_counts_only_if_the_provider_has_signed_it_now_and_for_this_serv
     let other = Signer::ecdsa("first");
     let claims = people.claims(&ada);
     let header = |alg: &str| json!({ "alg": alg, "kid": "first" });
+    let of_kind = |kind: &str| json!({ "alg": "ES256", "kid": "first", "typ": kind });
+    let critical = json!({ "alg": "ES256", "kid": "first", "crit": ["exp"], "exp": 1 });
     let long = but("padding", json!("x".repeat(20_000)));
     for (token, reason) in [
         (but("exp", json!(now() - 120)), "its time is over"),
@@ -114,6 +116,8 @@ async fn a_token_counts_only_if_the_provider_has_signed_it_now_and_for_this_serv
         (but("sub", Value::Null), "its `sub` names no person"),
         (but("sub", json!("ada lovelace")), "its `sub` names no person"),
         (but("sub", json!(["ada", "bob"])), "cannot be read"),
+        (signer.sign_as(&of_kind("logout+jwt"), &claims), "says nothing of who signs in"),
+        (signer.sign_as(&critical, &claims), "in a way that this server does not know"),
         (other.sign(&claims), "its signature is not the provider's"),
         (Signer::ecdsa("unheard of").sign(&claims), "that the provider does not publish"),
         (Signer::ed25519("first").sign(&claims), "that the provider does not publish"),
@@ -132,6 +136,8 @@ async fn a_token_counts_only_if_the_provider_has_signed_it_now_and_for_this_serv
     scene.with(good).get("/v1/tenants/a").await.ok();
     scene.with(but("aud", json!(["other", AUDIENCE]))).get("/v1/tenants/a").await.ok();
     scene.with(but("exp", json!(now() - 20))).get("/v1/tenants/a").await.ok();
+    let access = signer.sign_as(&of_kind("application/at+JWT"), &claims);
+    scene.with(access).get("/v1/tenants/a").await.ok();
 }
 
 #[tokio::test]
@@ -174,6 +180,71 @@ async fn keys_of_the_provider_are_fetched_when_they_are_new_and_not_for_every_st
         assert!(why(&reply).contains("does not publish"), "{reply:?}");
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
+}
+
+#[tokio::test]
+async fn strangers_who_leave_at_once_keep_nobody_from_signing_in() {
+    let scene = Scene::start().await;
+    scene.key(of_a(), "sub", "ada").await;
+    scene.people.set_hold(true);
+    let claims = scene.people.claims(&json!({ "sub": "ada" }));
+    let stranger = scene.with(Signer::ecdsa("unheard of").sign(&claims));
+    let asking = tokio::spawn(async move { stranger.get("/v1/me").await.status });
+    while scene.people.fetched() == 0 {
+        tokio::task::yield_now().await;
+    }
+    asking.abort();
+    let ada = scene.somebody(&json!({ "sub": "ada" }));
+    let asking: Vec<_> = (0..5)
+        .map(|_| {
+            let ada = ada.clone();
+            tokio::spawn(async move { ada.get("/v1/tenants/a").await.status })
+        })
+        .collect();
+    // Each of them waits for the same answer, which is late.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert!(asking.iter().all(|one| !one.is_finished()));
+    scene.people.set_hold(false);
+    for one in asking {
+        assert_eq!(one.await.unwrap(), 200);
+    }
+    assert_eq!(scene.people.fetched(), 1);
+}
+
+#[tokio::test]
+async fn one_human_is_one_person_and_that_person_is_on_record() {
+    let scene = Scene::start().await;
+    let ids = [
+        scene.key(json!({ "role": "reviewer", "person": "ada" }), "groups", "desk").await,
+        scene.key(json!({ "role": "operator" }), "groups", "ops").await,
+    ];
+    // Somebody else's, though the same is said of both.
+    scene.key(json!({ "role": "reviewer", "person": "bob" }), "groups", "desk").await;
+    let ada = scene.somebody(&json!({ "sub": "ada", "groups": ["desk", "ops"] }));
+    let me = ada.get("/v1/me").await.ok();
+    let had: Vec<_> = me["keys"].as_array().unwrap().iter().map(|key| key["id"].clone()).collect();
+    assert_eq!(had.len(), 2, "{me}");
+    assert!(ids.iter().all(|id| had.contains(&json!(id))), "{me}");
+
+    let review = crate::reviews::open_one(&scene.harness).await;
+    let (id, digest) = (review["id"].as_str().unwrap(), &review["digest"]);
+    assert_eq!(ada.get("/v1/reviews").await.ok()["items"][0]["id"], id, "as a reviewer");
+    let comment = json!({ "text": "hm" });
+    assert_eq!(ada.post(&format!("/v1/reviews/{id}/comment"), comment).await.status, 204);
+    let glass = json!({
+        "person": "bob", "reason": "bob is ill", "digest": digest, "outcome": "rejected",
+        "data": { "limit": 0 },
+    });
+    let broken = ada.post(&format!("/v1/reviews/{id}/break-glass"), glass).await;
+    assert_eq!(broken.status, 204, "as an operator: {broken:?}");
+    let log = scene.harness.operator.get("/v1/tenants/a/decisions").await.ok();
+    let entries = log["items"].as_array().unwrap();
+    let glass = entries.iter().find(|entry| entry["code"] == "review-glass-broken").unwrap();
+    assert_eq!(glass["by"], "person:ada", "{glass}");
+    let ended = scene.harness.operator.get(&format!("/v1/reviews/{id}")).await.ok();
+    let record = ended["record"].as_array().unwrap();
+    let last = record.iter().find(|one| one["what"] == "broken_glass").unwrap();
+    assert_eq!(last["facts"]["by"], json!({ "person": "ada" }), "{ended}");
 }
 
 #[tokio::test]

@@ -215,11 +215,10 @@ impl Cell {
         let facts = serde_json::json!({
             "review": review,
             "outcome": outcome,
-            "by": by,
             "person": person,
             "reason": &*reason,
         });
-        let actor = Some(Actor::Key(by.clone()));
+        let actor = Some(by.clone());
         self.log_review((&opened, actor), "review-glass-broken", facts, turn);
         let event = ReviewEvent::BrokenGlass {
             by,
@@ -241,9 +240,9 @@ impl Cell {
         let unknown = || Rejection::UnknownReview { review };
         let opened = self.desk.open.get(&review).ok_or_else(unknown)?;
         match by {
-            Handler::Key { key, tenant } => {
+            Handler::Owner { by, tenant } => {
                 let is_theirs = tenant.as_ref().is_none_or(|tenant| *tenant == opened.key.tenant);
-                is_theirs.then(|| Actor::Key(key.clone())).ok_or_else(unknown)
+                is_theirs.then(|| by.clone()).ok_or_else(unknown)
             }
             Handler::Person { person, fence } => {
                 let item = self.desk.queue.item(review).ok_or_else(unknown)?;

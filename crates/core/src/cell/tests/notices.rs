@@ -17,6 +17,7 @@ use crate::plan::Step;
 use crate::reject::Rejection;
 use crate::residency::Residency;
 use crate::review::{Escalation, Terms};
+use crate::row::Actor;
 use crate::tenant::{Rules, Tenant};
 use crate::time::Span;
 
@@ -601,7 +602,7 @@ fn a_rung_is_told_of_if_it_says_so() {
 fn a_review_that_somebody_escalates_is_told_of_too() {
     let mut desk = reviewed(&[true]);
     let (view, _) = desk.next_review("ada").unwrap();
-    let by = Handler::Key { key: name("k"), tenant: None };
+    let by = Handler::Owner { by: Actor::Key(name("k")), tenant: None };
     let escalate = ReviewCommand::Escalate { review: view.id, by };
     desk.ask(|reply| Input::Review(reply, escalate));
     assert_eq!(desk.events(), ["review.escalated"]);

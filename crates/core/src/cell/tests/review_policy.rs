@@ -7,6 +7,7 @@ use crate::cell::input::{Configure, Handler, Input, Query, ReviewCommand, Review
 use crate::policy::Source;
 use crate::reject::Rejection;
 use crate::review::{Barrier, Refused};
+use crate::row::Actor;
 use crate::tenant::Tenant;
 
 const NOT_ADA: &str = r#"forbid (principal == Key::"ada", action == Action::"decide_review",
@@ -46,7 +47,7 @@ fn who_may_not_decide_by_policy_is_given_nothing() {
     assert_eq!(listed(&mut desk, "ada"), 0);
     let claim = ReviewCommand::Claim { review, person: name("ada") };
     assert_eq!(refused(&desk.ask(|reply| Input::Review(reply, claim))), barred("not-ada"));
-    let by = Handler::Key { key: name("k"), tenant: None };
+    let by = Handler::Owner { by: Actor::Key(name("k")), tenant: None };
     let given = ReviewCommand::Reassign { review, to: name("ada"), by };
     assert_eq!(refused(&desk.ask(|reply| Input::Review(reply, given))), barred("not-ada"));
     let text = desk.explain(&run);
