@@ -29,12 +29,22 @@ pub(crate) struct Whoami {}
 impl Login {
     pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
         let printer = target.printer();
+        if !target.is_private() {
+            return Err(Usage(format!(
+                "{} is not reached by TLS, and whoever is between would have what you sign in with: use https",
+                target.url()
+            ))
+            .into());
+        }
         let provider = target.anonymous()?.identity_provider().await?.ok_or_else(|| {
             Usage("nobody signs in to this server: it takes API keys only".to_owned())
         })?;
         let pending = Pending::begin(&provider, &target.trust()?).await?;
         printer.note(&format!(
-            "Open {} and confirm the code {}",
+            "Signing in to {} at {} as the client `{}`.\nOpen {} and confirm the code {}",
+            target.url(),
+            provider.issuer,
+            provider.client_id,
             pending.address(),
             pending.user_code()
         ));
@@ -42,7 +52,7 @@ impl Login {
         let until = UNIX_EPOCH + Duration::from_secs(signed_in.expires_at);
         let client = target.client_of(&signed_in.token)?;
         let me = client.me().await.context("the server does not take the provider's token")?;
-        Kept::open()?.put(target.url(), signed_in)?;
+        Kept::lock()?.put(target.url(), signed_in)?;
         let until = until.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         let until = fairlane_api::Timestamp(u64::try_from(until).unwrap_or(u64::MAX));
         printer.data(&json!({ "person": me.person, "until": until }), |_| {
@@ -55,7 +65,7 @@ impl Login {
 impl Logout {
     #[expect(clippy::unused_self, reason = "commands are alike")]
     pub(crate) fn execute(self, target: &Target) -> anyhow::Result<()> {
-        let was_there = Kept::open()?.drop(target.url())?;
+        let was_there = Kept::lock()?.drop(target.url())?;
         target.printer().data(&json!({ "was_signed_in": was_there }), |_| {
             if was_there { "signed out" } else { "you were not signed in" }.to_owned()
         })

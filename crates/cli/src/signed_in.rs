@@ -1,7 +1,7 @@
 //! What is kept of who has signed in, for each server: a file that only its owner can read.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -13,12 +13,28 @@ use fairlane_client::sign_in::SignedIn;
 pub(crate) struct Kept {
     file: PathBuf,
     of: BTreeMap<String, SignedIn>,
+    /// Held for as long as what was read is about to be changed.
+    _lock: Option<File>,
 }
 
 impl Kept {
     /// Reads the file; one that is not there has nothing.
     pub(crate) fn open() -> anyhow::Result<Self> {
+        Self::read(file()?, None)
+    }
+
+    /// The same, to change it: one program at a time.
+    pub(crate) fn lock() -> anyhow::Result<Self> {
         let file = file()?;
+        let beside = file.with_extension("lock");
+        let cannot = || format!("cannot lock {}", beside.display());
+        fs::create_dir_all(file.parent().with_context(cannot)?).with_context(cannot)?;
+        let lock = File::options().create(true).append(true).open(&beside).with_context(cannot)?;
+        lock.lock().with_context(cannot)?;
+        Self::read(file, Some(lock))
+    }
+
+    fn read(file: PathBuf, lock: Option<File>) -> anyhow::Result<Self> {
         let text = match fs::read_to_string(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => "{}".to_owned(),
@@ -27,7 +43,7 @@ impl Kept {
             }
         };
         // One that is damaged is written anew: it holds nothing that signing in again does not bring.
-        Ok(Self { of: serde_json::from_str(&text).unwrap_or_default(), file })
+        Ok(Self { of: serde_json::from_str(&text).unwrap_or_default(), file, _lock: lock })
     }
 
     pub(crate) fn get(&self, url: &str) -> Option<&SignedIn> {

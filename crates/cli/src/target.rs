@@ -30,6 +30,9 @@ pub(crate) struct Target {
     /// API key
     #[arg(long, global = true, env = "FAIRLANE_KEY", hide_env_values = true)]
     key: Option<String>,
+    /// Which of your keys is meant, by its id, where you have signed in and have several
+    #[arg(long, global = true, env = "FAIRLANE_USE_KEY", value_name = "ID")]
+    use_key: Option<String>,
     /// Certificates of authorities to trust besides those that browsers trust, in PEM
     #[arg(long, global = true, env = "FAIRLANE_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -56,7 +59,11 @@ impl Target {
 
     /// With that credential, whatever else is given.
     pub(crate) fn client_of(&self, key: &str) -> anyhow::Result<Client> {
-        Ok(Client::trusting(&self.url, key, &self.trust()?)?.with_retry(RETRY))
+        let client = Client::trusting(&self.url, key, &self.trust()?)?.with_retry(RETRY);
+        match self.use_key.as_deref().filter(|id| !id.is_empty()) {
+            Some(id) => Ok(client.with_key(id)?),
+            None => Ok(client),
+        }
     }
 
     /// For what is asked without a credential.
@@ -66,6 +73,14 @@ impl Target {
 
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Whether nobody between could read what is sent: by TLS, or within this machine.
+    pub(crate) fn is_private(&self) -> bool {
+        let uri = self.url.parse::<hyper::Uri>().ok();
+        let host = uri.as_ref().and_then(hyper::Uri::host);
+        let is_here = matches!(host, Some("localhost" | "127.0.0.1" | "[::1]"));
+        is_here || uri.is_some_and(|uri| uri.scheme_str() == Some("https"))
     }
 
     /// Which authorities are trusted.
@@ -88,6 +103,12 @@ impl Target {
         }
         // A home that cannot be read keeps nobody from a command that needs no credential.
         let Ok(kept) = Kept::open() else { return Ok(self) };
+        let Some(signed_in) = kept.get(&self.url).cloned() else { return Ok(self) };
+        if !signed_in.is_over() {
+            return Ok(Self { key: Some(signed_in.token), ..self });
+        }
+        // A refresh token is good once: of commands that run at the same time one renews.
+        let kept = Kept::lock()?;
         let Some(signed_in) = kept.get(&self.url).cloned() else { return Ok(self) };
         if !signed_in.is_over() {
             return Ok(Self { key: Some(signed_in.token), ..self });

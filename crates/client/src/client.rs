@@ -20,6 +20,7 @@ use crate::transport::{Answer, Body, Transport};
 use crate::{Error, RetryPolicy};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const KEY_MEANT: HeaderName = HeaderName::from_static("x-fairlane-key");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Bound on a call, beyond what it asked the server to wait.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -43,6 +44,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 pub struct Client {
     transport: Arc<Transport>,
     authorization: HeaderValue,
+    /// Which key of somebody is meant who has several.
+    meant: Option<HeaderValue>,
     keys: Arc<KeySource>,
     retry: RetryPolicy,
     answer_within: Duration,
@@ -82,10 +85,20 @@ impl Client {
         Ok(Self {
             transport: Transport::new(url, trust)?,
             authorization,
+            meant: None,
             keys: Arc::new(KeySource::default()),
             retry: RetryPolicy::default(),
             answer_within: ANSWER_WITHIN,
         })
+    }
+
+    /// The same client of somebody who has signed in and has several keys: this one is meant, by its id.
+    ///
+    /// # Errors
+    /// If the id is malformed.
+    pub fn with_key(&self, id: &str) -> Result<Self, Error> {
+        let meant = HeaderValue::from_str(id.trim()).map_err(|_| Error::Key)?;
+        Ok(Self { meant: Some(meant), ..self.clone() })
     }
 
     /// The same client with other bounds on trying again.
@@ -174,6 +187,9 @@ impl Client {
         let headers = request.headers_mut();
         headers.insert(HOST, self.transport.host().clone());
         headers.insert(AUTHORIZATION, self.authorization.clone());
+        if let Some(meant) = &self.meant {
+            headers.insert(KEY_MEANT, meant.clone());
+        }
         if let Some(accept) = call.accept {
             headers.insert(ACCEPT, HeaderValue::from_static(accept));
         }

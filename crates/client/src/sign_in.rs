@@ -17,12 +17,16 @@ use crate::{Client, Error};
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// What RFC 8628 says where the provider says nothing.
 const INTERVAL_SECS: u64 = 5;
+/// A provider that says nothing sensible is not asked more often, and is asked at all.
+const INTERVAL_MIN: Duration = Duration::from_millis(200);
+const INTERVAL_MAX: Duration = Duration::from_mins(1);
+/// Nobody waits for longer, whatever the provider says.
+const WAIT_MAX: Duration = Duration::from_hours(1);
 /// How much slower to ask once the provider has said so (RFC 8628, 3.5).
 const SLOWER: Duration = Duration::from_secs(5);
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// Somebody who is to agree.
-#[derive(Debug)]
+/// Somebody who is to agree. It leads to a credential: `Debug` does not show the device's code.
 pub struct Pending {
     client_id: String,
     token_endpoint: String,
@@ -30,7 +34,7 @@ pub struct Pending {
     device: Device,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct Device {
     #[serde(rename = "device_code")]
     code: String,
@@ -121,20 +125,34 @@ impl Pending {
     /// # Errors
     /// If the person does not agree in time, or the provider gives no token.
     pub async fn wait(self) -> Result<SignedIn, Error> {
-        let until = tokio::time::Instant::now() + Duration::from_secs(self.device.expires_in);
-        let mut interval = Duration::from_secs(self.device.interval.unwrap_or(INTERVAL_SECS));
+        let wait = Duration::from_secs(self.device.expires_in).min(WAIT_MAX);
+        let until = tokio::time::Instant::now() + wait;
+        let interval = self.device.interval.unwrap_or(INTERVAL_SECS);
+        let mut interval = Duration::from_secs(interval).clamp(INTERVAL_MIN, INTERVAL_MAX);
         loop {
             if tokio::time::Instant::now() >= until {
                 return Err(Error::SignIn { why: "nobody agreed in time".to_owned() });
             }
-            tokio::time::sleep(interval).await;
+            tokio::time::sleep_until(until.min(tokio::time::Instant::now() + interval)).await;
             let asked = [
                 ("grant_type", DEVICE_GRANT),
                 ("device_code", &*self.device.code),
                 ("client_id", &*self.client_id),
             ];
             let at = &self.token_endpoint;
-            let answer = send(Method::POST, at, Some(&asked), &self.trust).await?;
+            let answer = match send(Method::POST, at, Some(&asked), &self.trust).await {
+                Ok(answer) if answer.status < 500 => answer,
+                // It may be back before the person has agreed (RFC 8628, 3.5).
+                Ok(_) => {
+                    interval = (interval * 2).min(INTERVAL_MAX);
+                    continue;
+                }
+                Err(error) if error.is_unavailable() => {
+                    interval = (interval * 2).min(INTERVAL_MAX);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             match serde_json::from_slice::<Refusal>(&answer.body) {
                 Ok(refusal) if refusal.error == "authorization_pending" => {}
                 Ok(refusal) if refusal.error == "slow_down" => interval += SLOWER,
@@ -185,6 +203,14 @@ impl SignedIn {
         let expires_at = expiry(&token).unwrap_or_else(|| now() + tokens.expires_in.unwrap_or(0));
         let refresh_token = tokens.refresh_token.or(refresh_token);
         Ok(Self { token, expires_at, refresh_token, client_id, token_endpoint })
+    }
+}
+
+impl std::fmt::Debug for Pending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Pending");
+        shown.field("address", &self.address()).field("user_code", &self.user_code());
+        shown.finish_non_exhaustive()
     }
 }
 

@@ -174,4 +174,41 @@ async fn who_cannot_sign_in_is_told_why() {
     let said = Binary::at(&server.url(), "").run(&["login"]).await;
     assert!(said.code != 0 && said.stderr.contains("signing in failed"), "{said:?}");
     server.stop().await;
+    let said = Binary::at("http://fairlane.example:7420", "").run(&["login"]).await;
+    assert!(said.code == 2 && said.stderr.contains("is not reached by TLS"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_fails_for_a_while_ends_no_sign_in_and_the_key_meant_is_used() {
+    let people = IdentityProvider::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (server, operator) = server(&people, folder.path()).await;
+    for (role, of) in [(&["operator"][..], "ops"), (&["reviewer", "ada"], "desk")] {
+        let asks = format!("groups={of}");
+        let create = [&["key", "create"], role, &["--sign-in", &*asks]].concat();
+        operator.ok(&create).await;
+    }
+    let ada = Binary::at(&server.url(), "");
+    let login = ada.command(&["login"]).spawn().unwrap();
+    while people.asked() < 1 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    people.set_down(true);
+    people.agree(&json!({ "sub": "ada", "groups": ["ops", "desk"] }));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    people.set_down(false);
+    let said = login.wait_with_output().await.unwrap();
+    let told = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.success(), "{told}");
+    assert!(told.contains(&format!("to {} at {} as", server.url(), people.issuer())), "{told}");
+
+    let keys = ada.json(&["whoami"]).await;
+    let desk = keys["keys"].as_array().unwrap().iter().find(|key| key["role"] == "reviewer");
+    let desk = desk.unwrap()["id"].as_str().unwrap();
+    ada.ok(&["key", "list"]).await;
+    let said = ada.run(&["--use-key", desk, "key", "list"]).await;
+    assert!(said.code != 0 && said.stderr.contains("an operator's key"), "{said:?}");
+    let said = ada.run(&["--use-key", "0000000000000000", "key", "list"]).await;
+    assert!(said.code != 0 && said.stderr.contains(desk), "{said:?}");
+    server.stop().await;
 }

@@ -158,6 +158,7 @@ async fn the_help_names_all_commands_and_exit_codes() {
         Options:
               --url <URL>       Address of the server [env: FAIRLANE_URL=] [default: http://127.0.0.1:7420]
               --key <KEY>       API key [env: FAIRLANE_KEY]
+              --use-key <ID>    Which of your keys is meant, by its id, where you have signed in and have several [env: FAIRLANE_USE_KEY=]
               --ca-file <FILE>  Certificates of authorities to trust besides those that browsers trust, in PEM [env: FAIRLANE_CA_FILE=]
               --json            Write data as JSON, for programs
           -h, --help            Print help
