@@ -349,7 +349,7 @@ impl Session<'_> {
             return Ok(());
         }
         let mut store = self.owner.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        if store.sweep(self.epoch, self.driver.now())? < SWEEP_MAX {
+        if store.sweep(self.epoch, self.owner.clock.now())? < SWEEP_MAX {
             self.swept = Instant::now();
         }
         Ok(())
@@ -360,7 +360,8 @@ impl Session<'_> {
         if self.driver.is_committing() || Instant::now() < self.forget_at {
             return Ok(());
         }
-        let now = self.driver.now();
+        // The driver's own time stands still while nobody asks for anything.
+        let now = self.owner.clock.now();
         let forgotten = {
             let journal = &self.owner.journal;
             let mut store = journal.lock().unwrap_or_else(PoisonError::into_inner);
@@ -377,8 +378,9 @@ impl Session<'_> {
         };
         self.forget_at = Instant::now() + pause;
         if !runs.is_empty() || !expired.is_empty() || !finished.is_empty() {
-            let now = self.owner.clock.now();
             self.driver.step(now, Input::Erased(ErasureDone { runs, expired, finished }));
+            // Nobody else may come for a while.
+            self.turn()?;
         }
         Ok(())
     }
