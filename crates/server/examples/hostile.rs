@@ -7,13 +7,15 @@
 //!
 //! - Hostile clients come from 127.0.0.2, and have a tenant's key where that is what it takes. Those that hold connections
 //!   hold as many as an address may have, and try for more.
-//! - What is measured is the submission of a run by another tenant from 127.0.0.1, on a connection of its own each time, so
-//!   that it has to be let in: from when it was due until the durable answer.
-//! - The load is bounded in rate, time and connections. All share this machine, and this process.
+//! - What is measured is the submission of a run by another tenant from 127.0.0.1, and the reading of it, on connections of
+//!   their own each time, so that they have to be let in: from when it was due until the run is shown.
+//! - Hostile clients are a process of their own. The load is bounded in rate, time and connections.
 
 #![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 
+use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,11 +71,13 @@ enum Way {
     DeafStream,
     /// Asks as fast as it is answered.
     Requests,
+    /// Reads a run from the store as fast as it is answered.
+    Reads,
     /// Guesses secrets as fast as it is refused.
     Guesses,
 }
 
-const WAYS: [(Way, &str, usize); 10] = [
+const WAYS: [(Way, &str, usize); 11] = [
     (Way::Quiet, "nobody", 0),
     (Way::Silent, "silent connections", HELD),
     (Way::SlowHead, "slow heads", HELD),
@@ -83,12 +87,23 @@ const WAYS: [(Way, &str, usize); 10] = [
     (Way::Deaf, "answers not read", HELD),
     (Way::DeafStream, "streams not read", HELD),
     (Way::Requests, "requests of a tenant", LOOPS),
+    (Way::Reads, "reads of a tenant", HELD),
     (Way::Guesses, "guesses of keys", LOOPS),
 ];
 
+/// What the process of the hostile clients is told.
+const ATTACK: &str = "attack";
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let mut arguments = std::env::args().skip(1).map(|text| text.parse::<u64>());
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, way, addr, key, run] = &arguments[..]
+        && first == ATTACK
+    {
+        let prey = Prey { addr: addr.parse()?, key: key.as_str().into(), run: run.as_str().into() };
+        return attack(WAYS[way.parse::<usize>()?], &prey).await;
+    }
+    let mut arguments = arguments.into_iter().map(|text| text.parse::<u64>());
     let rate = arguments.next().transpose()?.unwrap_or(RATE);
     let seconds = arguments.next().transpose()?.unwrap_or(SECONDS);
     ensure!((1..=RATE_MAX).contains(&rate), "RATE is 1 to {RATE_MAX}");
@@ -102,18 +117,8 @@ async fn main() -> anyhow::Result<()> {
         "HOSTILE", "P50 ms", "P95", "P99", "MAX", "FAILED"
     );
     submit(&prey, &key, (rate, 2)).await?;
-    for (way, name, clients) in WAYS {
-        let mut hostile = JoinSet::new();
-        for _ in 0..clients {
-            let prey = prey.clone();
-            hostile.spawn(async move {
-                // A client that is cut off tries again, after a while.
-                loop {
-                    drop(way.act(&prey).await);
-                    sleep(Duration::from_millis(100)).await;
-                }
-            });
-        }
+    for (at, (_, name, _)) in WAYS.iter().enumerate() {
+        let hostile = Hostile::begin(at, &prey)?;
         // They are there before it is measured.
         sleep(Duration::from_secs(1)).await;
         let (latency, failed) = submit(&prey, &key, (rate, seconds)).await?;
@@ -125,10 +130,46 @@ async fn main() -> anyhow::Result<()> {
             at(0.99),
             millis(latency.max())
         );
-        hostile.shutdown().await;
+        drop(hostile);
         sleep(Duration::from_secs(1)).await;
     }
     server.stop().await;
+    Ok(())
+}
+
+/// The process of the hostile clients, which ends with this.
+struct Hostile(Child);
+
+impl Hostile {
+    fn begin(way: usize, prey: &Prey) -> anyhow::Result<Self> {
+        let arguments = [ATTACK, &way.to_string(), &prey.addr.to_string(), &prey.key, &prey.run];
+        let mut command = Command::new(std::env::current_exe()?);
+        Ok(Self(command.args(arguments).stdin(Stdio::piped()).spawn()?))
+    }
+}
+
+impl Drop for Hostile {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Until whoever wanted it has gone.
+async fn attack((way, _, clients): (Way, &str, usize), prey: &Prey) -> anyhow::Result<()> {
+    let mut hostile = JoinSet::new();
+    for _ in 0..clients {
+        let prey = prey.clone();
+        hostile.spawn(async move {
+            // A client that is cut off tries again, after a while.
+            loop {
+                drop(way.act(&prey).await);
+                sleep(Duration::from_millis(100)).await;
+            }
+        });
+    }
+    let gone = tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0]));
+    gone.await??;
     Ok(())
 }
 
@@ -188,9 +229,12 @@ impl Way {
                 stream.write_all(authorised("GET", &path, "").as_bytes()).await?;
                 sleep(Duration::from_secs(SECONDS_MAX)).await;
             }
-            Self::Requests | Self::Guesses => {
-                let path = "/v1/tenants/hostile";
-                let mut request = authorised("GET", path, "");
+            Self::Requests | Self::Reads | Self::Guesses => {
+                let path = match self {
+                    Self::Reads => format!("/v1/tenants/hostile/runs/{}", prey.run),
+                    _ => "/v1/tenants/hostile".to_owned(),
+                };
+                let mut request = authorised("GET", &path, "");
                 if matches!(self, Self::Guesses) {
                     request = request.replace(&*prey.key, &format!("{}0", prey.key));
                 }
@@ -229,8 +273,11 @@ async fn submit(
         sent.spawn(async move {
             let body = json!({ "workflow": "one", "input": 1 }).to_string();
             let sent = ask(addr, &key, ("POST", "/v1/tenants/other/runs"), &body);
-            let status = timeout(ANSWER_WITHIN, sent).await.ok()?.ok()?.0;
-            (status == 201).then(|| due.elapsed())
+            let (status, made) = timeout(ANSWER_WITHIN, sent).await.ok()?.ok()?;
+            let path = format!("/v1/tenants/other/runs/{}", made["run"].as_str()?);
+            let read = ask(addr, &key, ("GET", &path), "");
+            let read = timeout(ANSWER_WITHIN, read).await.ok()?.ok()?.0;
+            (status == 201 && read == 200).then(|| due.elapsed())
         });
     }
     let mut latency = Histogram::new(3)?;

@@ -137,7 +137,8 @@ impl Assembly {
     /// The output of a step that is not done with it.
     async fn made(&self, subject: Subject) -> Result<Payload, Unassembled> {
         let (scope, run, instance) = (self.scope(&subject.key), subject.key.run, subject.instance);
-        let read = self.0.reads.read(move |reader| reader.output(&scope, run, instance)).await;
+        let read =
+            self.0.reads.of(&scope, move |reader, scope| reader.output(scope, run, instance)).await;
         match read {
             Ok(Some(output)) => Ok(output),
             Ok(None) => Err(failed("payload-missing", "the step's output is not stored")),

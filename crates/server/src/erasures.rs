@@ -89,7 +89,7 @@ async fn list_erasures(
 ) -> Result<Answer<Page<Erasure>>, Refused> {
     let limit = u32::try_from(paging.limit()?).unwrap_or(u32::MAX);
     let query = ErasureQuery { before: paging.after()?, limit };
-    let page = shared.reads.erasures(scope, query).await?;
+    let page = shared.reads.erasures(&scope, query).await?;
     let next = page.next.map(|id| id.to_string());
     Ok(Answer(Page { items: page.rows.iter().map(erasure_out).collect(), next }))
 }
@@ -110,7 +110,7 @@ async fn get_erasure(
             .detail(format!("the tenant has asked for no erasure `{erasure}`"))
     };
     let id: ErasureId = erasure.parse().map_err(|_| unknown())?;
-    let found = shared.reads.erasure(scope, id).await?;
+    let found = shared.reads.erasure(&scope, id).await?;
     found.map(|row| Answer(erasure_out(&row))).ok_or_else(unknown)
 }
 

@@ -1,8 +1,10 @@
 //! Reads of the store beside the writer: a few readers, each used by one thread at a time, off the threads
-//! that serve connections.
+//! that serve connections. `turns` says whose turn it is with one.
+
+mod turns;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 
 use fairlane_api::Code;
 use fairlane_audit::{Proof, Signed};
@@ -19,10 +21,13 @@ use fairlane_store::{
     Payloads, Read, RunQuery, Store, UsageRow,
 };
 
+use self::turns::{Of, Turn, Turns};
 use crate::problem::Refused;
 
 /// Readers of one server: more than the cores that could use them.
 const READERS: usize = 4;
+/// A reader comes back whatever becomes of who has it.
+const NONE_LOST: &str = "readers are given to those who wait for as long as somebody does";
 /// Pages of a run's calls that are looked at for the last one of each step.
 const CALL_PAGES_MAX: usize = 4;
 
@@ -33,39 +38,50 @@ pub(crate) type RunAndSteps = (RunRow, Vec<StepRow>, BTreeMap<Instance, CallRow>
 pub(crate) type Planned = (WorkflowName, u32, Option<Arc<Workflow>>);
 
 #[derive(Clone, Debug)]
-pub(crate) struct Reads(Arc<Pool>);
-
-#[derive(Debug)]
-struct Pool {
-    free: Mutex<Vec<Box<dyn Read>>>,
-    returned: Condvar,
-}
+pub(crate) struct Reads(Arc<Turns<Box<dyn Read>>>);
 
 impl Reads {
     /// # Errors
     /// If the store cannot give its readers.
     pub(crate) fn new(store: &dyn Store) -> Result<Self, Error> {
         let readers = (0..READERS).map(|_| store.reader()).collect::<Result<_, _>>()?;
-        Ok(Self(Arc::new(Pool { free: Mutex::new(readers), returned: Condvar::new() })))
+        Ok(Self(Turns::new(readers)))
     }
 
     /// Reads on this thread, which may wait: not for a thread that serves connections.
     pub(crate) fn here<T>(
         &self,
+        of: &TenantScope,
         read: impl FnOnce(&mut dyn Read) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let mut lent = Lent { pool: &self.0, reader: Some(self.0.take()) };
-        let reader = lent.reader.as_mut().expect("a lent reader is there until it is returned");
-        read(&mut **reader)
+        let mut lent = match self.0.take(Some(of.tenant().clone())) {
+            Turn::Now(lent) => lent,
+            Turn::Later(turn) => turn.blocking_recv().expect(NONE_LOST),
+        };
+        read(&mut **lent.get())
     }
 
-    /// Reads on a thread that may wait.
-    pub(crate) async fn read<T: Send + 'static>(
+    /// Reads on a thread that may wait, when it is the tenant's turn.
+    pub(crate) async fn of<T: Send + 'static>(
         &self,
+        scope: &TenantScope,
+        read: impl FnOnce(&mut dyn Read, &TenantScope) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Refused> {
+        let own = scope.clone();
+        self.turn(Some(scope.tenant().clone()), move |reader| read(reader, &own)).await
+    }
+
+    /// The same for one tenant, or, without one, of many or of the platform.
+    pub(crate) async fn turn<T: Send + 'static>(
+        &self,
+        of: Of,
         read: impl FnOnce(&mut dyn Read) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Refused> {
-        let this = self.clone();
-        match tokio::task::spawn_blocking(move || this.here(read)).await {
+        let mut lent = match self.0.take(of) {
+            Turn::Now(lent) => lent,
+            Turn::Later(turn) => turn.await.expect(NONE_LOST),
+        };
+        match tokio::task::spawn_blocking(move || read(&mut **lent.get())).await {
             Ok(Ok(found)) => Ok(found),
             Ok(Err(error)) => Err(unavailable(&error)),
             Err(error) => Err(Refused::internal(&error)),
@@ -77,8 +93,7 @@ impl Reads {
         scope: &TenantScope,
         run: RunId,
     ) -> Result<Option<RunRow>, Refused> {
-        let scope = scope.clone();
-        self.read(move |reader| reader.run(&scope, run, Payloads::Leave)).await
+        self.of(scope, move |reader, scope| reader.run(scope, run, Payloads::Leave)).await
     }
 
     pub(crate) async fn run_and_steps(
@@ -86,12 +101,11 @@ impl Reads {
         scope: &TenantScope,
         run: RunId,
     ) -> Result<Option<RunAndSteps>, Refused> {
-        let scope = scope.clone();
-        self.read(move |reader| {
-            let Some((row, steps)) = reader.run_and_steps(&scope, run, Payloads::Leave)? else {
+        self.of(scope, move |reader, scope| {
+            let Some((row, steps)) = reader.run_and_steps(scope, run, Payloads::Leave)? else {
                 return Ok(None);
             };
-            let calls = last_calls(reader, &scope, run)?;
+            let calls = last_calls(reader, scope, run)?;
             Ok(Some((row, steps, calls)))
         })
         .await
@@ -103,16 +117,15 @@ impl Reads {
         scope: &TenantScope,
         query: CallQuery,
     ) -> Result<(Page<CallRow, u64>, BTreeMap<RunId, Planned>), Refused> {
-        let scope = scope.clone();
-        self.read(move |reader| {
-            let page = reader.calls(&scope, query)?;
+        self.of(scope, move |reader, scope| {
+            let page = reader.calls(scope, query)?;
             let mut plans = BTreeMap::new();
             for attempt in page.rows.iter().filter_map(|call| call.attempt) {
                 if plans.contains_key(&attempt.run) {
                     continue;
                 }
-                if let Some(row) = reader.run(&scope, attempt.run, Payloads::Leave)? {
-                    let plan = revised(reader, &scope, &row)?;
+                if let Some(row) = reader.run(scope, attempt.run, Payloads::Leave)? {
+                    let plan = revised(reader, scope, &row)?;
                     plans.insert(attempt.run, (row.workflow, row.version, plan));
                 }
             }
@@ -127,8 +140,7 @@ impl Reads {
         from: Time,
         until: Time,
     ) -> Result<Vec<UsageRow>, Refused> {
-        let scope = scope.clone();
-        self.read(move |reader| reader.usage(&scope, from, until)).await
+        self.of(scope, move |reader, scope| reader.usage(scope, from, until)).await
     }
 
     pub(crate) async fn ended_run(
@@ -136,8 +148,7 @@ impl Reads {
         scope: &TenantScope,
         run: RunId,
     ) -> Result<Option<EndedRun>, Refused> {
-        let scope = scope.clone();
-        self.read(move |reader| reader.ended_run(&scope, run)).await
+        self.of(scope, move |reader, scope| reader.ended_run(scope, run)).await
     }
 
     /// How the plan of a run was looked at again, oldest first.
@@ -146,8 +157,7 @@ impl Reads {
         scope: &TenantScope,
         run: RunId,
     ) -> Result<Vec<ReplanRow>, Refused> {
-        let scope = scope.clone();
-        self.read(move |reader| reader.replans(&scope, run)).await
+        self.of(scope, move |reader, scope| reader.replans(scope, run)).await
     }
 
     pub(crate) async fn runs(
@@ -155,8 +165,7 @@ impl Reads {
         scope: &TenantScope,
         query: RunQuery,
     ) -> Result<Page<RunRow, RunId>, Refused> {
-        let scope = scope.clone();
-        self.read(move |reader| reader.runs(&scope, &query)).await
+        self.of(scope, move |reader, scope| reader.runs(scope, &query)).await
     }
 
     /// What the store knows of each key, in their order.
@@ -165,11 +174,10 @@ impl Reads {
         scope: &TenantScope,
         keys: Vec<Option<Arc<str>>>,
     ) -> Result<Vec<Option<IdempotencyRow>>, Refused> {
-        let scope = scope.clone();
-        self.read(move |reader| {
+        self.of(scope, move |reader, scope| {
             keys.iter()
                 .map(|key| match key {
-                    Some(key) => reader.idempotency(&scope, key),
+                    Some(key) => reader.idempotency(scope, key),
                     None => Ok(None),
                 })
                 .collect()
@@ -180,18 +188,18 @@ impl Reads {
     /// Decisions about one tenant, or about the platform.
     pub(crate) async fn erasure(
         &self,
-        scope: TenantScope,
+        scope: &TenantScope,
         id: ErasureId,
     ) -> Result<Option<ErasureRow>, Refused> {
-        self.read(move |reader| reader.erasure(&scope, id)).await
+        self.of(scope, move |reader, scope| reader.erasure(scope, id)).await
     }
 
     pub(crate) async fn erasures(
         &self,
-        scope: TenantScope,
+        scope: &TenantScope,
         query: ErasureQuery,
     ) -> Result<Page<ErasureRow, ErasureId>, Refused> {
-        self.read(move |reader| reader.erasures(&scope, query)).await
+        self.of(scope, move |reader, scope| reader.erasures(scope, query)).await
     }
 
     pub(crate) async fn decisions(
@@ -199,7 +207,8 @@ impl Reads {
         scope: Option<TenantScope>,
         query: DecisionQuery,
     ) -> Result<Page<DecisionRow, u64>, Refused> {
-        self.read(move |reader| match scope {
+        let of = scope.as_ref().map(|scope| scope.tenant().clone());
+        self.turn(of, move |reader| match scope {
             Some(scope) => reader.decisions(&scope, query),
             None => reader.platform_decisions(query),
         })
@@ -213,7 +222,8 @@ impl Reads {
         after: u64,
         limit: u32,
     ) -> Result<Option<AuditPage>, Refused> {
-        self.read(move |reader| reader.audit(scope.as_ref(), after, limit)).await
+        let of = scope.as_ref().map(|scope| scope.tenant().clone());
+        self.turn(of, move |reader| reader.audit(scope.as_ref(), after, limit)).await
     }
 
     pub(crate) async fn audit_proof(
@@ -221,7 +231,8 @@ impl Reads {
         scope: Option<TenantScope>,
         sequence: u64,
     ) -> Result<Option<Proof>, Refused> {
-        self.read(move |reader| reader.audit_proof(scope.as_ref(), sequence)).await
+        let of = scope.as_ref().map(|scope| scope.tenant().clone());
+        self.turn(of, move |reader| reader.audit_proof(scope.as_ref(), sequence)).await
     }
 
     /// Checkpoints of all logs, after a place in their order.
@@ -230,34 +241,7 @@ impl Reads {
         after: u64,
         limit: u32,
     ) -> Result<Vec<(u64, Signed)>, Refused> {
-        self.read(move |reader| reader.checkpoints(after, limit)).await
-    }
-}
-
-impl Pool {
-    fn take(&self) -> Box<dyn Read> {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(reader) = free.pop() {
-                return reader;
-            }
-            free = self.returned.wait(free).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
-
-/// A reader that goes back to the pool, also if the thread panics.
-struct Lent<'a> {
-    pool: &'a Pool,
-    reader: Option<Box<dyn Read>>,
-}
-
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            self.pool.free.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
-            self.pool.returned.notify_one();
-        }
+        self.turn(None, move |reader| reader.checkpoints(after, limit)).await
     }
 }
 

@@ -292,8 +292,7 @@ async fn record_of(
     scope: &TenantScope,
     review: ReviewId,
 ) -> Result<Vec<ReviewEventRow>, Refused> {
-    let scope = scope.clone();
-    cell.reads.read(move |reader| reader.review_events(&scope, review)).await
+    cell.reads.of(scope, move |reader, scope| reader.review_events(scope, review)).await
 }
 
 /// Does it in the cell that has the review.

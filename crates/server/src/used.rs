@@ -86,8 +86,9 @@ impl UsedKeys {
             let scope = rights.scope(tenant);
             let mut after = None;
             loop {
-                let page = reads
-                    .here(|reader| reader.idempotency_keys(&scope, after.as_deref(), PAGE_MAX))?;
+                let page = reads.here(&scope, |reader| {
+                    reader.idempotency_keys(&scope, after.as_deref(), PAGE_MAX)
+                })?;
                 for key in &page.rows {
                     self.note(now, self.hasher.hash_one((tenant.as_str(), &**key)));
                 }

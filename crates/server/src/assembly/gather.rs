@@ -251,7 +251,8 @@ impl Gatherer<'_> {
         read: impl FnOnce(&mut dyn Read, &TenantScope) -> Result<T, Error>,
     ) -> Result<T, Miss> {
         let reads = self.reads.ok_or(Miss::Store)?;
-        Ok(reads.here(|reader| read(reader, &self.rights.scope(&self.key.tenant)))?)
+        let scope = self.rights.scope(&self.key.tenant);
+        Ok(reads.here(&scope, |reader| read(reader, &scope))?)
     }
 }
 

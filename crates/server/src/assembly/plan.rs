@@ -40,11 +40,11 @@ impl Assembly {
         if row.replans == 0 {
             return Ok(self.0.registry.workflow(&row.workflow, Some(row.version)));
         }
-        let (this, row) = (self.clone(), row.clone());
-        let read = move |reader: &mut dyn Read| {
-            plan_here(&this.0.registry, reader, &this.scope(&row.key), &row)
+        let (scope, this, row) = (self.scope(&row.key), self.clone(), row.clone());
+        let read = move |reader: &mut dyn Read, scope: &TenantScope| {
+            plan_here(&this.0.registry, reader, scope, &row)
         };
-        self.0.reads.read(read).await
+        self.0.reads.of(&scope, read).await
     }
 
     /// The input of a step that plans: its `with`, and where the run stands.
@@ -58,7 +58,7 @@ impl Assembly {
         let mut fields: Map<String, Json> = serde_json::from_slice(&input)
             .map_err(|error| failed("internal", &format!("the inputs are no object: {error}")))?;
         let (scope, run) = (self.scope(&subject.key), subject.key.run);
-        let read = reads.here(|reader| {
+        let read = reads.here(&scope, |reader| {
             let steps = reader.steps(&scope, run, Payloads::Leave)?;
             let row = reader.run(&scope, run, Payloads::Leave)?;
             Ok((row, steps, reader.replans(&scope, run)?))
@@ -76,7 +76,7 @@ impl Assembly {
     /// The output of a step that plans, as a plan.
     pub(super) fn revision(&self, subject: &Subject) -> Result<Value, Unassembled> {
         let (scope, run) = (self.scope(&subject.key), subject.key.run);
-        let read = self.0.reads.here(|reader| reader.output(&scope, run, subject.instance));
+        let read = self.0.reads.here(&scope, |reader| reader.output(&scope, run, subject.instance));
         let output = read.map_err(|error| {
             tracing::error!(%error, "a revision could not be read from the store");
             Unassembled::Unavailable

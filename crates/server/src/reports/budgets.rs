@@ -115,7 +115,7 @@ async fn reported(
         };
         current.iter().map(report).collect()
     };
-    cell.reads.read(report).await
+    cell.reads.turn(None, report).await
 }
 
 fn every(given: Option<Every>) -> Result<Calendar, Refused> {

@@ -87,9 +87,10 @@ async fn report_workflows(
             (cell, vec![tenant])
         }
     };
+    let one = if let [one] = &tenants[..] { Some(one.clone()) } else { None };
     let (tally, next) = cell
         .reads
-        .read(move |reader| {
+        .turn(one, move |reader| {
             count(reader, (from, until), (rights, &tenants), cursor.as_ref(), ROWS_MAX)
         })
         .await?;

@@ -136,7 +136,7 @@ async fn read(
     let mut found = None;
     for cell in app.all() {
         let (own, rights) = (own.clone(), cell.rights);
-        let read = cell.reads.read(move |reader| {
+        let read = cell.reads.turn(own.clone(), move |reader| {
             let tenant = match own {
                 Some(own) => own,
                 None => reader.tenant_of_review(review)?.unwrap_or_else(nobody),
