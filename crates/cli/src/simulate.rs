@@ -48,6 +48,9 @@ pub(crate) struct Simulate {
     /// Another seed gives other service times and failures (default: the scenario's)
     #[arg(long)]
     seed: Option<u64>,
+    /// Write the report as one page for browsers too, which needs nothing else
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 impl Simulate {
@@ -60,8 +63,10 @@ impl Simulate {
         if let Some(seed) = self.seed {
             read.scenario.seed = seed;
         }
-        let declared = declared(printer, &read.scenario.declare).await?;
-        mistake::report(printer, read.check(&declared))?;
+        let mut declared = declared(printer, &read.scenario.declare).await?;
+        let mut mistakes = read.add_groups(&mut declared);
+        mistakes.extend(read.check(&declared));
+        mistake::report(printer, mistakes)?;
         let declared = without_schedules(printer, declared);
         let file = self.scenario.display().to_string();
         let playing = tokio::task::spawn_blocking(move || {
@@ -73,6 +78,11 @@ impl Simulate {
             report = playing => report.context("the simulation broke off")?,
             stopped = crate::signals::stop() => return stopped.map_err(Into::into).and(Err(Interrupted.into())),
         };
+        if let Some(file) = &self.html {
+            std::fs::write(file, report::page::page(&report))
+                .with_context(|| format!("cannot write {}", file.display()))?;
+            printer.note(&format!("The report is in {}", file.display()));
+        }
         printer.data(&report, Report::render)
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! `SplitMix64` (Steele, Lea, Flood 2014): one 64-bit state, passes the usual batteries, and needs no crate.
 
+use fairlane_core::time::Span;
+
 /// A stream of numbers. Streams for different purposes take different seeds, so that one draw shifts nothing else.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
@@ -28,6 +30,17 @@ impl Random {
     /// The time to the next of events that come independently, on average one in `mean`.
     pub(crate) fn exponential(&mut self, mean: f64) -> f64 {
         -self.unit().ln() * mean
+    }
+
+    /// The same as a time in microseconds, at least one.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is a random time, and positive; a float that is too large becomes the largest number"
+    )]
+    pub(crate) fn gap(&mut self, mean: Span) -> u64 {
+        (self.exponential(mean.0 as f64) as u64).max(1)
     }
 }
 

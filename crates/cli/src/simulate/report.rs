@@ -1,4 +1,9 @@
 //! What is shown of the plays: a table for each, and who differs from the first.
+//!
+//! - `groups` takes tenants together that are alike; `page` is the same as one page for browsers.
+
+mod groups;
+pub(super) mod page;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -8,8 +13,9 @@ use fairlane_core::time::Span;
 use fairlane_workflow::show_span;
 use serde::Serialize;
 
+use self::groups::Group;
 use super::scenario::Scenario;
-use super::story::{Seen, Story, Told};
+use super::story::{COLUMNS, Seen, Story, Told};
 use crate::measure::{self, Latencies, Summary};
 use crate::table::Table;
 use crate::text;
@@ -18,6 +24,8 @@ use crate::text;
 const SHOWN_MAX: usize = 20;
 /// A tenant that holds nothing for less than this does not stand still.
 const STILL_MIN: Span = Span::from_secs(1);
+/// Characters of a line over time.
+const CHARACTERS: usize = 48;
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 #[derive(Debug, Serialize)]
@@ -26,6 +34,8 @@ pub(super) struct Report {
     start: fairlane_api::Timestamp,
     lasts_us: u64,
     column_us: u64,
+    #[serde(skip)]
+    has_groups: bool,
     plays: Vec<Play>,
     /// Each play beside the first one.
     differences: Vec<Difference>,
@@ -36,6 +46,7 @@ pub(super) struct Report {
 #[derive(Debug, Serialize)]
 struct Play {
     name: String,
+    groups: Vec<Group>,
     tenants: BTreeMap<String, Tenant>,
 }
 
@@ -63,6 +74,20 @@ struct Tenant {
     /// By tool or endpoint.
     calls: BTreeMap<String, Calls>,
     spent: String,
+    /// Absent: it has no target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sla: Option<Attained>,
+}
+
+/// How a tenant's target was kept, over the runs that have ended or are late already.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Attained {
+    percentile_permille: u32,
+    latency_us: u64,
+    late: u64,
+    /// The part of the runs that were in time, from 0 to 1; 1 if there were none.
+    in_time: f64,
+    met: bool,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -106,7 +131,8 @@ impl Report {
     ) -> Self {
         let column_us = plays.first().map_or(0, |(_, story)| story.width().0);
         let stories = plays.iter().map(|(_, story)| story);
-        let plays: Vec<Play> = plays.iter().map(|(name, story)| Play::new(name, story)).collect();
+        let plays: Vec<Play> =
+            plays.iter().map(|(name, story)| Play::new(name, scenario, story)).collect();
         let both: Vec<(&Play, &Story)> = plays.iter().zip(stories).collect();
         let differences = match &both[..] {
             [first, others @ ..] => others.iter().map(|other| difference(*first, *other)).collect(),
@@ -117,6 +143,7 @@ impl Report {
             start: scenario.start,
             lasts_us: scenario.lasts.0,
             column_us,
+            has_groups: !scenario.groups.is_empty(),
             plays,
             differences,
             took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
@@ -131,6 +158,16 @@ impl Report {
             self.scenario,
             text::time(self.start)
         );
+        if self.has_groups {
+            let plays = self.plays.iter().map(|play| (&*play.name, &*play.groups));
+            out.push('\n');
+            out.push_str(&groups::table(plays).render());
+            out.push_str(
+                "\nwait: to the first attempt; latency: to the end, of completed runs; late: runs beyond their tenant's target;\n\
+                 SLA missed: tenants of which more were late than it lets be; --json has each tenant\n",
+            );
+            return out;
+        }
         for play in &self.plays {
             out.push_str(&format!("\n{}\n", play.name));
             out.push_str(&play.table().render());
@@ -141,7 +178,7 @@ impl Report {
         for difference in &self.differences {
             out.push_str(&difference.render());
         }
-        let column = show_span(Span(self.column_us));
+        let column = show_span(Span(self.column_us * (COLUMNS / CHARACTERS) as u64));
         out.push_str(&format!(
             "\nwait: to the first attempt; latency: to the end, of completed runs; still: the longest time with runs and no slot;\n\
              the line: slots held, {column} a column\n"
@@ -151,11 +188,12 @@ impl Report {
 }
 
 impl Play {
-    fn new(name: &str, story: &Story) -> Self {
+    fn new(name: &str, scenario: &Scenario, story: &Story) -> Self {
         let seen = |told: &&Told| !told.runs.is_empty() || told.refused > 0;
         let tenants = story.tenants.iter().filter(|(_, told)| seen(told));
         let tenants = tenants.map(|(id, told)| (id.to_string(), Tenant::new(told, story)));
-        Self { name: name.to_owned(), tenants: tenants.collect() }
+        let tenants: BTreeMap<_, _> = tenants.collect();
+        Self { name: name.to_owned(), groups: Group::all(scenario, &tenants, story), tenants }
     }
 
     fn table(&self) -> Table {
@@ -238,8 +276,28 @@ impl Tenant {
                 to_us: story.since_start(to).0,
             }),
             calls: calls.collect(),
+            sla: Attained::of(told, story),
             spent: fairlane_core::money::Nano(spent).to_string(),
         }
+    }
+}
+
+impl Attained {
+    fn of(told: &Told, story: &Story) -> Option<Self> {
+        let sla = told.sla?;
+        let took = |seen: &Seen| seen.ended.unwrap_or(story.now()).since(seen.created);
+        let is_late = |seen: &&Seen| took(seen) > sla.latency;
+        let late = told.runs.values().filter(is_late).count() as u64;
+        let judged = told.runs.values().filter(|seen| seen.ended.is_some() || is_late(seen));
+        let judged = judged.count() as u64;
+        let permille = u64::from(sla.percentile_permille);
+        Some(Self {
+            percentile_permille: sla.percentile_permille,
+            latency_us: sla.latency.0,
+            late,
+            in_time: if judged == 0 { 1.0 } else { measure::ratio(judged - late, judged) },
+            met: (judged - late) * 1_000 >= judged * permille,
+        })
     }
 }
 
@@ -323,8 +381,12 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-/// A character for each value, the highest of them at the top.
+/// A character for as many values as it takes, the highest at the top.
 fn line(values: &[f64]) -> String {
+    let wide = values.len().div_ceil(CHARACTERS).max(1);
+    #[expect(clippy::cast_precision_loss, reason = "there are few")]
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let values: Vec<f64> = values.chunks(wide).map(mean).collect();
     let highest = values.iter().copied().fold(0.0, f64::max);
     let level = |value: f64| {
         // The lowest level that is not below it.

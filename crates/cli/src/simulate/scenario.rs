@@ -4,22 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::Context as _;
 use fairlane_api::resource::Policy;
 use fairlane_api::{Json, Timestamp};
 use fairlane_core::cell::change::Snapshot;
-use fairlane_core::id::ToolName;
+use fairlane_core::id::{OrgId, TenantId, ToolName};
 use fairlane_core::plan::{StepKind, Wait, Workflow};
+use fairlane_core::tenant::{Context, Org, Rules, Tenant, Tier};
 use fairlane_core::time::Span;
 use fairlane_workflow::{SPAN_EXAMPLE, parse_span, parse_span_range};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::apply::located;
 use crate::apply::resource::{Origin, escape, read_as};
+use crate::load::random::Random;
 use crate::mistake::Mistake;
 
 /// Runs of one scenario: a million of them take some 2 GiB.
 const RUNS_MAX: u64 = 1_000_000;
+/// Tenants of one group.
+const TENANTS_MAX: u32 = 10_000;
 /// 2026-01-05 09:00 in New York, a Monday.
 const START: Timestamp = Timestamp(1_767_621_600_000_000);
 
@@ -36,6 +40,9 @@ pub(super) struct Scenario {
     /// Another one gives other service times and failures.
     #[serde(default = "one")]
     pub(super) seed: u64,
+    /// Tenants that are alike, by the name that theirs begin with.
+    #[serde(default)]
+    pub(super) groups: BTreeMap<String, Group>,
     /// By the name of a task, a tool or a model.
     #[serde(default)]
     pub(super) work: BTreeMap<String, Effort>,
@@ -43,6 +50,14 @@ pub(super) struct Scenario {
     /// What the same arrivals are played with. Nothing: as declared.
     #[serde(default)]
     pub(super) compare: Vec<Variant>,
+}
+
+/// So many tenants of a tier, each in an organisation of its own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Group {
+    pub(super) tenants: u32,
+    pub(super) tier: String,
 }
 
 /// How long an attempt takes, and what comes of it.
@@ -78,7 +93,12 @@ pub(super) struct Range {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Arrivals {
-    pub(super) tenant: String,
+    /// Whose they are: this, or `group`.
+    #[serde(default)]
+    pub(super) tenant: Option<String>,
+    /// Each tenant of the group has its own.
+    #[serde(default)]
+    pub(super) group: Option<String>,
     pub(super) workflow: String,
     /// After the start.
     #[serde(default, deserialize_with = "span")]
@@ -86,9 +106,12 @@ pub(super) struct Arrivals {
     /// Runs at each time.
     #[serde(default = "one")]
     pub(super) count: u64,
-    /// Nothing: once.
+    /// Nothing: once. Those of a group are spread evenly.
     #[serde(default, deserialize_with = "some_span")]
     pub(super) every: Option<Span>,
+    /// By chance, one in so long on average (a Poisson process).
+    #[serde(default, deserialize_with = "some_span")]
+    pub(super) about_every: Option<Span>,
     /// No later than this after the start; nothing: until the scenario ends.
     #[serde(default, deserialize_with = "some_span")]
     pub(super) until: Option<Span>,
@@ -104,23 +127,96 @@ pub(super) struct Variant {
     /// How all pools share their slots; nothing: as declared.
     #[serde(default)]
     pub(super) policy: Option<Policy>,
-    /// Tenants whose runs are left out.
+    /// Tenants and groups whose runs are left out.
     #[serde(default)]
     pub(super) without: Vec<String>,
 }
 
-impl Arrivals {
-    /// How often they come.
-    pub(super) fn times(&self, lasts: Span) -> u64 {
-        let until = self.until.unwrap_or(lasts).min(lasts);
-        let Some(left) = until.0.checked_sub(self.at.0) else { return 0 };
-        self.every.map_or(1, |every| left / every.0.max(1) + 1)
+/// Arrivals of one tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Source {
+    /// Of `Scenario::arrivals`.
+    pub(super) arrival: usize,
+    pub(super) tenant: String,
+    /// Its place in its group, and how many there are.
+    member: u64,
+    of: u64,
+}
+
+impl Scenario {
+    /// Whose arrivals there are.
+    pub(super) fn sources(&self) -> Vec<Source> {
+        let mut sources = Vec::new();
+        for (arrival, arrivals) in self.arrivals.iter().enumerate() {
+            if let Some(tenant) = arrivals.tenant.clone() {
+                sources.push(Source { arrival, tenant, member: 0, of: 1 });
+            }
+            let members = arrivals.group.iter().flat_map(|name| self.members(name));
+            let of = members.clone().count() as u64;
+            let source = |(member, tenant)| Source { arrival, tenant, member, of };
+            sources.extend((0..).zip(members).map(source));
+        }
+        sources
     }
 
-    /// When they come, after the start.
-    pub(super) fn moments(&self, lasts: Span) -> impl Iterator<Item = Span> {
-        let every = self.every.unwrap_or_default().0;
-        (0..self.times(lasts)).map(move |time| Span(self.at.0 + time * every))
+    /// Whether a tenant, or the group that it is in, is among these.
+    pub(super) fn is_among(&self, tenant: &str, names: &[String]) -> bool {
+        names.iter().any(|name| name == tenant || name == self.group_of(tenant))
+    }
+
+    /// The tenants of a group.
+    pub(super) fn members<'a>(&self, group: &'a str) -> impl Iterator<Item = String> + Clone + 'a {
+        let count = self.groups.get(group).map_or(0, |group| group.tenants);
+        let digits = count.to_string().len();
+        (1..=count).map(move |number| format!("{group}-{number:0digits$}"))
+    }
+
+    /// The group that a tenant is in, or the tenant.
+    pub(super) fn group_of<'a>(&'a self, tenant: &'a str) -> &'a str {
+        let is_in = |(name, group): &(&String, &Group)| {
+            let number = tenant.strip_prefix(name.as_str()).and_then(|rest| rest.strip_prefix('-'));
+            number.is_some_and(|number| {
+                number.len() == group.tenants.to_string().len()
+                    && number.parse().is_ok_and(|number| (1..=group.tenants).contains(&number))
+            })
+        };
+        self.groups.iter().find(is_in).map_or(tenant, |(name, _)| name.as_str())
+    }
+
+    /// When runs of the source come, after the start. The same each time.
+    pub(super) fn moments(&self, source: &Source) -> Vec<Span> {
+        let arrivals = &self.arrivals[source.arrival];
+        let until = arrivals.until.unwrap_or(self.lasts).min(self.lasts);
+        let (mut at, mut moments) = (arrivals.at, Vec::new());
+        let mut chance = Random::new(self.seed);
+        for word in [source.arrival as u64, source.member] {
+            chance = Random::new(chance.next() ^ word);
+        }
+        if let Some(every) = arrivals.every {
+            at.0 += every.0 / source.of * source.member;
+        } else if let Some(mean) = arrivals.about_every {
+            at.0 += chance.gap(mean);
+        }
+        while at <= until {
+            moments.push(at);
+            match (arrivals.every, arrivals.about_every) {
+                (Some(every), _) => at.0 += every.0.max(1),
+                (None, Some(mean)) => at.0 += chance.gap(mean),
+                (None, None) => break,
+            }
+        }
+        moments
+    }
+}
+
+impl Arrivals {
+    /// How many come at most, or of those that come by chance about.
+    fn count_of(&self, lasts: Span, members: u64) -> u64 {
+        let until = self.until.unwrap_or(lasts).min(lasts);
+        let Some(left) = until.0.checked_sub(self.at.0) else { return 0 };
+        let every = self.every.or(self.about_every);
+        let times = every.map_or(1, |every| left / every.0.max(1) + 1);
+        times.saturating_mul(self.count).saturating_mul(members)
     }
 }
 
@@ -175,10 +271,7 @@ impl Read {
             mistakes.push(self.wrong("/lasts", "this is no time".to_owned(), SPAN_EXAMPLE));
         }
         for (at, arrivals) in arrivals.iter().enumerate() {
-            if arrivals.every == Some(Span::ZERO) {
-                let message = "they come without end".to_owned();
-                mistakes.push(self.wrong(&format!("/arrivals/{at}/every"), message, SPAN_EXAMPLE));
-            }
+            mistakes.extend(self.whose_and_when(at, arrivals));
             if arrivals.at > *lasts {
                 let message = "this is after the end".to_owned();
                 let expected = "a time before `lasts`";
@@ -187,12 +280,28 @@ impl Read {
         }
         let runs = arrivals
             .iter()
-            .filter(|arrivals| arrivals.every != Some(Span::ZERO))
-            .map(|arrivals| arrivals.times(*lasts).saturating_mul(arrivals.count))
+            .filter(|arrivals| arrivals.every.or(arrivals.about_every) != Some(Span::ZERO))
+            .map(|arrivals| {
+                let group = arrivals.group.as_ref().and_then(|name| self.scenario.groups.get(name));
+                arrivals.count_of(*lasts, group.map_or(1, |group| group.tenants.into()))
+            })
             .fold(0, u64::saturating_add);
         if runs > RUNS_MAX {
             let message = format!("{runs} runs come");
             mistakes.push(self.wrong("/arrivals", message, "1,000,000 runs at most"));
+        }
+        for (name, group) in &self.scenario.groups {
+            let pointer = format!("/groups/{}", escape(name));
+            if !(1..=TENANTS_MAX).contains(&group.tenants) {
+                let message = format!("these are {} tenants", group.tenants);
+                let pointer = format!("{pointer}/tenants");
+                mistakes.push(self.wrong(&pointer, message, "1 to 10,000 tenants"));
+            } else if let Some(Err(error)) =
+                self.scenario.members(name).next().map(|member| TenantId::parse(&member))
+            {
+                let message = format!("its tenants would have no good names: {error}");
+                mistakes.push(self.wrong(&pointer, message, "1 to 58 of a-z, 0-9, - and _"));
+            }
         }
         let mut names = BTreeSet::new();
         for (at, variant) in compare.iter().enumerate() {
@@ -205,19 +314,84 @@ impl Read {
         mistakes
     }
 
+    /// What is wrong with whose arrivals these are, and how often they come.
+    fn whose_and_when(&self, at: usize, arrivals: &Arrivals) -> Vec<Mistake> {
+        let mut mistakes = Vec::new();
+        for (field, every) in [("every", arrivals.every), ("about_every", arrivals.about_every)] {
+            if every == Some(Span::ZERO) {
+                let message = "they come without end".to_owned();
+                let pointer = format!("/arrivals/{at}/{field}");
+                mistakes.push(self.wrong(&pointer, message, SPAN_EXAMPLE));
+            }
+        }
+        if arrivals.every.is_some() && arrivals.about_every.is_some() {
+            let message = "they come regularly and by chance".to_owned();
+            let pointer = format!("/arrivals/{at}/about_every");
+            mistakes.push(self.wrong(&pointer, message, "`every` or `about_every`"));
+        }
+        match (&arrivals.tenant, &arrivals.group) {
+            (Some(_), None) => {}
+            (None, Some(group)) if self.scenario.groups.contains_key(group) => {}
+            (None, Some(group)) => {
+                let message = format!("there is no group {group}");
+                let pointer = format!("/arrivals/{at}/group");
+                mistakes.push(self.wrong(&pointer, message, "a group of `groups`"));
+            }
+            _ => {
+                let message = "it is not said whose they are".to_owned();
+                let expected = "`tenant` or `group`, one of both";
+                mistakes.push(self.wrong(&format!("/arrivals/{at}"), message, expected));
+            }
+        }
+        mistakes
+    }
+
+    /// Adds the tenants of the groups to what is declared.
+    pub(super) fn add_groups(&self, declared: &mut Snapshot) -> Vec<Mistake> {
+        let mut mistakes = Vec::new();
+        for (name, group) in &self.scenario.groups {
+            let Some(tier) =
+                declared.tiers.iter().find(|tier| tier.name.as_str() == group.tier).cloned()
+            else {
+                let message = format!("no tier {} is declared", group.tier);
+                let pointer = format!("/groups/{}/tier", escape(name));
+                mistakes.push(self.wrong(&pointer, message, "a tier of `declare`"));
+                continue;
+            };
+            for member in self.scenario.members(name) {
+                let (Ok(id), Ok(org)) = (TenantId::parse(&member), OrgId::parse(&member)) else {
+                    continue;
+                };
+                if declared.tenants.iter().any(|tenant| tenant.id == id) {
+                    let message = format!("the tenant {id} is declared too");
+                    let pointer = format!("/groups/{}", escape(name));
+                    mistakes.push(self.wrong(&pointer, message, "another name for the group"));
+                    break;
+                }
+                let tenant = alike(id, org.clone(), &tier);
+                declared.orgs.push(Org { id: org, weight: 1, cap: None, budget: None });
+                declared.contexts.push(Arc::new(Context::resolve(&tenant, &tier, 1)));
+                declared.tenants.push(tenant);
+            }
+        }
+        mistakes
+    }
+
     /// What the scenario names and the declarations do not have, and what cannot be played.
     pub(super) fn check(&self, declared: &Snapshot) -> Vec<Mistake> {
         let tenants: BTreeSet<&str> =
             declared.tenants.iter().map(|tenant| tenant.id.as_str()).collect();
         let mut mistakes = Vec::new();
         let mut known = |pointer: String, tenant: &str| {
-            if !tenants.contains(tenant) {
+            if !tenants.contains(tenant) && !self.scenario.groups.contains_key(tenant) {
                 let message = format!("no tenant {tenant} is declared");
                 mistakes.push(self.wrong(&pointer, message, "a tenant of `declare`"));
             }
         };
         for (at, arrivals) in self.scenario.arrivals.iter().enumerate() {
-            known(format!("/arrivals/{at}/tenant"), &arrivals.tenant);
+            if let Some(tenant) = &arrivals.tenant {
+                known(format!("/arrivals/{at}/tenant"), tenant);
+            }
         }
         for (at, variant) in self.scenario.compare.iter().enumerate() {
             for (of, tenant) in variant.without.iter().enumerate() {
@@ -259,6 +433,24 @@ impl Read {
     fn wrong(&self, pointer: &str, message: String, expected: &str) -> Mistake {
         let at = self.origin.place(pointer);
         self.origin.mistake(at, "invalid-value", message, Some(expected.to_owned()))
+    }
+}
+
+/// A tenant that is what its tier says.
+fn alike(id: TenantId, org: OrgId, tier: &Tier) -> Tenant {
+    Tenant {
+        id,
+        org,
+        tier: tier.name.clone(),
+        weight: None,
+        cap: None,
+        burst: None,
+        sla: None,
+        budget_class: None,
+        reviewer_pool: None,
+        suspended: false,
+        rules: Rules::default(),
+        attributes: "{}".into(),
     }
 }
 
@@ -342,11 +534,34 @@ mod tests {
             - { tenant: a, workflow: w, at: 7s, every: 2m }\n\
             - { tenant: a, workflow: w, at: 1m, every: 2m, until: 5m }\n";
         let scenario = Read::text("s.yaml", text).unwrap().scenario;
-        let times: Vec<u64> =
-            scenario.arrivals.iter().map(|arrivals| arrivals.times(scenario.lasts)).collect();
-        assert_eq!(times, [1, 5, 3]);
-        let moments: Vec<Span> = scenario.arrivals[2].moments(scenario.lasts).collect();
-        assert_eq!(moments, [60, 180, 300].map(Span::from_secs));
+        let sources = scenario.sources();
+        let times: Vec<_> = sources.iter().map(|of| scenario.moments(of)).collect();
+        assert_eq!([1, 5, 3], [times[0].len(), times[1].len(), times[2].len()]);
+        assert_eq!(times[2], [60, 180, 300].map(Span::from_secs));
+    }
+
+    #[test]
+    fn tenants_of_a_group_come_evenly_or_each_by_its_own_chance() {
+        let text = "declare: [a]\nlasts: 10h\ngroups: { bank: { tenants: 10, tier: t } }\narrivals:\n\
+            - { group: bank, workflow: w, every: 10m }\n\
+            - { group: bank, workflow: w, about_every: 1m, until: 5h }\n\
+            - { tenant: a, workflow: w }\n";
+        let scenario = Read::text("s.yaml", text).unwrap().scenario;
+        let sources = scenario.sources();
+        assert_eq!(sources.len(), 21);
+        let firsts: Vec<u64> =
+            sources[..10].iter().map(|of| scenario.moments(of)[0].0 / 60_000_000).collect();
+        assert_eq!(firsts, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!((&*sources[0].tenant, &*sources[9].tenant), ("bank-01", "bank-10"));
+        let chance: Vec<_> = sources[10..20].iter().map(|of| scenario.moments(of)).collect();
+        let all: usize = chance.iter().map(Vec::len).sum();
+        assert!((2_800..3_200).contains(&all), "{all}");
+        assert_ne!(chance[0], chance[1]);
+        assert_eq!(scenario.group_of("bank-07"), "bank");
+        assert_eq!(scenario.group_of("bank-7"), "bank-7");
+        let left_out = ["bank".to_owned(), "a".to_owned()];
+        assert!(scenario.is_among("bank-01", &left_out) && scenario.is_among("a", &left_out));
+        assert!(!scenario.is_among("bank-11", &left_out));
     }
 
     #[test]

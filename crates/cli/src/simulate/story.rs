@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use fairlane_core::id::{RunId, TenantId, ToolName};
 use fairlane_core::money::Nano;
 use fairlane_core::row::{LeaseId, RunRow, RunStatus};
+use fairlane_core::tenant::Sla;
 use fairlane_core::time::{Span, Time};
 
-/// Columns of a line over time.
-pub(super) const COLUMNS: usize = 48;
+/// Columns of a picture over time.
+pub(super) const COLUMNS: usize = 240;
 
 #[derive(Debug)]
 pub(super) struct Story {
     start: Time,
+    /// The play's end.
+    now: Time,
     /// Of a column.
     width: Span,
     pub(super) tenants: BTreeMap<TenantId, Told>,
@@ -33,6 +36,7 @@ impl Default for Columns {
 /// What happened to one tenant.
 #[derive(Debug, Default)]
 pub(super) struct Told {
+    pub(super) sla: Option<Sla>,
     pub(super) runs: BTreeMap<RunId, Seen>,
     /// Runs that were not let in.
     pub(super) refused: u64,
@@ -61,10 +65,16 @@ pub(super) struct Seen {
 }
 
 impl Story {
-    pub(super) fn new(tenants: impl Iterator<Item = TenantId>, start: Time, lasts: Span) -> Self {
+    /// Of tenants, with their targets.
+    pub(super) fn new(
+        tenants: impl Iterator<Item = (TenantId, Option<Sla>)>,
+        start: Time,
+        lasts: Span,
+    ) -> Self {
         let width = Span(lasts.0.div_ceil(COLUMNS as u64).max(1));
-        let tenants = tenants.map(|tenant| (tenant, Told::default())).collect();
-        Self { start, width, tenants, leases: BTreeMap::new() }
+        let tenants = tenants.map(|(tenant, sla)| (tenant, Told { sla, ..Told::default() }));
+        let tenants = tenants.collect();
+        Self { start, now: start, width, tenants, leases: BTreeMap::new() }
     }
 
     /// A run has changed.
@@ -120,6 +130,7 @@ impl Story {
 
     /// The play is over: what is under way has lasted until now.
     pub(super) fn end(&mut self, now: Time) {
+        self.now = now;
         for (lease, began) in std::mem::take(&mut self.leases) {
             self.held_between(&lease.key.tenant, began, now);
         }
@@ -133,12 +144,16 @@ impl Story {
         at.since(self.start)
     }
 
+    pub(super) const fn now(&self) -> Time {
+        self.now
+    }
+
     pub(super) const fn width(&self) -> Span {
         self.width
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a column is less than COLUMNS")]
-    fn column(&self, at: Time) -> usize {
+    pub(super) fn column(&self, at: Time) -> usize {
         (at.since(self.start).0 / self.width.0).min(COLUMNS as u64 - 1) as usize
     }
 

@@ -24,7 +24,7 @@ use fairlane_core::tenant::Context;
 use fairlane_core::time::{Span, Time};
 use fairlane_workflow::{Evaluator, Scope, StepResult, tenant_json};
 
-use super::scenario::{Effort, Scenario};
+use super::scenario::{Effort, Scenario, Source};
 use super::story::Story;
 use crate::load::random::Random;
 
@@ -38,9 +38,9 @@ struct Run {
 
 #[derive(Debug)]
 enum Event {
-    /// Runs of one arrival.
+    /// Runs of one source.
     Arrive {
-        arrival: usize,
+        source: usize,
         time: u64,
     },
     Renew(LeaseId),
@@ -67,6 +67,7 @@ struct Held {
 
 pub(super) struct World<'a> {
     scenario: &'a Scenario,
+    sources: Vec<Source>,
     driver: Driver,
     evaluator: &'a Evaluator,
     now: Time,
@@ -99,9 +100,15 @@ impl<'a> World<'a> {
                 Worker { name, slots: pool.slots, held: 0, reports: Vec::new(), open: None };
             (pool.name.clone(), worker)
         });
-        let tenants = declared.tenants.iter().map(|tenant| tenant.id.clone());
+        let tenants: BTreeMap<_, _> = declared
+            .contexts
+            .iter()
+            .map(|context| (context.tenant.clone(), (context.version, context.sla)))
+            .collect();
+        let tenants = tenants.into_iter().map(|(tenant, (_, sla))| (tenant, sla));
         let mut world = Self {
             scenario,
+            sources: scenario.sources(),
             evaluator,
             now: start,
             end: start + scenario.lasts,
@@ -116,12 +123,12 @@ impl<'a> World<'a> {
             story: Story::new(tenants, start, scenario.lasts),
             driver: Driver::load(start, 1, declared),
         };
-        for (arrival, arrivals) in scenario.arrivals.iter().enumerate() {
-            if without.contains(&arrivals.tenant) {
+        for (at, source) in world.sources.clone().iter().enumerate() {
+            if scenario.is_among(&source.tenant, without) {
                 continue;
             }
-            for (time, moment) in (0..).zip(arrivals.moments(scenario.lasts)) {
-                world.plan(start + moment, Event::Arrive { arrival, time });
+            for (time, moment) in (0..).zip(scenario.moments(source)) {
+                world.plan(start + moment, Event::Arrive { source: at, time });
             }
         }
         world
@@ -157,7 +164,7 @@ impl<'a> World<'a> {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Arrive { arrival, time } => self.arrive(arrival, time),
+            Event::Arrive { source, time } => self.arrive(source, time),
             Event::Renew(lease) => {
                 let Some(held) = self.held.get(&lease) else { return };
                 let (pool, within) = (held.pool.clone(), held.renew_within);
@@ -172,13 +179,15 @@ impl<'a> World<'a> {
         }
     }
 
-    fn arrive(&mut self, arrival: usize, time: u64) {
+    fn arrive(&mut self, source: usize, time: u64) {
+        let Source { arrival, tenant, .. } = &self.sources[source];
+        let arrival = *arrival;
         let arrivals = &self.scenario.arrivals[arrival];
-        let Ok(tenant) = TenantId::parse(&arrivals.tenant) else { return };
+        let Ok(tenant) = TenantId::parse(tenant) else { return };
         let Ok(workflow) = WorkflowName::parse(&arrivals.workflow) else { return };
         for number in 0..arrivals.count {
             // The same run has the same name in each variant.
-            let place = ((arrival as u64) << 40) + time * arrivals.count + number;
+            let place = ((source as u64) << 40) + time * arrivals.count + number;
             let key = RunKey { tenant: tenant.clone(), run: RunId(u128::from(place) + 1) };
             let reply = ReplyId(self.next_id());
             self.submitted.insert(reply, key.clone());

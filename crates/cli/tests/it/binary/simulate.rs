@@ -6,6 +6,7 @@ use super::process::Binary;
 
 const BANKS: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/scenarios/three-banks.yaml");
+const MONDAY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/scenarios/monday.yaml");
 const MINUTE: u64 = 60_000_000;
 
 const PLATFORM: &str = "
@@ -63,6 +64,40 @@ async fn a_bank_that_uses_up_its_calls_waits_for_the_next_hour_and_nobody_else_n
     let difference = &report["differences"][0];
     assert_eq!(difference["same"], json!(["credit-union", "start-up"]));
     assert_eq!(difference["changed"], json!([]));
+}
+
+#[tokio::test]
+async fn on_a_monday_nobody_can_tell_that_one_bank_sends_five_thousand() {
+    let binary = Binary::alone();
+    let report = binary.json(&["simulate", MONDAY, "--html", "monday.html"]).await;
+    let group = |play: &str, name: &str| {
+        let plays = report["plays"].as_array().unwrap();
+        let play = plays.iter().find(|one| one["name"] == play).unwrap();
+        let groups = play["groups"].as_array().unwrap();
+        groups.iter().find(|group| group["name"] == name).unwrap().clone()
+    };
+    for quiet in ["by default", "without the 5000"] {
+        let others = group(quiet, "bank");
+        assert_eq!((&others["tenants"], &others["sla_missed"]), (&json!(199), &json!(0)));
+        let p95 = others["latency"]["p95_us"].as_u64().unwrap();
+        assert!(p95.abs_diff(45_000_000) < 100_000, "{p95}: the four steps and no wait");
+    }
+    let fifo = group("first in, first out", "bank");
+    assert!(fifo["latency"]["p95_us"].as_u64().unwrap() > 5 * MINUTE, "{fifo}");
+    assert!(fifo["sla_missed"].as_u64().unwrap() > 24, "dozens of banks: {fifo}");
+    // Fifty slots, 5,000 times 45 seconds, since nine o'clock.
+    let bank = group("by default", "first-national");
+    assert_eq!(bank["completed"], 5_000);
+    let drained = bank["last_end_us"].as_u64().unwrap() - 60 * MINUTE;
+    assert!(drained.abs_diff(75 * MINUTE) < MINUTE, "{drained}");
+    let tenant = &report["plays"][0]["tenants"]["bank-007"];
+    assert_eq!(tenant["sla"]["met"], true, "{tenant}");
+
+    let page = std::fs::read_to_string(binary.path("monday.html")).unwrap();
+    assert!(page.contains("first in, first out") && page.contains("<polyline"), "{page}");
+    for outside in ["http:", "https:", "<script", "url("] {
+        assert!(!page.contains(outside), "the page needs {outside}");
+    }
 }
 
 #[tokio::test]
@@ -137,6 +172,31 @@ async fn what_is_wrong_with_a_scenario_is_said_with_its_place() {
     let said = binary.run(&["simulate", "s.yaml"]).await;
     assert!(said.stderr.contains("the step ask of w waits for a signal"), "{}", said.stderr);
     assert_eq!(said.code, 1);
+
+    binary.write(
+        "s.yaml",
+        "declare: [platform.yaml]\nlasts: 1h\n\
+         groups: { x: { tenants: 2, tier: gold }, 'A b': { tenants: 1, tier: t }, y: { tenants: 0, tier: t } }\n\
+         arrivals:\n- { group: z, workflow: w }\n- { workflow: w }\n\
+         - { tenant: a, workflow: w, every: 1m, about_every: 1m }\n",
+    );
+    let said = binary.run(&["simulate", "s.yaml"]).await;
+    let all = said.stderr + &said.stdout;
+    for line in [
+        "its tenants would have no good names",
+        "s.yaml:3:88: these are 0 tenants; expected 1 to 10,000 tenants",
+        "s.yaml:5:12: there is no group z",
+        "s.yaml:6:3: it is not said whose they are",
+        "they come regularly and by chance",
+    ] {
+        assert!(all.contains(line), "{line} is not in {all}");
+    }
+    binary.write(
+        "s.yaml",
+        "declare: [platform.yaml]\nlasts: 1h\ngroups: { x: { tenants: 2, tier: gold } }\narrivals: []\n",
+    );
+    let said = binary.run(&["simulate", "s.yaml"]).await;
+    assert!(said.stderr.contains("no tier gold is declared"), "{}", said.stderr);
 
     binary.write("s.yaml", "declare: [nowhere.yaml]\nlasts: 1h\narrivals: []\n");
     let said = binary.run(&["simulate", "s.yaml"]).await;

@@ -1,0 +1,142 @@
+//! Tenants that are alike, taken together: what the plays of a scenario with groups show first.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use fairlane_core::row::RunStatus;
+use serde::Serialize;
+
+use super::{Tenant, span};
+use crate::measure::{self, Latencies, Summary};
+use crate::simulate::scenario::Scenario;
+use crate::simulate::story::{COLUMNS, Story};
+use crate::table::Table;
+
+/// The tenants of a group, or one tenant that is in none.
+#[derive(Debug, Serialize)]
+pub(super) struct Group {
+    pub(super) name: String,
+    pub(super) tenants: u64,
+    pub(super) runs: u64,
+    pub(super) completed: u64,
+    pub(super) live: u64,
+    /// From submission to the first attempt.
+    pub(super) wait: Summary,
+    /// From submission to the end, of completed runs.
+    pub(super) latency: Summary,
+    /// Runs that took, or have been taking, longer than their tenant's target.
+    pub(super) late: u64,
+    /// Tenants of which more runs were late than their target lets be; absent if none has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sla_missed: Option<u64>,
+    /// When the last of its runs ended, after the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_end_us: Option<u64>,
+    /// Mean of slots held, in each column of time.
+    pub(super) slots: Vec<f64>,
+    /// Of completed runs that were submitted in each column of time.
+    pub(super) latency_p95_us: Vec<Option<u64>>,
+}
+
+impl Group {
+    /// Those of a play, in the order of their names.
+    pub(super) fn all(
+        scenario: &Scenario,
+        tenants: &BTreeMap<String, Tenant>,
+        story: &Story,
+    ) -> Vec<Self> {
+        let mut members = BTreeMap::<&str, Vec<&str>>::new();
+        for tenant in tenants.keys() {
+            members.entry(scenario.group_of(tenant)).or_default().push(tenant);
+        }
+        let group = |(name, members): (&str, Vec<&str>)| Self::of(name, &members, tenants, story);
+        members.into_iter().map(group).collect()
+    }
+
+    fn of(name: &str, members: &[&str], tenants: &BTreeMap<String, Tenant>, story: &Story) -> Self {
+        let (mut wait, mut latency) = (Latencies::default(), Latencies::default());
+        let mut columns: Vec<Latencies> = (0..COLUMNS).map(|_| Latencies::default()).collect();
+        let mut last_end = None;
+        let told = story.tenants.iter().filter(|(id, _)| members.contains(&id.as_str()));
+        for seen in told.flat_map(|(_, told)| told.runs.values()) {
+            if let Some(began) = seen.began {
+                wait.record(began.since(seen.created).0);
+            }
+            if let (Some(ended), RunStatus::Completed) = (seen.ended, seen.status) {
+                latency.record(ended.since(seen.created).0);
+                columns[story.column(seen.created)].record(ended.since(seen.created).0);
+            }
+            last_end = last_end.max(seen.ended);
+        }
+        let each = || members.iter().map(|member| &tenants[*member]);
+        let sum = |of: fn(&Tenant) -> u64| each().map(of).sum();
+        let mut slots = vec![0; COLUMNS];
+        for (_, told) in story.tenants.iter().filter(|(id, _)| members.contains(&id.as_str())) {
+            slots.iter_mut().zip(told.slots.0).for_each(|(sum, held)| *sum += held);
+        }
+        let has_target = each().any(|tenant| tenant.sla.is_some());
+        let missed = each().filter(|tenant| tenant.sla.is_some_and(|sla| !sla.met)).count();
+        Self {
+            name: name.to_owned(),
+            tenants: members.len() as u64,
+            runs: sum(|tenant| tenant.runs + tenant.refused),
+            completed: sum(|tenant| tenant.completed),
+            live: sum(|tenant| tenant.live),
+            wait: wait.summary(),
+            latency: latency.summary(),
+            late: sum(|tenant| tenant.sla.map_or(0, |sla| sla.late)),
+            sla_missed: has_target.then_some(missed as u64),
+            last_end_us: last_end.map(|at| story.since_start(at).0),
+            slots: slots.into_iter().map(|held| measure::ratio(held, story.width().0)).collect(),
+            latency_p95_us: columns
+                .iter()
+                .map(|of| Some(of.summary()).filter(|of| of.count > 0).map(|of| of.p95_us))
+                .collect(),
+        }
+    }
+}
+
+/// The groups of all plays beside each other.
+pub(super) fn table<'a>(plays: impl Iterator<Item = (&'a str, &'a [Group])>) -> Table {
+    let mut table = Table::new(&[
+        "GROUP",
+        "PLAY",
+        ">TENANTS",
+        ">RUNS",
+        ">DONE",
+        ">LIVE",
+        ">WAIT P95",
+        ">LATENCY P50",
+        ">P95",
+        ">MAX",
+        ">LATE",
+        ">SLA MISSED",
+        ">LAST END",
+    ]);
+    let mut rows: Vec<_> = plays
+        .enumerate()
+        .flat_map(|(at, (play, groups))| groups.iter().map(move |group| (group, at, play)))
+        .collect();
+    rows.sort_by_key(|(group, at, _)| (Reverse(group.tenants > 1), &group.name, *at));
+    let mut before = None;
+    for (group, _, play) in rows {
+        let name = Some(&*group.name).filter(|name| before != Some(*name)).unwrap_or_default();
+        before = Some(&*group.name);
+        table.row([
+            name.to_owned(),
+            play.to_owned(),
+            group.tenants.to_string(),
+            group.runs.to_string(),
+            group.completed.to_string(),
+            group.live.to_string(),
+            span(group.wait.p95_us),
+            span(group.latency.p50_us),
+            span(group.latency.p95_us),
+            span(group.latency.max_us),
+            group.sla_missed.map_or_else(|| "-".to_owned(), |_| group.late.to_string()),
+            group.sla_missed.map_or_else(|| "-".to_owned(), |missed| missed.to_string()),
+            group.last_end_us.map_or_else(|| "-".to_owned(), span),
+        ]);
+    }
+    table
+}
