@@ -1,7 +1,7 @@
 //! `fairlane replay`: the arrivals of a CSV file, submitted at their times as runs whose work is sleeping.
 
 mod report;
-mod trace;
+pub(crate) mod trace;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -19,6 +19,7 @@ use crate::apply::located;
 use crate::apply::resource::{Origin, escape, read_as};
 use crate::load::random::Random;
 use crate::mistake::Mistake;
+use crate::replay::trace::Trace;
 
 /// Runs of one scenario: a million of them take some 2 GiB.
 const RUNS_MAX: u64 = 1_000_000;
@@ -52,12 +53,42 @@ pub(super) struct Scenario {
     pub(super) compare: Vec<Variant>,
 }
 
-/// So many tenants of a tier, each in an organisation of its own.
+/// Tenants of a tier: so many, each in an organisation of its own, or those of a trace.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Group {
-    pub(super) tenants: u32,
+    #[serde(default)]
+    pub(super) tenants: Option<u32>,
+    /// A CSV file as `fairlane replay` takes it, relative to the scenario's own folder.
+    #[serde(default)]
+    pub(super) trace: Option<PathBuf>,
     pub(super) tier: String,
+    /// What is in the trace.
+    #[serde(skip)]
+    pub(super) traced: Option<Traced>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Traced {
+    /// With their organisations, in the order of their names.
+    tenants: Vec<(String, String)>,
+    pub(super) arrivals: Vec<TracedArrival>,
+}
+
+/// One row: when, whose, and how long an attempt takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TracedArrival {
+    pub(super) at: Span,
+    tenant: u32,
+    pub(super) takes: Span,
+}
+
+impl Group {
+    /// The traced tenant's name.
+    pub(super) fn whose(&self, arrival: &TracedArrival) -> &str {
+        let tenants = self.traced.as_ref().map_or(&[][..], |traced| &traced.tenants);
+        tenants.get(arrival.tenant as usize).map_or("", |(id, _)| id)
+    }
 }
 
 /// How long an attempt takes, and what comes of it.
@@ -132,6 +163,25 @@ pub(super) struct Variant {
     pub(super) without: Vec<String>,
 }
 
+impl Traced {
+    /// What comes until the scenario ends.
+    fn read(file: &Path, lasts: Span) -> anyhow::Result<Self> {
+        let trace = Trace::read(file, None)?;
+        let tenants = trace.tenants.iter().map(|tenant| (tenant.id.clone(), tenant.org.clone()));
+        let tenants = tenants.collect();
+        let mut arrivals = Vec::new();
+        for arrival in trace.replay(1.0)? {
+            let arrival = arrival?;
+            let at = Span(u64::try_from(arrival.due.as_micros()).unwrap_or(u64::MAX));
+            if at <= lasts {
+                let takes = Span(arrival.work_us);
+                arrivals.push(TracedArrival { at, tenant: arrival.tenant, takes });
+            }
+        }
+        Ok(Self { tenants, arrivals })
+    }
+}
+
 /// Arrivals of one tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Source {
@@ -151,9 +201,10 @@ impl Scenario {
             if let Some(tenant) = arrivals.tenant.clone() {
                 sources.push(Source { arrival, tenant, member: 0, of: 1 });
             }
-            let members = arrivals.group.iter().flat_map(|name| self.members(name));
-            let of = members.clone().count() as u64;
-            let source = |(member, tenant)| Source { arrival, tenant, member, of };
+            let group = arrivals.group.iter().filter(|name| self.traced(name).is_none());
+            let members: Vec<_> = group.flat_map(|name| self.members(name)).collect();
+            let of = members.len() as u64;
+            let source = |(member, (tenant, _))| Source { arrival, tenant, member, of };
             sources.extend((0..).zip(members).map(source));
         }
         sources
@@ -164,20 +215,34 @@ impl Scenario {
         names.iter().any(|name| name == tenant || name == self.group_of(tenant))
     }
 
-    /// The tenants of a group.
-    pub(super) fn members<'a>(&self, group: &'a str) -> impl Iterator<Item = String> + Clone + 'a {
-        let count = self.groups.get(group).map_or(0, |group| group.tenants);
+    /// What comes of a group whose arrivals are in a file.
+    pub(super) fn traced(&self, group: &str) -> Option<&Traced> {
+        self.groups.get(group)?.traced.as_ref()
+    }
+
+    /// The tenants of a group, with their organisations.
+    fn members(&self, name: &str) -> Vec<(String, String)> {
+        let Some(group) = self.groups.get(name) else { return Vec::new() };
+        if let Some(traced) = &group.traced {
+            return traced.tenants.clone();
+        }
+        let count = group.tenants.unwrap_or(0);
         let digits = count.to_string().len();
-        (1..=count).map(move |number| format!("{group}-{number:0digits$}"))
+        let member = |number| format!("{name}-{number:0digits$}");
+        (1..=count).map(|number| (member(number), member(number))).collect()
     }
 
     /// The group that a tenant is in, or the tenant.
     pub(super) fn group_of<'a>(&'a self, tenant: &'a str) -> &'a str {
         let is_in = |(name, group): &(&String, &Group)| {
+            if let Some(traced) = &group.traced {
+                return traced.tenants.binary_search_by(|(id, _)| id.as_str().cmp(tenant)).is_ok();
+            }
+            let count = group.tenants.unwrap_or(0);
             let number = tenant.strip_prefix(name.as_str()).and_then(|rest| rest.strip_prefix('-'));
             number.is_some_and(|number| {
-                number.len() == group.tenants.to_string().len()
-                    && number.parse().is_ok_and(|number| (1..=group.tenants).contains(&number))
+                number.len() == count.to_string().len()
+                    && number.parse().is_ok_and(|number| (1..=count).contains(&number))
             })
         };
         self.groups.iter().find(is_in).map_or(tenant, |(name, _)| name.as_str())
@@ -247,6 +312,11 @@ impl Read {
         if let Ok(Self { scenario, .. }) = &mut read {
             let folder = path.parent().unwrap_or(Path::new("."));
             scenario.declare.iter_mut().for_each(|file| *file = folder.join(&file));
+            for group in scenario.groups.values_mut() {
+                if let Some(file) = &group.trace {
+                    group.traced = Some(Traced::read(&folder.join(file), scenario.lasts)?);
+                }
+            }
         }
         Ok(read)
     }
@@ -283,7 +353,8 @@ impl Read {
             .filter(|arrivals| arrivals.every.or(arrivals.about_every) != Some(Span::ZERO))
             .map(|arrivals| {
                 let group = arrivals.group.as_ref().and_then(|name| self.scenario.groups.get(name));
-                arrivals.count_of(*lasts, group.map_or(1, |group| group.tenants.into()))
+                let tenants = group.map(|group| group.tenants.unwrap_or(0));
+                arrivals.count_of(*lasts, tenants.unwrap_or(1).into())
             })
             .fold(0, u64::saturating_add);
         if runs > RUNS_MAX {
@@ -292,12 +363,21 @@ impl Read {
         }
         for (name, group) in &self.scenario.groups {
             let pointer = format!("/groups/{}", escape(name));
-            if !(1..=TENANTS_MAX).contains(&group.tenants) {
-                let message = format!("these are {} tenants", group.tenants);
+            let tenants = match (group.tenants, &group.trace) {
+                (Some(tenants), None) => tenants,
+                (None, Some(_)) => continue,
+                _ => {
+                    let message = "it is not said who is in it".to_owned();
+                    mistakes.push(self.wrong(&pointer, message, "`tenants` or `trace`"));
+                    continue;
+                }
+            };
+            if !(1..=TENANTS_MAX).contains(&tenants) {
+                let message = format!("these are {tenants} tenants");
                 let pointer = format!("{pointer}/tenants");
                 mistakes.push(self.wrong(&pointer, message, "1 to 10,000 tenants"));
             } else if let Some(Err(error)) =
-                self.scenario.members(name).next().map(|member| TenantId::parse(&member))
+                self.scenario.members(name).first().map(|(member, _)| TenantId::parse(member))
             {
                 let message = format!("its tenants would have no good names: {error}");
                 mistakes.push(self.wrong(&pointer, message, "1 to 58 of a-z, 0-9, - and _"));
@@ -329,6 +409,15 @@ impl Read {
             let pointer = format!("/arrivals/{at}/about_every");
             mistakes.push(self.wrong(&pointer, message, "`every` or `about_every`"));
         }
+        let is_timed = arrivals.every.or(arrivals.about_every).is_some() || arrivals.count != 1;
+        let is_traced = arrivals.group.as_ref().is_some_and(|name| {
+            self.scenario.groups.get(name).is_some_and(|group| group.trace.is_some())
+        });
+        if is_traced && (is_timed || arrivals.at > Span::ZERO) {
+            let message = "the trace says what comes and when".to_owned();
+            let expected = "neither `at` nor `count`, `every` or `about_every`";
+            mistakes.push(self.wrong(&format!("/arrivals/{at}"), message, expected));
+        }
         match (&arrivals.tenant, &arrivals.group) {
             (Some(_), None) => {}
             (None, Some(group)) if self.scenario.groups.contains_key(group) => {}
@@ -358,8 +447,9 @@ impl Read {
                 mistakes.push(self.wrong(&pointer, message, "a tier of `declare`"));
                 continue;
             };
-            for member in self.scenario.members(name) {
-                let (Ok(id), Ok(org)) = (TenantId::parse(&member), OrgId::parse(&member)) else {
+            let mut orgs = BTreeSet::new();
+            for (member, org) in self.scenario.members(name) {
+                let (Ok(id), Ok(org)) = (TenantId::parse(&member), OrgId::parse(&org)) else {
                     continue;
                 };
                 if declared.tenants.iter().any(|tenant| tenant.id == id) {
@@ -369,7 +459,9 @@ impl Read {
                     break;
                 }
                 let tenant = alike(id, org.clone(), &tier);
-                declared.orgs.push(Org { id: org, weight: 1, cap: None, budget: None });
+                if orgs.insert(org.clone()) {
+                    declared.orgs.push(Org { id: org, weight: 1, cap: None, budget: None });
+                }
                 declared.contexts.push(Arc::new(Context::resolve(&tenant, &tier, 1)));
                 declared.tenants.push(tenant);
             }

@@ -32,6 +32,8 @@ use crate::load::random::Random;
 #[derive(Debug)]
 struct Run {
     arrival: usize,
+    /// How long attempts take of work that the scenario does not name.
+    takes: Option<Span>,
     /// How steps ended that did, with what they gave.
     steps: BTreeMap<StepIndex, (&'static str, Option<Payload>)>,
 }
@@ -42,6 +44,11 @@ enum Event {
     Arrive {
         source: usize,
         time: u64,
+    },
+    /// A row of the trace of a group whose arrivals these are.
+    Traced {
+        arrival: usize,
+        row: usize,
     },
     Renew(LeaseId),
     End(LeaseId),
@@ -131,6 +138,16 @@ impl<'a> World<'a> {
                 world.plan(start + moment, Event::Arrive { source: at, time });
             }
         }
+        for (arrival, arrivals) in scenario.arrivals.iter().enumerate() {
+            let Some(name) = arrivals.group.as_ref() else { continue };
+            let Some(group) = scenario.groups.get(name) else { continue };
+            let Some(traced) = &group.traced else { continue };
+            for (row, each) in traced.arrivals.iter().enumerate() {
+                if !scenario.is_among(group.whose(each), without) {
+                    world.plan(start + each.at, Event::Traced { arrival, row });
+                }
+            }
+        }
         world
     }
 
@@ -165,6 +182,7 @@ impl<'a> World<'a> {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Arrive { source, time } => self.arrive(source, time),
+            Event::Traced { arrival, row } => self.arrive_traced(arrival, row),
             Event::Renew(lease) => {
                 let Some(held) = self.held.get(&lease) else { return };
                 let (pool, within) = (held.pool.clone(), held.renew_within);
@@ -184,27 +202,43 @@ impl<'a> World<'a> {
         let arrival = *arrival;
         let arrivals = &self.scenario.arrivals[arrival];
         let Ok(tenant) = TenantId::parse(tenant) else { return };
-        let Ok(workflow) = WorkflowName::parse(&arrivals.workflow) else { return };
         for number in 0..arrivals.count {
             // The same run has the same name in each variant.
             let place = ((source as u64) << 40) + time * arrivals.count + number;
             let key = RunKey { tenant: tenant.clone(), run: RunId(u128::from(place) + 1) };
-            let reply = ReplyId(self.next_id());
-            self.submitted.insert(reply, key.clone());
-            self.runs.insert(key.clone(), Run { arrival, steps: BTreeMap::new() });
-            self.input(Input::Submit(Box::new(Submit {
-                by: None,
-                requester: None,
-                subject: None,
-                reply,
-                key,
-                workflow: workflow.clone(),
-                version: None,
-                lane: Lane::Normal,
-                input: Payload::from(self.input_of(arrival).to_vec()),
-                idempotency: None,
-            })));
+            self.submit(key, arrival, None);
         }
+    }
+
+    fn arrive_traced(&mut self, arrival: usize, row: usize) {
+        let name = self.scenario.arrivals[arrival].group.as_deref().unwrap_or_default();
+        let Some(group) = self.scenario.groups.get(name) else { return };
+        let Some(traced) = &group.traced else { return };
+        let each = &traced.arrivals[row];
+        let Ok(tenant) = TenantId::parse(group.whose(each)) else { return };
+        // Beyond all those that are in no file.
+        let place = (arrival as u128 + 1) << 96 | row as u128;
+        self.submit(RunKey { tenant, run: RunId(place) }, arrival, Some(each.takes));
+    }
+
+    fn submit(&mut self, key: RunKey, arrival: usize, takes: Option<Span>) {
+        let arrivals = &self.scenario.arrivals[arrival];
+        let Ok(workflow) = WorkflowName::parse(&arrivals.workflow) else { return };
+        let reply = ReplyId(self.next_id());
+        self.submitted.insert(reply, key.clone());
+        self.runs.insert(key.clone(), Run { arrival, takes, steps: BTreeMap::new() });
+        self.input(Input::Submit(Box::new(Submit {
+            by: None,
+            requester: None,
+            subject: None,
+            reply,
+            key,
+            workflow,
+            version: None,
+            lane: Lane::Normal,
+            input: Payload::from(self.input_of(arrival).to_vec()),
+            idempotency: None,
+        })));
     }
 
     fn input_of(&self, arrival: usize) -> &'a [u8] {
@@ -303,7 +337,9 @@ impl<'a> World<'a> {
         let usual = Effort::default();
         let effort = self.scenario.work.get(name);
         let draws = &mut self.draws(&lease, grant.attempt);
-        let takes = effort.map_or(step.expected, |effort| within(effort, draws));
+        let traced = self.runs.get(&lease.key).and_then(|run| run.takes);
+        let usually = traced.unwrap_or(step.expected);
+        let takes = effort.map_or(usually, |effort| within(effort, draws));
         let effort = effort.unwrap_or(&usual);
         let fails = grant.attempt <= effort.fails_first
             || draws.next() % 100 < u64::from(effort.fails_percent);

@@ -148,6 +148,36 @@ async fn policies_are_compared_with_the_same_arrivals() {
 }
 
 #[tokio::test]
+async fn a_trace_says_who_comes_when_and_how_long_it_takes() {
+    let binary = with_platform(
+        "declare: [platform.yaml, one.yaml]\nlasts: 10s\n\
+         groups: { them: { trace: trace.csv, tier: t } }\narrivals: [{ group: them, workflow: one }]\n\
+         compare: [{ name: all }, { name: without x, without: [x] }]\n",
+    );
+    binary.write("one.yaml", "workflow: one\nversion: 1\nsteps: { only: { task: t } }\n");
+    let rows = "tenant,arrival_ms,service_ms,org\nx,500,2000,big\nx,500,2000,big\nx,500,3000,big\n\
+                y,1000,1500,big\nz,20000,1,z\n";
+    binary.write("trace.csv", rows);
+    let report = binary.json(&["simulate", "s.yaml"]).await;
+    let of = |play: usize| &report["plays"][play]["groups"][0];
+    assert_eq!(
+        (&of(0)["name"], &of(0)["tenants"]),
+        (&json!("them"), &json!(2)),
+        "z comes after the end"
+    );
+    assert_eq!((&of(0)["runs"], &of(1)["runs"]), (&json!(4), &json!(1)));
+    // Two slots, and times from the first row on: y comes after half a second and waits until one is free.
+    let y =
+        |play: usize| report["plays"][play]["tenants"]["y"]["latency"]["max_us"].as_u64().unwrap();
+    assert!(y(0).abs_diff(3_000_000) < 10_000 && y(1).abs_diff(1_500_000) < 10_000, "{}", y(0));
+    assert!(binary.ok(&["simulate", "s.yaml"]).await.contains("them"));
+
+    binary.write("trace.csv", "tenant,arrival_ms,service_ms\nx,soon,1\n");
+    let said = binary.run(&["simulate", "s.yaml"]).await;
+    assert!(said.code == 2 && said.stderr.contains("trace.csv, line 2: arrival_ms"), "{said:?}");
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_scenario_is_said_with_its_place() {
     let binary = with_platform(
         "declare: [platform.yaml, work.yaml]\nlasts: 1h\nwork:\n  lok: { takes: 1s }\narrivals:\n\
