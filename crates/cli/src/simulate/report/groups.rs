@@ -19,6 +19,8 @@ pub(super) struct Group {
     pub(super) tenants: u64,
     pub(super) runs: u64,
     pub(super) completed: u64,
+    /// Failed, cancelled, or not let in.
+    pub(super) failed: u64,
     pub(super) live: u64,
     /// From submission to the first attempt.
     pub(super) wait: Summary,
@@ -81,6 +83,7 @@ impl Group {
             tenants: members.len() as u64,
             runs: sum(|tenant| tenant.runs + tenant.refused),
             completed: sum(|tenant| tenant.completed),
+            failed: sum(|tenant| tenant.failed + tenant.cancelled + tenant.refused),
             live: sum(|tenant| tenant.live),
             wait: wait.summary(),
             latency: latency.summary(),
@@ -104,6 +107,7 @@ pub(super) fn table<'a>(plays: impl Iterator<Item = (&'a str, &'a [Group])>) -> 
         ">TENANTS",
         ">RUNS",
         ">DONE",
+        ">FAILED",
         ">LIVE",
         ">WAIT P95",
         ">LATENCY P50",
@@ -128,6 +132,7 @@ pub(super) fn table<'a>(plays: impl Iterator<Item = (&'a str, &'a [Group])>) -> 
             group.tenants.to_string(),
             group.runs.to_string(),
             group.completed.to_string(),
+            group.failed.to_string(),
             group.live.to_string(),
             span(group.wait.p95_us),
             span(group.latency.p50_us),

@@ -94,6 +94,7 @@ fn table(out: &mut String, report: &Report) {
         "Tenants",
         "Runs",
         "Done",
+        "Failed",
         "Wait p50",
         "p95",
         "Latency p50",
@@ -113,13 +114,14 @@ fn table(out: &mut String, report: &Report) {
             |count: u64| group.sla_missed.map_or_else(|| "-".to_owned(), |_| count.to_string());
         let _ = writeln!(
             out,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
              <td>{}</td><td>{}</td><td{late}>{}</td><td>{}</td></tr>",
             escape(&group.name),
             escape(play),
             group.tenants,
             group.runs,
             group.completed,
+            group.failed,
             span(group.wait.p50_us),
             span(group.wait.p95_us),
             span(group.latency.p50_us),
