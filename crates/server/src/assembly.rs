@@ -18,7 +18,7 @@ use std::sync::Arc;
 use fairlane_core::auth::AllTenants;
 use fairlane_core::cell::effect::{Evaluation, Grant, Question, ReviewView};
 use fairlane_core::cell::input::{Judged, Value};
-use fairlane_core::id::PoolName;
+use fairlane_core::id::{PoolName, TenantId};
 use fairlane_core::plan::{Expr, StepIndex, StepKind, Workflow};
 use fairlane_core::row::{Failure, Instance, LeaseId, Part, Payload, ReviewCause, RunKey};
 use fairlane_core::tenant::{Context, TenantScope};
@@ -30,6 +30,7 @@ use crate::calls::prompt;
 use crate::problem::Refused;
 use crate::reads::Reads;
 use crate::registry::Registry;
+use crate::turns::Turns;
 use gather::{Gathered, Gatherer, Miss};
 pub(crate) use judge::Unfit;
 use lists::Lists;
@@ -40,6 +41,9 @@ const SMALL_BYTES: usize = 32 << 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Assembly(Arc<Inner>);
 
+/// Threads that work on what may wait for the store.
+const THREADS: usize = 16;
+
 #[derive(Debug)]
 struct Inner {
     registry: Arc<Registry>,
@@ -47,6 +51,8 @@ struct Inner {
     reads: Reads,
     evaluator: Evaluator,
     lists: Lists,
+    /// With threads that wait for the store: few, or who has a reader of it would find none.
+    turns: Arc<Turns<()>>,
     /// What the cell asks for is made of its own tenants' rows.
     rights: AllTenants,
 }
@@ -97,7 +103,8 @@ impl Assembly {
         (reads, rights): (Reads, AllTenants),
     ) -> Self {
         let (evaluator, lists) = (Evaluator::new(), Lists::default());
-        Self(Arc::new(Inner { registry, cache, reads, evaluator, lists, rights }))
+        let turns = Turns::new(vec![(); THREADS]);
+        Self(Arc::new(Inner { registry, cache, reads, evaluator, lists, turns, rights }))
     }
 
     fn scope(&self, key: &RunKey) -> TenantScope {
@@ -162,7 +169,8 @@ impl Assembly {
             Question::Prompt => return self.prompt_tokens(subject).await,
             Question::Revision => {
                 let this = self.clone();
-                return blocking(move || this.revision(&subject)).await;
+                let tenant = subject.key.tenant.clone();
+                return self.blocking(tenant, move || this.revision(&subject)).await;
             }
             Question::Subject => {
                 return match self.run(subject, Task::With).await? {
@@ -177,7 +185,7 @@ impl Assembly {
     /// How many tokens a model's call is asked with, as they are counted here.
     async fn prompt_tokens(&self, subject: Subject) -> Result<Value, Unassembled> {
         let step = subject.workflow.clone();
-        let at = subject.instance.step;
+        let (at, tenant) = (subject.instance.step, subject.key.tenant.clone());
         let input = match self.run(subject, Task::With).await? {
             Value::Input(input) => input,
             other => return Err(failed("internal", &format!("the input came out as {other:?}"))),
@@ -189,7 +197,7 @@ impl Assembly {
                 .map_err(Unassembled::Failed)
         };
         // A template may work long.
-        blocking(counted).await
+        self.blocking(tenant, counted).await
     }
 
     /// The input of a called run, which must fit the schema of its workflow as a submitted one must.
@@ -267,7 +275,7 @@ impl Assembly {
             Err(miss) => return Err(miss.into()),
         }
         let (this, key, workflow) = (self.clone(), key.clone(), workflow.clone());
-        blocking(move || {
+        self.blocking(key.tenant.clone(), move || {
             let reads = this.0.reads.clone();
             let mut gatherer = this.gatherer(&key, &workflow, Some(&reads));
             gather::run_output(&mut gatherer, &workflow).map_err(Unassembled::from)
@@ -308,14 +316,28 @@ impl Assembly {
         }
     }
 
+    /// Works on a thread that may wait for the store, when it is the tenant's turn.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        of: TenantId,
+        work: impl FnOnce() -> Result<T, Unassembled> + Send + 'static,
+    ) -> Result<T, Unassembled> {
+        let turn = self.0.turns.take(Some(of)).ready().await;
+        let work = move || {
+            let _turn = turn;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(broken_off()))
+    }
+
     async fn run(&self, subject: Subject, task: Task) -> Result<Value, Unassembled> {
         let plans = matches!(task, Task::With)
             && subject.workflow.revised.planners.contains(&subject.instance.step);
         if !plans && let Some(result) = contained(|| self.run_here(&subject, &task)) {
             return result;
         }
-        let this = self.clone();
-        blocking(move || {
+        let (this, tenant) = (self.clone(), subject.key.tenant.clone());
+        self.blocking(tenant, move || {
             let reads = this.0.reads.clone();
             let gathered = this.gather(&subject, &task, Some(&reads))?;
             let value = this.0.compute(&subject, &task, &gathered)?;
@@ -510,10 +532,4 @@ fn contained<T>(
 fn broken_off() -> Unassembled {
     tracing::error!("an evaluation was broken off");
     failed("internal", "the evaluation was broken off")
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Unassembled> + Send + 'static,
-) -> Result<T, Unassembled> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(broken_off()))
 }

@@ -53,6 +53,7 @@ mod runs;
 mod sealing;
 mod serve;
 mod tenants;
+mod turns;
 mod upstream;
 mod usage;
 mod used;

@@ -1,7 +1,5 @@
 //! Reads of the store beside the writer: a few readers, each used by one thread at a time, off the threads
-//! that serve connections. `turns` says whose turn it is with one.
-
-mod turns;
+//! that serve connections. Tenants take turns with them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,13 +19,11 @@ use fairlane_store::{
     Payloads, Read, RunQuery, Store, UsageRow,
 };
 
-use self::turns::{Of, Turn, Turns};
 use crate::problem::Refused;
+use crate::turns::{self, Of, Turn, Turns};
 
 /// Readers of one server: more than the cores that could use them.
 const READERS: usize = 4;
-/// A reader comes back whatever becomes of who has it.
-const NONE_LOST: &str = "readers are given to those who wait for as long as somebody does";
 /// Pages of a run's calls that are looked at for the last one of each step.
 const CALL_PAGES_MAX: usize = 4;
 
@@ -48,7 +44,8 @@ impl Reads {
         Ok(Self(Turns::new(readers)))
     }
 
-    /// Reads on this thread, which may wait: not for a thread that serves connections.
+    /// Reads on this thread, which may wait: not for a thread that serves connections, and for few threads at once, since who
+    /// has a reader by [`Self::turn`] needs one too.
     pub(crate) fn here<T>(
         &self,
         of: &TenantScope,
@@ -56,7 +53,7 @@ impl Reads {
     ) -> Result<T, Error> {
         let mut lent = match self.0.take(Some(of.tenant().clone())) {
             Turn::Now(lent) => lent,
-            Turn::Later(turn) => turn.blocking_recv().expect(NONE_LOST),
+            Turn::Later(turn) => turn.blocking_recv().expect(turns::NONE_LOST),
         };
         read(&mut **lent.get())
     }
@@ -77,10 +74,7 @@ impl Reads {
         of: Of,
         read: impl FnOnce(&mut dyn Read) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Refused> {
-        let mut lent = match self.0.take(of) {
-            Turn::Now(lent) => lent,
-            Turn::Later(turn) => turn.await.expect(NONE_LOST),
-        };
+        let mut lent = self.0.take(of).ready().await;
         match tokio::task::spawn_blocking(move || read(&mut **lent.get())).await {
             Ok(Ok(found)) => Ok(found),
             Ok(Err(error)) => Err(unavailable(&error)),

@@ -32,7 +32,7 @@ impl Assembly {
         }
         let context = self.0.registry.context(&lease.key.tenant);
         let Some(context) = context else { return Ok(Ok(Judged::default())) };
-        let (this, lease) = (self.clone(), lease.clone());
+        let (this, lease, tenant) = (self.clone(), lease.clone(), lease.key.tenant.clone());
         let (workflow, step, output) = (workflow.clone(), step.clone(), output.clone());
         let work = move || {
             let reads = this.0.reads.clone();
@@ -50,6 +50,11 @@ impl Assembly {
             let steps = gathered.steps();
             let scope = gathered.scope(&steps, &tenant, lease.key.run);
             this.judged(&step, &context, &scope).map_err(Err)
+        };
+        let turn = self.0.turns.take(Some(tenant)).ready().await;
+        let work = move || {
+            let _turn = turn;
+            work()
         };
         let judged = tokio::task::spawn_blocking(work).await;
         match judged.map_err(|error| Refused::internal(&error))? {

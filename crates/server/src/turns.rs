@@ -1,7 +1,8 @@
-//! Whose turn it is with one of a few readers: tenants take turns, so that one with many reads waits for itself and others
-//! wait for the next reader that comes back at most, and for one read of each tenant that waits too.
+//! Whose turn it is with one of a few things that all tenants use, such as readers of the store: tenants take turns, so that
+//! one that wants many waits for itself, and others wait for the next that comes back at most, and for one use by each tenant
+//! that waits too.
 //!
-//! INVARIANT: while a reader is free nobody waits.
+//! INVARIANT: while one is free nobody waits.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -11,12 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fairlane_core::id::TenantId;
 use tokio::sync::oneshot;
 
-/// Whose rows are read. `None`: those of the platform, or of many.
-pub(super) type Of = Option<TenantId>;
+/// Who wants one. `None`: the platform, or many.
+pub(crate) type Of = Option<TenantId>;
 
 /// Things of a kind that are lent.
 #[derive(Debug)]
-pub(super) struct Turns<T>(Mutex<State<T>>);
+pub(crate) struct Turns<T>(Mutex<State<T>>);
 
 #[derive(Debug)]
 struct State<T> {
@@ -28,26 +29,39 @@ struct State<T> {
 }
 
 /// Goes back when it is dropped, also if its thread panics, or whoever waited for it has gone.
-pub(super) struct Lent<T> {
+pub(crate) struct Lent<T> {
     turns: Arc<Turns<T>>,
     one: Option<T>,
 }
 
 /// What somebody has who wants one.
 #[derive(Debug)]
-pub(super) enum Turn<T> {
+pub(crate) enum Turn<T> {
     Now(Lent<T>),
     Later(oneshot::Receiver<Lent<T>>),
 }
 
+/// What is lent comes back whatever becomes of who has it.
+pub(crate) const NONE_LOST: &str = "what comes back is given to those who wait for it";
+
+impl<T> Turn<T> {
+    /// Waits for it.
+    pub(crate) async fn ready(self) -> Lent<T> {
+        match self {
+            Self::Now(lent) => lent,
+            Self::Later(turn) => turn.await.expect(NONE_LOST),
+        }
+    }
+}
+
 impl<T> Turns<T> {
-    pub(super) fn new(all: Vec<T>) -> Arc<Self> {
+    pub(crate) fn new(all: Vec<T>) -> Arc<Self> {
         let waiting = BTreeMap::new();
         Arc::new(Self(Mutex::new(State { free: all, waiting, last: None })))
     }
 
     /// O(log n) in the tenants that wait.
-    pub(super) fn take(self: &Arc<Self>, of: Of) -> Turn<T> {
+    pub(crate) fn take(self: &Arc<Self>, of: Of) -> Turn<T> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(one) = state.free.pop() {
             return Turn::Now(Lent { turns: self.clone(), one: Some(one) });
@@ -93,7 +107,7 @@ impl<T> State<T> {
 }
 
 impl<T> Lent<T> {
-    pub(super) fn get(&mut self) -> &mut T {
+    pub(crate) fn get(&mut self) -> &mut T {
         self.one.as_mut().expect("it is there until it goes back")
     }
 }
