@@ -17,7 +17,7 @@ use fairlane_core::plan::{StepIndex, Workflow};
 use fairlane_core::policy::Policy;
 use fairlane_core::pool::{Pool, Valve};
 use fairlane_core::quota::{BudgetClass, Tool};
-use fairlane_core::replan::ReplanRow;
+use fairlane_core::replan::{Diff, ReplanRow};
 use fairlane_core::residency::Declaration;
 use fairlane_core::row::{
     AccountRow, CallRow, IdempotencyRow, Instance, KeyRow, LeaseId, Owner, Payload, RunKey, RunRow,
@@ -173,9 +173,10 @@ impl Rows {
         self.replans.get(key).filter(|row| row.ended.is_none()).map(|row| row.planner)
     }
 
-    /// Steps are being stopped for a plan that the run will follow.
-    pub fn is_applying(&self, key: &RunKey) -> bool {
-        self.replans.get(key).is_some_and(|row| row.verdict.is_some() && row.ended.is_none())
+    /// The plan that the run will follow, for which steps are being stopped: how it differs.
+    pub fn applying(&self, key: &RunKey) -> Option<&Diff> {
+        let row = self.replans.get(key)?;
+        (row.verdict.is_some() && row.ended.is_none()).then_some(&row.diff)
     }
 
     pub fn live_runs(&self) -> impl Iterator<Item = &RunRow> {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use fairlane_core::id::PoolName;
 use fairlane_core::plan::{Step, StepIndex, StepKind, Workflow};
+use fairlane_core::replan::Diff;
 use fairlane_core::row::{Instance, Part, RunKey, RunRow, RunStatus, StepRow, StepState};
 use fairlane_core::time::Time;
 
@@ -74,10 +75,10 @@ fn find(moment: Moment, answers: u64, answered: &Answered, rows: &Rows) -> Found
         };
         known = known.filter(is_it).or_else(|| rows.workflow_of(run).map(|found| &**found));
         let Some(workflow) = known else { continue };
-        let is_applying = rows.is_applying(&run.key);
+        let applying = rows.applying(&run.key);
         let steps = rows.steps.get(&run.key);
         let planner = rows.planner(&run.key);
-        let view = View { steps, run, workflow, answered, moment, is_applying, planner };
+        let view = View { steps, run, workflow, answered, moment, applying, planner };
         match run.status {
             RunStatus::Running => view.tasks(&mut ready),
             RunStatus::Compensating => ready.extend(view.compensation()),
@@ -99,7 +100,7 @@ struct View<'a> {
     answered: &'a Answered,
     moment: Moment,
     /// What was stopped for a new plan holds up what comes after it.
-    is_applying: bool,
+    applying: Option<&'a Diff>,
     /// Of all steps that plan, the one whose turn it is.
     planner: Option<StepIndex>,
 }
@@ -184,7 +185,14 @@ impl View<'_> {
 
     fn is_final(&self, step: StepIndex) -> bool {
         let whole = self.row(Instance { step, part: Part::Whole });
-        let is_stopped = |state: &StepState| self.is_applying && *state == StepState::Cancelled;
+        let name = &self.workflow.step(step).name;
+        // One that has called a run fails with it: it is stopped all the same.
+        let is_stopped = |state: &StepState| {
+            self.applying.is_some_and(|diff| {
+                let is_named = diff.redone.contains(name) || diff.dropped.contains(name);
+                is_named || *state == StepState::Cancelled
+            })
+        };
         whole.is_some_and(|row| row.state.is_final() && !is_stopped(&row.state))
     }
 
