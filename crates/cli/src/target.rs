@@ -77,10 +77,7 @@ impl Target {
 
     /// Whether nobody between could read what is sent: by TLS, or within this machine.
     pub(crate) fn is_private(&self) -> bool {
-        let uri = self.url.parse::<hyper::Uri>().ok();
-        let host = uri.as_ref().and_then(hyper::Uri::host);
-        let is_here = matches!(host, Some("localhost" | "127.0.0.1" | "[::1]"));
-        is_here || uri.is_some_and(|uri| uri.scheme_str() == Some("https"))
+        self.url.parse().is_ok_and(|url| fairlane_client::sign_in::is_private(&url))
     }
 
     /// Which authorities are trusted.

@@ -140,19 +140,17 @@ impl Pending {
                 ("client_id", &*self.client_id),
             ];
             let at = &self.token_endpoint;
-            let answer = match send(Method::POST, at, Some(&asked), &self.trust).await {
-                Ok(answer) if answer.status < 500 => answer,
-                // It may be back before the person has agreed (RFC 8628, 3.5).
-                Ok(_) => {
-                    interval = (interval * 2).min(INTERVAL_MAX);
-                    continue;
-                }
-                Err(error) if error.is_unavailable() => {
-                    interval = (interval * 2).min(INTERVAL_MAX);
-                    continue;
-                }
-                Err(error) => return Err(error),
+            let sent = send(Method::POST, at, Some(&asked), &self.trust).await;
+            let is_away = match &sent {
+                Ok(answer) => answer.status >= 500,
+                Err(error) => error.is_unavailable(),
             };
+            // It may be back before the person has agreed (RFC 8628, 3.5).
+            if is_away {
+                interval = (interval * 2).min(INTERVAL_MAX);
+                continue;
+            }
+            let answer = sent?;
             match serde_json::from_slice::<Refusal>(&answer.body) {
                 Ok(refusal) if refusal.error == "authorization_pending" => {}
                 Ok(refusal) if refusal.error == "slow_down" => interval += SLOWER,
@@ -236,6 +234,12 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
+/// Whether nobody between could read what is sent there: by TLS, or within this machine.
+pub fn is_private(url: &Uri) -> bool {
+    let is_here = matches!(url.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    is_here || url.scheme_str() == Some("https")
+}
+
 /// Sends a form, or asks for what is there.
 async fn send(
     method: Method,
@@ -245,8 +249,7 @@ async fn send(
 ) -> Result<Answer, Error> {
     let wrong = |expected| Error::Url { url: url.to_owned(), expected };
     let parsed: Uri = url.parse().map_err(|_| wrong("expected a URL"))?;
-    let is_here = matches!(parsed.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    if parsed.scheme_str() != Some("https") && !is_here {
+    if !is_private(&parsed) {
         return Err(wrong("expected TLS: what is sent there is a credential"));
     }
     let origin = format!(

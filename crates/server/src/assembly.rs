@@ -24,6 +24,7 @@ use fairlane_core::row::{Failure, Instance, LeaseId, Part, Payload, ReviewCause,
 use fairlane_core::tenant::{Context, TenantScope};
 use fairlane_workflow::{EvalError, Evaluator, Refs, Violation, tenant_json};
 use sha2::{Digest as _, Sha256};
+use tokio::task::JoinError;
 
 use crate::cache::{Cache, Followed};
 use crate::calls::prompt;
@@ -322,12 +323,21 @@ impl Assembly {
         of: TenantId,
         work: impl FnOnce() -> Result<T, Unassembled> + Send + 'static,
     ) -> Result<T, Unassembled> {
+        self.on_thread(of, work).await.unwrap_or_else(|_| Err(broken_off()))
+    }
+
+    /// The same for what has other failures; the error is that of work that panicked.
+    async fn on_thread<T: Send + 'static>(
+        &self,
+        of: TenantId,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
         let turn = self.0.turns.take(Some(of)).ready().await;
         let work = move || {
             let _turn = turn;
             work()
         };
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(broken_off()))
+        tokio::task::spawn_blocking(work).await
     }
 
     async fn run(&self, subject: Subject, task: Task) -> Result<Value, Unassembled> {

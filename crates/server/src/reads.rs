@@ -8,7 +8,7 @@ use fairlane_api::Code;
 use fairlane_audit::{Proof, Signed};
 use fairlane_core::cell::change::EndedRun;
 use fairlane_core::erasure::ErasureRow;
-use fairlane_core::id::{ErasureId, RunId, WorkflowName};
+use fairlane_core::id::{ErasureId, RunId, TenantId, WorkflowName};
 use fairlane_core::plan::Workflow;
 use fairlane_core::replan::ReplanRow;
 use fairlane_core::row::{CallRow, IdempotencyRow, Instance, RunRow, StepRow};
@@ -20,7 +20,7 @@ use fairlane_store::{
 };
 
 use crate::problem::Refused;
-use crate::turns::{self, Of, Turn, Turns};
+use crate::turns::{Of, Turns};
 
 /// Readers of one server: more than the cores that could use them.
 const READERS: usize = 4;
@@ -35,6 +35,10 @@ pub(crate) type Planned = (WorkflowName, u32, Option<Arc<Workflow>>);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Reads(Arc<Turns<Box<dyn Read>>>);
+
+fn tenant(scope: &TenantScope) -> TenantId {
+    scope.tenant().clone()
+}
 
 impl Reads {
     /// # Errors
@@ -51,10 +55,7 @@ impl Reads {
         of: &TenantScope,
         read: impl FnOnce(&mut dyn Read) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let mut lent = match self.0.take(Some(of.tenant().clone())) {
-            Turn::Now(lent) => lent,
-            Turn::Later(turn) => turn.blocking_recv().expect(turns::NONE_LOST),
-        };
+        let mut lent = self.0.take(Some(tenant(of))).ready_here();
         read(&mut **lent.get())
     }
 
@@ -65,7 +66,7 @@ impl Reads {
         read: impl FnOnce(&mut dyn Read, &TenantScope) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Refused> {
         let own = scope.clone();
-        self.turn(Some(scope.tenant().clone()), move |reader| read(reader, &own)).await
+        self.turn(Some(tenant(scope)), move |reader| read(reader, &own)).await
     }
 
     /// The same for one tenant, or, without one, of many or of the platform.
@@ -201,7 +202,7 @@ impl Reads {
         scope: Option<TenantScope>,
         query: DecisionQuery,
     ) -> Result<Page<DecisionRow, u64>, Refused> {
-        let of = scope.as_ref().map(|scope| scope.tenant().clone());
+        let of = scope.as_ref().map(tenant);
         self.turn(of, move |reader| match scope {
             Some(scope) => reader.decisions(&scope, query),
             None => reader.platform_decisions(query),
@@ -216,7 +217,7 @@ impl Reads {
         after: u64,
         limit: u32,
     ) -> Result<Option<AuditPage>, Refused> {
-        let of = scope.as_ref().map(|scope| scope.tenant().clone());
+        let of = scope.as_ref().map(tenant);
         self.turn(of, move |reader| reader.audit(scope.as_ref(), after, limit)).await
     }
 
@@ -225,7 +226,7 @@ impl Reads {
         scope: Option<TenantScope>,
         sequence: u64,
     ) -> Result<Option<Proof>, Refused> {
-        let of = scope.as_ref().map(|scope| scope.tenant().clone());
+        let of = scope.as_ref().map(tenant);
         self.turn(of, move |reader| reader.audit_proof(scope.as_ref(), sequence)).await
     }
 

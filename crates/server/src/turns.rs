@@ -42,7 +42,7 @@ pub(crate) enum Turn<T> {
 }
 
 /// What is lent comes back whatever becomes of who has it.
-pub(crate) const NONE_LOST: &str = "what comes back is given to those who wait for it";
+const NONE_LOST: &str = "what comes back is given to those who wait for it";
 
 impl<T> Turn<T> {
     /// Waits for it.
@@ -50,6 +50,14 @@ impl<T> Turn<T> {
         match self {
             Self::Now(lent) => lent,
             Self::Later(turn) => turn.await.expect(NONE_LOST),
+        }
+    }
+
+    /// Waits for it on this thread, which must not be one that serves connections.
+    pub(crate) fn ready_here(self) -> Lent<T> {
+        match self {
+            Self::Now(lent) => lent,
+            Self::Later(turn) => turn.blocking_recv().expect(NONE_LOST),
         }
     }
 }

@@ -150,6 +150,11 @@ impl Report {
         }
     }
 
+    /// The groups of each play, by its name.
+    fn groups(&self) -> impl Iterator<Item = (&str, &[Group])> {
+        self.plays.iter().map(|play| (&*play.name, &*play.groups))
+    }
+
     pub(super) fn render(&self) -> String {
         let lasts = show_span(Span(self.lasts_us));
         let took = measure::micros(self.took_us);
@@ -159,9 +164,8 @@ impl Report {
             text::time(self.start)
         );
         if self.has_groups {
-            let plays = self.plays.iter().map(|play| (&*play.name, &*play.groups));
             out.push('\n');
-            out.push_str(&groups::table(plays).render());
+            out.push_str(&groups::table(self.groups()).render());
             out.push_str(
                 "\nwait: to the first attempt; latency: to the end, of completed runs; late: runs beyond their tenant's target;\n\
                  SLA missed: tenants of which more were late than it lets be; --json has each tenant\n",

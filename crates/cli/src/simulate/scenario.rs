@@ -83,14 +83,6 @@ pub(super) struct TracedArrival {
     pub(super) takes: Span,
 }
 
-impl Group {
-    /// The traced tenant's name.
-    pub(super) fn whose(&self, arrival: &TracedArrival) -> &str {
-        let tenants = self.traced.as_ref().map_or(&[][..], |traced| &traced.tenants);
-        tenants.get(arrival.tenant as usize).map_or("", |(id, _)| id)
-    }
-}
-
 /// How long an attempt takes, and what comes of it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -164,6 +156,11 @@ pub(super) struct Variant {
 }
 
 impl Traced {
+    /// Whose arrival it is.
+    pub(super) fn whose(&self, arrival: &TracedArrival) -> &str {
+        self.tenants.get(arrival.tenant as usize).map_or("", |(id, _)| id)
+    }
+
     /// What comes until the scenario ends.
     fn read(file: &Path, lasts: Span) -> anyhow::Result<Self> {
         let trace = Trace::read(file, None)?;
@@ -201,7 +198,7 @@ impl Scenario {
             if let Some(tenant) = arrivals.tenant.clone() {
                 sources.push(Source { arrival, tenant, member: 0, of: 1 });
             }
-            let group = arrivals.group.iter().filter(|name| self.traced(name).is_none());
+            let group = arrivals.group.iter().filter(|_| self.traced(arrivals).is_none());
             let members: Vec<_> = group.flat_map(|name| self.members(name)).collect();
             let of = members.len() as u64;
             let source = |(member, (tenant, _))| Source { arrival, tenant, member, of };
@@ -215,9 +212,9 @@ impl Scenario {
         names.iter().any(|name| name == tenant || name == self.group_of(tenant))
     }
 
-    /// What comes of a group whose arrivals are in a file.
-    pub(super) fn traced(&self, group: &str) -> Option<&Traced> {
-        self.groups.get(group)?.traced.as_ref()
+    /// What is in the trace of the group whose arrivals these are.
+    pub(super) fn traced(&self, arrivals: &Arrivals) -> Option<&Traced> {
+        self.groups.get(arrivals.group.as_ref()?)?.traced.as_ref()
     }
 
     /// The tenants of a group, with their organisations.

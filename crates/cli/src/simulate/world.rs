@@ -130,7 +130,8 @@ impl<'a> World<'a> {
             story: Story::new(tenants, start, scenario.lasts),
             driver: Driver::load(start, 1, declared),
         };
-        for (at, source) in world.sources.clone().iter().enumerate() {
+        for at in 0..world.sources.len() {
+            let source = &world.sources[at];
             if scenario.is_among(&source.tenant, without) {
                 continue;
             }
@@ -139,11 +140,9 @@ impl<'a> World<'a> {
             }
         }
         for (arrival, arrivals) in scenario.arrivals.iter().enumerate() {
-            let Some(name) = arrivals.group.as_ref() else { continue };
-            let Some(group) = scenario.groups.get(name) else { continue };
-            let Some(traced) = &group.traced else { continue };
+            let Some(traced) = scenario.traced(arrivals) else { continue };
             for (row, each) in traced.arrivals.iter().enumerate() {
-                if !scenario.is_among(group.whose(each), without) {
+                if !scenario.is_among(traced.whose(each), without) {
                     world.plan(start + each.at, Event::Traced { arrival, row });
                 }
             }
@@ -211,11 +210,9 @@ impl<'a> World<'a> {
     }
 
     fn arrive_traced(&mut self, arrival: usize, row: usize) {
-        let name = self.scenario.arrivals[arrival].group.as_deref().unwrap_or_default();
-        let Some(group) = self.scenario.groups.get(name) else { return };
-        let Some(traced) = &group.traced else { return };
+        let Some(traced) = self.scenario.traced(&self.scenario.arrivals[arrival]) else { return };
         let each = &traced.arrivals[row];
-        let Ok(tenant) = TenantId::parse(group.whose(each)) else { return };
+        let Ok(tenant) = TenantId::parse(traced.whose(each)) else { return };
         // Beyond all those that are in no file.
         let place = (arrival as u128 + 1) << 96 | row as u128;
         self.submit(RunKey { tenant, run: RunId(place) }, arrival, Some(each.takes));

@@ -51,12 +51,7 @@ impl Assembly {
             let scope = gathered.scope(&steps, &tenant, lease.key.run);
             this.judged(&step, &context, &scope).map_err(Err)
         };
-        let turn = self.0.turns.take(Some(tenant)).ready().await;
-        let work = move || {
-            let _turn = turn;
-            work()
-        };
-        let judged = tokio::task::spawn_blocking(work).await;
+        let judged = self.on_thread(tenant, work).await;
         match judged.map_err(|error| Refused::internal(&error))? {
             Ok(judged) => Ok(Ok(judged)),
             Err(Err(unfit)) => Ok(Err(unfit)),

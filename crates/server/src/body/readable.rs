@@ -12,7 +12,7 @@ use crate::problem::Refused;
 /// write and far below what a stack holds.
 pub(crate) const JSON_DEPTH_MAX: usize = 64;
 
-/// Digits of the largest number of 64 bits, less one: whatever has no exponent and no more than these is one.
+/// Digits of the largest float of 64 bits, less one: a number without an exponent and with no more than these is below it.
 const DIGITS_SURE: usize = 308;
 
 /// Looks at text that is JSON, or is parsed later: what is none may pass. Time grows with its length.

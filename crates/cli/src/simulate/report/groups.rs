@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Tenant, span};
 use crate::measure::{self, Latencies, Summary};
 use crate::simulate::scenario::Scenario;
-use crate::simulate::story::{COLUMNS, Story};
+use crate::simulate::story::{COLUMNS, Story, Told};
 use crate::table::Table;
 
 /// The tenants of a group, or one tenant that is in none.
@@ -47,35 +47,35 @@ impl Group {
         tenants: &BTreeMap<String, Tenant>,
         story: &Story,
     ) -> Vec<Self> {
-        let mut members = BTreeMap::<&str, Vec<&str>>::new();
-        for tenant in tenants.keys() {
-            members.entry(scenario.group_of(tenant)).or_default().push(tenant);
+        let mut members = BTreeMap::<&str, Vec<(&Tenant, &Told)>>::new();
+        for (id, told) in &story.tenants {
+            let Some(tenant) = tenants.get(id.as_str()) else { continue };
+            members.entry(scenario.group_of(id.as_str())).or_default().push((tenant, told));
         }
-        let group = |(name, members): (&str, Vec<&str>)| Self::of(name, &members, tenants, story);
-        members.into_iter().map(group).collect()
+        members.into_iter().map(|(name, members)| Self::of(name, &members, story)).collect()
     }
 
-    fn of(name: &str, members: &[&str], tenants: &BTreeMap<String, Tenant>, story: &Story) -> Self {
+    fn of(name: &str, members: &[(&Tenant, &Told)], story: &Story) -> Self {
         let (mut wait, mut latency) = (Latencies::default(), Latencies::default());
-        let mut columns: Vec<Latencies> = (0..COLUMNS).map(|_| Latencies::default()).collect();
-        let mut last_end = None;
-        let told = story.tenants.iter().filter(|(id, _)| members.contains(&id.as_str()));
-        for seen in told.flat_map(|(_, told)| told.runs.values()) {
-            if let Some(began) = seen.began {
-                wait.record(began.since(seen.created).0);
-            }
-            if let (Some(ended), RunStatus::Completed) = (seen.ended, seen.status) {
-                latency.record(ended.since(seen.created).0);
-                columns[story.column(seen.created)].record(ended.since(seen.created).0);
-            }
-            last_end = last_end.max(seen.ended);
-        }
-        let each = || members.iter().map(|member| &tenants[*member]);
-        let sum = |of: fn(&Tenant) -> u64| each().map(of).sum();
+        let mut columns = BTreeMap::<usize, Latencies>::new();
         let mut slots = vec![0; COLUMNS];
-        for (_, told) in story.tenants.iter().filter(|(id, _)| members.contains(&id.as_str())) {
+        let mut last_end = None;
+        for (_, told) in members {
+            for seen in told.runs.values() {
+                if let Some(began) = seen.began {
+                    wait.record(began.since(seen.created).0);
+                }
+                if let (Some(ended), RunStatus::Completed) = (seen.ended, seen.status) {
+                    let took = ended.since(seen.created).0;
+                    latency.record(took);
+                    columns.entry(story.column(seen.created)).or_default().record(took);
+                }
+                last_end = last_end.max(seen.ended);
+            }
             slots.iter_mut().zip(told.slots.0).for_each(|(sum, held)| *sum += held);
         }
+        let each = || members.iter().map(|(tenant, _)| *tenant);
+        let sum = |of: fn(&Tenant) -> u64| each().map(of).sum();
         let has_target = each().any(|tenant| tenant.sla.is_some());
         let missed = each().filter(|tenant| tenant.sla.is_some_and(|sla| !sla.met)).count();
         Self {
@@ -91,15 +91,26 @@ impl Group {
             sla_missed: has_target.then_some(missed as u64),
             last_end_us: last_end.map(|at| story.since_start(at).0),
             slots: slots.into_iter().map(|held| measure::ratio(held, story.width().0)).collect(),
-            latency_p95_us: columns
-                .iter()
-                .map(|of| Some(of.summary()).filter(|of| of.count > 0).map(|of| of.p95_us))
+            latency_p95_us: (0..COLUMNS)
+                .map(|at| columns.get(&at).map(|of| of.summary().p95_us))
                 .collect(),
         }
     }
 }
 
-/// The groups of all plays beside each other.
+/// The groups of all plays, each beside itself in the others; those of many tenants first.
+pub(super) fn rows<'a>(
+    plays: impl Iterator<Item = (&'a str, &'a [Group])>,
+) -> impl Iterator<Item = (&'a Group, &'a str)> {
+    let mut rows: Vec<_> = plays
+        .enumerate()
+        .flat_map(|(at, (play, groups))| groups.iter().map(move |group| (group, at, play)))
+        .collect();
+    rows.sort_by_key(|(group, at, _)| (Reverse(group.tenants > 1), &group.name, *at));
+    rows.into_iter().map(|(group, _, play)| (group, play))
+}
+
+/// The same as a table.
 pub(super) fn table<'a>(plays: impl Iterator<Item = (&'a str, &'a [Group])>) -> Table {
     let mut table = Table::new(&[
         "GROUP",
@@ -117,13 +128,8 @@ pub(super) fn table<'a>(plays: impl Iterator<Item = (&'a str, &'a [Group])>) -> 
         ">SLA MISSED",
         ">LAST END",
     ]);
-    let mut rows: Vec<_> = plays
-        .enumerate()
-        .flat_map(|(at, (play, groups))| groups.iter().map(move |group| (group, at, play)))
-        .collect();
-    rows.sort_by_key(|(group, at, _)| (Reverse(group.tenants > 1), &group.name, *at));
     let mut before = None;
-    for (group, _, play) in rows {
+    for (group, play) in rows(plays) {
         let name = Some(&*group.name).filter(|name| before != Some(*name)).unwrap_or_default();
         before = Some(&*group.name);
         table.row([

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use fairlane_core::time::Span;
 use fairlane_workflow::show_span;
 
-use super::groups::Group;
+use super::groups::{self, Group};
 use super::{Play, Report, span};
 use crate::text;
 
@@ -82,11 +82,7 @@ pub(in crate::simulate) fn page(report: &Report) -> String {
 }
 
 fn table(out: &mut String, report: &Report) {
-    let mut rows: Vec<(&Group, usize, &str)> = Vec::new();
-    for (at, play) in report.plays.iter().enumerate() {
-        rows.extend(play.groups.iter().map(|group| (group, at, &*play.name)));
-    }
-    rows.sort_by_key(|(group, at, _)| (Reverse(group.tenants > 1), &group.name, *at));
+    let rows: Vec<_> = groups::rows(report.groups()).collect();
     out.push_str("<div class=\"wide\"><table><thead><tr>");
     for head in [
         "Group",
@@ -107,7 +103,7 @@ fn table(out: &mut String, report: &Report) {
         let _ = write!(out, "<th>{head}</th>");
     }
     out.push_str("</tr></thead><tbody>\n");
-    for (group, _, play) in rows.iter().take(ROWS_MAX) {
+    for (group, play) in rows.iter().take(ROWS_MAX) {
         let late =
             if group.sla_missed.is_some_and(|missed| missed > 0) { " class=\"late\"" } else { "" };
         let target =
