@@ -19,6 +19,7 @@ pub mod platform;
 pub mod policy;
 pub mod problem;
 pub mod quota;
+pub mod reading;
 pub mod report;
 pub mod residency;
 pub mod resource;

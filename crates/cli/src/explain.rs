@@ -1,4 +1,7 @@
-//! `fairlane explain`: what a run waits for, in sentences made from the state that decided.
+//! `fairlane explain`: what a run waits for, why a tenant is slow, or whether the platform is well, in sentences made from
+//! the state that decided.
+
+mod readings;
 
 use clap::Args;
 use fairlane_api::Timestamp;
@@ -6,22 +9,50 @@ use fairlane_api::residency::Passed;
 use fairlane_api::run::{Replan, ReplanVerdict, RunDetail};
 use fairlane_api::view::{Phase, Step, Waiting, WaitingOn};
 
-use crate::target::{OneRun, Target};
+use crate::target::{ForTenant, Target};
 use crate::{runs, text, usage};
 
-/// Explain what a run waits for: the gate, since when, and what would let it through; and where its calls of models went
+/// Explain what a run waits for, why a tenant is slow, or whether the platform is well and fair
+///
+/// Of a run: the gate that each step waits at, since when, and what would let it through; and where its calls of models
+/// went. Of a tenant: what held its steps up, whether that is its own, and how far its target is met. Of the platform,
+/// if nothing is named: what is shared and makes tenants slow.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
+    /// A run's id, or a tenant's; the platform if absent
+    #[arg(value_name = "RUN|TENANT")]
+    what: Option<String>,
     #[command(flatten)]
-    run: OneRun,
+    of: ForTenant,
+    /// The region of which the platform is explained; the server's first one if absent
+    #[arg(long, conflicts_with = "what")]
+    region: Option<String>,
 }
 
 impl Explain {
     pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
-        let OneRun { run, of } = &self.run;
-        let detail = target.client()?.explain(of.tenant()?, run).await?;
-        target.printer().data(&detail, |detail| explain(detail, text::now()))
+        let (client, printer) = (target.client()?, target.printer());
+        match &self.what {
+            None => {
+                let overview = client.overview(self.region.as_deref()).await?;
+                printer.data(&overview, readings::platform)
+            }
+            Some(run) if is_run(run) => {
+                let detail = client.explain(self.of.tenant()?, run).await?;
+                printer.data(&detail, |detail| explain(detail, text::now()))
+            }
+            Some(tenant) => {
+                let found = client.readings(tenant).await?;
+                printer.data(&found, readings::tenant)
+            }
+        }
     }
+}
+
+/// Ids of runs are UUIDs: 32 hexadecimal digits in five groups.
+fn is_run(text: &str) -> bool {
+    let groups = text.split('-').map(str::len);
+    groups.eq([8, 4, 4, 4, 12]) && text.chars().all(|c| c == '-' || c.is_ascii_hexdigit())
 }
 
 fn explain(detail: &RunDetail, now: Timestamp) -> String {

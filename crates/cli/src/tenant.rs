@@ -1,7 +1,7 @@
 //! `fairlane tenant`: list, look at, declare, suspend and change tenants.
 
 use clap::{Args, Subcommand};
-use fairlane_api::platform::Readings;
+use fairlane_api::reading::Readings;
 use fairlane_api::residency::{Outage, Residency};
 use fairlane_api::resource::{self, Applied, TenantSpec, Tier};
 use fairlane_client::{Client, Write};

@@ -5,7 +5,8 @@ use std::time::Duration;
 use fairlane_api::audit::{AuditKey, AuditPage, AuditProof, Checkpoint};
 use fairlane_api::key::{CreatedKey, Key, Me, NewKey, RootKey};
 use fairlane_api::page::Page;
-use fairlane_api::platform::{Decision, Health, Readings};
+use fairlane_api::platform::{Decision, Health};
+use fairlane_api::reading::{Overview, Readings};
 use fairlane_api::resource::{Applied, Pool, PoolSpec, Valve, ValveSpec};
 use fairlane_api::worker::{Exchange, Exchanged};
 use hyper::Method;
@@ -93,6 +94,12 @@ impl Client {
     /// The numbers of all tenants.
     pub async fn all_readings(&self) -> Result<Vec<Readings>, Error> {
         self.list(&["v1", "platform", "tenants"]).await
+    }
+
+    /// Whether the platform is well and fair in a region, the server's first one if none is named.
+    pub async fn overview(&self, region: Option<&str>) -> Result<Overview, Error> {
+        let path = Path::new(&["v1", "platform", "overview"]).query("region", region);
+        self.call(Call::get(path.into_string())).await
     }
 
     /// One page of the decision log, newest first: about one tenant, or about the platform.

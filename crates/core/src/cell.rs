@@ -35,6 +35,7 @@ mod live;
 mod load;
 mod model;
 mod notice;
+mod observe;
 mod outage;
 mod policy;
 mod quotas;
@@ -47,9 +48,11 @@ mod review;
 mod rules;
 mod schedule;
 mod submit;
+mod survey;
 mod timer;
 mod turn;
 mod valve;
+pub mod view;
 
 #[cfg(test)]
 mod tests;
@@ -107,6 +110,7 @@ pub struct Cell {
     /// Those under way, and those that were done lately.
     erasures: BTreeMap<TenantId, Vec<ErasureRow>>,
     said: audit::Said,
+    watch: observe::Watch,
     /// The next fencing token.
     fence: u64,
     /// Counts admissions: the age of runs.
@@ -137,6 +141,7 @@ impl Cell {
             self.now
         );
         self.now = now;
+        self.look();
         self.fire(turn);
         match input {
             Input::Tick => {}
@@ -172,6 +177,8 @@ impl Cell {
         self.send_notices(turn);
         self.log_valve(turn);
         self.log_refused(turn);
+        self.count_decisions(turn);
+        self.watch.is_open = false;
     }
 
     /// When the next `Tick` is due, if nothing else comes first.

@@ -98,6 +98,18 @@ pub enum LimitHolder {
     Provider,
 }
 
+impl Account {
+    /// Stable, for programs.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::TenantDay => "tenant-day",
+            Self::TenantMonth => "tenant-month",
+            Self::OrgMonth => "org-month",
+        }
+    }
+}
+
 /// An account of the ledger, as refusals name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -24,6 +24,7 @@ pub mod plan;
 pub mod policy;
 pub mod pool;
 pub mod quota;
+pub mod reading;
 pub mod reject;
 pub mod replan;
 pub mod residency;

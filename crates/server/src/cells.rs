@@ -23,6 +23,7 @@ use utoipa::IntoParams;
 use crate::auth::Auth;
 use crate::auth::oidc::Claims;
 use crate::body::Room;
+use crate::metrics::ScrapeToken;
 use crate::problem::Refused;
 use crate::root_key::RootKeys;
 use crate::serve::Shared;
@@ -40,6 +41,7 @@ pub(crate) struct App {
     /// What checks checkpoints of audit logs. `None`: there are none.
     audit_key: Option<PublicKey>,
     auth: Arc<Auth>,
+    scrape_token: ScrapeToken,
     room: Room,
     /// By tenant, how many requests with its keys named another one, since the server started.
     attempts: Arc<Mutex<BTreeMap<TenantId, u64>>>,
@@ -63,13 +65,13 @@ impl App {
     pub(crate) fn new(
         cells: Vec<Shared>,
         (root_keys, audit_key): (Option<Arc<RootKeys>>, Option<PublicKey>),
-        auth: Auth,
+        (auth, scrape_token): (Auth, ScrapeToken),
     ) -> Self {
         assert!(!cells.is_empty(), "a server has a cell");
         let (served, attempts, prepared) = (Arc::default(), Arc::default(), Arc::default());
         let room = Room::new(cells[0].config.body_bytes_max);
         let (cells, auth) = (cells.into(), Arc::new(auth));
-        Self { cells, served, prepared, root_keys, audit_key, auth, room, attempts }
+        Self { cells, served, prepared, root_keys, audit_key, auth, scrape_token, room, attempts }
     }
 
     pub(crate) fn is_prepared(&self) -> bool {
@@ -90,6 +92,10 @@ impl App {
 
     pub(crate) fn auth(&self) -> &Auth {
         &self.auth
+    }
+
+    pub(crate) const fn scrape_token(&self) -> &ScrapeToken {
+        &self.scrape_token
     }
 
     /// For large bodies while they arrive.
@@ -197,6 +203,12 @@ impl App {
     pub(crate) fn attempts_by(&self, tenant: &TenantId) -> u64 {
         let attempts = self.attempts.lock().expect("nothing panics while it is held");
         attempts.get(tenant).copied().unwrap_or_default()
+    }
+
+    /// The same of all tenants.
+    pub(crate) fn all_attempts(&self) -> u64 {
+        let attempts = self.attempts.lock().expect("nothing panics while it is held");
+        attempts.values().sum()
     }
 
     /// What each cell has, in the order of their keys.

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use axum::http::Uri;
-use fairlane_core::id::RegionName;
+use fairlane_core::id::{RegionName, TenantId};
 use fairlane_core::notice::{Means, Relay};
 use fairlane_core::time::Span;
 use serde::Deserialize;
@@ -86,6 +86,12 @@ pub struct Config {
     pub oidc: Option<Oidc>,
     /// Requests a second that are taken of all keys of a tenant together; ten times as many at once. 0: as many as come.
     pub tenant_requests_per_second: u32,
+    /// Tenants that metrics are told of besides those that hold and want most.
+    pub metrics_tenants: Vec<String>,
+    /// Of how many tenants that hold and want most metrics are told.
+    pub metrics_tenants_max: u32,
+    /// The file of a token that opens `/metrics` and nothing else. Absent: an operator's key alone does.
+    pub metrics_token_file: Option<PathBuf>,
     /// How long a stopping server waits for requests under way, in milliseconds.
     pub drain_ms: u64,
 }
@@ -94,6 +100,9 @@ pub struct Config {
 const LOCAL: &str = "local";
 /// Each has a store, a thread and its readers.
 const REGIONS_MAX: usize = 16;
+
+/// Of more tenants metrics are not told: each has several series.
+const METRICS_TENANTS_MAX: usize = 50;
 
 /// Where rows are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -148,6 +157,9 @@ impl Default for Config {
             trusted_authorities_file: None,
             oidc: None,
             tenant_requests_per_second: 1_000,
+            metrics_tenants: Vec::new(),
+            metrics_tenants_max: 20,
+            metrics_token_file: None,
             drain_ms: 10_000,
         }
     }
@@ -179,6 +191,24 @@ impl Config {
     pub(crate) fn local_url(&self) -> String {
         let scheme = if self.tls_certificate_file.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.listen)
+    }
+
+    fn check_metrics(&self) -> Result<(), Error> {
+        let range = |field, value: &dyn std::fmt::Display, expected| {
+            Err(Error::Range { field, value: value.to_string(), expected })
+        };
+        let is_id = |tenant: &&String| tenant.parse::<TenantId>().is_err();
+        if let Some(tenant) = self.metrics_tenants.iter().find(is_id) {
+            return range("metrics_tenants", tenant, "ids of tenants");
+        }
+        if self.metrics_tenants.len() > METRICS_TENANTS_MAX {
+            let count = self.metrics_tenants.len();
+            return range("metrics_tenants", &count, "at most 50 tenants");
+        }
+        if self.metrics_tenants_max as usize > METRICS_TENANTS_MAX {
+            return range("metrics_tenants_max", &self.metrics_tenants_max, "0 to 50");
+        }
+        Ok(())
     }
 
     fn check_public_url(&self) -> Result<(), Error> {
@@ -242,9 +272,6 @@ impl Config {
         set(variable("DATA_DIR"), &mut self.data_dir, "a path")?;
         set(variable("LISTEN"), &mut self.listen, "an address such as 127.0.0.1:7420")?;
         set(variable("REGION"), &mut self.region, "a name")?;
-        if let Some((_, names)) = variable("REGIONS") {
-            self.regions = names.split(',').map(|name| name.trim().to_owned()).collect();
-        }
         set(variable("OPERATOR_KEY_FILE"), &mut self.operator_key_file, "true or false")?;
         set(variable("CURRENCY"), &mut self.currency, "three capital letters")?;
         set(variable("BODY_BYTES_MAX"), &mut self.body_bytes_max, "a number of bytes")?;
@@ -261,7 +288,15 @@ impl Config {
         if let Some((_, url)) = variable("PUBLIC_URL") {
             self.public_url = Some(url);
         }
+        for (name, list) in
+            [("REGIONS", &mut self.regions), ("METRICS_TENANTS", &mut self.metrics_tenants)]
+        {
+            if let Some((_, names)) = variable(name) {
+                *list = names.split(',').map(|name| name.trim().to_owned()).collect();
+            }
+        }
         for (name, path) in [
+            ("METRICS_TOKEN_FILE", &mut self.metrics_token_file),
             ("ROOT_KEY_FILE", &mut self.root_key_file),
             ("AUDIT_KEY_FILE", &mut self.audit_key_file),
             ("AUDIT_CHECKPOINTS_FILE", &mut self.audit_checkpoints_file),
@@ -273,8 +308,16 @@ impl Config {
                 *path = Some(given.into());
             }
         }
-        let rate = variable("TENANT_REQUESTS_PER_SECOND");
-        set(rate, &mut self.tenant_requests_per_second, "a number of requests")?;
+        for (name, number, expected) in [
+            (
+                "TENANT_REQUESTS_PER_SECOND",
+                &mut self.tenant_requests_per_second,
+                "a number of requests",
+            ),
+            ("METRICS_TENANTS_MAX", &mut self.metrics_tenants_max, "a number of tenants"),
+        ] {
+            set(variable(name), number, expected)?;
+        }
         self.oidc = oidc::with(
             self.oidc.take(),
             ["ISSUER", "AUDIENCE", "PERSON_CLAIM", "CLIENT_ID", "SCOPES"]
@@ -348,6 +391,7 @@ impl Config {
         if !(1..=3_600_000).contains(&self.notice_wait_ms) {
             return range("notice_wait_ms", &self.notice_wait_ms, "1 to 3600000");
         }
+        self.check_metrics()?;
         self.check_public_url()?;
         if let Some(url) = &self.audit_checkpoints_url
             && crate::catalog::endpoint::check_host(url).is_err()

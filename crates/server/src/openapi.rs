@@ -15,8 +15,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::cells::App;
 use crate::problem::Refused;
 use crate::{
-    audit, catalog, channels, erasures, events, gateway, keys, people, pools, probes, quotas,
-    readings, reports, reviews, runs, sealing, tenants, usage, worker, workflows,
+    audit, catalog, channels, decisions, erasures, events, gateway, keys, metrics, people, pools,
+    probes, quotas, readings, reports, reviews, runs, sealing, tenants, usage, worker, workflows,
 };
 
 #[derive(Debug, OpenApi)]
@@ -76,6 +76,8 @@ fn described() -> OpenApiRouter<App> {
         .merge(gateway::routes())
         .merge(pools::routes())
         .merge(readings::routes())
+        .merge(decisions::routes())
+        .merge(metrics::routes())
         .merge(quotas::routes())
         .merge(usage::routes())
         .merge(reports::routes())

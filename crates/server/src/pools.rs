@@ -201,7 +201,7 @@ fn pool_out(declared: &Pool, view: &PoolView, cell: &Shared) -> wire::Pool {
     }
 }
 
-const fn valve_out(view: &ValveView) -> wire::Valve {
+pub(crate) const fn valve_out(view: &ValveView) -> wire::Valve {
     wire::Valve {
         open: view.open,
         live_runs: view.live_runs,

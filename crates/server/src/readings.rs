@@ -1,16 +1,19 @@
-//! Readings of tenants and the decision log, for the operator and for each tenant its own.
+//! Readings of tenants and of the platform.
+
+mod view;
+mod words;
+
+use std::time::{Duration, Instant};
 
 use axum::Json as Answer;
 use axum::extract::State;
 use fairlane_api::Problem;
 use fairlane_api::page::Page;
-use fairlane_api::platform::{self as wire, Decision, Readings};
-use fairlane_core::cell::effect::{Latency, Response, TenantView};
+use fairlane_api::reading::{Overview, Readings};
+use fairlane_core::cell::effect::{Response, TenantView};
 use fairlane_core::cell::input::Query;
-use fairlane_core::tenant::TenantScope;
-use fairlane_store::{DecisionQuery, DecisionRow};
-use serde::Deserialize;
-use utoipa::IntoParams;
+use fairlane_core::cell::view::PlatformView;
+use tokio::sync::Mutex;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -19,29 +22,20 @@ use crate::body::Params;
 use crate::cells::{App, Here, InRegion};
 use crate::page::{Paging, page};
 use crate::problem::Refused;
-use crate::serve::Surroundings;
-use crate::wire::{json, timestamp};
+use crate::serve::Shared;
 
-/// A page of what one region has.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct PagingInRegion {
-    /// `next` of the page before.
-    cursor: Option<String>,
-    /// Most entries, 1 to 1,000; 100 if absent.
-    #[param(minimum = 1, maximum = 1_000)]
-    limit: Option<u32>,
-    /// A region of this server; its first one if absent.
-    region: Option<String>,
-}
+/// What is told of the platform is at most so old: many who look cost the cell no more than one.
+const FRESH: Duration = Duration::from_millis(900);
+
+/// What the cell said of itself last, and when.
+#[derive(Debug, Default)]
+pub(crate) struct Lately(Mutex<Option<(Instant, PlatformView)>>);
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(get_readings))
         .routes(routes!(list_readings))
-        .routes(routes!(list_decisions))
-        .routes(routes!(list_platform_decisions))
+        .routes(routes!(get_overview))
 }
 
 /// Reads one tenant's numbers
@@ -62,7 +56,7 @@ async fn get_readings(
     };
     let view = shared.engine.query(query, read).await?;
     let attempts = identity.is_operator().then(|| app.attempts_by(scope.tenant()));
-    Ok(Answer(readings_out(&view, attempts)))
+    Ok(Answer(view::readings(&view, attempts)))
 }
 
 /// Lists all tenants' numbers
@@ -88,91 +82,39 @@ async fn list_readings(
         views.append(&mut cell.engine.query(query, read).await?);
     }
     views.sort_by(|one: &TenantView, other| one.tenant.cmp(&other.tenant));
-    let view = |view: TenantView| readings_out(&view, Some(app.attempts_by(&view.tenant)));
-    Ok(Answer(page(views, limit, |view| view.tenant.to_string(), view)))
+    let out = |view: TenantView| view::readings(&view, Some(app.attempts_by(&view.tenant)));
+    Ok(Answer(page(views, limit, |view| view.tenant.to_string(), out)))
 }
 
-/// Lists decisions about one tenant, newest first
+/// Says whether the platform is well and fair in a region, and who waits for what
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/decisions", tag = "tenants",
-    params(("tenant" = String, Path), Paging),
-    responses((status = 200, body = Page<Decision>), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+    get, path = "/v1/platform/overview", tag = "platform", params(InRegion),
+    responses((status = 200, body = Overview), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
 )]
-async fn list_decisions(
-    Here(shared): Here,
-    Scoped(scope): Scoped,
-    Params(paging): Params<Paging>,
-) -> Result<Answer<Page<Decision>>, Refused> {
-    decisions(&shared, Some(scope), &paging).await
-}
-
-/// Lists decisions about the platform, newest first
-#[utoipa::path(
-    get, path = "/v1/platform/decisions", tag = "platform", params(PagingInRegion),
-    responses((status = 200, body = Page<Decision>), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
-)]
-async fn list_platform_decisions(
+async fn get_overview(
     State(app): State<App>,
     _: Operator,
-    Params(PagingInRegion { cursor, limit, region }): Params<PagingInRegion>,
-) -> Result<Answer<Page<Decision>>, Refused> {
-    let cell = app.named(&InRegion { region })?;
-    decisions(cell, None, &Paging { cursor, limit }).await
+    Params(region): Params<InRegion>,
+) -> Result<Answer<Overview>, Refused> {
+    let cell = app.named(&region)?;
+    let regions = app.all().iter().map(|cell| cell.region.to_string()).collect();
+    let platform = lately(cell).await?;
+    Ok(Answer(view::overview(&platform, (cell.region.to_string(), regions), app.all_attempts())))
 }
 
-async fn decisions(
-    shared: &Surroundings,
-    scope: Option<TenantScope>,
-    paging: &Paging,
-) -> Result<Answer<Page<Decision>>, Refused> {
-    let limit = u32::try_from(paging.limit()?).unwrap_or(u32::MAX);
-    let query = DecisionQuery { before: paging.after()?, limit };
-    let page = shared.reads.decisions(scope, query).await?;
-    Ok(Answer(Page {
-        items: page.rows.into_iter().map(decision_out).collect(),
-        next: page.next.map(|next| next.to_string()),
-    }))
-}
-
-fn readings_out(view: &TenantView, cross_tenant_attempts: Option<u64>) -> Readings {
-    Readings {
-        tenant: view.tenant.to_string(),
-        org: view.org.to_string(),
-        tier: view.tier.to_string(),
-        weight: view.weight,
-        cap: view.cap,
-        suspended: view.suspended,
-        slots: view.slots,
-        burst_slots: view.burst_slots,
-        waiting: view.waiting,
-        live_runs: view.live_runs,
-        completed: view.completed,
-        failed: view.failed,
-        service_us: view.service.0,
-        debt_us: view.debt.0,
-        latency: view.latency.map(latency_out),
-        sla_violations: view.sla_violations,
-        cross_tenant_attempts,
+/// What the cell says of itself, asked anew if that is no longer fresh.
+pub(crate) async fn lately(cell: &Shared) -> Result<PlatformView, Refused> {
+    let mut known = cell.lately.0.lock().await;
+    if let Some((at, view)) = known.as_ref()
+        && at.elapsed() < FRESH
+    {
+        return Ok(view.clone());
     }
-}
-
-const fn latency_out(latency: Latency) -> wire::Latency {
-    wire::Latency {
-        count: latency.count,
-        p50_us: latency.p50.0,
-        p95_us: latency.p95.0,
-        p99_us: latency.p99.0,
-        max_us: latency.max.0,
-    }
-}
-
-fn decision_out(DecisionRow { sequence, decision }: DecisionRow) -> Decision {
-    Decision {
-        tenant: decision.tenant.map(|tenant| tenant.to_string()),
-        sequence,
-        at: timestamp(decision.at),
-        code: decision.code.to_string(),
-        by: decision.by.map(|by| by.to_string()),
-        facts: json(&decision.facts),
-    }
+    let read = |response| match response {
+        Response::Platform(view) => Ok(*view),
+        other => Err(other),
+    };
+    let view = cell.engine.query(Query::Platform, read).await?;
+    *known = Some((Instant::now(), view.clone()));
+    Ok(view)
 }

@@ -40,9 +40,11 @@ use crate::engine::health::State;
 use crate::engine::owner::{Owner, Place, RELOAD_MIN, own};
 use crate::gateway::TokenKey;
 use crate::head;
+use crate::metrics::ScrapeToken;
 use crate::notify::mail::Mailer;
 use crate::notify::{Courier, Notifier};
 use crate::problem::Refused;
+use crate::readings::Lately;
 use crate::reads::Reads;
 use crate::registry::Registry;
 use crate::root_key::{self, RootKeys};
@@ -82,6 +84,7 @@ pub(crate) struct Surroundings {
     pub(crate) token_key: TokenKey,
     /// What a person may see can be any tenant's: see [`crate::reviews`].
     pub(crate) rights: AllTenants,
+    pub(crate) lately: Lately,
     stopping: watch::Receiver<Stopping>,
 }
 
@@ -121,6 +124,8 @@ pub enum Error {
     Tls(#[from] tls::Error),
     #[error("cannot trust the authorities in {path}: {detail}")]
     Authorities { path: String, detail: String },
+    #[error("cannot use the token for metrics in {path}: {detail}")]
+    ScrapeToken { path: String, detail: String },
     #[error("cannot listen on {addr}")]
     Listen { addr: SocketAddr, source: std::io::Error },
     #[error("cannot start the driver thread")]
@@ -305,6 +310,7 @@ fn open_all(
 ) -> Result<(App, Vec<JoinHandle<()>>), Error> {
     let upstream = Arc::new(upstream(config)?);
     let auth = Auth::new(config, &upstream);
+    let scrape_token = scrape_token(config)?;
     let notifier = Notifier {
         upstream,
         mailer: config.smtp.as_ref().and_then(Mailer::new),
@@ -320,7 +326,19 @@ fn open_all(
         cells.push(shared);
         owners.push(owner);
     }
-    Ok((App::new(cells, (keys.root.clone(), keys.audit), auth), owners))
+    let app = App::new(cells, (keys.root.clone(), keys.audit), (auth, scrape_token));
+    Ok((app, owners))
+}
+
+fn scrape_token(config: &Config) -> Result<ScrapeToken, Error> {
+    let Some(path) = &config.metrics_token_file else { return Ok(ScrapeToken::default()) };
+    let failed = |detail: &str| Error::ScrapeToken {
+        path: path.display().to_string(),
+        detail: detail.to_owned(),
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(&error.to_string()))?;
+    ScrapeToken::new(text.trim())
+        .ok_or_else(|| failed("expected a secret of 16 characters or more"))
 }
 
 fn upstream(config: &Config) -> Result<Upstream, Error> {
@@ -376,6 +394,7 @@ fn open(
         upstream: notifier.upstream,
         token_key,
         rights,
+        lately: Lately::default(),
         stopping,
     });
     if !tenants.is_empty() {

@@ -348,6 +348,8 @@ pub(super) const CASES: &[Case] = &[
     case("GET /v1/platform/audit/proof", Of::Operator).query("sequence=1"),
     case("POST /v1/platform/audit/close", Of::Operator),
     case("GET /v1/platform/decisions", Of::Operator),
+    case("GET /v1/platform/overview", Of::Operator),
+    case("GET /metrics", Of::Operator),
     case("GET /v1/platform/pools", Of::Operator),
     case("GET /v1/platform/pools/{pool}", Of::Operator),
     case("PUT /v1/platform/pools/{pool}", Of::Operator).query(DRY_RUN).body(r#"{"slots":1}"#),

@@ -158,9 +158,9 @@ fn cell(column: usize, text: String) -> Cell<'static> {
 }
 
 /// The columns of names, which may be shortened to so many characters.
-const NAMES: [(usize, usize); 2] = [(0, 12), (1, 6)];
+const NAMES: [(usize, usize); 3] = [(0, 12), (1, 6), (12, 10)];
 /// The columns that go first where there is no room: what is said elsewhere, or follows from others.
-const SPARE: [usize; 7] = [1, 7, 10, 4, 6, 3, 2];
+const SPARE: [usize; 8] = [1, 8, 11, 4, 6, 7, 3, 2];
 
 /// The columns that are shown and how wide each is. Names are shortened, numbers never: a column whose numbers
 /// have no room is left out.
@@ -233,10 +233,10 @@ mod tests {
     fn the_screen_shows_the_platform_the_tenants_and_the_keys() {
         let mut screen = Screen::new(super::super::tests::look(), Sort::Slots);
         expect![[r#"
-            valve open, 5003 live runs  |  pool default: 24/100 slots, 4979 waiting, 2 workers
-            TENANT TIER      SLOTS▼ CAP  SHARE WAITING RUNS   P50   P95  DEBT LATE
-            bank-7 standard 21 (+1)  20 87.5 %    4979 5000 52 ms 61 ms 1.5 s    0
-            bank-1 standard       3  20 12.5 %       0    3 52 ms 61 ms     -    0
+            healthy  |  valve open, 5003 live runs  |  1 more pools
+            TENANT TIER    SLOTS▼ CAP  SHARE WAITING RUNS  WAIT   P50   P95  DEBT LATE WHY
+            bank-7 sta…rd 21 (+1)  20 87.5 %    4979 5000 4.9 s 52 ms 61 ms 1.5 s    0 tenant-…default
+            bank-1 sta…rd       3  20 12.5 %       0    3  0 us 52 ms 61 ms     -    0
             2 tenants by slots  |  q ends, s sorts by the next column, arrows scroll
         "#]]
         .assert_eq(&drawn(&mut screen));
@@ -261,7 +261,10 @@ mod tests {
         let mut screen = Screen::new(look, Sort::Debt);
         for width in [120, 80, 60] {
             let text = drawn_at(&mut screen, width);
-            assert!(text.starts_with("valve open, 5003 live runs  |  "), "{width}:\n{text}");
+            assert!(
+                text.starts_with("healthy  |  valve open, 5003 live runs  |  "),
+                "{width}:\n{text}"
+            );
             assert!(text.lines().next().unwrap().contains(" more pools"), "{width}:\n{text}");
             for part in ["1 min 0 s", "12.0 s", "SLOTS", "WAITING", "DEBT", "4979", "-017", "-018"]
             {
@@ -269,10 +272,10 @@ mod tests {
             }
         }
         expect![[r#"
-            valve open, 5003 live runs  |  4 more pools
-            TENANT       TIER      SLOTS CAP  SHARE WAITING RUNS   P50       P95  DEBT▼ LATE
-            a-rath…e-017 sta…ard       3  20 12.5 %       0    3 52 ms 1 min 0 s 12.0 s    0
-            a-rath…e-018 sta…ard 21 (+1)  20 87.5 %    4979 5000 52 ms 1 min 0 s 12.0 s    0
+            healthy  |  valve open, 5003 live runs  |  4 more pools
+            TENANT           SLOTS CAP  SHARE WAITING RUNS  WAIT       P95  DEBT▼ WHY
+            a-rathe…me-017       3  20 12.5 %       0    3  0 us 1 min 0 s 12.0 s
+            a-rathe…me-018 21 (+1)  20 87.5 %    4979 5000 4.9 s 1 min 0 s 12.0 s tenan…ault
             2 tenants by debt  |  q ends, s sorts by the next column, arrows scroll
         "#]]
         .assert_eq(&drawn_at(&mut screen, 80));

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::gate::Refusal;
 use crate::id::{RegionName, RunId, TenantId, ToolName};
 use crate::quota::Rung;
+use crate::reading::Cause;
 use crate::reject::Rejection;
 use crate::row::{Actor, Credential, Decision, Lane, Owner, Part, Role, Route, RunKey};
 use crate::scheduler::TenantIx;
@@ -19,6 +20,7 @@ use crate::scheduler::TenantIx;
 use super::change::Change;
 use super::input::{Command, Configure, NoticeCommand};
 use super::live::{At, Passed, Run};
+use super::observe;
 use super::{Cell, Turn};
 
 /// A value longer than this is not repeated in the log, which then says only that it has changed.
@@ -29,8 +31,14 @@ const VALUE_BYTES_MAX: usize = 200;
 pub(crate) struct Said {
     /// Refused since the turn began.
     refused: BTreeMap<Refused, (Value, u32)>,
-    /// Classes of steps that are parked, by pool, tenant and class: why.
-    parked: BTreeMap<(usize, u32, u64), String>,
+    /// Classes of steps that are parked, by pool, tenant and class: why, in words and as a place.
+    parked: BTreeMap<(usize, u32, u64), (String, Cause)>,
+}
+
+impl Said {
+    pub(crate) fn why_parked(&self, pool: usize, tenant: TenantIx, class: u64) -> Option<Cause> {
+        self.parked.get(&(pool, tenant.0, class)).map(|(_, cause)| *cause)
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -261,8 +269,10 @@ impl Cell {
     ) {
         let run = self.runs.get(at.run);
         let why = sort(refusal);
-        let known = self.said.parked.insert((pool, run.tenant.0, class), why.clone());
-        if known.as_ref() == Some(&why) {
+        let cause = observe::cause_of(refusal, &self.directory, pool);
+        let place = (pool, run.tenant.0, class);
+        let known = self.said.parked.insert(place, (why.clone(), cause));
+        if known.is_some_and(|(known, _)| known == why) {
             return;
         }
         let facts = OfStep {
@@ -273,9 +283,14 @@ impl Cell {
         self.decide(Some(run.key.tenant.clone()), "parked", text(&facts), turn);
     }
 
-    /// One of the class has passed.
-    pub(crate) fn not_parked(&mut self, pool: usize, tenant: TenantIx, class: u64) {
-        self.said.parked.remove(&(pool, tenant.0, class));
+    /// One of the class has passed: gives what it waited for, if it did.
+    pub(crate) fn not_parked(
+        &mut self,
+        pool: usize,
+        tenant: TenantIx,
+        class: u64,
+    ) -> Option<Cause> {
+        self.said.parked.remove(&(pool, tenant.0, class)).map(|(_, cause)| cause)
     }
 
     /// A step cannot go on by itself.

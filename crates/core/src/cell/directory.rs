@@ -375,6 +375,10 @@ impl Directory {
         next
     }
 
+    pub(crate) fn knows_tool(&self, number: u32) -> bool {
+        (number as usize) < self.tool_names.len()
+    }
+
     pub(crate) fn tool_name(&self, number: u32) -> &ToolName {
         &self.tool_names[number as usize]
     }

@@ -10,6 +10,7 @@ use crate::gate::{Refusal, Verdict};
 use crate::id::{PoolName, WorkerName};
 use crate::plan::StepKind;
 use crate::pool::Pool;
+use crate::reading::Cause;
 use crate::row::{LeaseId, Part};
 use crate::scheduler::{Entry, GateAnswer, Offer, Scheduler, TenantIx, Ticket};
 use crate::time::{Span, Time};
@@ -19,6 +20,7 @@ use super::effect::{Effect, Exchanged, Grant, Work};
 use super::gates::Spent;
 use super::input::AskId;
 use super::live::{At, Lease, Passed, Revoked, Run, State};
+use super::observe::PoolWatch;
 use super::timer::Kind;
 use super::{Cell, Turn};
 
@@ -32,9 +34,16 @@ pub(crate) struct PoolState {
     /// Open asks in order of arrival: the worker that has waited longest is served first.
     pub(crate) asks: VecDeque<Ask>,
     pub(crate) swept: Time,
+    pub(crate) watch: PoolWatch,
 }
 
 impl PoolState {
+    /// Slots that connected workers offer.
+    pub(crate) fn offered(&self, now: Time, silence: Span) -> u32 {
+        let there = self.there(now, silence);
+        there.fold(0, |sum, (_, worker)| sum.saturating_add(worker.slots))
+    }
+
     /// Workers that hold something, ask for something, or were heard of within the span.
     pub(crate) fn there(
         &self,
@@ -59,8 +68,8 @@ pub(crate) struct Worker {
 
 /// What came of offering a slot.
 struct Offered {
-    /// The step that takes it, with what it was given at the gates.
-    chosen: Option<(At, Passed)>,
+    /// The step that takes it, with what it was given at the gates, and where its class had to wait for that.
+    chosen: Option<(At, Passed, Option<Cause>)>,
     /// Those that cannot go on by themselves.
     aside: Vec<(At, Refusal)>,
     /// Of classes that wait now outside of the queue, the first.
@@ -86,6 +95,7 @@ impl PoolState {
             workers: BTreeMap::new(),
             asks: VecDeque::new(),
             swept: Time::default(),
+            watch: PoolWatch::default(),
         }
     }
 
@@ -218,8 +228,9 @@ impl Cell {
                 self.log_parked(pool, (at, class), &refusal, turn);
             }
             let is_over = chosen.is_none() && aside.is_empty();
-            if let Some((at, passed)) = chosen {
+            if let Some((at, passed, parked)) = chosen {
                 let tenant = self.runs.get(at.run).tenant;
+                self.note_start(pool, at, parked);
                 let ask = self.pools[pool].ask_for(tenant, !asked.tenants.is_empty());
                 let ask = ask.expect("a step is chosen of those that somebody can take");
                 self.lease((pool, ask), at, passed, turn);
@@ -272,8 +283,8 @@ impl Cell {
         let chosen = dispatched.map(|dispatch| {
             let passed = passed.expect("who is given a slot has passed the gates");
             let (passed, class) = passed;
-            self.not_parked(pool, dispatch.tenant, class);
-            (At::from_ticket(dispatch.ticket.0), passed)
+            let parked = self.not_parked(pool, dispatch.tenant, class);
+            (At::from_ticket(dispatch.ticket.0), passed, parked)
         });
         Offered { chosen, aside, parked }
     }
@@ -328,6 +339,17 @@ impl Cell {
         let state = &mut self.pools[pool];
         state.workers.get_mut(&worker).expect("a worker that asks is known").held += 1;
         state.asks[ask].answer.grants.push(grant);
+    }
+
+    /// For people: how long the step waited, and the run if it is its first.
+    fn note_start(&mut self, pool: usize, at: At, parked: Option<Cause>) {
+        let now = self.now;
+        let run = self.runs.get_mut(at.run);
+        let started =
+            (!std::mem::replace(&mut run.has_begun, true)).then(|| now.since(run.created));
+        let waited = now.since(run.node(at.node).since);
+        let tenant = run.tenant;
+        self.note_dispatch((pool, tenant), (waited, started), parked);
     }
 
     /// Answers the asks that have something to be told, or do not want to wait.
@@ -428,6 +450,7 @@ impl Cell {
         self.settle(at, cost, turn);
         let node = self.runs.get(at.run).node(at.node);
         let State::Leased(lease) = &node.state else { return };
+        let (pool, took) = (lease.pool, self.now.since(lease.started));
         self.timers.clear(lease.until, Kind::Lease, at);
         let state = &mut self.pools[lease.pool];
         state.scheduler.settle(self.now, Ticket(at.ticket()));
@@ -435,6 +458,9 @@ impl Cell {
             worker.held = worker.held.saturating_sub(1);
             worker.revoked.retain(|revoked| revoked.fence != node.fence);
         }
+        let run = self.runs.get(at.run);
+        let place = self.work_at(pool, run, at.node);
+        self.note_work((run.tenant, place), took);
     }
 
     /// Tells the worker to stop; the slot is its until it reports or the lease runs out.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::cell::input::{AskId, Configure, ReplyId, ScheduleKey};
 use crate::cell::residency_view::ResidencyView;
+use crate::cell::view::{DiagnosisView, PlatformView, WindowView};
 use crate::erasure::ErasureRow;
 use crate::gate::{Account, Refusal};
 use crate::id::{
@@ -19,12 +20,13 @@ use crate::notices::Counts;
 use crate::plan::{Expr, Workflow};
 use crate::policy;
 use crate::pool::Policy;
+use crate::reading::Percentiles;
 use crate::reject::Rejection;
 use crate::replan::{Trigger, Trust};
 use crate::review::{Digest, Proposal, Terms};
 use crate::reviews::Standing;
 use crate::row::{Failure, Halt, Instance, LeaseId, ReviewCause, Route, RunKey, RunStatus};
-use crate::tenant::{Context, TenantScope};
+use crate::tenant::{Context, Sla, TenantScope};
 use crate::time::{Span, Time};
 
 /// One effect. Released in order, after the commit of its turn only.
@@ -206,6 +208,7 @@ pub enum Response {
     Explained(Box<RunView>),
     Tenant(Box<TenantView>),
     Tenants(Vec<TenantView>),
+    Platform(Box<PlatformView>),
     Pools(Vec<PoolView>),
     Valve(ValveView),
     Accounts(Vec<AccountView>),
@@ -492,19 +495,15 @@ pub struct TenantView {
     pub service: Span,
     /// Slot time used ahead of its share.
     pub debt: Span,
-    /// Submission to end over the last minutes; `None` if no run ended.
-    pub latency: Option<Latency>,
+    /// Submission to end over the last minute; `None` if no run ended.
+    pub latency: Option<Percentiles>,
+    /// Of an attempt, from ready to dispatched, over the last minute.
+    pub queue_wait: Option<Percentiles>,
+    pub sla: Option<Sla>,
     pub sla_violations: u64,
-}
-
-/// Percentiles within 10 % of the true value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Latency {
-    pub count: u64,
-    pub p50: Span,
-    pub p95: Span,
-    pub p99: Span,
-    pub max: Span,
+    pub diagnosis: DiagnosisView,
+    /// Of the last minute, ten minutes, hour and day; only for one tenant.
+    pub windows: Vec<WindowView>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::gate::Refusal;
 use crate::plan::{StepIndex, StepKind, Wait};
+use crate::reading::diagnosis::Shared;
 use crate::reject::Rejection;
 use crate::row::{Halt, Part, RunStatus};
 use crate::scheduler::TenantIx;
@@ -40,19 +41,26 @@ impl Cell {
                 None => Response::Rejected(Rejection::UnknownRun { run: key.run }),
             },
             Query::Tenant(id) => match self.directory.tenants.find(id) {
-                Some(tenant) => Response::Tenant(Box::new(self.tenant_view(tenant))),
+                Some(tenant) => {
+                    let view = self.tenant_view(tenant, &self.shared());
+                    let windows = self.window_views(tenant);
+                    Response::Tenant(Box::new(TenantView { windows, ..view }))
+                }
                 None => Response::Rejected(Rejection::UnknownTenant { tenant: id.clone() }),
             },
             Query::Tenants { after, limit } => {
                 let limit = (*limit).min(TENANTS_SHOWN_MAX) as usize;
                 let places = self.directory.tenants.after(after.as_ref()).take(limit);
-                Response::Tenants(places.map(|tenant| self.tenant_view(tenant)).collect())
+                let shared = self.shared();
+                let views = places.map(|tenant| self.tenant_view(tenant, &shared));
+                Response::Tenants(views.collect())
             }
             Query::Budgets { after, every, limit } => {
                 let limit = (*limit).min(TENANTS_SHOWN_MAX) as usize;
                 let places = self.directory.tenants.after(after.as_ref()).take(limit);
                 Response::Budgets(places.map(|tenant| self.budget_view(tenant, *every)).collect())
             }
+            Query::Platform => Response::Platform(Box::new(self.platform_view())),
             Query::Pools => {
                 Response::Pools((0..self.pools.len()).map(|pool| self.pool_view(pool)).collect())
             }
@@ -194,7 +202,7 @@ impl Cell {
         Refusal::Slot(wait)
     }
 
-    fn tenant_view(&self, tenant: TenantIx) -> TenantView {
+    fn tenant_view(&self, tenant: TenantIx, shared: &Shared) -> TenantView {
         let entry = self.directory.tenants.get(tenant);
         let context = entry.context();
         let mut view = TenantView {
@@ -213,7 +221,11 @@ impl Cell {
             service: Span::ZERO,
             debt: Span::ZERO,
             latency: entry.reading.latency(self.now),
+            queue_wait: entry.reading.queue_wait(self.now),
+            sla: context.sla,
             sla_violations: entry.reading.sla_violations,
+            diagnosis: self.diagnosis_view(&self.diagnose(tenant, shared)),
+            windows: Vec::new(),
         };
         for pool in &self.pools {
             let flow = pool.scheduler.flow(self.now, tenant);
@@ -229,14 +241,11 @@ impl Cell {
         view
     }
 
-    fn pool_view(&self, at: usize) -> PoolView {
+    pub(crate) fn pool_view(&self, at: usize) -> PoolView {
         let (declared, state) = (&self.directory.pools.list[at], &self.pools[at]);
         let reading = state.scheduler.reading();
         // One that has been silent for a lease is forgotten later.
-        let there = state.there(self.now, declared.lease);
-        let (workers, offered) = there.fold((0_u32, 0_u32), |(workers, offered), (_, worker)| {
-            (workers.saturating_add(1), offered.saturating_add(worker.slots))
-        });
+        let workers = state.there(self.now, declared.lease).count();
         PoolView {
             pool: declared.name.clone(),
             policy: declared.policy,
@@ -244,8 +253,8 @@ impl Cell {
             dispatchable: reading.dispatchable,
             in_flight: reading.in_flight,
             waiting: reading.waiting,
-            workers,
-            offered,
+            workers: u32::try_from(workers).unwrap_or(u32::MAX),
+            offered: state.offered(self.now, declared.lease),
         }
     }
 }

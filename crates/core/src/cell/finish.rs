@@ -135,6 +135,7 @@ impl Cell {
         }));
         self.queue.leave(live.tenant, live.level(), u64::from(live.input_bytes), now);
         self.directory.ended(&live, now);
+        self.note_end(&live);
         self.notify_of_end(&live, turn);
         if live.parent.is_some() || live.schedule.is_some() {
             self.later.push_back(Later::Ended(live));

@@ -490,6 +490,8 @@ pub enum Query {
         after: Option<TenantId>,
         limit: u32,
     },
+    /// Readings of the whole cell, with a diagnosis.
+    Platform,
     Pools,
     Valve,
     /// The accounts of a tenant or an organisation, in the periods under way.

@@ -99,6 +99,8 @@ pub(crate) struct Run {
     pub(crate) status: RunStatus,
     pub(crate) outcome: Option<RunStatus>,
     pub(crate) created: Time,
+    /// A step of it has been dispatched.
+    pub(crate) has_begun: bool,
     pub(crate) deadline: Option<Time>,
     pub(crate) failure: Option<Box<Failure>>,
     pub(crate) parent: Option<Box<Parent>>,

@@ -110,6 +110,7 @@ impl Cell {
             fence: epoch * FENCES_PER_EPOCH,
             ages: 0,
             said: super::audit::Said::default(),
+            watch: super::observe::Watch::new(now),
             evaluations: first_evaluation(epoch),
             lines: super::call::Lines::default(),
             desk: super::review::Desk::default(),
@@ -205,6 +206,8 @@ impl Cell {
             status: row.status,
             outcome: row.outcome,
             created: row.created,
+            // Whether a step of it was dispatched before is not known here.
+            has_begun: true,
             deadline: row.deadline,
             failure: row.failure.map(Box::new),
             parent: row.parent.map(Box::new),

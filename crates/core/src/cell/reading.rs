@@ -1,142 +1,111 @@
-//! What the cell counts for people: how many runs ended, and how long they took.
-//!
-//! Latency is kept in buckets that grow by an eighth of a power of two, so that a percentile is within 7 % of
-//! the true value, and in two windows of a minute, so that what is shown is of the last one to two minutes.
-//! No decision reads these numbers.
+//! What the cell counts for people of one tenant, or of all tenants of a tier.
 
-use std::collections::BTreeMap;
-
+use crate::reading::{Held, Merge, Percentiles, Sketch, Window, Windows};
 use crate::row::RunStatus;
 use crate::tenant::Sla;
 use crate::time::{Span, Time};
-
-use super::effect::Latency;
-
-const WINDOW: Span = Span::from_secs(60);
-/// Buckets to a power of two, as a power of two.
-const FINE: u32 = 3;
 
 #[derive(Debug, Default)]
 pub(crate) struct TenantReading {
     pub(crate) completed: u64,
     pub(crate) failed: u64,
     pub(crate) sla_violations: u64,
-    window: Time,
-    current: Sketch,
-    previous: Sketch,
+    /// Made when something first happens, so that tenants that never come take nothing.
+    recent: Option<Box<Windows<Tally>>>,
+}
+
+/// What happened in a span of time.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// From ready to dispatched, of each attempt.
+    pub(crate) queue: Sketch,
+    /// From submission to the first dispatch of a run.
+    pub(crate) start: Sketch,
+    /// From submission to the end of a run.
+    pub(crate) end: Sketch,
+    /// From dispatch to report, of each attempt.
+    pub(crate) work: Sketch,
+    /// Runs that ended with a target in force.
+    pub(crate) aimed: u64,
+    /// Those of them that took longer than it.
+    pub(crate) late: u64,
+    /// Slot time held.
+    pub(crate) service: Span,
+    /// What held ready steps up, and how long any was.
+    pub(crate) held: Held,
+    pub(crate) stood: Span,
+    /// How long its reviews stood there that nobody had claimed.
+    pub(crate) reviewing: Held,
+}
+
+impl Merge for Tally {
+    fn merge(&mut self, other: &Self) {
+        self.queue.merge(&other.queue);
+        self.start.merge(&other.start);
+        self.end.merge(&other.end);
+        self.work.merge(&other.work);
+        self.aimed += other.aimed;
+        self.late += other.late;
+        self.service.0 = self.service.0.saturating_add(other.service.0);
+        self.held.merge(&other.held);
+        self.reviewing.merge(&other.reviewing);
+        self.stood.0 = self.stood.0.saturating_add(other.stood.0);
+    }
+}
+
+impl Tally {
+    /// A run ended, and took so long.
+    pub(crate) fn ended(&mut self, took: Span, sla: Option<Sla>) {
+        self.end.add(took);
+        if let Some(sla) = sla {
+            self.aimed += 1;
+            self.late += u64::from(took > sla.latency);
+        }
+    }
 }
 
 impl TenantReading {
+    pub(crate) fn now(&mut self, now: Time) -> &mut Tally {
+        self.recent.get_or_insert_default().at(now)
+    }
+
     pub(crate) fn ended(&mut self, now: Time, took: Span, status: RunStatus, sla: Option<Sla>) {
         if status == RunStatus::Completed {
             self.completed += 1;
         } else {
             self.failed += 1;
         }
-        if sla.is_some_and(|sla| took > sla.latency) {
-            self.sla_violations += 1;
-        }
-        if now.since(self.window) >= WINDOW {
-            let last = std::mem::take(&mut self.current);
-            // A window that ended more than one window ago says nothing of the last minutes.
-            self.previous =
-                if now.since(self.window) < Span(2 * WINDOW.0) { last } else { Sketch::default() };
-            self.window = now;
-        }
-        self.current.add(took);
+        self.sla_violations += u64::from(sla.is_some_and(|sla| took > sla.latency));
+        self.now(now).ended(took, sla);
     }
 
-    pub(crate) fn latency(&self, now: Time) -> Option<Latency> {
-        let recent = |start: Time| now.since(start) < Span(2 * WINDOW.0);
-        let mut both = Sketch::default();
-        if recent(self.window) {
-            both.merge(&self.current);
-            both.merge(&self.previous);
-        }
-        (both.count > 0).then(|| Latency {
-            count: both.count,
-            p50: both.percentile(500),
-            p95: both.percentile(950),
-            p99: both.percentile(990),
-            max: both.max,
-        })
-    }
-}
-
-/// A mergeable histogram of spans.
-#[derive(Debug, Default)]
-pub(crate) struct Sketch {
-    buckets: BTreeMap<u16, u32>,
-    count: u64,
-    max: Span,
-}
-
-impl Sketch {
-    pub(crate) fn add(&mut self, value: Span) {
-        *self.buckets.entry(bucket(value.0)).or_default() += 1;
-        self.count += 1;
-        self.max = self.max.max(value);
+    pub(crate) fn over(&self, now: Time, window: Window) -> Tally {
+        self.recent.as_ref().map(|recent| recent.over(now, window)).unwrap_or_default()
     }
 
-    fn merge(&mut self, other: &Self) {
-        for (at, count) in &other.buckets {
-            *self.buckets.entry(*at).or_default() += count;
-        }
-        self.count += other.count;
-        self.max = self.max.max(other.max);
-    }
-
-    /// The middle of the bucket in which that part of the values has been seen.
-    fn percentile(&self, permille: u64) -> Span {
-        let wanted = (self.count * permille).div_ceil(1_000).max(1);
-        let mut seen = 0;
-        for (at, count) in &self.buckets {
-            seen += u64::from(*count);
-            if seen >= wanted {
-                return Span(middle(*at)).min(self.max);
-            }
-        }
-        self.max
-    }
-}
-
-/// The bucket of a value: its exponent, and the bits that follow the leading one.
-fn bucket(value: u64) -> u16 {
-    let value = value.max(1 << FINE);
-    let exponent = value.ilog2();
-    let fraction = (value >> (exponent - FINE)) & ((1 << FINE) - 1);
-    u16::try_from((u64::from(exponent) << FINE) | fraction).expect("exponents are below 64")
-}
-
-fn middle(bucket: u16) -> u64 {
-    let exponent = u32::from(bucket >> FINE);
-    let step = 1u64 << (exponent - FINE);
-    let fraction = u64::from(bucket) & ((1 << FINE) - 1);
-    (1u64 << exponent) + fraction * step + step / 2
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_within_seven_percent_of_the_true_value() {
-        let mut sketch = Sketch::default();
-        for value in 1..=10_000u64 {
-            sketch.add(Span(value * 100));
-        }
-        for (permille, want) in [(500, 500_000), (950, 950_000), (990, 990_000)] {
-            let got = sketch.percentile(permille).0;
-            assert!(got.abs_diff(want) * 100 <= want * 7, "{permille}: {got} against {want}");
+    /// The parts of which [`TenantReading::over`] is the sum.
+    pub(crate) fn each(&self, now: Time, window: Window, part: impl FnMut(&Tally)) {
+        if let Some(recent) = &self.recent {
+            recent.each(now, window, part);
         }
     }
 
-    #[test]
-    fn an_old_window_is_not_shown() {
-        let mut reading = TenantReading::default();
-        let start = Time(1_000_000_000);
-        reading.ended(start, Span::from_millis(10), RunStatus::Completed, None);
-        assert!(reading.latency(start + Span::from_secs(30)).is_some());
-        assert!(reading.latency(start + Span::from_secs(300)).is_none());
+    /// How long ago something was seen of it.
+    pub(crate) fn since(&self, now: Time) -> Span {
+        self.recent.as_ref().map_or(Span::MAX, |recent| recent.since(now))
+    }
+
+    /// From submission to end, over the last minute.
+    pub(crate) fn latency(&self, now: Time) -> Option<Percentiles> {
+        let mut end = Sketch::default();
+        self.each(now, Window::Minute, |tally| end.merge(&tally.end));
+        end.percentiles()
+    }
+
+    /// Of an attempt, from ready to dispatched, over the last minute.
+    pub(crate) fn queue_wait(&self, now: Time) -> Option<Percentiles> {
+        let mut queue = Sketch::default();
+        self.each(now, Window::Minute, |tally| queue.merge(&tally.queue));
+        queue.percentiles()
     }
 }

@@ -74,6 +74,11 @@ impl Desk {
         self.open.contains_key(&review)
     }
 
+    /// When it was opened.
+    pub(crate) fn since(&self, review: ReviewId) -> Option<Time> {
+        self.open.get(&review).map(|opened| opened.since)
+    }
+
     /// The row of a review that is open.
     fn row(&self, review: ReviewId) -> ReviewRow {
         let item = self.queue.item(review).expect("a review that is open stands in the queue");
@@ -109,6 +114,18 @@ impl Desk {
 }
 
 impl Cell {
+    /// For people: how long the review was open until somebody claimed it.
+    fn note_claimed(&mut self, review: ReviewId) {
+        let opened = &self.desk.open[&review];
+        let waited = self.now.since(opened.since);
+        let tenant = self.directory.tenants.find(&opened.key.tenant);
+        let item = self.desk.queue.item(review).expect("an open review stands in the queue");
+        let (pool, _) = self.desk.queue.number_and_class(item);
+        if let Some(tenant) = tenant {
+            self.note_claim(tenant, pool, waited);
+        }
+    }
+
     /// Asks people about a step: one item in the pool that the terms name, or in the tenant's own. False if there is none
     /// that works for the tenant: nothing has happened then.
     pub(crate) fn open_review(&mut self, at: At, opening: Opening, turn: &mut Turn) -> bool {
@@ -146,6 +163,9 @@ impl Cell {
         };
         assert!(self.desk.queue.open(ask), "review {id} is open already");
         self.desk.open.insert(id, opened);
+        let place = self.desk.queue.item(id).map(|item| self.desk.queue.number_and_class(item));
+        let place = place.expect("it was just opened");
+        self.note_turnover(place, |turnover| turnover.opened += 1);
         self.note(id, event, turn);
         true
     }
@@ -421,6 +441,8 @@ impl Cell {
         event: ReviewEvent,
         turn: &mut Turn,
     ) {
+        let place = self.desk.queue.number_and_class(item);
+        self.note_turnover(place, |turnover| turnover.ended += 1);
         self.write_event(id, event, turn);
         let mut row = self.desk.row_of(id, item, state);
         row.ended = Some(self.now);

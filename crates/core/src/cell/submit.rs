@@ -181,6 +181,7 @@ impl Cell {
             status: RunStatus::Running,
             outcome: None,
             created: now,
+            has_begun: false,
             deadline,
             failure: None,
             parent: parent.map(Box::new),

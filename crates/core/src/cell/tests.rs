@@ -21,6 +21,7 @@ mod orphans;
 mod places;
 mod policy;
 mod quota;
+mod readings;
 mod recovery;
 mod replan;
 mod residency_view;

@@ -265,6 +265,7 @@ impl Cell {
     /// The store suffers: fewer slots are dispatchable until no commit has been slow for a while, so that the queue
     /// waits here, in order, and not behind the disk.
     pub(crate) fn commit_took(&mut self, took: Span) {
+        self.note_commit(took);
         let slow = self.directory.valve.commit_slow.0.max(1);
         if took.0 <= slow {
             return;

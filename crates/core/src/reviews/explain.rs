@@ -9,6 +9,7 @@ use crate::time::Time;
 
 use crate::review::{Barrier, Claim};
 
+use super::queue::Queue;
 use super::{Facts, Item, Reviews};
 
 /// Where a review stands.
@@ -65,6 +66,31 @@ impl Reviews {
             decided: u32::try_from(item.votes.len()).expect("persons are bounded"),
             rungs: u32::try_from(rungs).expect("ladders are bounded"),
         })
+    }
+
+    /// Reviews that nobody has claimed: the number of their pool, the tenant, and how many. O(tenants that have some).
+    pub fn waiting(&self) -> impl Iterator<Item = (u32, u32, u32)> {
+        (0..).zip(&self.desks).flat_map(|(pool, desk)| {
+            let counts = desk.queues.iter().flat_map(Queue::waiting);
+            counts.map(move |(tenant, open)| (pool, tenant, open))
+        })
+    }
+
+    /// The number of the pool in which it is, as [`Reviews::waiting`] gives it, and its class.
+    pub fn number_and_class(&self, item: &Item) -> (u32, u8) {
+        (u32::try_from(item.pool).expect("pools are bounded"), item.class)
+    }
+
+    /// Reviews of a class that nobody has claimed.
+    pub fn open_in(&self, pool: u32, class: u8) -> u64 {
+        let desk = self.desks.get(pool as usize);
+        desk.and_then(|desk| desk.queues.get(usize::from(class)))
+            .map_or(0, |queue| queue.open() as u64)
+    }
+
+    /// The pool that the number stands for.
+    pub fn name_of(&self, number: u32) -> Option<&ReviewerPoolName> {
+        self.desks.get(number as usize).map(|desk| &desk.declared.name)
     }
 
     /// All reviews that nobody has decided: their number.

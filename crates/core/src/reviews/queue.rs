@@ -91,6 +91,12 @@ impl Queue {
         self.open
     }
 
+    /// Open reviews by tenant, of those that have some.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (u32, u32)> {
+        let flows = self.flows.iter().filter(|(_, flow)| flow.open > 0);
+        flows.map(|(tenant, flow)| (*tenant, u32::try_from(flow.open).unwrap_or(u32::MAX)))
+    }
+
     /// An open review comes to its place; its tenant to the order, if it was the first.
     pub(super) fn put(&mut self, place: &Place, weight: u32) {
         let Place { tenant, need, excluded, slot } = place;

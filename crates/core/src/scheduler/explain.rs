@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::time::Time;
 
 use super::Scheduler;
-use super::config::{Entry, TenantIx};
+use super::config::{Entry, OrgIx, TenantIx};
 use super::flow::ROOT;
 use super::lanes::BurstState;
+use super::slab::NONE;
 
 /// Flows counted before a step's own, at most: an explanation costs no more than this.
 const AHEAD_MAX: u32 = 1_000;
@@ -73,7 +74,69 @@ pub struct PoolReading {
     pub burst_credit: u64,
 }
 
+/// A tenant with something ready, running or owed, for those who watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FlowNow {
+    pub(crate) tenant: TenantIx,
+    pub(crate) org: OrgIx,
+    pub(crate) weight: u32,
+    pub(crate) in_flight: u32,
+    /// As it is contracted, burst slots that it has now included, whether or not the policy of the pool keeps to it.
+    pub(crate) cap: u32,
+    pub(crate) is_paused: bool,
+    /// It, or its organisation, holds as many slots as the pool's policy allows.
+    pub(crate) is_full: bool,
+    pub(crate) is_org_full: bool,
+}
+
+/// A class of ready steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClassNow {
+    pub(crate) tenant: TenantIx,
+    pub(crate) class: u64,
+    pub(crate) steps: u32,
+    /// It waits outside of the queue.
+    pub(crate) is_parked: bool,
+    /// Its steps are long, and no more of those may run.
+    pub(crate) is_long_full: bool,
+}
+
 impl Scheduler {
+    /// All tenants that are active here. O(active).
+    pub(crate) fn flows_now(&self) -> impl Iterator<Item = FlowNow> {
+        // Places that are free stand for the flow of the whole pool.
+        let places = self.active.places().map(|place| &self.active[place]);
+        places.filter(|active| active.flow != ROOT).map(|active| {
+            let flow = &self.tree.flows[active.flow];
+            let tenant = TenantIx(flow.owner);
+            let config = self.tenant(tenant).config();
+            let org = &self.tree.flows[flow.parent];
+            FlowNow {
+                tenant,
+                org: config.org,
+                weight: config.weight,
+                in_flight: flow.in_flight,
+                cap: if self.config.policy.has_caps() { flow.cap } else { config.cap },
+                is_paused: config.paused,
+                is_full: flow.in_flight >= flow.cap,
+                is_org_full: flow.parent != ROOT && org.in_flight >= org.cap,
+            }
+        })
+    }
+
+    /// All classes of ready steps. O(classes).
+    pub(crate) fn classes_now(&self) -> impl Iterator<Item = ClassNow> {
+        let is_long_full = self.is_long_full();
+        let classes = self.backlog.classes.places().map(|place| &self.backlog.classes[place]);
+        classes.filter(|class| class.tenant != TenantIx(NONE)).map(move |class| ClassNow {
+            tenant: class.tenant,
+            class: class.key(),
+            steps: class.len(),
+            is_parked: class.parked.is_some(),
+            is_long_full: is_long_full && class.is_long(),
+        })
+    }
+
     /// Why a queued step is not running. Costs a constant, the logarithm of its class, and one count of the
     /// tenants ahead.
     pub fn explain(&self, _now: Time, entry: &Entry) -> Wait {

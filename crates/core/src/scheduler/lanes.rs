@@ -400,6 +400,19 @@ impl Backlog {
 }
 
 impl Class {
+    pub(super) const fn key(&self) -> u64 {
+        self.key
+    }
+
+    pub(super) const fn is_long(&self) -> bool {
+        self.is_long
+    }
+
+    /// Steps that wait in it.
+    pub(super) fn len(&self) -> u32 {
+        u32::try_from(self.rest.len()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
     pub(super) const fn shelf(&self) -> usize {
         self.shelf as usize
     }

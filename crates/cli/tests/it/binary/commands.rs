@@ -329,10 +329,10 @@ async fn top_prints_a_table_once() {
     expect![[r#"
         exit code 0
         --- stdout
-        valve open, 0 live runs  |  pool default: 0/100 slots, 0 waiting, 0 workers  |  pool server: 0/256 slots, 0 waiting, 1 workers
+        healthy  |  valve open, 0 live runs  |  pool default: 0/100 slots, 0 waiting, 0 workers  |  pool server: 0/256 slots, 0 waiting, 1 workers
 
-        TENANT  TIER      SLOTS  CAP  SHARE  WAITING  RUNS  P50  P95  DEBT  LATE
-        acme    standard      0  100  0.0 %        0     0    -    -     -     0
+        TENANT  TIER      SLOTS  CAP  SHARE  WAITING  RUNS  WAIT  P50  P95  DEBT  LATE  WHY
+        acme    standard      0  100  0.0 %        0     0     -    -    -     -     0
     "#]]
     .assert_eq(&said.show(&[]));
     let look = binary.json(&["top", "--once"]).await;

@@ -111,7 +111,7 @@ async fn the_help_names_all_commands_and_exit_codes() {
           run          Submit a run
           runs         List a tenant's runs, newest first
           get          Show a run with its steps, or its output
-          explain      Explain what a run waits for: the gate, since when, and what would let it through; and where its calls of models went
+          explain      Explain what a run waits for, why a tenant is slow, or whether the platform is well and fair
           events       Follow what happens to a run until it ends
           cancel       Cancel a run, its children, and the steps that workers hold
           pause        Pause a run: nothing new is dispatched, and what runs, ends
@@ -144,7 +144,7 @@ async fn the_help_names_all_commands_and_exit_codes() {
           audit        Take audit logs out, and check that nothing in them was changed
           erase        Erase a run, all there is of a person, or all of a tenant
           erasures     List erasures, newest first, or show one
-          top          Watch tenants: slots, cap, share, waiting, p95, debt
+          top          Watch tenants: slots, cap, share, waiting, wait, p95, debt, and why one is slow
           worker       Run a sample worker that executes any task by waiting
           backup       Copy the embedded store while the server runs, or stands
           restore      Put a backup where a server will open it

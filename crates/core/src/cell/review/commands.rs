@@ -59,6 +59,7 @@ impl Cell {
             &People::of(&self.directory, &self.policed, self.now),
         );
         let Some(review) = found else { return Response::NothingToReview };
+        self.note_claimed(review);
         self.note(review, ReviewEvent::Claimed { by: person.clone(), fence }, turn);
         Response::Claimed(Box::new(self.view(review)))
     }
@@ -71,6 +72,7 @@ impl Cell {
     ) -> Result<Response, Rejection> {
         self.fence += 1;
         let fence = self.fence;
+        let was_open = self.desk.queue.item(review).is_some_and(|item| item.claim.is_none());
         let claim = self
             .desk
             .queue
@@ -81,6 +83,9 @@ impl Cell {
                 &People::of(&self.directory, &self.policed, self.now),
             )
             .map_err(|refused| refusal(review, refused))?;
+        if was_open {
+            self.note_claimed(review);
+        }
         let event = ReviewEvent::Claimed { by: claim.person, fence: claim.fence };
         self.note(review, event, turn);
         Ok(Response::Claimed(Box::new(self.view(review))))

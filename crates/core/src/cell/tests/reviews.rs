@@ -40,7 +40,7 @@ pub(super) fn terms() -> Terms {
     Terms { pool: Some(name("people")), due: Span::from_secs(3_600), ..Terms::default() }
 }
 
-fn review(text: &str, after: &[u16], terms: Terms) -> Step {
+pub(super) fn review(text: &str, after: &[u16], terms: Terms) -> Step {
     Step { kind: StepKind::Review(Arc::new(terms)), ..step(text, after) }
 }
 
