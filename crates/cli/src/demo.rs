@@ -6,6 +6,7 @@
 
 mod desk;
 mod endpoint;
+mod live;
 mod people;
 mod report;
 mod town;
@@ -28,6 +29,7 @@ use crate::load::phase::{self, Phase, Phased};
 use crate::load::stage::Stage;
 use crate::printer::Printer;
 use crate::target::Target;
+use live::Live;
 use people::{HOME, People, REGION, Reviewer, Scene, ZONE};
 use report::{Broke, Kept, PhaseResult, Report};
 use town::{BURST_BANK, POOL, Town, WORKFLOW};
@@ -35,6 +37,8 @@ use traffic::{Burst, Traffic};
 
 /// Traffic before the first phase, so that no phase pays for cold caches and new connections.
 const WARM_UP: Duration = Duration::from_secs(1);
+/// Of a burst that comes again and again: so many are done before the next one.
+const LIVE_BURST_MAX: u32 = 2_000;
 /// A phase in which nothing ends for this long is over.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -68,12 +72,14 @@ pub(crate) struct Demo {
     /// Another seed gives other arrivals
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    #[command(flatten)]
+    live: Live,
 }
 
 impl Demo {
     pub(crate) async fn execute(self, target: &Target) -> anyhow::Result<()> {
         let printer = target.printer();
-        if !printer.is_json() {
+        if !printer.is_json() && !self.live.is_on {
             printer.note(&self.introduction());
         }
         let mut stage = Stage::start_in(self.data.as_deref(), &[HOME, REGION]).await?;
@@ -105,7 +111,13 @@ impl Demo {
     ) -> anyhow::Result<()> {
         let town = Town::new(self.institutions, self.slots);
         town.declare(stage.client()).await?;
-        stage.start_workers(POOL, self.workers, self.slots).await?;
+        let slow_after = self.live.slow_credit_after_ms();
+        stage.start_slow_workers(POOL, (self.workers, self.slots), slow_after).await?;
+        if self.live.is_on {
+            let burst = self.burst.min(LIVE_BURST_MAX);
+            let traffic = (self.load, burst, self.seed);
+            return self.live.perform(stage, &town, traffic, printer).await;
+        }
         if !printer.is_json() {
             printer.note(&format!("Server at {}, store in {}.\n", stage.url(), folder(stage)));
         }

@@ -149,13 +149,19 @@ impl Town {
     }
 }
 
-/// Declares what applications cost, what the burst bank may call of the bureau, and what one other bank may spend.
-pub(crate) async fn limit(client: &Client, town: &Town) -> anyhow::Result<()> {
+/// Declares the bureau, and the workflow that calls it.
+pub(crate) async fn call_bureau(client: &Client) -> anyhow::Result<()> {
     let tool = ToolSpec::default();
     client.put_tool(BUREAU, &tool, Write::Apply).await.context("cannot declare the bureau")?;
     let definition = Definition::Yaml(PAID_DEFINITION);
     let applied = client.put_workflow(WORKFLOW, definition, Write::Apply).await;
     applied.context("cannot declare the workflow with its costs")?;
+    Ok(())
+}
+
+/// Declares what applications cost, what the burst bank may call of the bureau, and what one other bank may spend.
+pub(crate) async fn limit(client: &Client, town: &Town) -> anyhow::Result<()> {
+    call_bureau(client).await?;
     let (units, burst) = (u64::from(BUREAU_RATE), u64::from(BUREAU_BURST));
     let bucket = Rule::Bucket { units, per: "1s".to_owned(), burst, of: Unit::Calls };
     let called = BudgetClassSpec {

@@ -52,13 +52,19 @@ impl Traffic {
     /// The same with the burst in it.
     pub(crate) fn with_burst(&self, town: &Town, burst: &Burst) -> Vec<Arrival> {
         let mut arrivals = self.normal(town);
-        let files = burst.applications.div_ceil(FILE);
-        for application in 0..burst.applications {
-            let due = burst.from + burst.length * (application / FILE) / files.max(1);
-            arrivals.push(arrival(due, town.burst()));
-        }
+        arrivals.extend(burst.arrivals(town));
         arrivals.sort_by_key(|arrival| (arrival.due, arrival.tenant));
         arrivals
+    }
+}
+
+impl Burst {
+    /// Its own alone.
+    pub(crate) fn arrivals(&self, town: &Town) -> impl Iterator<Item = Arrival> {
+        let files = self.applications.div_ceil(FILE).max(1);
+        let (from, length, bank) = (self.from, self.length, town.burst());
+        (0..self.applications)
+            .map(move |application| arrival(from + length * (application / FILE) / files, bank))
     }
 }
 

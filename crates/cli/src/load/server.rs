@@ -78,6 +78,7 @@ impl ServerProcess {
         };
         let created = self.client.create_key(&new).await.context("cannot make a worker's key")?;
         let told = Instructions {
+            slow_credit_after_ms: None,
             url: self.url.clone(),
             key: created.secret,
             pool: pool.to_owned(),

@@ -114,13 +114,23 @@ impl Stage {
         processes: u32,
         slots: u32,
     ) -> anyhow::Result<()> {
+        self.start_slow_workers(pool, (processes, slots), None).await
+    }
+
+    /// The same with workers whose credit bureau becomes slow after so long.
+    pub(crate) async fn start_slow_workers(
+        &mut self,
+        pool: &str,
+        (processes, slots): (u32, u32),
+        slow_credit_after_ms: Option<u64>,
+    ) -> anyhow::Result<()> {
         let key = self.worker_key(pool).await?;
         let processes = processes.clamp(1, slots);
         for number in 0..processes {
             let name = format!("{pool}-{}-{number}", std::process::id());
             let slots = slots / processes + u32::from(number < slots % processes);
             let (url, key, pool) = (self.url.clone(), key.clone(), pool.to_owned());
-            let told = Instructions { url, key, pool, name, slots };
+            let told = Instructions { url, key, pool, name, slots, slow_credit_after_ms };
             self.workers.push(Process::start(work::COMMAND, &told)?);
         }
         self.wait_for_workers(pool, processes).await
@@ -156,6 +166,14 @@ impl Stage {
             bail!("a worker process ended during the measurement");
         }
         Ok(())
+    }
+
+    /// Ends all workers.
+    pub(crate) async fn end_workers(&mut self) {
+        for mut worker in std::mem::take(&mut self.workers) {
+            worker.ask_to_end();
+            worker.join(PATIENCE).await;
+        }
     }
 
     /// Stops the workers, then the server, and removes a temporary folder.

@@ -1,7 +1,7 @@
 //! The worker processes of demo, replay and bench: they speak the worker protocol like anybody's, and their
 //! work is simulated by sleeping.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use fairlane_client::Client;
@@ -36,7 +36,14 @@ pub(crate) struct Instructions {
     pub(crate) pool: String,
     pub(crate) name: String,
     pub(crate) slots: u32,
+    /// The work that a credit bureau does takes [`SLOWER`] times as long once the worker has run for so long.
+    #[serde(default)]
+    pub(crate) slow_credit_after_ms: Option<u64>,
 }
+
+/// The task that a credit bureau does, and how much slower it becomes.
+const CREDIT: &str = "pull_credit";
+const SLOWER: u32 = 20;
 
 #[derive(Deserialize)]
 struct Simulated {
@@ -57,9 +64,12 @@ pub(crate) async fn run() -> anyhow::Result<()> {
 pub(crate) fn worker(client: Client, told: &Instructions) -> Worker {
     let mut worker =
         Worker::new(client, told.pool.clone()).slots(told.slots).name(told.name.clone());
+    let slow_from =
+        told.slow_credit_after_ms.map(|after| Instant::now() + Duration::from_millis(after));
     for (task, takes) in LOAN_TASKS {
         worker = worker.task(task, move |context: Context, input: Value| async move {
-            tokio::time::sleep(takes).await;
+            let is_slow = task == CREDIT && slow_from.is_some_and(|from| Instant::now() >= from);
+            tokio::time::sleep(if is_slow { takes * SLOWER } else { takes }).await;
             Ok::<Value, TaskError>(loan_output(&context, &input))
         });
     }
