@@ -48,6 +48,7 @@ mod rules;
 mod schedule;
 mod submit;
 mod timer;
+mod traces;
 mod turn;
 mod valve;
 
@@ -79,6 +80,7 @@ use retry::Reopened;
 use review::Desk;
 use schedule::Schedules;
 use timer::{Kind, Timer, Timers};
+use traces::Traces;
 use valve::Queue;
 
 /// All of one region's tenants: what is declared, what is live, who waits, and who is next.
@@ -107,6 +109,7 @@ pub struct Cell {
     /// Those under way, and those that were done lately.
     erasures: BTreeMap<TenantId, Vec<ErasureRow>>,
     said: audit::Said,
+    traces: Traces,
     /// The next fencing token.
     fence: u64,
     /// Counts admissions: the age of runs.

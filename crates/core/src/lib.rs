@@ -34,3 +34,4 @@ pub mod row;
 pub mod scheduler;
 pub mod tenant;
 pub mod time;
+pub mod trace;

@@ -5,6 +5,7 @@
 
 mod oidc;
 mod smtp;
+mod telemetry;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use serde::Deserialize;
 use crate::root_key::RootKeyText;
 pub use oidc::Oidc;
 pub use smtp::{RelayUrl, Smtp};
+pub use telemetry::{Collector, Telemetry};
 
 /// Prefix of the environment's variables.
 pub const ENVIRONMENT_PREFIX: &str = "FAIRLANE_";
@@ -86,6 +88,8 @@ pub struct Config {
     pub oidc: Option<Oidc>,
     /// Requests a second that are taken of all keys of a tenant together; ten times as many at once. 0: as many as come.
     pub tenant_requests_per_second: u32,
+    /// Where traces go. Its default exports nothing.
+    pub telemetry: Telemetry,
     /// How long a stopping server waits for requests under way, in milliseconds.
     pub drain_ms: u64,
 }
@@ -148,6 +152,7 @@ impl Default for Config {
             trusted_authorities_file: None,
             oidc: None,
             tenant_requests_per_second: 1_000,
+            telemetry: Telemetry::default(),
             drain_ms: 10_000,
         }
     }
@@ -290,6 +295,7 @@ impl Config {
             self.smtp.take(),
             ["URL", "FROM", "REGION"].map(|part| variable(&format!("SMTP_{part}"))),
         );
+        self.telemetry.apply(variable)?;
         if let Some((variable, value)) = variable("STORE") {
             self.store = match value.as_str() {
                 "sqlite" => StoreKind::Sqlite,
@@ -325,6 +331,7 @@ impl Config {
         if all.iter().collect::<std::collections::BTreeSet<_>>().len() < all.len() {
             return range(field, &all.join(", "), "each region once");
         }
+        self.telemetry.check(all)?;
         if field == "regions" && self.region != LOCAL {
             return range("region", &self.region, "either `region` or `regions`");
         }
@@ -459,6 +466,20 @@ mod tests {
             ),
             ("[oidc]\nissuer = \"https://id.example\"", "oidc.audience is empty"),
             ("public_url = \"https://a.example/?b\"", "public_url is https://a.example/?b"),
+            ("[telemetry]\notlp_endpoint = \"grpc://a\"", "telemetry.otlp_endpoint is grpc://a"),
+            ("[telemetry]\notlp_endpoint = \"http://a/?b\"", "telemetry.otlp_endpoint is"),
+            ("[telemetry]\notlp_headers_file = \"h\"", "telemetry.otlp_headers_file is h"),
+            ("[telemetry]\nsample_permille = 1001", "telemetry.sample_permille is 1001"),
+            ("[telemetry]\nservice_name = \"\"", "telemetry.service_name is empty"),
+            ("[telemetry]\nregions.eu.otlp_endpoint = \"http://a\"", "telemetry.regions is eu"),
+            (
+                "regions = [\"a\", \"b\"]\n[telemetry]\notlp_endpoint = \"http://a\"",
+                "expected `telemetry.regions` with a collector in each region",
+            ),
+            (
+                "[telemetry]\notlp_endpoint = \"http://a\"\nregions.local.otlp_endpoint = \"http://b\"",
+                "telemetry.regions is given too",
+            ),
             ("[smtp]\nurl = \"smtp://a.example\"\nfrom = \"nobody\"", "smtp.from is nobody"),
             (
                 "[smtp]\nurl = \"http://a.example\"\nfrom = \"a@b.example\"",
