@@ -190,7 +190,8 @@ impl Desk {
     fn begin(&mut self, grant: Grant) {
         let (shared, events) = (self.shared.clone(), self.events.clone());
         let (lease, work) = (grant.lease.clone(), grant.clone());
-        let span = access::of_run(shared.names_runs(), &lease.key, grant.trace.map(|anchor| anchor.trace));
+        let span =
+            access::of_run(shared.names_runs(), &lease.key, grant.trace.map(|anchor| anchor.trace));
         let task = async move { done(&shared, &work).await };
         let task = tokio::spawn(task.instrument(span.clone()));
         let handle = task.abort_handle();

@@ -120,7 +120,8 @@ mod tests {
         let reads = (reads, snapshot.all_tenants());
         let assembly = Assembly::new(registry, Arc::new(Cache::new(0)), reads);
         let inbox = Arc::new(Inbox::default());
-        let effects = Effects::new(assembly, inbox.clone(), tokio::runtime::Handle::current(), true);
+        let effects =
+            Effects::new(assembly, inbox.clone(), tokio::runtime::Handle::current(), true);
         effects.evaluate(Box::new(Evaluation {
             key: RunKey { tenant: "a".parse().unwrap(), run: RunId(1) },
             // The workflow has no such step, which the evaluation takes for granted.

@@ -276,7 +276,10 @@ impl Server {
         let drain = Duration::from_millis(self.app.config.drain_ms);
         let mut listening = self.listening;
         if tokio::time::timeout(drain, &mut listening).await.is_err() {
-            tracing::warn!(event = "requests-cut-off", "some requests did not end in time and were cut off");
+            tracing::warn!(
+                event = "requests-cut-off",
+                "some requests did not end in time and were cut off"
+            );
             self.stop.send_replace(Stopping::CutOff);
             // What was cut off is written before the cell goes.
             let _ = tokio::time::timeout(CUT_OFF_TIME_MAX, listening).await;

@@ -23,9 +23,7 @@ use crate::reject::Rejection;
 use crate::replan::{Trigger, Trust};
 use crate::review::{Digest, Proposal, Terms};
 use crate::reviews::Standing;
-use crate::row::{
-    Failure, Halt, Instance, Lane, LeaseId, ReviewCause, Route, RunKey, RunStatus,
-};
+use crate::row::{Failure, Halt, Instance, Lane, LeaseId, ReviewCause, Route, RunKey, RunStatus};
 use crate::tenant::{Context, TenantScope};
 use crate::time::{Span, Time};
 use crate::trace::{Anchor, Trace};
@@ -194,10 +192,19 @@ pub struct Segment {
 #[derive(Clone, Debug)]
 pub enum What {
     /// The whole of it.
-    Run { status: RunStatus, failure: Option<Arc<str>>, lane: Lane, schedule: Option<StepName> },
+    Run {
+        status: RunStatus,
+        failure: Option<Arc<str>>,
+        lane: Lane,
+        schedule: Option<StepName>,
+    },
     Try(Try),
     /// A wait of an instance: of that try, or of its run where there is none.
-    Wait { instance: Instance, of: Option<u64>, on: WaitedOn },
+    Wait {
+        instance: Instance,
+        of: Option<u64>,
+        on: WaitedOn,
+    },
 }
 
 /// An attempt, from when the step began to want it; or all of what is no attempt.

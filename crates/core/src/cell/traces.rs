@@ -86,7 +86,8 @@ impl Traces {
 
     fn parked(&mut self, class: ClassKey, park: Park) {
         if self.classes.len() >= CLASSES_MAX && !self.classes.contains_key(&class) {
-            let is_open = |parks: &VecDeque<Park>| parks.back().is_some_and(|park| park.to.is_none());
+            let is_open =
+                |parks: &VecDeque<Park>| parks.back().is_some_and(|park| park.to.is_none());
             self.classes.retain(|_, parks| is_open(parks));
             if self.classes.len() >= CLASSES_MAX {
                 return;

@@ -128,7 +128,10 @@ impl Owner {
                 self.sessions(epoch, snapshot, &committer);
                 drop(committer);
                 if committing.join().is_err() {
-                    tracing::error!(event = "committer-panicked", "the thread that commits ended with a panic");
+                    tracing::error!(
+                        event = "committer-panicked",
+                        "the thread that commits ended with a panic"
+                    );
                 }
             }
             Err(error) => {
@@ -155,7 +158,10 @@ impl Owner {
                 Session::load(self, epoch, snapshot, committer).run()
             }));
             let over = over.unwrap_or_else(|_| {
-                tracing::error!(event = "cell-panicked", "the cell broke an assertion: it is loaded again");
+                tracing::error!(
+                    event = "cell-panicked",
+                    "the cell broke an assertion: it is loaded again"
+                );
                 // Entered already if the session had begun, and those who waited are told.
                 self.health.enter(State::Broken);
                 Over::Failed(State::Broken)
@@ -195,7 +201,10 @@ impl Owner {
                 }
                 Ok(Err(error)) => state = self.failed(&error),
                 Err(_) => {
-                    tracing::error!(event = "store-panicked", "the store broke an assertion: it is read again");
+                    tracing::error!(
+                        event = "store-panicked",
+                        "the store broke an assertion: it is read again"
+                    );
                     state = State::Broken;
                     self.health.enter(state);
                 }

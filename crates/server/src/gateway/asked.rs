@@ -100,7 +100,8 @@ impl Asked {
                 avoid: avoid.clone(),
                 wait_max: left(until),
             };
-            let mut call = match Call::open(shared, wanted, (caller.trace, self.operation())).await {
+            let mut call = match Call::open(shared, wanted, (caller.trace, self.operation())).await
+            {
                 Ok(call) => call,
                 // What the last provider said tells more than that there is no other.
                 Err(refused) => return Err(last.unwrap_or(refused)),

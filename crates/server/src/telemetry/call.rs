@@ -7,10 +7,10 @@ use fairlane_core::time::Time;
 use fairlane_core::trace::{Anchor, Incoming, Trace};
 use hyper::{Method, StatusCode, Uri};
 
+use super::Traces;
 use super::export::Message;
 use super::otlp::{Kind, Span};
 use super::span::{Place, begun, failed, nanos, number, of_run, text};
-use super::Traces;
 use crate::upstream::Fault;
 
 /// Class of a call that nobody has waited for to the end.
@@ -115,18 +115,17 @@ impl CallSpan {
             text("fairlane.endpoint", route.endpoint.as_str()),
         ]);
         let region = route.considered.region.as_ref();
-        self.span.attributes.extend(
-            region.map(|region| text("fairlane.endpoint.region", region.as_str())),
-        );
+        self.span
+            .attributes
+            .extend(region.map(|region| text("fairlane.endpoint.region", region.as_str())));
     }
 
     /// It is one of a tool. Of its address only the host is said: the rest is made of inputs.
     pub(crate) fn of_tool(&mut self, tool: &str, method: &Method) {
         self.span.name = format!("{method} {tool}");
-        self.span.attributes.extend([
-            text("http.request.method", method.as_str()),
-            text("fairlane.tool", tool),
-        ]);
+        self.span
+            .attributes
+            .extend([text("http.request.method", method.as_str()), text("fairlane.tool", tool)]);
     }
 
     pub(crate) fn at(&mut self, url: &Uri) {

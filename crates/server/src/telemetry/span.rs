@@ -263,4 +263,3 @@ const fn holder_text(holder: LimitHolder) -> &'static str {
         LimitHolder::Provider => "provider",
     }
 }
-

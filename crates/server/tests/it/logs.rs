@@ -91,7 +91,9 @@ async fn a_request_is_logged_with_its_id_route_tenant_and_run_and_nothing_of_wha
     assert_eq!(astray.len(), 1);
     // What is refused is said of who asked, not of whom was asked for.
     let refused = lines.iter().filter(|line| line["status"] == 404);
-    assert!(refused.clone().count() > 0 && refused.clone().all(|line| line["span"]["tenant"] != "b"));
+    assert!(
+        refused.clone().count() > 0 && refused.clone().all(|line| line["span"]["tenant"] != "b")
+    );
     let (text, key) = (log.text(), tenant.key.unwrap());
     assert!(!text.contains(MARK), "{text}");
     assert!(!text.contains(&key) && !text.contains(&harness.operator.key.unwrap()));
@@ -121,7 +123,10 @@ steps:
         let run = gateway.harness.operator.post(&path, body).await.ok()["run"].clone();
         let failed = log.of("call-failed");
         let [line] = &failed[..] else { panic!("one call failed: {failed:?}") };
-        assert_eq!((&line["span"]["tenant"], &line["class"]), (&json!("a"), &json!("provider-refused")));
+        assert_eq!(
+            (&line["span"]["tenant"], &line["class"]),
+            (&json!("a"), &json!("provider-refused"))
+        );
         assert_eq!(line["span"]["run"] == run, is_named, "{line}");
         let text = log.text();
         assert!(!text.contains(MARK));

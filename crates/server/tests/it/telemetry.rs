@@ -189,9 +189,7 @@ async fn calls_hang_on_their_steps_and_name_their_trace_only_if_they_are_to() {
         let named_to = |received: &fairlane_fake_provider::Received| {
             received.header("traceparent").map(str::to_owned)
         };
-        let expected = |span: &Span| {
-            propagate.then(|| format!("00-{}-{}-01", span.trace, span.id))
-        };
+        let expected = |span: &Span| propagate.then(|| format!("00-{}-{}-01", span.trace, span.id));
         assert_eq!(named_to(&gateway.eu.received()[0]), expected(chat));
         let tools: Vec<_> = tools.into_iter().map(expected).collect();
         assert_eq!(gateway.us.received().iter().map(named_to).collect::<Vec<_>>(), tools);
@@ -220,9 +218,8 @@ async fn calls_through_the_gateway_are_followed_with_a_lease_and_without() {
     request.headers_mut().insert("traceparent", traceparent.parse().unwrap());
     gateway.tenant.send(request).await.ok();
 
-    let is_all = |spans: &[Span]| {
-        of_kind(spans, "call").len() == 3 && of_kind(spans, "run").len() == 1
-    };
+    let is_all =
+        |spans: &[Span]| of_kind(spans, "call").len() == 3 && of_kind(spans, "run").len() == 1;
     let spans = collector.until(is_all).await;
     let calls = of_kind(&spans, "call");
     let step = named(&spans, "step first");
@@ -359,11 +356,10 @@ async fn only_what_is_sampled_is_exported_and_clients_that_follow_decide_themsel
 #[tokio::test]
 async fn a_region_exports_to_its_own_collector_and_without_one_nowhere() {
     let (us, eu) = (Collector::start().await, Collector::start().await);
-    let of = |collector: &Collector| Setup {
-        otlp_endpoint: collector.url(),
-        otlp_headers_file: None,
-    };
-    for regions in [vec![("us-east-1", of(&us)), ("eu-west-1", of(&eu))], vec![("us-east-1", of(&us))]]
+    let of =
+        |collector: &Collector| Setup { otlp_endpoint: collector.url(), otlp_headers_file: None };
+    for regions in
+        [vec![("us-east-1", of(&us)), ("eu-west-1", of(&eu))], vec![("us-east-1", of(&us))]]
     {
         let regions = regions.into_iter().map(|(name, collector)| (name.to_owned(), collector));
         let harness = Harness::start_with(|config| {

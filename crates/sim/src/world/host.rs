@@ -208,10 +208,8 @@ impl World {
                 self.plan(delay, Event::FindsNextTime(process, asked));
             }
             // No tenant of a simulated landscape has a channel.
-            Effect::Progress(_)
-            | Effect::Segment(_)
-            | Effect::Declared(_)
-            | Effect::Deliver(_) => {}
+            Effect::Progress(_) | Effect::Segment(_) | Effect::Declared(_) | Effect::Deliver(_) => {
+            }
         }
         Ok(())
     }

@@ -185,10 +185,8 @@ fn people_signals_and_time_are_waited_for() {
     desk.complete("w", &ids(&leases));
     desk.time_of(&expect![[r#""#]]);
 
-    let wait = |text: &str, after: &[u16], wait| Step {
-        kind: StepKind::Wait(wait),
-        ..step(text, after)
-    };
+    let wait =
+        |text: &str, after: &[u16], wait| Step { kind: StepKind::Wait(wait), ..step(text, after) };
     let steps = vec![
         wait("nap", &[], Wait::For(Span::from_secs(3))),
         wait("bell", &[0], Wait::Signal(name("ring"))),
@@ -196,7 +194,10 @@ fn people_signals_and_time_are_waited_for() {
     let mut desk = Desk::new(workflow("flow", steps));
     let run = submit(&mut desk, 1, None);
     desk.pass(Span::from_secs(5));
-    desk.command(&run, Command::Signal { name: name("ring"), payload: payload("1"), idempotency: None });
+    desk.command(
+        &run,
+        Command::Signal { name: name("ring"), payload: payload("1"), idempotency: None },
+    );
     desk.time_of(&expect![[r#""#]]);
 }
 
