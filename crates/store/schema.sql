@@ -58,7 +58,7 @@ CREATE TABLE runs (
   schedule TEXT,
   revision INTEGER NOT NULL,
   input_bytes INTEGER NOT NULL,
-  input BLOB, money TEXT, requester TEXT, replans INTEGER NOT NULL DEFAULT 0, key BLOB, fault BLOB, subject BLOB, bare INTEGER NOT NULL DEFAULT 0,
+  input BLOB, money TEXT, requester TEXT, replans INTEGER NOT NULL DEFAULT 0, key BLOB, fault BLOB, subject BLOB, bare INTEGER NOT NULL DEFAULT 0, trace TEXT,
   PRIMARY KEY (tenant, run)
 ) STRICT, WITHOUT ROWID;
 

@@ -190,6 +190,10 @@ pub struct Lease {
     /// How the attempt calls models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewayAccess>,
+    /// The span of the attempt, as the header `traceparent` of W3C Trace Context has it: spans of the worker's own hang on it. Only
+    /// if the run is followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// Calls of models that count to the attempt's run.

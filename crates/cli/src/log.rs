@@ -12,9 +12,10 @@ pub(crate) fn text(level: &str) {
     let _ = subscriber.with_writer(std::io::stderr).try_init();
 }
 
-/// Logs in lines of JSON.
+/// Logs in lines of JSON: what is said in each, and of which request or run it is said in `span`.
 pub(crate) fn json(level: &str) {
-    let subscriber = tracing_subscriber::fmt().json().with_env_filter(filter(level));
+    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_span_list(false);
+    let subscriber = subscriber.with_env_filter(filter(level));
     let _ = subscriber.with_writer(std::io::stderr).try_init();
 }
 

@@ -50,6 +50,7 @@ mod schedule;
 mod submit;
 mod survey;
 mod timer;
+mod traces;
 mod turn;
 mod valve;
 pub mod view;
@@ -82,6 +83,7 @@ use retry::Reopened;
 use review::Desk;
 use schedule::Schedules;
 use timer::{Kind, Timer, Timers};
+use traces::Traces;
 use valve::Queue;
 
 /// All of one region's tenants: what is declared, what is live, who waits, and who is next.
@@ -111,6 +113,7 @@ pub struct Cell {
     erasures: BTreeMap<TenantId, Vec<ErasureRow>>,
     said: audit::Said,
     watch: observe::Watch,
+    traces: Traces,
     /// The next fencing token.
     fence: u64,
     /// Counts admissions: the age of runs.

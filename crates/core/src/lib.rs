@@ -35,3 +35,4 @@ pub mod row;
 pub mod scheduler;
 pub mod tenant;
 pub mod time;
+pub mod trace;

@@ -26,6 +26,7 @@ use crate::residency::Country;
 use crate::review::{Claim, Digest, Proposal, Terms};
 use crate::router::Passed;
 use crate::time::Time;
+use crate::trace::Trace;
 
 /// Bytes of a JSON value: an input, an output or a signal's payload. Moved, not parsed.
 pub type Payload = Arc<[u8]>;
@@ -161,6 +162,8 @@ pub struct RunRow {
     pub requester: Option<PersonId>,
     /// Whom or what it is about, if its workflow names that.
     pub subject: Option<Subject>,
+    /// The trace that it is followed in. `None`: it is not followed.
+    pub trace: Option<Trace>,
     /// Raised by each change of the run or of one of its steps that a client can see.
     pub revision: u64,
     /// Size of the input, which is what the valve counts.

@@ -540,6 +540,6 @@ fn contained<T>(
 
 /// What was written to shared memory before a panic stands: lists and payloads, each put there whole.
 fn broken_off() -> Unassembled {
-    tracing::error!("an evaluation was broken off");
+    tracing::error!(event = "evaluation-panicked", "an evaluation was broken off");
     failed("internal", "the evaluation was broken off")
 }

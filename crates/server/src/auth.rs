@@ -31,6 +31,7 @@ use tokio::time::Instant;
 
 use self::limits::{Limited, Limits, Of};
 use self::oidc::Provider;
+use crate::access;
 use crate::cells::App;
 use crate::config::Config;
 use crate::problem::Refused;
@@ -105,7 +106,10 @@ impl FromRequestParts<App> for Identity {
         identity.note_attempt(parts, shared).await;
         identity.may(parts)?;
         parts.extensions.insert(match identity.role() {
-            Role::Tenant { tenant, .. } => Sender::Tenant(tenant.clone()),
+            Role::Tenant { tenant, .. } => {
+                access::is_about(tenant);
+                Sender::Tenant(tenant.clone())
+            }
             Role::Operator | Role::Worker { .. } | Role::Reviewer { .. } => {
                 Sender::Key(identity.key().clone())
             }
@@ -145,7 +149,9 @@ impl FromRequestParts<App> for Scoped {
 
     async fn from_request_parts(parts: &mut Parts, shared: &App) -> Result<Self, Refused> {
         let identity = Identity::from_request_parts(parts, shared).await?;
-        identity.scope_of_path(parts, shared).await.map(Self)
+        let scope = identity.scope_of_path(parts, shared).await?;
+        identity.asks_about(&scope);
+        Ok(Self(scope))
     }
 }
 
@@ -179,6 +185,13 @@ impl FromRequestParts<App> for Deciding {
 impl Identity {
     fn role(&self) -> &Role {
         &self.0.key().role
+    }
+
+    /// For the log, which knows of a tenant's own keys already.
+    pub(crate) fn asks_about(&self, scope: &TenantScope) {
+        if !matches!(self.role(), Role::Tenant { .. }) {
+            access::is_about(scope.tenant());
+        }
     }
 
     /// Whether a key that may not do everything with what its tenant has may ask this. What it may not ask of its own tenant it

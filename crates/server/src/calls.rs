@@ -16,7 +16,7 @@ use std::time::Duration;
 use fairlane_core::catalog::{Metered, Usage};
 use fairlane_core::cell::effect::{Grant, Work};
 use fairlane_core::cell::input::{
-    AskId, Called, Configure, Exchange, Input, Judged, Outcome, Report,
+    AskId, Called as Answered, Configure, Exchange, Input, Judged, Outcome, Report,
 };
 use fairlane_core::id::WorkerName;
 use fairlane_core::limiter::Answer;
@@ -29,12 +29,15 @@ use serde_json::Map;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
+use tracing::Instrument;
 
+use crate::access;
 use crate::body::readable;
 use crate::engine::desk::Handover;
 use crate::output::{self, Unfit};
 use crate::problem::Refused;
 use crate::serve::Shared;
+use crate::telemetry::Called;
 
 /// Leases that it may hold at once; how many it gets is for the pool to say.
 const SLOTS: u32 = 10_000;
@@ -187,23 +190,27 @@ impl Desk {
     fn begin(&mut self, grant: Grant) {
         let (shared, events) = (self.shared.clone(), self.events.clone());
         let (lease, work) = (grant.lease.clone(), grant.clone());
-        let task = tokio::spawn(async move { done(&shared, &work).await });
+        let span =
+            access::of_run(shared.names_runs(), &lease.key, grant.trace.map(|anchor| anchor.trace));
+        let task = async move { done(&shared, &work).await };
+        let task = tokio::spawn(task.instrument(span.clone()));
         let handle = task.abort_handle();
         self.running.insert(lease.clone(), Running { task: handle, grant: grant.clone() });
-        tokio::spawn(async move {
+        let ended = async move {
             let event = match task.await {
                 Ok(Some(outcome)) => Event::Ended(Report { lease, outcome }),
                 Ok(None) => Event::GivenBack(lease),
                 // It was called off, and is reported already.
                 Err(error) if error.is_cancelled() => return,
                 Err(_) => {
-                    tracing::error!(run = %lease.key.run, "a call was broken off by a panic");
+                    tracing::error!(event = "call-panicked", "a call was broken off by a panic");
                     let outcome = broken_off(&grant, "internal", "the call was broken off");
                     Event::Ended(Report { lease, outcome })
                 }
             };
             let _ = events.send(event);
-        });
+        };
+        tokio::spawn(ended.instrument(span));
     }
 
     /// The lease is not wanted any more: the call is dropped, which tells the other side to stop.
@@ -256,7 +263,7 @@ fn broken_off(grant: &Grant, class: &str, message: &str) -> Outcome {
             let metered = Metered { usage, is_certain: false };
             let result = Err((failure, true));
             let judged = Judged::default();
-            Outcome::Called(Box::new(Called { result, judged, metered, answer: Answer::Unknown }))
+            Outcome::Called(Box::new(Answered { result, judged, metered, answer: Answer::Unknown }))
         }
         Work::Task(_) | Work::Tool => Outcome::Failed {
             failure,
@@ -284,6 +291,12 @@ async fn fit(
         Ok(checked) => checked.map_err(|Unfit { failure, retryable, .. }| (failure, retryable)),
         Err(refused) => Err((Failure::cut("internal", &refused.0.to_string()), true)),
     }
+}
+
+/// For whom a call is made.
+const fn called(grant: &Grant) -> Called<'_> {
+    let key = &grant.lease.key;
+    Called { tenant: &key.tenant, run: Some(key.run), number: 0 }
 }
 
 type Inputs = Map<String, serde_json::Value>;

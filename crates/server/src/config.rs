@@ -5,6 +5,7 @@
 
 mod oidc;
 mod smtp;
+mod telemetry;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use serde::Deserialize;
 use crate::root_key::RootKeyText;
 pub use oidc::Oidc;
 pub use smtp::{RelayUrl, Smtp};
+pub use telemetry::{Collector, Telemetry};
 
 /// Prefix of the environment's variables.
 pub const ENVIRONMENT_PREFIX: &str = "FAIRLANE_";
@@ -92,6 +94,8 @@ pub struct Config {
     pub metrics_tenants_max: u32,
     /// The file of a token that opens `/metrics` and nothing else. Absent: an operator's key alone does.
     pub metrics_token_file: Option<PathBuf>,
+    /// Where traces go. Its default exports nothing.
+    pub telemetry: Telemetry,
     /// How long a stopping server waits for requests under way, in milliseconds.
     pub drain_ms: u64,
 }
@@ -160,6 +164,7 @@ impl Default for Config {
             metrics_tenants: Vec::new(),
             metrics_tenants_max: 20,
             metrics_token_file: None,
+            telemetry: Telemetry::default(),
             drain_ms: 10_000,
         }
     }
@@ -333,6 +338,7 @@ impl Config {
             self.smtp.take(),
             ["URL", "FROM", "REGION"].map(|part| variable(&format!("SMTP_{part}"))),
         );
+        self.telemetry.apply(variable)?;
         if let Some((variable, value)) = variable("STORE") {
             self.store = match value.as_str() {
                 "sqlite" => StoreKind::Sqlite,
@@ -368,6 +374,7 @@ impl Config {
         if all.iter().collect::<std::collections::BTreeSet<_>>().len() < all.len() {
             return range(field, &all.join(", "), "each region once");
         }
+        self.telemetry.check(all)?;
         if field == "regions" && self.region != LOCAL {
             return range("region", &self.region, "either `region` or `regions`");
         }
@@ -503,6 +510,20 @@ mod tests {
             ),
             ("[oidc]\nissuer = \"https://id.example\"", "oidc.audience is empty"),
             ("public_url = \"https://a.example/?b\"", "public_url is https://a.example/?b"),
+            ("[telemetry]\notlp_endpoint = \"grpc://a\"", "telemetry.otlp_endpoint is grpc://a"),
+            ("[telemetry]\notlp_endpoint = \"http://a/?b\"", "telemetry.otlp_endpoint is"),
+            ("[telemetry]\notlp_headers_file = \"h\"", "telemetry.otlp_headers_file is h"),
+            ("[telemetry]\nsample_permille = 1001", "telemetry.sample_permille is 1001"),
+            ("[telemetry]\nservice_name = \"\"", "telemetry.service_name is empty"),
+            ("[telemetry]\nregions.eu.otlp_endpoint = \"http://a\"", "telemetry.regions is eu"),
+            (
+                "regions = [\"a\", \"b\"]\n[telemetry]\notlp_endpoint = \"http://a\"",
+                "expected `telemetry.regions` with a collector in each region",
+            ),
+            (
+                "[telemetry]\notlp_endpoint = \"http://a\"\nregions.local.otlp_endpoint = \"http://b\"",
+                "telemetry.regions is given too",
+            ),
             ("[smtp]\nurl = \"smtp://a.example\"\nfrom = \"nobody\"", "smtp.from is nobody"),
             (
                 "[smtp]\nurl = \"http://a.example\"\nfrom = \"a@b.example\"",

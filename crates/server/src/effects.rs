@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use fairlane_core::cell::effect::{Evaluation, NextTime};
 use fairlane_core::cell::input::{Evaluated, Input, Scheduled};
+use tracing::Instrument;
 
+use crate::access;
 use crate::assembly::{Assembly, Unassembled};
 use crate::engine::Message;
 use crate::engine::inbox::Inbox;
@@ -20,6 +22,8 @@ pub(crate) struct Effects {
     assembly: Assembly,
     inbox: Arc<Inbox>,
     runtime: tokio::runtime::Handle,
+    /// See [`Surroundings::names_runs`](crate::serve::Surroundings::names_runs).
+    names_runs: bool,
 }
 
 impl Effects {
@@ -27,13 +31,15 @@ impl Effects {
         assembly: Assembly,
         inbox: Arc<Inbox>,
         runtime: tokio::runtime::Handle,
+        names_runs: bool,
     ) -> Self {
-        Self { assembly, inbox, runtime }
+        Self { assembly, inbox, runtime, names_runs }
     }
 
     pub(crate) fn evaluate(&self, evaluation: Box<Evaluation>) {
         let this = self.clone();
-        self.runtime.spawn(async move {
+        let span = access::of_run(self.names_runs, &evaluation.key, None);
+        let evaluated = async move {
             let mut wait = RETRY_MIN;
             let result = loop {
                 match this.assembly.evaluate(&evaluation).await {
@@ -47,7 +53,8 @@ impl Effects {
             let Evaluation { key, instance, round, .. } = *evaluation;
             let answer = Evaluated { key, instance, round, result };
             this.inbox.force(Message::Note(Input::Evaluated(answer)));
-        });
+        };
+        self.runtime.spawn(evaluated.instrument(span));
     }
 
     pub(crate) fn next_time(&self, asked: Box<NextTime>) {
@@ -113,7 +120,8 @@ mod tests {
         let reads = (reads, snapshot.all_tenants());
         let assembly = Assembly::new(registry, Arc::new(Cache::new(0)), reads);
         let inbox = Arc::new(Inbox::default());
-        let effects = Effects::new(assembly, inbox.clone(), tokio::runtime::Handle::current());
+        let effects =
+            Effects::new(assembly, inbox.clone(), tokio::runtime::Handle::current(), true);
         effects.evaluate(Box::new(Evaluation {
             key: RunKey { tenant: "a".parse().unwrap(), run: RunId(1) },
             // The workflow has no such step, which the evaluation takes for granted.

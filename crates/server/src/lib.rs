@@ -7,8 +7,10 @@
 //! - `engine` is the way into the cell, `effects` and `assembly` do what the cell asks for.
 //! - `notify` tells people what the cell has for them.
 //! - `upstream` calls providers of models and tools, `calls` does so for steps and `gateway` for clients.
+//! - `telemetry` tells those who look after the server where time goes.
 //! - `registry`, `cache` and `reads` answer what need not be asked of the cell.
 
+mod access;
 mod assembly;
 mod audit;
 mod auth;
@@ -54,6 +56,7 @@ mod rules;
 mod runs;
 mod sealing;
 mod serve;
+mod telemetry;
 mod tenants;
 mod turns;
 mod upstream;

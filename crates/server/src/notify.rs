@@ -53,7 +53,7 @@ impl Courier {
         let attempt = self.runtime.spawn(async move { notifier.attempt(&delivery).await });
         self.runtime.spawn(async move {
             let verdict = attempt.await.unwrap_or_else(|_| {
-                tracing::error!(%notice, "an attempt to deliver a notice was broken off by a panic");
+                tracing::error!(event = "delivery-panicked", %notice, "an attempt to deliver a notice was broken off by a panic");
                 missed("internal", None)
             });
             let delivered = Delivered { tenant, notice, fence, verdict };

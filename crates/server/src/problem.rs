@@ -64,7 +64,7 @@ impl Refused {
 
     /// A bug or a surprise: logged with its cause, of which the client learns nothing.
     pub(crate) fn internal(cause: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%cause, "a request failed inside the server");
+        tracing::error!(event = "request-failed", %cause, "a request failed inside the server");
         Self::new(Code::Internal)
     }
 }

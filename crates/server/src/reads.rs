@@ -275,6 +275,6 @@ pub(crate) fn revised(
 }
 
 fn unavailable(error: &Error) -> Refused {
-    tracing::error!(%error, "a read of the store failed");
+    tracing::error!(event = "read-failed", %error, "a read of the store failed");
     Refused::new(Code::StoreUnavailable).retry_after(Span::from_secs(1))
 }

@@ -187,7 +187,7 @@ fn warn_if_open(path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::metadata(path).map(|metadata| metadata.permissions().mode());
     if mode.is_ok_and(|mode| mode & 0o077 != 0) {
-        tracing::warn!(path = %path.display(), "others than its owner can read the root key: chmod 600");
+        tracing::warn!(event = "root-key-readable", path = %path.display(), "others than its owner can read the root key: chmod 600");
     }
 }
 

@@ -16,6 +16,7 @@ use fairlane_core::row::{Actor, RunKey};
 use fairlane_core::tenant::TenantScope;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::access;
 use crate::auth::Identity;
 use crate::cells::App;
 use crate::problem::Refused;
@@ -40,13 +41,16 @@ impl FromRequestParts<App> for Named {
     async fn from_request_parts(parts: &mut Parts, shared: &App) -> Result<Self, Refused> {
         let identity = Identity::from_request_parts(parts, shared).await?;
         let scope = identity.scope_of_path(parts, shared).await?;
+        identity.asks_about(&scope);
         let params = RawPathParams::from_request_parts(parts, shared)
             .await
             .map_err(|rejection| Refused::internal(&rejection.body_text()))?;
         let run = params.iter().find(|(name, _)| *name == "run").map(|(_, value)| value);
         let run = run.unwrap_or_default();
         let run = run.parse().map_err(|_| unknown_run(run))?;
-        Ok(Self { scope, run, by: identity.actor() })
+        let named = Self { scope, run, by: identity.actor() };
+        access::is_about_run(shared, &named.key());
+        Ok(named)
     }
 }
 

@@ -28,6 +28,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio_io_timeout::TimeoutStream;
 
+use crate::access;
 use crate::assembly::Assembly;
 use crate::auth::Auth;
 use crate::cache::Cache;
@@ -48,6 +49,7 @@ use crate::readings::Lately;
 use crate::reads::Reads;
 use crate::registry::Registry;
 use crate::root_key::{self, RootKeys};
+use crate::telemetry::{self, Traces};
 use crate::upstream::Upstream;
 use crate::used::UsedKeys;
 
@@ -81,6 +83,7 @@ pub(crate) struct Surroundings {
     pub(crate) used_keys: Arc<UsedKeys>,
     pub(crate) assembly: Assembly,
     pub(crate) upstream: Arc<Upstream>,
+    pub(crate) traces: Traces,
     pub(crate) token_key: TokenKey,
     /// What a person may see can be any tenant's: see [`crate::reviews`].
     pub(crate) rights: AllTenants,
@@ -126,6 +129,8 @@ pub enum Error {
     Authorities { path: String, detail: String },
     #[error("cannot use the token for metrics in {path}: {detail}")]
     ScrapeToken { path: String, detail: String },
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::Error),
     #[error("cannot listen on {addr}")]
     Listen { addr: SocketAddr, source: std::io::Error },
     #[error("cannot start the driver thread")]
@@ -146,6 +151,11 @@ impl Surroundings {
     pub(crate) fn now(&self) -> Time {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Time(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// Whether the log, which is one for all regions, names runs.
+    pub(crate) fn names_runs(&self) -> bool {
+        names_runs(&self.config)
     }
 
     /// What the store knows of each idempotency key, in their order; asked for only those that it may have. The request
@@ -239,7 +249,7 @@ impl Server {
                     tokio::spawn(crate::calls::work(cell.clone()));
                     tokio::spawn(crate::audit::carry::work(cell.clone()));
                 }
-                tracing::info!(%addr, regions = config.all_regions().iter().map(RegionName::as_str).collect::<Vec<_>>().join(", "), "serving");
+                tracing::info!(event = "serving", %addr, regions = config.all_regions().iter().map(RegionName::as_str).collect::<Vec<_>>().join(", "), "serving");
                 Ok(Self { operator_key, ..server })
             }
             Err(error) => {
@@ -271,7 +281,10 @@ impl Server {
         let drain = Duration::from_millis(self.app.config.drain_ms);
         let mut listening = self.listening;
         if tokio::time::timeout(drain, &mut listening).await.is_err() {
-            tracing::warn!("some requests did not end in time and were cut off");
+            tracing::warn!(
+                event = "requests-cut-off",
+                "some requests did not end in time and were cut off"
+            );
             self.stop.send_replace(Stopping::CutOff);
             // What was cut off is written before the cell goes.
             let _ = tokio::time::timeout(CUT_OFF_TIME_MAX, listening).await;
@@ -283,8 +296,11 @@ impl Server {
         for owner in self.owners {
             let joined = tokio::task::spawn_blocking(move || owner.join()).await;
             if !matches!(joined, Ok(Ok(()))) {
-                tracing::error!("the driver thread ended with a panic");
+                tracing::error!(event = "owner-panicked", "the driver thread ended with a panic");
             }
+        }
+        for cell in self.app.all() {
+            cell.traces.stop().await;
         }
     }
 }
@@ -320,9 +336,18 @@ fn open_all(
     let mut owners = Vec::with_capacity(stores.len());
     let of = u32::try_from(stores.len()).unwrap_or(u32::MAX);
     for ((region, store), at) in stores.into_iter().zip(0..) {
-        let place = Place { region, share: Share { at, of }, means: config.means() };
-        let common = (notifier.clone(), stopping.clone(), runtime.clone());
-        let (shared, owner) = open((config.clone(), keys.token.clone()), (place, store), common)?;
+        let traces = Traces::open(&config.telemetry, &region, &notifier.upstream, runtime)?;
+        let sampling = traces.sampling();
+        let place = Place { region, share: Share { at, of }, means: config.means(), sampling };
+        let common = Common {
+            config: config.clone(),
+            token_key: keys.token.clone(),
+            notifier: notifier.clone(),
+            traces,
+            stopping: stopping.clone(),
+            runtime: runtime.clone(),
+        };
+        let (shared, owner) = open(common, (place, store))?;
         cells.push(shared);
         owners.push(owner);
     }
@@ -348,12 +373,27 @@ fn upstream(config: &Config) -> Result<Upstream, Error> {
     Upstream::with_roots(&pem).map_err(|error| failed(error.to_string()))
 }
 
+/// What a cell is given besides its store.
+struct Common {
+    config: Config,
+    token_key: TokenKey,
+    notifier: Notifier,
+    traces: Traces,
+    stopping: watch::Receiver<Stopping>,
+    runtime: tokio::runtime::Handle,
+}
+
+/// Whether the log, which is one for all regions, names runs.
+const fn names_runs(config: &Config) -> bool {
+    config.regions.len() <= 1
+}
+
 /// Loads a cell and starts its driver thread.
 fn open(
-    (config, token_key): (Config, TokenKey),
+    common: Common,
     (place, store): (Place, Box<dyn Store>),
-    (notifier, stopping, runtime): (Notifier, watch::Receiver<Stopping>, tokio::runtime::Handle),
 ) -> Result<(Shared, JoinHandle<()>), Error> {
+    let Common { config, token_key, notifier, traces, stopping, runtime } = common;
     let Place { region, share, .. } = place.clone();
     let reads = Reads::new(&*store)?;
     let journal = Arc::new(Mutex::new(store));
@@ -371,9 +411,15 @@ fn open(
         journal,
         registry: registry.clone(),
         cache,
-        effects: Effects::new(assembly.clone(), engine.inbox.clone(), runtime.clone()),
+        effects: Effects::new(
+            assembly.clone(),
+            engine.inbox.clone(),
+            runtime.clone(),
+            names_runs(&config),
+        ),
         courier: Courier { notifier: notifier.clone(), inbox: engine.inbox.clone(), runtime },
         clock: Clock::new(newest(&snapshot)),
+        traces: traces.clone(),
         place,
         reload_wait: RELOAD_MIN,
     };
@@ -392,6 +438,7 @@ fn open(
         used_keys,
         assembly,
         upstream: notifier.upstream,
+        traces,
         token_key,
         rights,
         lately: Lately::default(),
@@ -421,7 +468,7 @@ fn read_used_keys(
     let (used_keys, reads, now) = (shared.used_keys.clone(), shared.reads.clone(), shared.now());
     let read = move || {
         if let Err(error) = used_keys.read_from_store(now, (rights, &tenants), &reads) {
-            tracing::warn!(%error, "idempotency keys could not be read; submissions ask the store");
+            tracing::warn!(event = "idempotency-keys-unread", %error, "idempotency keys could not be read; submissions ask the store");
         }
     };
     // Nobody waits for it: it ends by itself.
@@ -522,7 +569,9 @@ async fn listen((listener, tls): (TcpListener, Option<Tls>), app: App) {
     let following = tls.clone().map(|tls| tokio::spawn(async move { tls.follow().await }));
     let is_secure = tls.is_some();
     let guard = move |request, next| head::guard(is_secure, request, next);
-    let router = crate::openapi::router(app).layer(axum::middleware::from_fn(guard));
+    let router = crate::openapi::router(app)
+        .layer(axum::middleware::from_fn(guard))
+        .layer(axum::middleware::from_fn(access::follow));
     let max = u32::try_from(shared.config.connections_max).unwrap_or(u32::MAX);
     let room = Arc::new(Semaphore::new(max as usize));
     let places = Places::new(shared.config.connections_of_one());
@@ -533,7 +582,7 @@ async fn listen((listener, tls): (TcpListener, Option<Tls>), app: App) {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, most likely: others must close first.
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    tracing::warn!(event = "accept-failed", %error, "a connection could not be accepted");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
@@ -541,7 +590,7 @@ async fn listen((listener, tls): (TcpListener, Option<Tls>), app: App) {
             () = shared.stopping() => break,
         };
         let Some(place) = places.take(from.ip()) else {
-            tracing::debug!(address = %from.ip(), "an address has as many connections as it may");
+            tracing::debug!(event = "address-full", address = %from.ip(), "an address has as many connections as it may");
             continue;
         };
         // An answer is small and complete: it must not wait for the acknowledgement of the one before.
@@ -589,7 +638,7 @@ async fn serve(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke");
+        tracing::debug!(event = "connection-broke", %error, "a connection broke");
     }
 }
 

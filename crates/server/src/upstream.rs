@@ -114,7 +114,7 @@ impl Upstream {
         let host = host(&target.url);
         let opened = self.opened(target, &host, request).await;
         if let Err(fault) = &opened {
-            tracing::debug!(%host, class = fault.class(), "a call ended in a fault");
+            tracing::debug!(event = "call-failed", %host, class = fault.class(), "a call ended in a fault");
         }
         opened
     }

@@ -118,6 +118,7 @@ impl Rows {
             region: None,
             share: fairlane_core::quota::Share::default(),
             means: fairlane_core::notice::Means::default(),
+            sampling: None,
             channels: Vec::new(),
             erasures: Vec::new(),
             notices: Vec::new(),

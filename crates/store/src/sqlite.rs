@@ -293,6 +293,7 @@ fn snapshot(db: Db<'_>) -> Result<Snapshot, Fault> {
         region: None,
         share: fairlane_core::quota::Share::default(),
         means: fairlane_core::notice::Means::default(),
+        sampling: None,
         uses: uses::all(connection)?,
         accounts: accounts::recent(connection)?,
         calls: calls::open(connection)?,

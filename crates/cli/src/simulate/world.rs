@@ -225,6 +225,7 @@ impl<'a> World<'a> {
         self.submitted.insert(reply, key.clone());
         self.runs.insert(key.clone(), Run { arrival, takes, steps: BTreeMap::new() });
         self.input(Input::Submit(Box::new(Submit {
+            trace: None,
             by: None,
             requester: None,
             subject: None,
@@ -300,6 +301,7 @@ impl<'a> World<'a> {
             // Schedules are left out: arrivals say what comes. Scenarios have no channels.
             Effect::NextTime(_)
             | Effect::Progress(_)
+            | Effect::Segment(_)
             | Effect::Declared(_)
             | Effect::Deliver(_) => {}
         }

@@ -28,5 +28,6 @@ pub(super) fn lease(id: &str) -> Lease {
         deadline: Timestamp(0),
         renew_within_ms: 10_000,
         gateway: None,
+        traceparent: None,
     }
 }

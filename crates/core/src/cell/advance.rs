@@ -115,6 +115,9 @@ impl Cell {
             return self.ask(at, Asked::Prompt, Question::Prompt, turn);
         }
         let queued = run.status != RunStatus::Paused;
+        if let Some(followed) = &mut run.followed {
+            followed.wants(at.node, now);
+        }
         let is_compensation = run.node(at.node).instance.part == Part::Compensation;
         let bound = if is_compensation { None } else { run.step(at.node).timeout.queue };
         let node = run.node_mut(at.node);
@@ -227,6 +230,7 @@ impl Cell {
         output: Option<Payload>,
         turn: &mut Turn,
     ) {
+        self.trace_left(at, &state, turn);
         self.set(at, state);
         let run = self.runs.get_mut(at.run);
         run.revision += 1;

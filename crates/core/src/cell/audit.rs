@@ -480,7 +480,7 @@ pub(crate) fn told_to_tenant(refused: &impl Serialize) -> Value {
 }
 
 /// Tells refusals apart that are of another kind or another rule, whatever their numbers.
-fn sort(refusal: &Refusal) -> String {
+pub(crate) fn sort(refusal: &Refusal) -> String {
     match refusal {
         Refusal::Route { model, .. } => format!("route {model}"),
         Refusal::Outside { tool, .. } => format!("outside {tool}"),

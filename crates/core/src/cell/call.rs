@@ -195,6 +195,7 @@ impl Cell {
             schedule: None,
             requester: run.requester.clone(),
             subject: run.subject,
+            trace: run.trace_of_child(at.node, self.now),
             by: None,
         };
         let child = self.new_id(origin, salt);

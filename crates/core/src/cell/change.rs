@@ -20,6 +20,7 @@ use crate::row::{
 };
 use crate::tenant::{Context, Org, Tenant, Tier};
 use crate::time::Time;
+use crate::trace::Sampling;
 
 /// One change of one row. All changes of a turn are committed in one transaction, under the cell's epoch.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,6 +112,8 @@ pub struct Snapshot {
     pub share: Share,
     /// How the server can tell anybody anything, which they say too.
     pub means: Means,
+    /// Which runs are followed, which they say too. `None`: nobody wants to know of any.
+    pub sampling: Option<Sampling>,
     pub uses: Vec<UseRow>,
     /// Of periods of the last 62 days.
     pub accounts: Vec<AccountRow>,

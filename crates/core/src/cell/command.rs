@@ -85,7 +85,12 @@ impl Cell {
     }
 
     pub(crate) fn pause_now(&mut self, run: u32, turn: &mut Turn) {
-        self.runs.get_mut(run).status = RunStatus::Paused;
+        let now = self.now;
+        let live = self.runs.get_mut(run);
+        live.status = RunStatus::Paused;
+        if let Some(followed) = &mut live.followed {
+            followed.paused(now, live.halt);
+        }
         for at in self.ready_nodes(run, true) {
             self.withdraw(at);
         }
@@ -93,6 +98,7 @@ impl Cell {
     }
 
     pub(crate) fn resume(&mut self, run: u32, turn: &mut Turn) -> Result<RunStatus, Rejection> {
+        let now = self.now;
         let live = self.runs.get_mut(run);
         match live.status {
             RunStatus::Running => return Ok(RunStatus::Running),
@@ -102,6 +108,9 @@ impl Cell {
             }
         }
         live.status = RunStatus::Running;
+        if let Some(followed) = &mut live.followed {
+            followed.resumed(now);
+        }
         let halt = live.halt.take();
         self.end_halt_review(halt, ReviewEvent::Superseded, turn);
         self.write_run(run, turn);

@@ -68,12 +68,12 @@ pub(crate) struct Worker {
 
 /// What came of offering a slot.
 struct Offered {
-    /// The step that takes it, with what it was given at the gates, and where its class had to wait for that.
-    chosen: Option<(At, Passed, Option<Cause>)>,
+    /// The step that takes it, its class, where that had to wait, and what it was given at the gates.
+    chosen: Option<((At, u64, Option<Cause>), Passed)>,
     /// Those that cannot go on by themselves.
     aside: Vec<(At, Refusal)>,
-    /// Of classes that wait now outside of the queue, the first.
-    parked: Vec<(At, u64, Refusal)>,
+    /// Of classes that wait now outside of the queue, the first; with the key that wakes them.
+    parked: Vec<(At, u64, u64, Refusal)>,
 }
 
 /// An exchange that is not answered yet.
@@ -224,16 +224,17 @@ impl Cell {
         let mut asked = self.pools[pool].asked();
         while !asked.is_none() {
             let Offered { chosen, aside, parked } = self.offer(pool, &asked);
-            for (at, class, refusal) in parked {
+            for (at, class, wake, refusal) in parked {
                 self.log_parked(pool, (at, class), &refusal, turn);
+                self.trace_parked((pool, at, class), wake, refusal);
             }
             let is_over = chosen.is_none() && aside.is_empty();
-            if let Some((at, passed, parked)) = chosen {
+            if let Some(((at, class, parked), passed)) = chosen {
                 let tenant = self.runs.get(at.run).tenant;
                 self.note_start(pool, at, parked);
                 let ask = self.pools[pool].ask_for(tenant, !asked.tenants.is_empty());
                 let ask = ask.expect("a step is chosen of those that somebody can take");
-                self.lease((pool, ask), at, passed, turn);
+                self.lease((pool, ask), (at, class), passed, turn);
                 self.pools[pool].note_given(ask, &mut asked);
             }
             // What becomes of these can pause or end runs, so that the lease comes first.
@@ -265,7 +266,7 @@ impl Cell {
                     GateAnswer::Pass
                 }
                 Err(Verdict::Park { refusal, wake }) => {
-                    parked.push((at, offer.class, refusal));
+                    parked.push((at, offer.class, wake.0, refusal));
                     GateAnswer::Park(wake.0)
                 }
                 Err(Verdict::Pass) => unreachable!("a step that passes is no refusal"),
@@ -284,12 +285,19 @@ impl Cell {
             let passed = passed.expect("who is given a slot has passed the gates");
             let (passed, class) = passed;
             let parked = self.not_parked(pool, dispatch.tenant, class);
-            (At::from_ticket(dispatch.ticket.0), passed, parked)
+            self.traces.passed((pool, dispatch.tenant.0, class), now);
+            ((At::from_ticket(dispatch.ticket.0), class, parked), passed)
         });
         Offered { chosen, aside, parked }
     }
 
-    fn lease(&mut self, (pool, ask): (usize, usize), at: At, passed: Passed, turn: &mut Turn) {
+    fn lease(
+        &mut self,
+        (pool, ask): (usize, usize),
+        (at, class): (At, u64),
+        passed: Passed,
+        turn: &mut Turn,
+    ) {
         let now = self.now;
         let lease_time = self.directory.pools.list[pool].lease;
         self.clear_queue_timer(at);
@@ -303,8 +311,9 @@ impl Cell {
         self.fence += 1;
         let node = run.node_mut(at.node);
         node.attempt += 1;
-        node.fence = self.fence;
+        let is_first = std::mem::replace(&mut node.fence, self.fence) == 0;
         self.log_passed(at, &passed, turn);
+        let wanted = self.trace_waits(at, (pool, class), is_first, turn);
         // Others of the tenant that call the tool wait under the same key, and are not in its line any more.
         let wake = passed.taken.as_deref().map(crate::limiter::Taken::wake);
         let worker_name = worker.clone();
@@ -315,6 +324,7 @@ impl Cell {
             until,
             deadline,
             revoked: Revoked::No,
+            wanted,
             passed,
         };
         self.timers.set(until, Kind::Lease, at);
@@ -329,6 +339,7 @@ impl Cell {
             attempt: node.attempt,
             deadline,
             renew_within: Span(lease_time.0 / 2),
+            trace: self.traces.anchor(run, at.node),
         };
         if let Some(route) = route {
             self.log_degraded(at, &route, turn);
@@ -387,6 +398,7 @@ impl Cell {
             return;
         };
         let entry = self.entry(at);
+        self.trace_queued((pool, at, entry.class));
         self.pools[pool].scheduler.enqueue(self.now, entry);
         let node = self.runs.get_mut(at.run).node_mut(at.node);
         node.state = State::Ready { queued: true };

@@ -25,9 +25,10 @@ use crate::reject::Rejection;
 use crate::replan::{Trigger, Trust};
 use crate::review::{Digest, Proposal, Terms};
 use crate::reviews::Standing;
-use crate::row::{Failure, Halt, Instance, LeaseId, ReviewCause, Route, RunKey, RunStatus};
+use crate::row::{Failure, Halt, Instance, Lane, LeaseId, ReviewCause, Route, RunKey, RunStatus};
 use crate::tenant::{Context, Sla, TenantScope};
 use crate::time::{Span, Time};
+use crate::trace::{Anchor, Trace};
 
 /// One effect. Released in order, after the commit of its turn only.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub enum Effect {
     Progress(Progress),
     /// A declaration took effect: read caches outside follow.
     Declared(Declared),
+    /// A part of the time of a run that is followed is over.
+    Segment(Box<Segment>),
     /// Tell somebody, and send back how that went as `Input::Delivered`, always and soon.
     Deliver(Box<Delivery>),
 }
@@ -112,6 +115,8 @@ pub struct Grant {
     pub deadline: Time,
     /// A heartbeat is due within this.
     pub renew_within: Span,
+    /// The span of the attempt, if its run is followed.
+    pub trace: Option<Anchor>,
 }
 
 /// What is to be done under a lease.
@@ -174,6 +179,69 @@ pub struct Progress {
     pub step: Option<(Instance, StepName, Phase)>,
 }
 
+/// A part of a run's time that is over.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    pub key: RunKey,
+    pub trace: Trace,
+    pub workflow: Arc<Workflow>,
+    pub from: Time,
+    pub to: Time,
+    pub what: What,
+}
+
+/// What a part of a run's time went to.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// The whole of it.
+    Run {
+        status: RunStatus,
+        failure: Option<Arc<str>>,
+        lane: Lane,
+        schedule: Option<StepName>,
+    },
+    Try(Try),
+    /// A wait of an instance: of that try, or of its run where there is none.
+    Wait {
+        instance: Instance,
+        of: Option<u64>,
+        on: WaitedOn,
+    },
+}
+
+/// An attempt, from when the step began to want it; or all of what is no attempt.
+#[derive(Clone, Debug)]
+pub struct Try {
+    pub instance: Instance,
+    /// See [`SpanId::of_try`](crate::trace::SpanId::of_try).
+    pub number: u64,
+    /// 0: it was none.
+    pub attempt: u32,
+    /// What it came to.
+    pub became: Phase,
+    /// Class of the failure that it ended with.
+    pub failure: Option<Arc<str>>,
+    pub worker: Option<(WorkerName, PoolName)>,
+}
+
+/// What was waited for, and has come, or is not wanted any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaitedOn {
+    /// What the gate answered last.
+    Gate(Refusal),
+    /// The pool's queue, or a worker.
+    Slot,
+    /// Somebody had paused the run.
+    Resume,
+    /// The run could not pay for a step.
+    Money(Halt),
+    Review(ReviewId),
+    Signal(SignalName),
+    Time,
+    /// A planner.
+    Replan,
+}
+
 /// A declaration that took effect.
 #[derive(Clone, Debug)]
 pub enum Declared {
@@ -198,6 +266,8 @@ pub enum Response {
     Opened {
         call: u64,
         route: Box<Route>,
+        /// The span of the attempt that it is made for, if that one's run is followed.
+        trace: Option<Anchor>,
     },
     /// It is under way.
     Erasure(Box<ErasureRow>),

@@ -94,6 +94,7 @@ impl Cell {
             self.move_to(at, State::Cancelled, None, turn);
         } else {
             // That it was never reached follows from the run's row.
+            self.trace_left(at, &State::Cancelled, turn);
             self.set(at, State::Cancelled);
         }
     }
@@ -133,6 +134,7 @@ impl Cell {
             failure: live.failure.as_deref().cloned(),
             step: None,
         }));
+        self.trace_ended(&live, turn);
         self.queue.leave(live.tenant, live.level(), u64::from(live.input_bytes), now);
         self.directory.ended(&live, now);
         self.note_end(&live);

@@ -21,6 +21,7 @@ use crate::router::{Choice, NoneFound, Way};
 use crate::row::{CallAttempt, CallRow, LeaseId, Route, RunKey, RunStatus};
 use crate::scheduler::TenantIx;
 use crate::time::{Span, Time};
+use crate::trace::Anchor;
 
 use super::change::Change;
 use super::effect::Response;
@@ -98,7 +99,8 @@ impl Cell {
         let waits = Waits { until: may_wait.then_some(until), again: None };
         match self.let_call_in(&call, waits, turn) {
             Ok((id, route)) => {
-                turn.reply(reply, Response::Opened { call: id, route: Box::new(route) });
+                let trace = self.trace_of_call(id);
+                turn.reply(reply, Response::Opened { call: id, route: Box::new(route), trace });
             }
             Err(NotIn::Refused(rejection)) => {
                 self.was_refused((&call.tenant, call.by), "call", &rejection);
@@ -157,7 +159,8 @@ impl Cell {
                     Ok((id, route)) => {
                         is_new = true;
                         self.stop_waiting(number, Some(id));
-                        turn.reply(reply, Response::Opened { call: id, route: Box::new(route) });
+                        let (route, trace) = (Box::new(route), self.trace_of_call(id));
+                        turn.reply(reply, Response::Opened { call: id, route, trace });
                     }
                 }
             }
@@ -477,6 +480,12 @@ impl Cell {
     /// Calls that are under way: whose, the lease that each was made under, and its way.
     pub(crate) fn open_calls(&self) -> impl Iterator<Item = (TenantIx, Option<At>, &Route)> {
         self.calls.open.values().map(|open| (open.tenant, open.at, &open.route))
+    }
+
+    /// The span of the attempt that the call is made for.
+    fn trace_of_call(&self, id: u64) -> Option<Anchor> {
+        let at = self.calls.open.get(&id)?.at?;
+        self.traces.anchor(self.runs.get(at.run), at.node)
     }
 
     fn tenant_of(&self, tenant: TenantIx) -> &TenantId {

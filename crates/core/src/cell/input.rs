@@ -24,6 +24,7 @@ use crate::router::Demand;
 use crate::row::{Actor, Failure, Instance, KeyRow, Lane, LeaseId, Owner, Payload, RunKey};
 use crate::tenant::{Org, Tenant, Tier};
 use crate::time::{Span, Time};
+use crate::trace::Incoming;
 
 use super::change::EndedRun;
 
@@ -125,6 +126,8 @@ pub struct Submit {
     pub by: Option<Actor>,
     /// Whom or what it is about, if the workflow names that.
     pub subject: Option<Subject>,
+    /// The trace in which it is submitted.
+    pub trace: Option<Incoming>,
     pub input: Payload,
     pub idempotency: Option<Idempotency>,
 }

@@ -25,6 +25,7 @@ use crate::time::Time;
 use super::directory::Directory;
 use super::effect::Phase;
 use super::replan::Replan;
+use super::traces::Followed;
 
 /// A workflow version with what the cell derives from it once.
 #[derive(Debug)]
@@ -108,6 +109,8 @@ pub(crate) struct Run {
     /// Who submitted it, and decides none of its reviews.
     pub(crate) requester: Option<PersonId>,
     pub(crate) subject: Option<Subject>,
+    /// Who wants to know where its time goes.
+    pub(crate) followed: Option<Box<Followed>>,
     pub(crate) revision: u64,
     pub(crate) input_bytes: u32,
     pub(crate) money: RunAccount,
@@ -209,6 +212,8 @@ pub(crate) struct Lease {
     pub(crate) until: Time,
     pub(crate) deadline: Time,
     pub(crate) revoked: Revoked,
+    /// When the step began to want it.
+    pub(crate) wanted: Time,
     /// What the gates took for it.
     pub(crate) passed: Passed,
 }
@@ -269,23 +274,29 @@ impl Node {
     }
 
     pub(crate) const fn phase(&self) -> Phase {
-        match self.state {
-            State::Pending => Phase::Pending,
-            State::Evaluating(_) => Phase::Evaluating,
-            State::Ready { .. } | State::InLine(_) => Phase::Ready,
-            State::Leased(_) => Phase::Leased,
-            State::Backoff(_) => Phase::Backoff,
-            State::Sleeping(_) => Phase::Sleeping,
-            State::Listening => Phase::Listening,
-            State::Calling(_) => Phase::Calling,
-            State::Reviewing(_) => Phase::Reviewing,
-            State::Mapping(_) => Phase::Mapping,
-            State::Disputed(_) => Phase::Disputed,
-            State::Proposed => Phase::Proposed,
-            State::Done => Phase::Done,
-            State::Skipped => Phase::Skipped,
-            State::Failed(_) => Phase::Failed,
-            State::Cancelled => Phase::Cancelled,
+        self.state.phase()
+    }
+}
+
+impl State {
+    pub(crate) const fn phase(&self) -> Phase {
+        match self {
+            Self::Pending => Phase::Pending,
+            Self::Evaluating(_) => Phase::Evaluating,
+            Self::Ready { .. } | Self::InLine(_) => Phase::Ready,
+            Self::Leased(_) => Phase::Leased,
+            Self::Backoff(_) => Phase::Backoff,
+            Self::Sleeping(_) => Phase::Sleeping,
+            Self::Listening => Phase::Listening,
+            Self::Calling(_) => Phase::Calling,
+            Self::Reviewing(_) => Phase::Reviewing,
+            Self::Mapping(_) => Phase::Mapping,
+            Self::Disputed(_) => Phase::Disputed,
+            Self::Proposed => Phase::Proposed,
+            Self::Done => Phase::Done,
+            Self::Skipped => Phase::Skipped,
+            Self::Failed(_) => Phase::Failed,
+            Self::Cancelled => Phase::Cancelled,
         }
     }
 }
@@ -392,6 +403,7 @@ impl Run {
             schedule: self.schedule.clone(),
             requester: self.requester.clone(),
             subject: self.subject,
+            trace: self.followed.as_ref().map(|followed| followed.trace),
             revision: self.revision,
             input_bytes: self.input_bytes,
             money: RunMoney {

@@ -12,7 +12,7 @@ use crate::limiter::Limiter;
 use crate::money::Nano;
 use crate::replan::ReplanRow;
 use crate::row::{
-    AccountRow, Instance, Part, RunKey, RunRow, SignalRow, StepRow, StepState, UseRow,
+    AccountRow, Instance, Part, RunKey, RunRow, RunStatus, SignalRow, StepRow, StepState, UseRow,
 };
 use crate::tenant::{Context, Tenant};
 use crate::time::Time;
@@ -24,6 +24,7 @@ use super::policy::Policed;
 use super::replan::Replan;
 use super::submit::fresh_nodes;
 use super::timer::Kind;
+use super::traces::Followed;
 use super::{Cell, Turn};
 use crate::scheduler::TenantIx;
 
@@ -36,6 +37,7 @@ impl Cell {
     pub fn load(now: Time, epoch: u64, snapshot: Snapshot, turn: &mut Turn) -> Self {
         let mut cell = Self::empty(now, epoch);
         cell.policed = Policed::load(snapshot.policies);
+        cell.traces.sampling = snapshot.sampling;
         let directory = &mut cell.directory;
         directory.classes = keyed(snapshot.classes, |class| class.name.clone());
         directory.models = keyed(snapshot.models, |model| model.name.clone());
@@ -111,6 +113,7 @@ impl Cell {
             ages: 0,
             said: super::audit::Said::default(),
             watch: super::observe::Watch::new(now),
+            traces: super::traces::Traces::default(),
             evaluations: first_evaluation(epoch),
             lines: super::call::Lines::default(),
             desk: super::review::Desk::default(),
@@ -197,6 +200,8 @@ impl Cell {
         let context = entry.pin(context.filter(|context| context.version == row.context));
         self.queue.enter(tenant, entry.context().weight, level, u64::from(row.input_bytes));
         let nodes = fresh_nodes(&shape, row.created);
+        let since = row.money.halt.map_or(self.now, |halt| halt.since);
+        let paused = (row.status == RunStatus::Paused).then_some((since, row.money.halt));
         let run = Run {
             key: row.key,
             tenant,
@@ -214,6 +219,7 @@ impl Cell {
             schedule: row.schedule,
             requester: row.requester,
             subject: row.subject,
+            followed: row.trace.map(|trace| Box::new(Followed::restored(trace, paused))),
             revision: row.revision.max(revision),
             input_bytes: row.input_bytes,
             money: RunAccount {
@@ -274,6 +280,10 @@ impl Cell {
         live.since = row.since;
         live.ready = row.ready;
         live.trust = row.trust;
+        if let State::Leased(lease) = &mut live.state {
+            // When it first became ready, or as near as rows tell.
+            lease.wanted = if row.attempt <= 1 { row.ready } else { row.since };
+        }
     }
 
     fn restored_state(&mut self, at: At, stored: StepState) -> State {
@@ -292,6 +302,7 @@ impl Cell {
                     until: until.min(self.now + lease_time),
                     deadline: until,
                     revoked: Revoked::No,
+                    wanted: self.now,
                     passed,
                 }))
             }

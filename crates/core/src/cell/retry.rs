@@ -168,5 +168,6 @@ fn reopen(row: &mut RunRow, now: crate::time::Time, bound: Option<crate::time::S
     row.ended = None;
     row.deadline = bound.map(|bound| now + bound);
     row.revision += 1;
+    row.trace = row.trace.map(|trace| trace.again(row.key.run));
     row.input = None;
 }

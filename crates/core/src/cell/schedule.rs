@@ -224,6 +224,7 @@ impl Cell {
             schedule: Some(key.name),
             requester: None,
             subject: None,
+            trace: self.traces.of_new(run, None),
             by: None,
         };
         self.admit(admission, turn);

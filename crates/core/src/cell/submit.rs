@@ -8,12 +8,14 @@ use crate::reject::Rejection;
 use crate::row::{Actor, IdempotencyRow, Instance, Lane, Parent, Part, Payload, RunKey, RunStatus};
 use crate::scheduler::TenantIx;
 use crate::time::Time;
+use crate::trace::Trace;
 
 use super::change::Change;
 use super::effect::Response;
 use super::input::{Idempotency, Submit};
 use super::live::{At, Node, Run, Shape};
 use super::timer::Kind;
+use super::traces::Followed;
 use super::valve::Applicant;
 use super::{Cell, Turn};
 
@@ -31,6 +33,8 @@ pub(crate) struct Admission {
     pub(crate) requester: Option<PersonId>,
     /// Whom or what it is about: what its caller is about, if it has one.
     pub(crate) subject: Option<Subject>,
+    /// `None`: it is not followed.
+    pub(crate) trace: Option<Trace>,
     /// Who submitted it, for the record.
     pub(crate) by: Option<Actor>,
 }
@@ -79,6 +83,7 @@ impl Cell {
                         schedule: None,
                         requester: submit.requester,
                         subject: submit.subject,
+                        trace: self.traces.of_new(run, submit.trace),
                         by: submit.by,
                     },
                     turn,
@@ -161,8 +166,8 @@ impl Cell {
     /// Creates the run and begins the steps that wait for nothing.
     pub(crate) fn admit(&mut self, admission: Admission, turn: &mut Turn) {
         let now = self.now;
-        let Admission { key, tenant, shape, lane, input, parent, schedule, requester, subject, by } =
-            admission;
+        let Admission { key, tenant, shape, lane, input, parent, .. } = admission;
+        let Admission { schedule, requester, subject, trace, by, .. } = admission;
         let context = self.directory.tenants.get_mut(tenant).pin(None);
         let input_bytes = u32::try_from(input.len()).unwrap_or(u32::MAX);
         let level = super::live::level(parent.as_ref());
@@ -188,6 +193,7 @@ impl Cell {
             schedule,
             requester,
             subject,
+            followed: trace.map(|trace| Box::new(Followed::new(trace))),
             revision: 1,
             input_bytes,
             money,

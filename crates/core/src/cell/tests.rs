@@ -30,6 +30,7 @@ mod reviews;
 mod rules;
 mod stores;
 mod timeline;
+mod traces;
 mod waiting;
 
 pub(crate) use desk::{Desk, step, workflow};

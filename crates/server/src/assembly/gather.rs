@@ -29,7 +29,7 @@ pub(super) enum Miss {
 
 impl From<Error> for Miss {
     fn from(error: Error) -> Self {
-        tracing::error!(%error, "a payload could not be read from the store");
+        tracing::error!(event = "payload-unread", %error, "a payload could not be read from the store");
         Self::Unavailable
     }
 }

@@ -64,7 +64,7 @@ impl Assembly {
             Ok((row, steps, reader.replans(&scope, run)?))
         });
         let (row, steps, replans) = read.map_err(|error| {
-            tracing::error!(%error, "the plan of a run could not be read from the store");
+            tracing::error!(event = "plan-unread", %error, "the plan of a run could not be read from the store");
             Unassembled::Unavailable
         })?;
         fields.insert("replan".to_owned(), situation(subject, row.as_ref(), &steps, &replans));
@@ -78,7 +78,7 @@ impl Assembly {
         let (scope, run) = (self.scope(&subject.key), subject.key.run);
         let read = self.0.reads.here(&scope, |reader| reader.output(&scope, run, subject.instance));
         let output = read.map_err(|error| {
-            tracing::error!(%error, "a revision could not be read from the store");
+            tracing::error!(event = "revision-unread", %error, "a revision could not be read from the store");
             Unassembled::Unavailable
         })?;
         let output = output.ok_or_else(|| failed(INVALID, "the planner gave no answer"))?;

@@ -60,7 +60,7 @@ pub(crate) async fn work(shared: Shared) {
         rest = EVERY;
         for to in &all {
             if let Err(error) = carry(&shared, to).await {
-                tracing::warn!(region = %shared.region, to = to.name(), error = %error, "checkpoints of audit logs could not be carried; they are tried again");
+                tracing::warn!(event = "checkpoints-not-carried", region = %shared.region, to = to.name(), error = %error, "checkpoints of audit logs could not be carried; they are tried again");
                 rest = REST;
             }
         }

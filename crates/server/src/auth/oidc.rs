@@ -213,7 +213,7 @@ impl Provider {
                 Ok(keys) => over.provider.put(keys),
                 Err(error) => {
                     let issuer = &over.provider.config.issuer;
-                    tracing::warn!(%issuer, %error, "the identity provider's keys could not be read");
+                    tracing::warn!(event = "identity-keys-unread", %issuer, %error, "the identity provider's keys could not be read");
                 }
             }
         });

@@ -7,10 +7,11 @@ use fairlane_core::limiter::Answer;
 use fairlane_core::plan::Step;
 use fairlane_core::row::{Failure, Payload, Route};
 
-use super::{fit, prompt, time_left};
+use super::{called, fit, prompt, time_left};
 use crate::assembly::Unassembled;
 use crate::provider::{answered, metered, said, target, used_by};
 use crate::serve::Shared;
+use crate::telemetry::CHAT;
 use crate::upstream::chat::{self, OutputField, Request};
 use crate::upstream::{Fault, Target};
 
@@ -87,10 +88,22 @@ async fn asked(
         let message = format!("the endpoint `{}` cannot be called any more", route.endpoint);
         return Err(Unserved::unsent(Failure::cut("endpoint-unknown", &message)));
     };
-    let (target, headers) = target(&endpoint, "/chat/completions")
+    let (target, mut headers) = target(&endpoint, "/chat/completions")
         .map_err(|message| Unserved::unsent(Failure::cut("endpoint-invalid", &message)))?;
     let target = Target { timeout: time_left(shared, grant, endpoint.timeout), ..target };
+    let mut span = shared.traces.call(grant.trace, &called(grant));
+    if let Some(span) = &mut span {
+        span.of_model(CHAT, route);
+        span.at(&target.url);
+    }
+    shared.traces.propagate(span.as_ref(), &mut headers);
     let answer = chat::complete(&shared.upstream, &target, headers, request).await;
+    if let Some(span) = &mut span {
+        match &answer {
+            Ok(answer) => span.served(metered(&answer.counted, route).usage),
+            Err(fault) => span.failed(fault),
+        }
+    }
     answer.map_err(|fault| Unserved::by(&fault, shared, route.input))
 }
 

@@ -3,6 +3,7 @@
 use fairlane_core::catalog::{Endpoint, Header, Method, Protocol, Request};
 use fairlane_core::cell::effect::Grant;
 use fairlane_core::cell::input::Outcome;
+use fairlane_core::id::ToolName;
 use fairlane_core::money::Nano;
 use fairlane_core::row::{Failure, Payload};
 use fairlane_workflow::Mode;
@@ -10,7 +11,7 @@ use hyper::body::Bytes;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 
-use super::{Inputs, filled, fit, inputs, time_left};
+use super::{Inputs, called, filled, fit, inputs, time_left};
 use crate::assembly::Unassembled;
 use crate::provider::{retry_after, said};
 use crate::serve::Shared;
@@ -33,11 +34,26 @@ pub(super) async fn call(shared: &Shared, grant: &Grant) -> Option<Outcome> {
         Err(Unassembled::Unavailable) => return None,
         Err(Unassembled::Failed(failure)) => return Some(Outcome::NotSent(failure)),
     };
-    let prepared = match prepared(shared, grant, &input) {
+    let mut prepared = match prepared(shared, grant, &input) {
         Ok(prepared) => prepared,
         Err(failure) => return Some(Outcome::NotSent(failure)),
     };
-    let response = match shared.upstream.call(&prepared.target, prepared.request).await {
+    let mut span = shared.traces.call(grant.trace, &called(grant));
+    if let Some(span) = &mut span {
+        let step = grant.workflow.step(grant.lease.instance.step);
+        let tool = step.tool.as_ref().map_or("", ToolName::as_str);
+        span.of_tool(tool, prepared.request.method());
+        span.at(&prepared.target.url);
+    }
+    shared.traces.propagate(span.as_ref(), prepared.request.headers_mut());
+    let answered = shared.upstream.call(&prepared.target, prepared.request).await;
+    if let Some(mut span) = span {
+        match &answered {
+            Ok(response) => span.answered(response.status()),
+            Err(fault) => span.failed(fault),
+        }
+    }
+    let response = match answered {
         Ok(response) => response,
         Err(fault) => return Some(failed(&fault)),
     };

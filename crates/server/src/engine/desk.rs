@@ -139,7 +139,11 @@ impl Desk {
                     let _ = answer.send(Outcome::Accepted { run, existing });
                 }
                 Response::Rejected(rejection) => drop(answer.send(Outcome::Rejected(rejection))),
-                other => tracing::error!(?other, "a submission got another request's reply"),
+                other => tracing::error!(
+                    event = "reply-mixed-up",
+                    ?other,
+                    "a submission got another request's reply"
+                ),
             },
             None => {}
         }

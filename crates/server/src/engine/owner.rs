@@ -26,6 +26,7 @@ use fairlane_core::id::RegionName;
 use fairlane_core::notice::Means;
 use fairlane_core::quota::Share;
 use fairlane_core::time::{Span, Time};
+use fairlane_core::trace::Sampling;
 use fairlane_store::{Epoch, Error as StoreError, Forgotten, SWEEP_MAX, Store};
 
 use super::Message;
@@ -37,6 +38,7 @@ use crate::clock::Clock;
 use crate::effects::Effects;
 use crate::notify::Courier;
 use crate::registry::Registry;
+use crate::telemetry::Traces;
 
 /// A commit faster than this is not worth telling the cell.
 const COMMIT_SLOW: Duration = Duration::from_millis(10);
@@ -63,6 +65,8 @@ pub(crate) struct Place {
     pub(crate) share: Share,
     /// How it can tell anybody anything.
     pub(crate) means: Means,
+    /// Which runs are followed.
+    pub(crate) sampling: Option<Sampling>,
 }
 
 /// The store, which one of two threads uses at a time.
@@ -80,6 +84,7 @@ pub(crate) struct Owner {
     pub(crate) effects: Effects,
     pub(crate) courier: Courier,
     pub(crate) clock: Clock,
+    pub(crate) traces: Traces,
     pub(crate) place: Place,
     /// How long the next attempt to load the cell again waits; grows until a commit succeeds.
     pub(crate) reload_wait: Duration,
@@ -123,11 +128,14 @@ impl Owner {
                 self.sessions(epoch, snapshot, &committer);
                 drop(committer);
                 if committing.join().is_err() {
-                    tracing::error!("the thread that commits ended with a panic");
+                    tracing::error!(
+                        event = "committer-panicked",
+                        "the thread that commits ended with a panic"
+                    );
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "the thread that commits cannot be started");
+                tracing::error!(event = "committer-not-started", %error, "the thread that commits cannot be started");
                 self.health.enter(State::Lost);
             }
         }
@@ -150,7 +158,10 @@ impl Owner {
                 Session::load(self, epoch, snapshot, committer).run()
             }));
             let over = over.unwrap_or_else(|_| {
-                tracing::error!("the cell broke an assertion: it is loaded again");
+                tracing::error!(
+                    event = "cell-panicked",
+                    "the cell broke an assertion: it is loaded again"
+                );
                 // Entered already if the session had begun, and those who waited are told.
                 self.health.enter(State::Broken);
                 Over::Failed(State::Broken)
@@ -170,7 +181,7 @@ impl Owner {
         let store = Arc::try_unwrap(self.journal).ok();
         let store = store.map(|store| store.into_inner().unwrap_or_else(PoisonError::into_inner));
         if let Some(Err(error)) = store.map(Store::close) {
-            tracing::error!(%error, "the store was not closed properly; what was committed is safe");
+            tracing::error!(event = "store-not-closed", %error, "the store was not closed properly; what was committed is safe");
         }
     }
 
@@ -183,14 +194,17 @@ impl Owner {
             self.reload_wait = (self.reload_wait * 2).min(RELOAD_MAX);
             match catch_unwind(AssertUnwindSafe(|| own(&self.journal, &self.place))) {
                 Ok(Ok((epoch, snapshot))) => {
-                    tracing::info!(%epoch, "the store answers again: the cell is loaded");
+                    tracing::info!(event = "store-back", %epoch, "the store answers again: the cell is loaded");
                     self.registry.reset(&snapshot);
                     self.cache.clear();
                     return Some((epoch, snapshot));
                 }
                 Ok(Err(error)) => state = self.failed(&error),
                 Err(_) => {
-                    tracing::error!("the store broke an assertion: it is read again");
+                    tracing::error!(
+                        event = "store-panicked",
+                        "the store broke an assertion: it is read again"
+                    );
                     state = State::Broken;
                     self.health.enter(state);
                 }
@@ -204,7 +218,7 @@ impl Owner {
             error if error.is_stale() => State::Lost,
             _ => State::StoreFailed,
         };
-        tracing::error!(%error, ?state, "the store failed: nothing is accepted until it is back");
+        tracing::error!(event = "store-failed", %error, ?state, "the store failed: nothing is accepted until it is back");
         self.health.enter(state);
         state
     }
@@ -280,6 +294,7 @@ impl Session<'_> {
                 self.settle(took);
             }
             let now = self.owner.clock.now();
+            self.owner.traces.follow(now);
             for message in messages.drain(..) {
                 self.take(now, message);
             }
@@ -407,6 +422,7 @@ impl Session<'_> {
             Effect::Evaluate(evaluation) => self.owner.effects.evaluate(evaluation),
             Effect::NextTime(asked) => self.owner.effects.next_time(asked),
             Effect::Progress(progress) => self.desk.progress(&progress),
+            Effect::Segment(segment) => self.owner.traces.segment(segment),
             Effect::Declared(declared) => self.owner.registry.follow(declared),
             Effect::Deliver(delivery) => self.owner.courier.deliver(delivery),
         }
@@ -431,6 +447,7 @@ pub(crate) fn own(journal: &Journal, place: &Place) -> Result<(Epoch, Snapshot),
     snapshot.region = Some(place.region.clone());
     snapshot.share = place.share;
     snapshot.means = place.means.clone();
+    snapshot.sampling = place.sampling;
     Ok((epoch, snapshot))
 }
 

@@ -19,6 +19,7 @@ use super::relay::Relay;
 use crate::problem::Refused;
 use crate::provider::{metered, target};
 use crate::serve::Shared;
+use crate::telemetry::{CHAT, EMBEDDINGS};
 use crate::upstream::chat::{self, Event, Events, OutputField};
 use crate::upstream::{Fault, Malformed, embed};
 
@@ -99,7 +100,8 @@ impl Asked {
                 avoid: avoid.clone(),
                 wait_max: left(until),
             };
-            let mut call = match Call::open(shared, wanted).await {
+            let mut call = match Call::open(shared, wanted, (caller.trace, self.operation())).await
+            {
                 Ok(call) => call,
                 // What the last provider said tells more than that there is no other.
                 Err(refused) => return Err(last.unwrap_or(refused)),
@@ -129,7 +131,9 @@ impl Asked {
             What::Chat { .. } => "/chat/completions",
             What::Vectors(_) => "/embeddings",
         };
-        let (target, headers) = target(&endpoint, path).map_err(Unserved::Unusable)?;
+        let (target, mut headers) = target(&endpoint, path).map_err(Unserved::Unusable)?;
+        call.goes_to(&target.url);
+        shared.traces.propagate(call.span(), &mut headers);
         let upstream = &shared.upstream;
         match &self.what {
             What::Vectors(request) => {
@@ -157,6 +161,13 @@ impl Asked {
                 let first = events.next().await.transpose()?;
                 Ok(Served::Streamed(Box::new((first, events))))
             }
+        }
+    }
+
+    const fn operation(&self) -> &'static str {
+        match &self.what {
+            What::Chat { .. } => CHAT,
+            What::Vectors(_) => EMBEDDINGS,
         }
     }
 

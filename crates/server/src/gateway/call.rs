@@ -6,12 +6,15 @@ use fairlane_core::cell::input::{CloseCall, Input, OpenCall, ReplyId};
 use fairlane_core::id::TenantId;
 use fairlane_core::limiter::Answer;
 use fairlane_core::row::Route;
+use fairlane_core::trace::Incoming;
+use hyper::Uri;
 
 use super::error::Error;
 use crate::engine::Engine;
 use crate::problem::Refused;
 use crate::provider::{answered, used_by};
 use crate::serve::Shared;
+use crate::telemetry::{CallSpan, Called};
 use crate::upstream::Fault;
 
 /// A call that was let through.
@@ -26,20 +29,35 @@ pub(crate) struct Call {
     pub(crate) route: Route,
     metered: Metered,
     answer: Answer,
+    /// None: it is not followed.
+    span: Option<CallSpan>,
 }
 
 impl Call {
     /// Asks the cell to let it through, which may wait for room. A client that goes away meanwhile loses nothing: the call
     /// waits no more, or is closed unsent.
-    pub(crate) async fn open(shared: &Shared, wanted: OpenCall) -> Result<Self, Error> {
+    pub(crate) async fn open(
+        shared: &Shared,
+        wanted: OpenCall,
+        (incoming, operation): (Option<Incoming>, &'static str),
+    ) -> Result<Self, Error> {
+        let (traces, began) = (shared.traces.clone(), shared.traces.now());
         let engine = shared.engine.clone();
         let id = engine.reply_id();
         let mut client = Client { engine: engine.clone(), waits_for: Some(id) };
         let opening = tokio::spawn(async move {
             let tenant = wanted.tenant.clone();
+            let run = wanted.lease.as_ref().map(|lease| lease.key.run);
             let opened = engine.reply_as(id, Input::OpenCall(id, Box::new(wanted))).await?;
             match opened {
-                Response::Opened { call, route } => Ok(Self::new(engine, tenant, call, *route)),
+                Response::Opened { call, route, trace } => {
+                    let called = Called { tenant: &tenant, run, number: call };
+                    let mut span = traces.client_call(trace, incoming, &called, began);
+                    if let Some(span) = &mut span {
+                        span.of_model(operation, &route);
+                    }
+                    Ok(Self::new((engine, tenant), call, *route, span))
+                }
                 Response::Rejected(rejection) => Err(rejection.into()),
                 other => {
                     let bug = format!("a call was answered by {other:?}");
@@ -52,9 +70,26 @@ impl Call {
         opened.unwrap_or_else(|error| Err(Refused::internal(&error).into()))
     }
 
-    fn new(engine: Engine, tenant: TenantId, id: u64, route: Route) -> Self {
+    fn new(
+        (engine, tenant): (Engine, TenantId),
+        id: u64,
+        route: Route,
+        span: Option<CallSpan>,
+    ) -> Self {
         let metered = Metered { usage: Usage::default(), is_certain: true };
-        Self { engine, tenant, id, route, metered, answer: Answer::Unknown }
+        Self { engine, tenant, id, route, metered, answer: Answer::Unknown, span }
+    }
+
+    /// Where it goes.
+    pub(crate) fn goes_to(&mut self, url: &Uri) {
+        if let Some(span) = &mut self.span {
+            span.at(url);
+        }
+    }
+
+    /// None: it is not followed.
+    pub(crate) const fn span(&self) -> Option<&CallSpan> {
+        self.span.as_ref()
     }
 
     /// The request leaves: from here on what goes in may have been used.
@@ -70,16 +105,22 @@ impl Call {
     pub(crate) fn served(&mut self, metered: Metered) {
         self.metered = metered;
         self.answer = Answer::Served;
+        if let Some(span) = &mut self.span {
+            span.served(metered.usage);
+        }
     }
 
     /// There is no answer.
     pub(crate) fn failed(&mut self, fault: &Fault, shared: &Shared) {
         self.metered = used_by(fault, self.route.input);
-        self.answer = answered(fault, shared);
+        self.broke_off(fault, shared);
     }
 
     /// There is a part of an answer, which is counted by itself.
     pub(crate) fn broke_off(&mut self, fault: &Fault, shared: &Shared) {
+        if let Some(span) = &mut self.span {
+            span.failed(fault);
+        }
         self.answer = answered(fault, shared);
     }
 }

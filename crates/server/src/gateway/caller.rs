@@ -5,10 +5,12 @@ use axum::http::request::Parts;
 use fairlane_api::Code;
 use fairlane_core::id::TenantId;
 use fairlane_core::row::{Actor, LeaseId};
+use fairlane_core::trace::Incoming;
 use tokio::time::Instant;
 
 use super::error::Error;
 use super::token::PREFIX;
+use crate::access;
 use crate::auth::{Identity, Sender, TENANT_HEADER, bearer, too_many};
 use crate::cells::App;
 use crate::problem::Refused;
@@ -23,6 +25,8 @@ pub(crate) struct Caller {
     pub(crate) lease: Option<LeaseId>,
     /// Whose key they are made with, if there is no lease.
     pub(crate) by: Option<Actor>,
+    /// The trace of the request.
+    pub(crate) trace: Option<Incoming>,
     /// What surrounds the cell that has the tenant.
     pub(crate) shared: Shared,
 }
@@ -42,19 +46,23 @@ impl FromRequestParts<App> for Caller {
             let taken = shared.auth().limits.take_of_tenant(&tenant, Instant::now());
             taken.map_err(|limited| too_many(&limited))?;
             parts.extensions.insert(Sender::Tenant(tenant.clone()));
+            access::is_about(&tenant);
             return match named {
                 Some(named) if named != tenant.as_str() => Err(unknown_tenant(named).into()),
                 _ => {
                     let shared = shared.at(&tenant).clone();
-                    Ok(Self { tenant, lease: Some(lease), by: None, shared })
+                    access::is_about_run(&shared, &lease.key);
+                    Ok(Self { tenant, lease: Some(lease), by: None, trace: None, shared })
                 }
             };
         }
         let identity = Identity::from_request_parts(parts, shared).await?;
         let named = parts.headers.get(TENANT_HEADER).map(|value| value.to_str().unwrap_or(""));
         let scope = identity.caller(shared, named)?;
+        identity.asks_about(&scope);
         let shared = shared.of_scope(&scope).clone();
         let by = Some(identity.actor());
-        Ok(Self { tenant: scope.tenant().clone(), lease: None, by, shared })
+        let trace = shared.traces.incoming(&parts.headers);
+        Ok(Self { tenant: scope.tenant().clone(), lease: None, by, trace, shared })
     }
 }

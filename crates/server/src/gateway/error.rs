@@ -50,7 +50,7 @@ impl Error {
 
     /// The endpoint is not set up as it should be, of which its tenants learn no more.
     pub(crate) fn unusable(endpoint: &ToolName, why: &str) -> Self {
-        tracing::error!(%endpoint, why, "an endpoint cannot be called");
+        tracing::error!(event = "endpoint-unusable", %endpoint, why, "an endpoint cannot be called");
         let facts =
             serde_json::json!({ "endpoint": endpoint.as_str(), "class": "endpoint-invalid" });
         Refused::new(Code::ProviderFailed)

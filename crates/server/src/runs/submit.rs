@@ -26,6 +26,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::access;
 use crate::assembly::Unassembled;
 use crate::auth::{Identity, Scoped};
 use crate::body::{self, Json, Params};
@@ -95,8 +96,10 @@ async fn submit_run(
     let mut drafts = [Ok(draft)];
     look_up(&shared, &scope, &mut drafts).await?;
     let [draft] = drafts;
-    let submit = draft?.into_submit(&shared, &scope, &identity);
+    let mut submit = draft?.into_submit(&shared, &scope, &identity);
+    submit.trace = shared.traces.incoming(&headers);
     let (id, key) = (submit.reply, submit.key.clone());
+    access::is_about_run(&shared, &key);
     let outcome = shared.engine.submit(submit, session, wait_ms > 0)?;
     let outcome = wait(&shared, id, outcome, Duration::from_millis(wait_ms)).await?;
     let answer = match outcome {
@@ -120,6 +123,7 @@ async fn submit_batch(
     Here(shared): Here,
     Scoped(scope): Scoped,
     identity: Identity,
+    headers: HeaderMap,
     Json(body): Json<UnreadBatch>,
 ) -> Result<Answer<BatchAnswer>, Refused> {
     if body.runs.count > BATCH_MAX {
@@ -133,10 +137,13 @@ async fn submit_batch(
     }
     let session = shared.engine.session();
     look_up(&shared, &scope, &mut drafts).await?;
+    let trace = shared.traces.incoming(&headers);
     let sent: Vec<_> = drafts
         .into_iter()
         .map(|draft| {
-            shared.engine.submit(draft?.into_submit(&shared, &scope, &identity), session, false)
+            let mut submit = draft?.into_submit(&shared, &scope, &identity);
+            submit.trace = trace;
+            shared.engine.submit(submit, session, false)
         })
         .collect();
     let mut results = Vec::with_capacity(sent.len());
@@ -270,6 +277,7 @@ impl Draft {
             requester: identity.person().cloned(),
             by: Some(identity.actor()),
             subject: self.subject,
+            trace: None,
             input: self.input,
             idempotency: self.key.map(|key| Idempotency { key, digest, prior }),
         })

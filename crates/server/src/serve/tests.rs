@@ -23,6 +23,7 @@ async fn what_was_read_before_the_cell_was_loaded_again_is_not_acted_upon() {
     let engine = &server.app.engine;
     let submit = || {
         Box::new(Submit {
+            trace: None,
             subject: None,
             by: None,
             requester: None,

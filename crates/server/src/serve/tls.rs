@@ -80,7 +80,7 @@ impl Tls {
         match accepted.await {
             Ok(Ok(stream)) => Some(stream),
             Ok(Err(error)) => {
-                tracing::debug!(%error, "a client and the server did not agree on TLS");
+                tracing::debug!(event = "tls-refused", %error, "a client and the server did not agree on TLS");
                 None
             }
             Err(_) => None,
@@ -102,12 +102,12 @@ impl Tls {
                 Ok(read) => {
                     let current = &self.certificate.current;
                     *current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(read);
-                    tracing::info!("the certificate was read again");
+                    tracing::info!(event = "certificate-renewed", "the certificate was read again");
                     seen = changed;
                 }
                 // They may be written one after the other, or be half written: they are looked at again.
                 Err(error) if changed != told => {
-                    tracing::warn!(%error, "the new certificate cannot be used");
+                    tracing::warn!(event = "certificate-unusable", %error, "the new certificate cannot be used");
                     told = changed;
                 }
                 Err(_) => {}

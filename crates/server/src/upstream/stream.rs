@@ -43,7 +43,7 @@ impl Stream {
             self.body = None;
         }
         if let Some(Err(fault)) = &next {
-            tracing::debug!(host = %self.host, class = fault.class(), "an answer ended in a fault");
+            tracing::debug!(event = "answer-broke-off", host = %self.host, class = fault.class(), "an answer ended in a fault");
         }
         next
     }

@@ -18,6 +18,7 @@ use super::Mark;
 use super::lease::{IdempotencyKey, LeaseName};
 use crate::engine::desk::Courier;
 use crate::gateway::{LeaseToken, TokenKey};
+use crate::telemetry::Traceparent;
 
 /// Room for one lease, about.
 const LEASE_BYTES: usize = 800;
@@ -84,7 +85,7 @@ impl Answer {
         let _ = write!(
             self.0,
             ",\"context\":{{\"version\":{},\"org\":\"{}\",\"tier\":\"{}\",\"attributes\":{}}},\
-             \"deadline\":\"{}\",\"renew_within_ms\":{},\"gateway\":{{\"token\":\"{}\"}}}}",
+             \"deadline\":\"{}\",\"renew_within_ms\":{},\"gateway\":{{\"token\":\"{}\"}}",
             context.version,
             context.org,
             context.tier,
@@ -93,6 +94,10 @@ impl Answer {
             grant.renew_within.0 / 1_000,
             LeaseToken(key, lease),
         );
+        if let Some(anchor) = grant.trace {
+            let _ = write!(self.0, ",\"traceparent\":\"{}\"", Traceparent(anchor));
+        }
+        self.0.push(b'}');
     }
 
     pub(super) fn revoked(&mut self, leases: &[LeaseId]) {

@@ -69,9 +69,14 @@ impl Harness {
 
     /// Stops the server and starts it again on the same store.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_with(|_| {}).await
+    }
+
+    pub(crate) async fn restart_with(self, change: impl FnOnce(&mut Config)) -> Self {
         let Self { server, operator, folder } = self;
         server.stop().await;
-        let config = Config::new(folder.path(), free_port());
+        let mut config = Config::new(folder.path(), free_port());
+        change(&mut config);
         let server = Server::start(config).await.unwrap();
         assert_eq!(server.operator_key(), None, "the store is not new");
         let operator = Client { addr: server.addr(), ..operator };

@@ -4,6 +4,7 @@
 
 mod catalog;
 mod circuits;
+mod collector;
 mod commands;
 mod erasures;
 mod errors;
@@ -20,6 +21,7 @@ mod hand;
 mod harness;
 mod hostile;
 mod isolation;
+mod logs;
 mod mail;
 mod metrics;
 mod models;
@@ -42,4 +44,5 @@ mod routing;
 mod runs;
 mod sealing;
 mod sign_in;
+mod telemetry;
 mod usage;

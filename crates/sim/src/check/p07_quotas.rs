@@ -118,7 +118,7 @@ impl Quotas {
             return Ok(());
         }
         for effect in effects {
-            let Effect::Reply(_, Response::Opened { call, route }) = effect else { continue };
+            let Effect::Reply(_, Response::Opened { call, route, .. }) = effect else { continue };
             let taken = tokens_of(route);
             for (holder, start) in self.untold.remove(call).unwrap_or_default() {
                 self.windows.entry((holder, start)).or_default().units += taken;

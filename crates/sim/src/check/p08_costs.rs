@@ -150,7 +150,7 @@ impl Costs {
 
     /// Who is told that a call may be made finds it written, and all that it may cost held.
     pub(crate) fn released(&mut self, effect: &Effect, rows: &Rows) -> Verdict {
-        let Effect::Reply(_, Response::Opened { call, route }) = effect else { return Ok(()) };
+        let Effect::Reply(_, Response::Opened { call, route, .. }) = effect else { return Ok(()) };
         let row = rows.calls.values().find(|row| row.id == *call);
         let Route { input, output, .. } = **route;
         let most = route.cost(Usage { input, cached: 0, output });

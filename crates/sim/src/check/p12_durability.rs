@@ -78,6 +78,7 @@ impl Durability {
             Effect::Progress(progress) => self.progressed(progress, rows),
             Effect::Evaluate(_)
             | Effect::NextTime(_)
+            | Effect::Segment(_)
             | Effect::Declared(_)
             | Effect::Deliver(_) => Ok(()),
         }

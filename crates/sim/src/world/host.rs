@@ -6,6 +6,7 @@ use fairlane_core::cell::input::{Configure, Input};
 use fairlane_core::driver::Driver;
 use fairlane_core::id::PoolName;
 use fairlane_core::time::{Span, Time};
+use fairlane_core::trace::Sampling;
 
 use super::{Event, World};
 use crate::bounds;
@@ -207,7 +208,8 @@ impl World {
                 self.plan(delay, Event::FindsNextTime(process, asked));
             }
             // No tenant of a simulated landscape has a channel.
-            Effect::Progress(_) | Effect::Declared(_) | Effect::Deliver(_) => {}
+            Effect::Progress(_) | Effect::Segment(_) | Effect::Declared(_) | Effect::Deliver(_) => {
+            }
         }
         Ok(())
     }
@@ -263,7 +265,9 @@ impl World {
             planted.leave_out(&mut snapshot, &self.rows);
         }
         let region = Some(bounds::region(bounds::HERE));
-        let snapshot = Snapshot { region, ..snapshot };
+        // Nothing may depend on whether a run is followed.
+        let sampling = Some(Sampling { permille: 500 });
+        let snapshot = Snapshot { region, sampling, ..snapshot };
         let driver = Driver::load(self.clock(), epoch, snapshot);
         self.note("load", format_args!("epoch {epoch}"));
         self.host.live(epoch, driver);

@@ -116,6 +116,7 @@ impl World {
             Idempotency { key, digest, prior: known.map(|row| (row.run, row.digest)) }
         });
         Input::Submit(Box::new(Submit {
+            trace: None,
             by: None,
             requester,
             subject: None,
@@ -165,7 +166,7 @@ impl World {
 
     /// A call was let through: the gateway makes it, if the process lives so long.
     pub(super) fn call_opened(&mut self, tenant: &TenantId, response: &Response) {
-        let Response::Opened { call, route } = response else { return };
+        let Response::Opened { call, route, .. } = response else { return };
         for (after, close) in self.gateway.closes(self.now, (*call, tenant), route) {
             let input = Box::new(Input::CloseCall(close));
             self.plan(after, Event::Input(self.host.process, input));

@@ -40,6 +40,7 @@ use fairlane_core::tenant::{
     AfterOutage, Burst, Context, Org, Outage, Rules, Sla, Tenant, TenantScope, Tier,
 };
 use fairlane_core::time::{Span, Time};
+use fairlane_core::trace::{SpanId, Trace, TraceId};
 
 pub use self::notices::{channel, mail_channel, notice, pending_notice};
 
@@ -75,6 +76,7 @@ pub fn run(key: &RunKey) -> RunRow {
         is_bare: false,
         requester: None,
         subject: None,
+        trace: None,
         key: key.clone(),
         workflow: name("loan"),
         version: 1,
@@ -129,6 +131,7 @@ pub fn full_run(key: &RunKey) -> RunRow {
         schedule: Some(name("Nightly")),
         requester: Some(name("ada/1")),
         subject: Some(Subject([7; 16])),
+        trace: Some(Trace { id: TraceId(u128::MAX), parent: Some(SpanId(u64::MAX)) }),
         replans: 2,
         revision: u64::MAX,
         input_bytes: 5,

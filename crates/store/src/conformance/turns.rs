@@ -147,6 +147,7 @@ fn one_of_each() -> Snapshot {
         region: None,
         share: fairlane_core::quota::Share::default(),
         means: fairlane_core::notice::Means::default(),
+        sampling: None,
         uses: vec![
             uses(None, "bucket@1000000", Used::Bucket { full: Time::MAX }),
             uses(None, "concurrent", Used::Window { start: Time(8), units: u64::MAX }),

@@ -305,6 +305,7 @@ impl Rows {
             region: None,
             share: fairlane_core::quota::Share::default(),
             means: fairlane_core::notice::Means::default(),
+            sampling: None,
             uses: self.uses.values().cloned().collect(),
             accounts: self.recent_accounts(),
             calls: self.calls.values().filter(|call| call.ended.is_none()).cloned().collect(),

@@ -19,12 +19,12 @@ use crate::read::{Facets, Page, Payloads, RunQuery, SCAN_MAX, page_limit};
 macro_rules! columns {
     () => {
         "tenant, run, workflow, version, context, lane, status, outcome, created, ended, deadline, fault, parent, \
-         schedule, revision, input_bytes, money, requester, replans, subject, bare"
+         schedule, revision, input_bytes, money, requester, replans, subject, bare, trace"
     };
 }
 
 /// Position of the input where a statement reads it.
-const INPUT: usize = 21;
+const INPUT: usize = 22;
 
 macro_rules! input {
     () => {
@@ -33,14 +33,14 @@ macro_rules! input {
     };
 }
 
-/// What all writes of a row begin with; `?22` to `?24` are the input, whether it replaces a stored one, and the run's key.
+/// What all writes of a row begin with; `?23` to `?25` are the input, whether it replaces a stored one, and the run's key.
 macro_rules! insert {
     () => {
         concat!(
             "INSERT INTO runs (",
             columns!(),
             ", input, key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-             ?19, ?20, ?21, iif(?23, ?22, NULL), ?24) "
+             ?19, ?20, ?21, ?22, iif(?24, ?23, NULL), ?25) "
         )
     };
 }
@@ -56,7 +56,8 @@ const UPSERT: &str = concat!(
      schedule = excluded.schedule, revision = excluded.revision,
      input_bytes = excluded.input_bytes, money = excluded.money,
      requester = excluded.requester, replans = excluded.replans, subject = excluded.subject, bare = excluded.bare,
-     input = iif(?23, excluded.input, input)",
+     trace = excluded.trace,
+     input = iif(?24, excluded.input, input)",
 );
 
 pub(super) fn put(db: Db<'_>, row: &RunRow) -> Result<(), Fault> {
@@ -99,6 +100,7 @@ fn write(db: Db<'_>, sql: &str, row: &RunRow, secret: &RunSecret) -> Result<usiz
         row.replans,
         row.subject.map(|subject| subject.0),
         row.is_bare,
+        row.trace.as_ref().map(to_json),
         input.bytes,
         input.replace,
         &*secret.wrapped,
@@ -279,6 +281,7 @@ impl Reading {
             replans: row.number(18)?,
             subject: row.optional_id(19)?.map(Subject),
             is_bare: row.unsigned(20)? != 0,
+            trace: row.optional_json(21)?,
             input,
         })
     }

@@ -47,6 +47,7 @@ fn submit(desk: &mut Desk, run: u128) -> RunKey {
     let key = RunKey { tenant: name("b"), run: RunId(run) };
     desk.ask(|reply| {
         Input::Submit(Box::new(Submit {
+            trace: None,
             subject: None,
             reply,
             key: key.clone(),

@@ -96,6 +96,7 @@ fn an_idempotency_key_names_one_run_and_refuses_another_request() {
     let mut submit = |run: u128, digest: u8, prior: Option<(RunId, [u8; 32])>| {
         desk.ask(|reply| {
             Input::Submit(Box::new(Submit {
+                trace: None,
                 subject: None,
                 by: None,
                 requester: None,

@@ -19,6 +19,7 @@ use crate::row::{
 };
 use crate::tenant::{Org, Tenant, Tier};
 use crate::time::{Span, Time};
+use crate::trace::Sampling;
 
 use super::disk::Disk;
 
@@ -75,11 +76,12 @@ pub(crate) fn workflow(text: &str, steps: Vec<Step>) -> Workflow {
     }
 }
 
-/// The cell's rows are kept in Ireland, where its relay for mail is too.
+/// The cell's rows are kept in Ireland, where its relay for mail is too; all runs are followed.
 fn placed(snapshot: Snapshot) -> Snapshot {
     let relay = Some(Relay { region: Some(name("eu-west-1")) });
     let means = Means { relay, ..Means::default() };
-    Snapshot { region: Some(name("eu-west-1")), means, ..snapshot }
+    let sampling = Some(Sampling { permille: 1_000 });
+    Snapshot { region: Some(name("eu-west-1")), means, sampling, ..snapshot }
 }
 
 impl Desk {
@@ -187,6 +189,7 @@ impl Desk {
     pub(crate) fn try_submit(&mut self, key: &RunKey, workflow: &str) -> Response {
         self.ask(|reply| {
             Input::Submit(Box::new(Submit {
+                trace: None,
                 subject: None,
                 by: None,
                 requester: None,

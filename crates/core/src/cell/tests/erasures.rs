@@ -28,6 +28,7 @@ impl Desk {
         let key = RunKey { tenant: name(tenant), run: RunId(run) };
         let response = self.ask(|reply| {
             Input::Submit(Box::new(Submit {
+                trace: None,
                 subject,
                 reply,
                 key: key.clone(),

@@ -377,7 +377,7 @@ fn open_of(
         wait_max: Span::ZERO,
     };
     match desk.ask(|reply| Input::OpenCall(reply, Box::new(call))) {
-        Response::Opened { call, route } => Ok((call, *route)),
+        Response::Opened { call, route, .. } => Ok((call, *route)),
         Response::Rejected(rejection) => Err(rejection),
         other => panic!("{other:?}"),
     }

@@ -160,6 +160,7 @@ fn who_submitted_a_run_does_not_decide_of_it() {
     let key = RunKey { tenant: name("b"), run: RunId(77) };
     desk.ask(|reply| {
         Input::Submit(Box::new(Submit {
+            trace: None,
             subject: None,
             reply,
             key: key.clone(),

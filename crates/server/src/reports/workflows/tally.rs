@@ -129,6 +129,7 @@ mod tests {
     fn run(workflow: &str, id: u128, spent_cents: u64, limit_cents: Option<u64>) -> RunRow {
         RunRow {
             subject: None,
+            trace: None,
             is_bare: false,
             requester: None,
             key: RunKey { tenant: TenantId::parse("a").unwrap(), run: RunId(id) },
