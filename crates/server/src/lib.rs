@@ -9,6 +9,7 @@
 //! - `upstream` calls providers of models and tools, `calls` does so for steps and `gateway` for clients.
 //! - `registry`, `cache` and `reads` answer what need not be asked of the cell.
 
+mod arrivals;
 mod assembly;
 mod audit;
 mod auth;

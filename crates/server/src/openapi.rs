@@ -15,8 +15,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::cells::App;
 use crate::problem::Refused;
 use crate::{
-    audit, catalog, channels, erasures, events, gateway, keys, people, pools, probes, quotas,
-    readings, reports, reviews, runs, sealing, tenants, usage, worker, workflows,
+    arrivals, audit, catalog, channels, erasures, events, gateway, keys, people, pools, probes,
+    quotas, readings, reports, reviews, runs, sealing, tenants, usage, worker, workflows,
 };
 
 #[derive(Debug, OpenApi)]
@@ -78,6 +78,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(readings::routes())
         .merge(quotas::routes())
         .merge(usage::routes())
+        .merge(arrivals::routes())
         .merge(reports::routes())
         .merge(catalog::routes())
         .merge(keys::routes())

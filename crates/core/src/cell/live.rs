@@ -17,7 +17,7 @@ use crate::plan::{ModelCall, Step, StepIndex, StepKind, Wait, Workflow};
 use crate::replan::{Confidence, Trigger, Trust};
 use crate::row::{
     Failure, Halt, Instance, Lane, Parent, Part, Payload, Route, RunKey, RunMoney, RunRow,
-    RunStatus, StepRow, StepState,
+    RunStatus, StepRow, StepState, Worked,
 };
 use crate::tenant::Context;
 use crate::time::Time;
@@ -147,6 +147,7 @@ pub(crate) struct Node {
     pub(crate) trust: Trust,
     pub(crate) since: Time,
     pub(crate) ready: Time,
+    pub(crate) worked: Worked,
 }
 
 /// The state of a node; `StepState` is the stored form of those that are facts.
@@ -240,7 +241,7 @@ pub(crate) struct Mapping {
 }
 
 impl Node {
-    pub(crate) const fn new(instance: Instance, blocked: u16, now: Time) -> Self {
+    pub(crate) fn new(instance: Instance, blocked: u16, now: Time) -> Self {
         Self {
             instance,
             state: State::Pending,
@@ -254,6 +255,7 @@ impl Node {
             trust: Trust::Derived,
             since: now,
             ready: now,
+            worked: Worked::default(),
         }
     }
 
@@ -450,6 +452,7 @@ impl Run {
             since: node.since,
             ready: node.ready,
             trust: node.trust,
+            worked: node.worked.clone(),
             output: None,
         })
     }

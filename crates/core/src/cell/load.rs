@@ -271,6 +271,7 @@ impl Cell {
         live.since = row.since;
         live.ready = row.ready;
         live.trust = row.trust;
+        live.worked = row.worked;
     }
 
     fn restored_state(&mut self, at: At, stored: StepState) -> State {
