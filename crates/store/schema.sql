@@ -73,7 +73,7 @@ CREATE TABLE steps (
   fence INTEGER NOT NULL,
   since INTEGER NOT NULL,
   ready INTEGER NOT NULL,
-  output BLOB, fault BLOB,
+  output BLOB, fault BLOB, worked TEXT,
   PRIMARY KEY (tenant, run, step, part)
 ) STRICT, WITHOUT ROWID;
 

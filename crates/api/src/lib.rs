@@ -7,6 +7,7 @@
 //! Units stand in the names: `_ms` and `_us` are whole milliseconds and microseconds, `_permille` thousandths.
 //! Points in time are [`Timestamp`]s.
 
+pub mod arrival;
 pub mod audit;
 pub mod catalog;
 pub mod code;

@@ -15,6 +15,7 @@ use fairlane_api::Problem;
 use fairlane_api::review::ReviewerPoolSpec;
 use fairlane_client::{Client, Error, Write};
 use serde::Serialize;
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 pub(crate) use definition::Definition;
@@ -23,7 +24,7 @@ use crate::mistake::{self, Mistake};
 use crate::printer::Printer;
 use crate::target::Target;
 use references::Names;
-use resource::{Declaration, Kind, MISTAKES_MAX, Spec};
+use resource::{Declaration, Kind, MISTAKES_MAX, Origin, Spec};
 use set::Set;
 
 /// Requests under way at once.
@@ -77,6 +78,18 @@ pub(crate) async fn load(
     let changed = applied.iter().filter(|applied| applied.changed == Some(true)).count();
     printer.note(&format!("{} declarations read, {changed} of them new or changed", applied.len()));
     Ok(())
+}
+
+/// Declares values that were made, each with its section, its name and where it is said; for commands that change what is
+/// declared.
+pub(crate) async fn change(
+    client: &Client,
+    printer: Printer,
+    changes: Vec<(&'static str, String, Value, Origin)>,
+) -> anyhow::Result<()> {
+    let (set, mistakes) = Set::made(changes);
+    check(client, printer, &set, mistakes).await?;
+    write(client, printer, &set).await.map(drop)
 }
 
 /// What became of one declaration.

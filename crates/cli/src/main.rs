@@ -14,12 +14,14 @@ mod class;
 mod completions;
 mod conformance;
 mod decisions;
+mod declarations;
 mod demo;
 mod dev;
 mod erase;
 mod events;
 mod exit;
 mod explain;
+mod export_arrivals;
 mod input;
 mod key;
 mod load;
@@ -33,6 +35,7 @@ mod policy;
 mod pool;
 mod price;
 mod printer;
+mod recorded;
 mod replay;
 mod report;
 mod review;
@@ -121,6 +124,7 @@ enum Command {
     Worker(worker::Worker),
     Backup(backup::Backup),
     Restore(backup::Restore),
+    ExportArrivals(export_arrivals::ExportArrivals),
     Replay(replay::Replay),
     Simulate(simulate::Simulate),
     Bench(bench::Bench),
@@ -215,6 +219,7 @@ impl Command {
             Self::Worker(command) => command.execute(target).await,
             Self::Backup(command) => command.execute(target),
             Self::Restore(command) => command.execute(target),
+            Self::ExportArrivals(command) => command.execute(target).await,
             Self::Replay(command) => command.execute(target).await,
             Self::Simulate(command) => command.execute(target).await,
             Self::Bench(command) => command.execute(target).await,

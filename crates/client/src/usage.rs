@@ -1,11 +1,15 @@
-//! Calls of models: each by itself, and what they used together.
+//! Calls of models, each by itself and what they used together; and what runs took.
 
 use fairlane_api::Timestamp;
+use fairlane_api::arrival::Arrival;
 use fairlane_api::page::Page;
 use fairlane_api::usage::{Call as ModelCall, Usage};
 
 use crate::client::{Call, Path};
 use crate::{Client, Error};
+
+/// Entries of a page of arrivals: with their steps they are larger than those of other lists.
+const ARRIVALS: u32 = 500;
 
 /// Which calls of a tenant to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +36,21 @@ impl Client {
             .query("run", filter.run.as_deref())
             .query("cursor", filter.cursor.as_deref())
             .query("limit", filter.limit);
+        self.call(Call::get(path.into_string())).await
+    }
+
+    /// One page of a tenant's runs of a time with what their steps took, newest first.
+    pub async fn arrivals(
+        &self,
+        tenant: &str,
+        (from, until): (Timestamp, Timestamp),
+        cursor: Option<&str>,
+    ) -> Result<Page<Arrival>, Error> {
+        let path = Path::new(&["v1", "tenants", tenant, "arrivals"])
+            .query("from", Some(from))
+            .query("until", Some(until))
+            .query("cursor", cursor)
+            .query("limit", Some(ARRIVALS));
         self.call(Call::get(path.into_string())).await
     }
 

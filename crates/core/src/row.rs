@@ -25,7 +25,7 @@ use crate::replan::{Confidence, Trigger, Trust};
 use crate::residency::Country;
 use crate::review::{Claim, Digest, Proposal, Terms};
 use crate::router::Passed;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::trace::Trace;
 
 /// Bytes of a JSON value: an input, an output or a signal's payload. Moved, not parsed.
@@ -372,7 +372,43 @@ pub struct StepRow {
     pub ready: Time,
     /// Of its output; of a step that is not done it means nothing.
     pub trust: Trust,
+    /// How long it held its slots.
+    pub worked: Worked,
     pub output: Option<Payload>,
+}
+
+/// How long each dispatch of an instance held its slot, the oldest first. Of more than [`Worked::MAX`] the last are one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Worked(Box<[Span]>);
+
+impl Worked {
+    /// More than the attempts of all but a few steps: who wants to know how long work takes needs no more.
+    pub const MAX: usize = 16;
+
+    /// Another dispatch is over.
+    pub fn add(&mut self, held: Span) {
+        if let Some(last) = self.0.get_mut(Self::MAX - 1) {
+            last.0 = last.0.saturating_add(held.0);
+            return;
+        }
+        let mut spans = Vec::with_capacity(self.0.len() + 1);
+        spans.extend_from_slice(&self.0);
+        spans.push(held);
+        self.0 = spans.into_boxed_slice();
+    }
+
+    pub const fn spans(&self) -> &[Span] {
+        &self.0
+    }
+}
+
+impl FromIterator<Span> for Worked {
+    fn from_iter<I: IntoIterator<Item = Span>>(spans: I) -> Self {
+        let mut worked = Self::default();
+        spans.into_iter().for_each(|held| worked.add(held));
+        worked
+    }
 }
 
 /// States of a step instance that are stored. Pending and ready for the first time follow from other rows.
@@ -740,4 +776,17 @@ pub struct Decision {
     pub by: Option<Actor>,
     /// A JSON object of facts.
     pub facts: Arc<str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_dispatches_the_last_are_one() {
+        let worked: Worked = (1..=20).map(Span).collect();
+        assert_eq!(worked.spans().len(), Worked::MAX);
+        assert_eq!(worked.spans()[14], Span(15));
+        assert_eq!(worked.spans()[15], Span(16 + 17 + 18 + 19 + 20));
+    }
 }

@@ -11,6 +11,7 @@
 //! - `registry`, `cache` and `reads` answer what need not be asked of the cell.
 
 mod access;
+mod arrivals;
 mod assembly;
 mod audit;
 mod auth;

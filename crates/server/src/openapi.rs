@@ -15,8 +15,9 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::cells::App;
 use crate::problem::Refused;
 use crate::{
-    audit, catalog, channels, decisions, erasures, events, gateway, keys, metrics, people, pools,
-    probes, quotas, readings, reports, reviews, runs, sealing, tenants, usage, worker, workflows,
+    arrivals, audit, catalog, channels, decisions, erasures, events, gateway, keys, metrics,
+    people, pools, probes, quotas, readings, reports, reviews, runs, sealing, tenants, usage,
+    worker, workflows,
 };
 
 #[derive(Debug, OpenApi)]
@@ -80,6 +81,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(metrics::routes())
         .merge(quotas::routes())
         .merge(usage::routes())
+        .merge(arrivals::routes())
         .merge(reports::routes())
         .merge(catalog::routes())
         .merge(keys::routes())

@@ -240,7 +240,8 @@ impl Reads {
     }
 }
 
-fn last_calls(
+/// The last call of a model of each instance of a run that has made one.
+pub(crate) fn last_calls(
     reader: &mut dyn Read,
     scope: &TenantScope,
     run: RunId,

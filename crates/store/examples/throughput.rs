@@ -17,7 +17,7 @@ use fairlane_core::replan::Trust;
 use fairlane_core::row::{
     Instance, Lane, Part, Payload, RunKey, RunRow, RunStatus, StepRow, StepState,
 };
-use fairlane_core::time::Time;
+use fairlane_core::time::{Span, Time};
 use fairlane_store::seal::Roots;
 use fairlane_store::sqlite::SqliteStore;
 use fairlane_store::{Epoch, Store};
@@ -164,6 +164,7 @@ fn change(tenants: &[TenantId], number: u64, stage: u64) -> Change {
         since: at,
         ready: at,
         trust: Trust::Derived,
+        worked: done.then_some(Span(1_000_000)).into_iter().collect(),
         output: if done { payload() } else { None },
     }))
 }

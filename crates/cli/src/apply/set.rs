@@ -51,6 +51,18 @@ impl Set {
         Ok((set, mistakes))
     }
 
+    /// Of values that no file has, each with its section, its name and where it is said.
+    pub(super) fn made(values: Vec<(&'static str, String, Value, Origin)>) -> (Self, Vec<Mistake>) {
+        let mut set = Self::default();
+        for (section, name, value, origin) in values {
+            if let Some((_, kind)) = Kind::SECTIONS.iter().find(|(known, _)| *known == section) {
+                set.read_value(*kind, &name, value, origin);
+            }
+        }
+        let mistakes = std::mem::take(&mut set.mistakes);
+        (set, mistakes)
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Declaration>> {
         self.declarations.values()
     }
@@ -245,8 +257,12 @@ impl Set {
     }
 
     fn declare(&mut self, kind: Kind, name: &str, value: &Located, origin: Origin) {
+        self.read_value(kind, name, value.to_json(), origin);
+    }
+
+    fn read_value(&mut self, kind: Kind, name: &str, value: Value, origin: Origin) {
         self.names.insert((kind, name.to_owned()));
-        let (read, mistakes) = resource::read(kind, name, value.to_json(), &origin);
+        let (read, mistakes) = resource::read(kind, name, value, &origin);
         self.mistakes.extend(mistakes);
         if let Some((spec, value)) = read {
             let declaration = Declaration { name: name.to_owned(), spec, value, origin };

@@ -192,6 +192,13 @@ pub(super) const CASES: &[Case] = &[
     case("GET /v1/tenants/{tenant}/limits", Of::Tenant).also(&[BY_HEADER]),
     case("GET /v1/tenants/{tenant}/budgets", Of::Tenant).also(&[BY_HEADER]),
     case("GET /v1/tenants/{tenant}/usage", Of::Tenant).also(&[BY_HEADER]),
+    case("GET /v1/tenants/{tenant}/arrivals", Of::Tenant)
+        .query("from=2026-01-01T00:00:00Z&until=2026-01-02T00:00:00Z")
+        .also(&[
+            BY_HEADER,
+            also(Who::Tenant, "run")
+                .query("from=2026-01-01T00:00:00Z&until=2026-01-02T00:00:00Z&cursor={run}"),
+        ]),
     case("GET /v1/tenants/{tenant}/calls", Of::Tenant).also(&[
         BY_HEADER,
         also(Who::Tenant, "run").query("run={run}"),

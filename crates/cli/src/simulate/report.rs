@@ -1,7 +1,8 @@
 //! What is shown of the plays: a table for each, and who differs from the first.
 //!
-//! - `groups` takes tenants together that are alike; `page` is the same as one page for browsers.
+//! - `groups` takes tenants together that are alike; `gains` says what a play changes for whom; `page` is the same as one page for browsers.
 
+mod gains;
 mod groups;
 pub(super) mod page;
 
@@ -13,7 +14,9 @@ use fairlane_core::time::Span;
 use fairlane_workflow::show_span;
 use serde::Serialize;
 
+use self::gains::{Difference, Sides};
 use self::groups::Group;
+use super::contest::Shared;
 use super::scenario::Scenario;
 use super::story::{COLUMNS, Seen, Story, Told};
 use crate::measure::{self, Latencies, Summary};
@@ -46,12 +49,14 @@ pub(super) struct Report {
 #[derive(Debug, Serialize)]
 struct Play {
     name: String,
+    pools: Vec<Shared>,
     groups: Vec<Group>,
     tenants: BTreeMap<String, Tenant>,
 }
 
 #[derive(Debug, Serialize)]
 struct Tenant {
+    tier: String,
     runs: u64,
     completed: u64,
     failed: u64,
@@ -65,7 +70,13 @@ struct Tenant {
     wait: Summary,
     /// From submission to the end, of completed runs.
     latency: Summary,
+    /// From submission to the end, or to that of the play, whatever the outcome.
+    took: Summary,
     slots_max: u64,
+    /// Slot time used.
+    service_us: u64,
+    /// The part of all slot time used that was its.
+    share: f64,
     /// Mean of slots held, in each column of time.
     slots: Vec<f64>,
     /// The longest time for which it had runs and held no slot, after the start.
@@ -74,6 +85,8 @@ struct Tenant {
     /// By tool or endpoint.
     calls: BTreeMap<String, Calls>,
     spent: String,
+    /// Runs that were refused, halted or failed for want of money.
+    short_of_money: u64,
     /// Absent: it has no target.
     #[serde(skip_serializing_if = "Option::is_none")]
     sla: Option<Attained>,
@@ -103,24 +116,6 @@ struct Calls {
     columns: Vec<u64>,
 }
 
-#[derive(Debug, Serialize)]
-struct Difference {
-    play: String,
-    to: String,
-    /// Tenants with runs in both whose every run began and ended at the same microsecond.
-    same: Vec<String>,
-    changed: Vec<Changed>,
-}
-
-#[derive(Debug, Serialize)]
-struct Changed {
-    tenant: String,
-    /// In the first play, and in this one; so are the others.
-    latency_p95_us: [u64; 2],
-    latency_max_us: [u64; 2],
-    completed: [u64; 2],
-}
-
 impl Report {
     /// `plays` are names and what happened, in the order of the scenario.
     pub(super) fn new(
@@ -135,7 +130,10 @@ impl Report {
             plays.iter().map(|(name, story)| Play::new(name, scenario, story)).collect();
         let both: Vec<(&Play, &Story)> = plays.iter().zip(stories).collect();
         let differences = match &both[..] {
-            [first, others @ ..] => others.iter().map(|other| difference(*first, *other)).collect(),
+            [first, others @ ..] => {
+                let of_groups = scenario.has_groups();
+                others.iter().map(|other| difference(*first, *other, of_groups)).collect()
+            }
             [] => Vec::new(),
         };
         Self {
@@ -143,7 +141,7 @@ impl Report {
             start: scenario.start,
             lasts_us: scenario.lasts.0,
             column_us,
-            has_groups: !scenario.groups.is_empty(),
+            has_groups: scenario.has_groups(),
             plays,
             differences,
             took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
@@ -170,6 +168,8 @@ impl Report {
                 "\nwait: to the first attempt; latency: to the end, of completed runs; late: runs beyond their tenant's target;\n\
                  SLA missed: tenants of which more were late than it lets be; --json has each tenant\n",
             );
+            out.push_str(&self.pools());
+            self.differences.iter().for_each(|difference| out.push_str(&difference.render()));
             return out;
         }
         for play in &self.plays {
@@ -179,9 +179,8 @@ impl Report {
                 out.push_str(&format!("and {more} more, which wait no longer: --json has them\n"));
             }
         }
-        for difference in &self.differences {
-            out.push_str(&difference.render());
-        }
+        out.push_str(&self.pools());
+        self.differences.iter().for_each(|difference| out.push_str(&difference.render()));
         let column = show_span(Span(self.column_us * (COLUMNS / CHARACTERS) as u64));
         out.push_str(&format!(
             "\nwait: to the first attempt; latency: to the end, of completed runs; still: the longest time with runs and no slot;\n\
@@ -191,13 +190,54 @@ impl Report {
     }
 }
 
+impl Report {
+    /// How slots were used and shared, in each play. Nothing of pools that nobody used.
+    fn pools(&self) -> String {
+        let mut table = Table::new(&["POOL", "PLAY", ">SLOTS", ">USED", ">FULL", ">JAIN"]);
+        let mut is_empty = true;
+        for [name, play, slots, used, full, jain] in self.pool_rows() {
+            is_empty = false;
+            table.row([name, play, slots, used, full, jain]);
+        }
+        if is_empty {
+            return String::new();
+        }
+        format!(
+            "\n{}full: all slots held; Jain: over service / min(demand, entitlement) of the tenants that contend then, 1 is even\n",
+            table.render()
+        )
+    }
+
+    fn pool_rows(&self) -> Vec<[String; 6]> {
+        let mut rows: Vec<_> = self
+            .plays
+            .iter()
+            .flat_map(|play| play.pools.iter().map(move |pool| (pool, &play.name)))
+            .filter(|(pool, _)| pool.used > 0.0)
+            .collect();
+        rows.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        let cells = |(pool, play): (&Shared, &String)| {
+            [
+                pool.name.clone(),
+                play.clone(),
+                pool.slots.to_string(),
+                format!("{:.1} %", pool.used * 100.0),
+                span(pool.full_us),
+                pool.jain.map_or_else(|| "-".to_owned(), |jain| format!("{jain:.3}")),
+            ]
+        };
+        rows.into_iter().map(cells).collect()
+    }
+}
+
 impl Play {
     fn new(name: &str, scenario: &Scenario, story: &Story) -> Self {
         let seen = |told: &&Told| !told.runs.is_empty() || told.refused > 0;
         let tenants = story.tenants.iter().filter(|(_, told)| seen(told));
         let tenants = tenants.map(|(id, told)| (id.to_string(), Tenant::new(told, story)));
         let tenants: BTreeMap<_, _> = tenants.collect();
-        Self { name: name.to_owned(), groups: Group::all(scenario, &tenants, story), tenants }
+        let groups = Group::all(scenario, &tenants, story);
+        Self { name: name.to_owned(), pools: story.shared(), groups, tenants }
     }
 
     fn table(&self) -> Table {
@@ -249,6 +289,7 @@ impl Tenant {
         let count = |status| told.runs.values().filter(|seen| seen.status == status).count() as u64;
         let live = told.runs.values().filter(|seen| seen.ended.is_none()).count() as u64;
         let (mut wait, mut latency) = (Latencies::default(), Latencies::default());
+        let mut took = Latencies::default();
         for seen in told.runs.values() {
             if let Some(began) = seen.began {
                 wait.record(began.since(seen.created).0);
@@ -256,6 +297,7 @@ impl Tenant {
             if let (Some(ended), RunStatus::Completed) = (seen.ended, seen.status) {
                 latency.record(ended.since(seen.created).0);
             }
+            took.record(seen.took(story.now()).0);
         }
         let still = told.still.filter(|(from, to)| to.since(*from) >= STILL_MIN);
         let calls = told.calls.iter().map(|(tool, columns)| {
@@ -264,6 +306,8 @@ impl Tenant {
         });
         let spent = told.runs.values().map(|seen| seen.spent.0).fold(0, u64::saturating_add);
         Self {
+            tier: told.tier.clone(),
+            short_of_money: told.short_of_money(),
             runs: told.runs.len() as u64,
             completed: count(RunStatus::Completed),
             failed: count(RunStatus::Failed),
@@ -273,7 +317,10 @@ impl Tenant {
             live,
             wait: wait.summary(),
             latency: latency.summary(),
+            took: took.summary(),
             slots_max: told.slots_max,
+            service_us: told.service(),
+            share: measure::ratio(told.service(), story.service().max(1)),
             slots: told.slots.0.iter().map(|held| measure::ratio(*held, story.width().0)).collect(),
             still: still.map(|(from, to)| Still {
                 from_us: story.since_start(from).0,
@@ -289,8 +336,7 @@ impl Tenant {
 impl Attained {
     fn of(told: &Told, story: &Story) -> Option<Self> {
         let sla = told.sla?;
-        let took = |seen: &Seen| seen.ended.unwrap_or(story.now()).since(seen.created);
-        let is_late = |seen: &&Seen| took(seen) > sla.latency;
+        let is_late = |seen: &&Seen| seen.took(story.now()) > sla.latency;
         let late = told.runs.values().filter(is_late).count() as u64;
         let judged = told.runs.values().filter(|seen| seen.ended.is_some() || is_late(seen));
         let judged = judged.count() as u64;
@@ -313,61 +359,27 @@ impl Still {
     }
 }
 
-impl Difference {
-    fn render(&self) -> String {
-        let mut out = format!("\n{}, beside {}\n", self.play, self.to);
-        if !self.same.is_empty() {
-            out.push_str(&format!("  the same to the microsecond: {}\n", listed(&self.same)));
-        }
-        for changed in self.changed.iter().take(SHOWN_MAX) {
-            let [was, is] = changed.latency_p95_us.map(span);
-            let [longest_before, longest] = changed.latency_max_us.map(span);
-            let [done_before, done] = changed.completed;
-            out.push_str(&format!(
-                "  {}: latency p95 {is} (was {was}), max {longest} (was {longest_before}), {done} done (were {done_before})\n",
-                changed.tenant
-            ));
-        }
-        if let Some(more @ 1..) = self.changed.len().checked_sub(SHOWN_MAX) {
-            out.push_str(&format!("  and {more} more, which changed less: --json has them\n"));
-        }
-        out
-    }
-}
-
-fn difference((to, first): (&Play, &Story), (play, story): (&Play, &Story)) -> Difference {
-    let mut difference = Difference {
+fn difference(
+    (to, first): (&Play, &Story),
+    (play, story): (&Play, &Story),
+    of_groups: bool,
+) -> Difference {
+    let times = |told: &Told| -> Vec<[Option<_>; 3]> {
+        let of = |seen: &Seen| [Some(seen.created), seen.began, seen.ended];
+        told.runs.values().map(of).collect()
+    };
+    let same = first.tenants.iter().filter(|(_, told)| !told.runs.is_empty());
+    let same = same.filter(|(id, before)| {
+        let after = story.tenants.get(*id);
+        after.is_some_and(|after| times(before) == times(after) && before.refused == after.refused)
+    });
+    Difference {
         play: play.name.clone(),
         to: to.name.clone(),
-        same: Vec::new(),
-        changed: Vec::new(),
-    };
-    for (id, before) in first.tenants.iter().filter(|(_, told)| !told.runs.is_empty()) {
-        let Some(after) = story.tenants.get(id).filter(|told| !told.runs.is_empty()) else {
-            continue;
-        };
-        let times = |told: &Told| -> Vec<[Option<_>; 3]> {
-            let of = |seen: &Seen| [Some(seen.created), seen.began, seen.ended];
-            told.runs.values().map(of).collect()
-        };
-        if times(before) == times(after) && before.refused == after.refused {
-            difference.same.push(id.to_string());
-            continue;
-        }
-        let tenant = id.to_string();
-        let [before, after] = [to, play].map(|play| &play.tenants[&tenant]);
-        difference.changed.push(Changed {
-            latency_p95_us: [before.latency.p95_us, after.latency.p95_us],
-            latency_max_us: [before.latency.max_us, after.latency.max_us],
-            completed: [before.completed, after.completed],
-            tenant,
-        });
+        tenants: Sides::of_tenants(to, play),
+        groups: of_groups.then(|| Sides::of_groups(to, play)),
+        same: same.map(|(id, _)| id.to_string()).collect(),
     }
-    difference.changed.sort_by_key(|changed| {
-        let [was, is] = changed.latency_max_us;
-        Reverse(was.abs_diff(is))
-    });
-    difference
 }
 
 /// The shortest that percentiles know stands for nothing at all.

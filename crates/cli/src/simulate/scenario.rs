@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use fairlane_api::resource::Policy;
 use fairlane_api::{Json, Timestamp};
 use fairlane_core::cell::change::Snapshot;
 use fairlane_core::id::{OrgId, TenantId, ToolName};
@@ -15,10 +14,12 @@ use fairlane_core::time::Span;
 use fairlane_workflow::{SPAN_EXAMPLE, parse_span, parse_span_range};
 use serde::{Deserialize, Deserializer, de};
 
+use super::variant::Variant;
 use crate::apply::located;
 use crate::apply::resource::{Origin, escape, read_as};
 use crate::load::random::Random;
 use crate::mistake::Mistake;
+use crate::recorded::{self, Recorded};
 use crate::replay::trace::Trace;
 
 /// Runs of one scenario: a million of them take some 2 GiB.
@@ -47,7 +48,14 @@ pub(super) struct Scenario {
     /// By the name of a task, a tool or a model.
     #[serde(default)]
     pub(super) work: BTreeMap<String, Effort>,
+    #[serde(default)]
     pub(super) arrivals: Vec<Arrivals>,
+    /// Arrivals as `fairlane export-arrivals` writes them, relative to the scenario's own folder.
+    #[serde(default)]
+    pub(super) recorded: Option<PathBuf>,
+    /// What is in it.
+    #[serde(skip)]
+    pub(super) records: Vec<Recorded>,
     /// What the same arrivals are played with. Nothing: as declared.
     #[serde(default)]
     pub(super) compare: Vec<Variant>,
@@ -142,19 +150,6 @@ pub(super) struct Arrivals {
     pub(super) input: Option<Json>,
 }
 
-/// One play of the scenario.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Variant {
-    pub(super) name: String,
-    /// How all pools share their slots; nothing: as declared.
-    #[serde(default)]
-    pub(super) policy: Option<Policy>,
-    /// Tenants and groups whose runs are left out.
-    #[serde(default)]
-    pub(super) without: Vec<String>,
-}
-
 impl Traced {
     /// Whose arrival it is.
     pub(super) fn whose(&self, arrival: &TracedArrival) -> &str {
@@ -207,6 +202,11 @@ impl Scenario {
         sources
     }
 
+    /// Whether its tenants are shown together.
+    pub(super) fn has_groups(&self) -> bool {
+        !self.groups.is_empty() || self.recorded.is_some()
+    }
+
     /// Whether a tenant, or the group that it is in, is among these.
     pub(super) fn is_among(&self, tenant: &str, names: &[String]) -> bool {
         names.iter().any(|name| name == tenant || name == self.group_of(tenant))
@@ -218,7 +218,7 @@ impl Scenario {
     }
 
     /// The tenants of a group, with their organisations.
-    fn members(&self, name: &str) -> Vec<(String, String)> {
+    pub(super) fn members(&self, name: &str) -> Vec<(String, String)> {
         let Some(group) = self.groups.get(name) else { return Vec::new() };
         if let Some(traced) = &group.traced {
             return traced.tenants.clone();
@@ -294,7 +294,7 @@ impl Default for Effort {
 #[derive(Debug)]
 pub(super) struct Read {
     pub(super) scenario: Scenario,
-    origin: Origin,
+    pub(super) origin: Origin,
 }
 
 impl Read {
@@ -313,6 +313,9 @@ impl Read {
                 if let Some(file) = &group.trace {
                     group.traced = Some(Traced::read(&folder.join(file), scenario.lasts)?);
                 }
+            }
+            if let Some(file) = &scenario.recorded {
+                scenario.records = recorded::read(&folder.join(file))?;
             }
         }
         Ok(read)
@@ -380,6 +383,10 @@ impl Read {
                 mistakes.push(self.wrong(&pointer, message, "1 to 58 of a-z, 0-9, - and _"));
             }
         }
+        if arrivals.is_empty() && self.scenario.recorded.is_none() {
+            let message = "nothing arrives".to_owned();
+            mistakes.push(self.wrong("", message, "`arrivals` or `recorded`"));
+        }
         let mut names = BTreeSet::new();
         for (at, variant) in compare.iter().enumerate() {
             if !names.insert(variant.name.as_str()) {
@@ -433,8 +440,15 @@ impl Read {
     }
 
     /// Adds the tenants of the groups to what is declared.
-    pub(super) fn add_groups(&self, declared: &mut Snapshot) -> Vec<Mistake> {
+    /// Those that a play declares in another way are there, and it knows them.
+    pub(super) fn add_groups(
+        &self,
+        declared: &mut Snapshot,
+        changed: &BTreeSet<String>,
+    ) -> Vec<Mistake> {
         let mut mistakes = Vec::new();
+        let mut known: BTreeSet<TenantId> =
+            declared.tenants.iter().map(|tenant| tenant.id.clone()).collect();
         for (name, group) in &self.scenario.groups {
             let Some(tier) =
                 declared.tiers.iter().find(|tier| tier.name.as_str() == group.tier).cloned()
@@ -449,7 +463,11 @@ impl Read {
                 let (Ok(id), Ok(org)) = (TenantId::parse(&member), OrgId::parse(&org)) else {
                     continue;
                 };
-                if declared.tenants.iter().any(|tenant| tenant.id == id) {
+                if changed.contains(id.as_str()) {
+                    orgs.insert(org);
+                    continue;
+                }
+                if !known.insert(id.clone()) {
                     let message = format!("the tenant {id} is declared too");
                     let pointer = format!("/groups/{}", escape(name));
                     mistakes.push(self.wrong(&pointer, message, "another name for the group"));
@@ -486,7 +504,11 @@ impl Read {
             for (of, tenant) in variant.without.iter().enumerate() {
                 known(format!("/compare/{at}/without/{of}"), tenant);
             }
+            for tenant in variant.times.keys() {
+                known(format!("/compare/{at}/times/{}", escape(tenant)), tenant);
+            }
         }
+        mistakes.extend(self.check_recorded(declared, &tenants));
         for (at, arrivals) in self.scenario.arrivals.iter().enumerate() {
             let of = |workflow: &&Arc<Workflow>| workflow.name.as_str() == arrivals.workflow;
             let newest = declared.workflows.iter().filter(of).max_by_key(|found| found.version);
@@ -519,7 +541,28 @@ impl Read {
         mistakes
     }
 
-    fn wrong(&self, pointer: &str, message: String, expected: &str) -> Mistake {
+    /// What a recorded run has that is not declared. Once for each.
+    fn check_recorded(&self, declared: &Snapshot, tenants: &BTreeSet<&str>) -> Vec<Mistake> {
+        let workflows: BTreeSet<(&str, u32)> =
+            declared.workflows.iter().map(|of| (of.name.as_str(), of.version)).collect();
+        let mut missing = BTreeSet::new();
+        for run in &self.scenario.records {
+            if !tenants.contains(run.tenant.as_str()) {
+                missing.insert(format!(
+                    "no tenant {} is declared, and a run of it is recorded",
+                    run.tenant
+                ));
+            }
+            if !workflows.contains(&(run.workflow.as_str(), run.version)) {
+                let (name, version) = (&run.workflow, run.version);
+                missing.insert(format!("no workflow {name} of version {version} is declared, and a run of it is recorded"));
+            }
+        }
+        let wrong = |message| self.wrong("/recorded", message, "what `declare` has");
+        missing.into_iter().map(wrong).collect()
+    }
+
+    pub(super) fn wrong(&self, pointer: &str, message: String, expected: &str) -> Mistake {
         let at = self.origin.place(pointer);
         self.origin.mistake(at, "invalid-value", message, Some(expected.to_owned()))
     }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use fairlane_core::id::{RunId, TenantId, ToolName};
+use fairlane_core::id::{PoolName, RunId, TenantId, ToolName};
 use fairlane_core::money::Nano;
 use fairlane_core::row::{LeaseId, RunRow, RunStatus};
 use fairlane_core::tenant::Sla;
 use fairlane_core::time::{Span, Time};
+
+use super::contest::{Contest, Shared};
 
 /// Columns of a picture over time.
 pub(super) const COLUMNS: usize = 240;
@@ -19,8 +21,9 @@ pub(super) struct Story {
     /// Of a column.
     width: Span,
     pub(super) tenants: BTreeMap<TenantId, Told>,
-    /// When attempts under way began.
-    leases: BTreeMap<LeaseId, Time>,
+    /// Of attempts under way, where and when they began.
+    leases: BTreeMap<LeaseId, (PoolName, Time)>,
+    pub(super) contest: Contest,
 }
 
 /// A number for each column.
@@ -36,10 +39,13 @@ impl Default for Columns {
 /// What happened to one tenant.
 #[derive(Debug, Default)]
 pub(super) struct Told {
+    pub(super) tier: String,
     pub(super) sla: Option<Sla>,
     pub(super) runs: BTreeMap<RunId, Seen>,
     /// Runs that were not let in.
     pub(super) refused: u64,
+    /// Of those, for want of money.
+    refused_short: u64,
     /// By tool or endpoint, in each column.
     pub(super) calls: BTreeMap<ToolName, Columns>,
     /// Slot time in each column, in microseconds.
@@ -62,19 +68,36 @@ pub(super) struct Seen {
     pub(super) ended: Option<Time>,
     pub(super) status: RunStatus,
     pub(super) spent: Nano,
+    /// A step of it could not be paid for.
+    is_short: bool,
+}
+
+/// A step of the run could not be paid for.
+fn is_short(row: &RunRow) -> bool {
+    let failed = row.failure.as_ref().is_some_and(|failure| &*failure.class == "budget-exhausted");
+    failed || row.money.halt.is_some()
+}
+
+impl Seen {
+    /// Until it ended, or until now.
+    pub(super) fn took(&self, now: Time) -> Span {
+        self.ended.unwrap_or(now).since(self.created)
+    }
 }
 
 impl Story {
-    /// Of tenants, with their targets.
+    /// Of tenants, with their tiers and targets.
     pub(super) fn new(
-        tenants: impl Iterator<Item = (TenantId, Option<Sla>)>,
+        tenants: impl Iterator<Item = (TenantId, (String, Option<Sla>))>,
         start: Time,
         lasts: Span,
+        contest: Contest,
     ) -> Self {
         let width = Span(lasts.0.div_ceil(COLUMNS as u64).max(1));
-        let tenants = tenants.map(|(tenant, sla)| (tenant, Told { sla, ..Told::default() }));
+        let tenants =
+            tenants.map(|(tenant, (tier, sla))| (tenant, Told { tier, sla, ..Told::default() }));
         let tenants = tenants.collect();
-        Self { start, now: start, width, tenants, leases: BTreeMap::new() }
+        Self { start, now: start, width, tenants, leases: BTreeMap::new(), contest }
     }
 
     /// A run has changed.
@@ -88,6 +111,7 @@ impl Story {
             ended: row.ended,
             status: row.status,
             spent: row.money.posted,
+            is_short: before.is_some_and(|before| before.is_short) || is_short(row),
         };
         told.runs.insert(row.key.run, seen);
         let was_live = before.is_some_and(|before| before.ended.is_none());
@@ -99,14 +123,23 @@ impl Story {
         told.look(now);
     }
 
-    pub(super) fn refused(&mut self, tenant: &TenantId) {
-        self.tenants.entry(tenant.clone()).or_default().refused += 1;
+    /// A run was not let in, perhaps for want of money.
+    pub(super) fn refused(&mut self, tenant: &TenantId, is_short: bool) {
+        let told = self.tenants.entry(tenant.clone()).or_default();
+        told.refused += 1;
+        told.refused_short += u64::from(is_short);
     }
 
     /// An attempt has begun, perhaps with a call of a provider.
-    pub(super) fn began(&mut self, lease: &LeaseId, now: Time, provider: Option<&ToolName>) {
+    pub(super) fn began(
+        &mut self,
+        lease: &LeaseId,
+        pool: &PoolName,
+        now: Time,
+        provider: Option<&ToolName>,
+    ) {
         let column = self.column(now);
-        self.leases.insert(lease.clone(), now);
+        self.leases.insert(lease.clone(), (pool.clone(), now));
         let told = self.tenants.entry(lease.key.tenant.clone()).or_default();
         if let Some(provider) = provider {
             told.calls.entry(provider.clone()).or_default().0[column] += 1;
@@ -121,7 +154,8 @@ impl Story {
 
     /// An attempt is over.
     pub(super) fn ended(&mut self, lease: &LeaseId, now: Time) {
-        let Some(began) = self.leases.remove(lease) else { return };
+        let Some((pool, began)) = self.leases.remove(lease) else { return };
+        self.contest.held(&pool, &lease.key.tenant, (began, now));
         self.held_between(&lease.key.tenant, began, now);
         let told = self.tenants.entry(lease.key.tenant.clone()).or_default();
         told.held -= 1;
@@ -131,7 +165,8 @@ impl Story {
     /// The play is over: what is under way has lasted until now.
     pub(super) fn end(&mut self, now: Time) {
         self.now = now;
-        for (lease, began) in std::mem::take(&mut self.leases) {
+        for (lease, (pool, began)) in std::mem::take(&mut self.leases) {
+            self.contest.held(&pool, &lease.key.tenant, (began, now));
             self.held_between(&lease.key.tenant, began, now);
         }
         for told in self.tenants.values_mut() {
@@ -144,8 +179,18 @@ impl Story {
         at.since(self.start)
     }
 
+    /// How the slots of each pool were used and shared.
+    pub(super) fn shared(&self) -> Vec<Shared> {
+        self.contest.shared((self.start, self.now), self.width)
+    }
+
     pub(super) const fn now(&self) -> Time {
         self.now
+    }
+
+    /// Slot time that all have used.
+    pub(super) fn service(&self) -> u64 {
+        self.tenants.values().map(Told::service).sum()
     }
 
     pub(super) const fn width(&self) -> Span {
@@ -170,6 +215,17 @@ impl Story {
 }
 
 impl Told {
+    /// Runs that were refused, halted or failed for want of money.
+    pub(super) fn short_of_money(&self) -> u64 {
+        let halted = self.runs.values().filter(|seen| seen.is_short).count() as u64;
+        halted + self.refused_short
+    }
+
+    /// Slot time used, in microseconds.
+    pub(super) fn service(&self) -> u64 {
+        self.slots.0.iter().sum()
+    }
+
     /// Something has changed: does it stand still?
     fn look(&mut self, now: Time) {
         if self.live > 0 && self.held == 0 {

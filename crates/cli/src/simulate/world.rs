@@ -4,54 +4,70 @@
 //! be woken. Nothing here reads a clock or waits. A commit takes no time; what a run's work takes and whether it fails
 //! follows from the seed, its arrival, the step and the attempt, so that variants differ in what they change alone.
 
+mod arrivals;
+pub(crate) mod recorded;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use fairlane_core::catalog::{Metered, Usage};
 use fairlane_core::cell::change::{Change, Snapshot};
-use fairlane_core::cell::effect::{Effect, Evaluation, Exchanged, Grant, Question, Response, Work};
+use fairlane_core::cell::effect::{
+    Effect, Evaluation, Exchanged, Grant, Phase, Question, Response, RunView, Waiting, Work,
+};
 use fairlane_core::cell::input::{
-    AskId, Called, Evaluated, Exchange, Input, Judged, Outcome, ReplyId, Report, Submit, Value,
+    AskId, Called, Evaluated, Exchange, Input, Judged, Outcome, Query, ReplyId, Report, Value,
 };
 use fairlane_core::driver::Driver;
-use fairlane_core::id::{PoolName, RunId, TenantId, WorkerName, WorkflowName};
+use fairlane_core::gate::Refusal;
+use fairlane_core::id::{PoolName, SignalName, WorkerName};
 use fairlane_core::limiter::Answer;
 use fairlane_core::plan::{Expr, StepIndex, StepKind, Workflow};
+use fairlane_core::reject::Rejection;
 use fairlane_core::row::{
-    Failure, Lane, LeaseId, Part, Payload, Route, RunKey, StepRow, StepState,
+    Failure, LeaseId, Part, Payload, ReviewRow, Route, RunKey, StepRow, StepState,
 };
 use fairlane_core::tenant::Context;
 use fairlane_core::time::{Span, Time};
 use fairlane_workflow::{Evaluator, Scope, StepResult, tenant_json};
 
+use super::contest::Contest;
 use super::scenario::{Effort, Scenario, Source};
 use super::story::Story;
+use super::variant::Variant;
 use crate::load::random::Random;
+use crate::recorded::Place;
+use arrivals::Copied;
+use recorded::Attempt;
 
-/// What came of a run of an arrival in `Scenario::arrivals`.
+/// What came of a run.
 #[derive(Debug)]
 struct Run {
-    arrival: usize,
+    came: Came,
     /// How long attempts take of work that the scenario does not name.
     takes: Option<Span>,
     /// How steps ended that did, with what they gave.
     steps: BTreeMap<StepIndex, (&'static str, Option<Payload>)>,
 }
 
+/// Where it is said that a run comes.
+#[derive(Clone, Copy, Debug)]
+enum Came {
+    /// In `Scenario::arrivals`.
+    Arrival(usize),
+    /// In `Scenario::records`.
+    Recorded(usize),
+}
+
 #[derive(Debug)]
 enum Event {
-    /// Runs of one source.
-    Arrive {
-        source: usize,
-        time: u64,
-    },
-    /// A row of the trace of a group whose arrivals these are.
-    Traced {
-        arrival: usize,
-        row: usize,
-    },
+    Arrive(Copied),
     Renew(LeaseId),
     End(LeaseId),
+    /// What came to recorded runs from outside.
+    Cancel(RunKey),
+    Signal(RunKey, SignalName),
+    Decide(Box<ReviewRow>),
 }
 
 /// Takes all that its pool has, and says what came of it.
@@ -89,16 +105,21 @@ pub(super) struct World<'a> {
     held: HashMap<LeaseId, Held>,
     runs: HashMap<RunKey, Run>,
     submitted: HashMap<ReplyId, RunKey>,
+    /// Runs that are looked at when the play ends.
+    explained: HashMap<ReplyId, RunKey>,
+    workflows: Vec<Arc<Workflow>>,
+    /// Of recorded runs, those that a step of another one calls.
+    called: HashMap<(usize, Place), usize>,
     story: Story,
 }
 
 impl<'a> World<'a> {
-    /// The arrivals of those tenants are left out.
+    /// With the arrivals that the variant has.
     pub(super) fn new(
         scenario: &'a Scenario,
         evaluator: &'a Evaluator,
         declared: Snapshot,
-        without: &[String],
+        variant: &Variant,
     ) -> Self {
         let start = Time(scenario.start.0);
         let workers = declared.pools.iter().map(|pool| {
@@ -110,9 +131,8 @@ impl<'a> World<'a> {
         let tenants: BTreeMap<_, _> = declared
             .contexts
             .iter()
-            .map(|context| (context.tenant.clone(), (context.version, context.sla)))
+            .map(|context| (context.tenant.clone(), (context.tier.to_string(), context.sla)))
             .collect();
-        let tenants = tenants.into_iter().map(|(tenant, (_, sla))| (tenant, sla));
         let mut world = Self {
             scenario,
             sources: scenario.sources(),
@@ -127,26 +147,13 @@ impl<'a> World<'a> {
             held: HashMap::new(),
             runs: HashMap::new(),
             submitted: HashMap::new(),
-            story: Story::new(tenants, start, scenario.lasts),
+            explained: HashMap::new(),
+            workflows: declared.workflows.clone(),
+            called: arrivals::called(&scenario.records),
+            story: Story::new(tenants.into_iter(), start, scenario.lasts, Contest::new(&declared)),
             driver: Driver::load(start, 1, declared),
         };
-        for at in 0..world.sources.len() {
-            let source = &world.sources[at];
-            if scenario.is_among(&source.tenant, without) {
-                continue;
-            }
-            for (time, moment) in (0..).zip(scenario.moments(source)) {
-                world.plan(start + moment, Event::Arrive { source: at, time });
-            }
-        }
-        for (arrival, arrivals) in scenario.arrivals.iter().enumerate() {
-            let Some(traced) = scenario.traced(arrivals) else { continue };
-            for (row, each) in traced.arrivals.iter().enumerate() {
-                if !scenario.is_among(traced.whose(each), without) {
-                    world.plan(start + each.at, Event::Traced { arrival, row });
-                }
-            }
-        }
+        world.plan_arrivals(variant, start);
         world
     }
 
@@ -169,8 +176,39 @@ impl<'a> World<'a> {
             }
             self.exchange();
         }
+        self.now = self.end;
+        self.note_waiting();
         self.story.end(self.end);
         self.story
+    }
+
+    /// Steps that wait for their first slot when the play ends have waited too.
+    fn note_waiting(&mut self) {
+        let mut runs: Vec<RunKey> = self.runs.keys().cloned().collect();
+        runs.sort_unstable();
+        for key in runs {
+            let reply = ReplyId(self.next_id());
+            self.explained.insert(reply, key.clone());
+            self.input(Input::Query(reply, Query::Explain(key)));
+        }
+    }
+
+    /// What a run waits for at the end.
+    fn note_explained(&mut self, key: &RunKey, view: &RunView) {
+        let Some(workflow) = self.runs.get(key).and_then(|run| self.plan_of(run.came)).cloned()
+        else {
+            return;
+        };
+        for step in view.steps.iter().filter(|step| step.phase == Phase::Ready && step.attempt == 0)
+        {
+            let is_for_slot =
+                matches!(step.waits, Some(Waiting::Gate { refusal: Refusal::Slot(_), .. }));
+            if let Some(pool) =
+                workflow.step(step.instance.step).kind.pool().filter(|_| is_for_slot)
+            {
+                self.story.contest.waited(pool, &key.tenant, (step.since, self.end));
+            }
+        }
     }
 
     fn plan(&mut self, at: Time, event: Event) {
@@ -180,8 +218,10 @@ impl<'a> World<'a> {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Arrive { source, time } => self.arrive(source, time),
-            Event::Traced { arrival, row } => self.arrive_traced(arrival, row),
+            Event::Arrive(copied) => self.arrive(copied),
+            Event::Cancel(key) => self.cancel(key),
+            Event::Signal(key, name) => self.signal(key, name),
+            Event::Decide(review) => self.decide(*review),
             Event::Renew(lease) => {
                 let Some(held) = self.held.get(&lease) else { return };
                 let (pool, within) = (held.pool.clone(), held.renew_within);
@@ -194,54 +234,6 @@ impl<'a> World<'a> {
                 self.report(&held.pool, Report { lease, outcome: held.outcome });
             }
         }
-    }
-
-    fn arrive(&mut self, source: usize, time: u64) {
-        let Source { arrival, tenant, .. } = &self.sources[source];
-        let arrival = *arrival;
-        let arrivals = &self.scenario.arrivals[arrival];
-        let Ok(tenant) = TenantId::parse(tenant) else { return };
-        for number in 0..arrivals.count {
-            // The same run has the same name in each variant.
-            let place = ((source as u64) << 40) + time * arrivals.count + number;
-            let key = RunKey { tenant: tenant.clone(), run: RunId(u128::from(place) + 1) };
-            self.submit(key, arrival, None);
-        }
-    }
-
-    fn arrive_traced(&mut self, arrival: usize, row: usize) {
-        let Some(traced) = self.scenario.traced(&self.scenario.arrivals[arrival]) else { return };
-        let each = &traced.arrivals[row];
-        let Ok(tenant) = TenantId::parse(traced.whose(each)) else { return };
-        // Beyond all those that are in no file.
-        let place = (arrival as u128 + 1) << 96 | row as u128;
-        self.submit(RunKey { tenant, run: RunId(place) }, arrival, Some(each.takes));
-    }
-
-    fn submit(&mut self, key: RunKey, arrival: usize, takes: Option<Span>) {
-        let arrivals = &self.scenario.arrivals[arrival];
-        let Ok(workflow) = WorkflowName::parse(&arrivals.workflow) else { return };
-        let reply = ReplyId(self.next_id());
-        self.submitted.insert(reply, key.clone());
-        self.runs.insert(key.clone(), Run { arrival, takes, steps: BTreeMap::new() });
-        self.input(Input::Submit(Box::new(Submit {
-            trace: None,
-            by: None,
-            requester: None,
-            subject: None,
-            reply,
-            key,
-            workflow,
-            version: None,
-            lane: Lane::Normal,
-            input: Payload::from(self.input_of(arrival).to_vec()),
-            idempotency: None,
-        })));
-    }
-
-    fn input_of(&self, arrival: usize) -> &'a [u8] {
-        let input = self.scenario.arrivals[arrival].input.as_ref();
-        input.map_or(b"{}", |input| input.get().as_bytes())
     }
 
     /// Steps the cell, and does what follows, until nothing does.
@@ -260,12 +252,23 @@ impl<'a> World<'a> {
     fn note(&mut self, change: &Change) {
         match change {
             Change::Run(row) => {
+                self.note_called(row);
                 self.story.run(row);
                 if row.status.is_ended() {
                     self.runs.remove(&row.key);
                 }
             }
-            Change::Step(row) if row.instance.part == Part::Whole => self.ended(row),
+            Change::Step(row) => {
+                self.note_waits(row);
+                if let (StepState::Leased { pool, .. }, 1) = (&row.state, row.attempt) {
+                    let waited = (row.ready, row.since);
+                    self.story.contest.waited(pool, &row.key.tenant, waited);
+                }
+                if row.instance.part == Part::Whole {
+                    self.ended(row);
+                }
+            }
+            Change::Review(row) => self.note_review(row),
             _ => {}
         }
     }
@@ -284,11 +287,17 @@ impl<'a> World<'a> {
 
     fn release(&mut self, effect: Effect) {
         match effect {
+            Effect::Reply(reply, Response::Explained(view)) => {
+                if let Some(key) = self.explained.remove(&reply) {
+                    self.note_explained(&key, &view);
+                }
+            }
             Effect::Reply(reply, response) => {
                 let Some(key) = self.submitted.remove(&reply) else { return };
-                if let Response::Rejected(_) = response {
+                if let Response::Rejected(rejection) = response {
                     self.runs.remove(&key);
-                    self.story.refused(&key.tenant);
+                    let is_short = matches!(rejection, Rejection::BudgetExhausted { .. });
+                    self.story.refused(&key.tenant, is_short);
                 }
             }
             Effect::Exchanged(ask, exchanged) => self.hear(ask, exchanged),
@@ -326,24 +335,17 @@ impl<'a> World<'a> {
     }
 
     fn begin(&mut self, pool: PoolName, grant: Grant) {
-        let lease = grant.lease;
+        let lease = grant.lease.clone();
         let step = grant.workflow.step(lease.instance.step);
         let (name, provider) = match &grant.work {
             Work::Task(task) => (task.as_str(), step.tool.as_ref()),
             Work::Tool => (step.tool.as_ref().map_or("", |tool| tool.as_str()), step.tool.as_ref()),
             Work::Model(route) => (route.model.as_str(), Some(&route.endpoint)),
         };
-        let usual = Effort::default();
-        let effort = self.scenario.work.get(name);
-        let draws = &mut self.draws(&lease, grant.attempt);
-        let traced = self.runs.get(&lease.key).and_then(|run| run.takes);
-        let usually = traced.unwrap_or(step.expected);
-        let takes = effort.map_or(usually, |effort| within(effort, draws));
-        let effort = effort.unwrap_or(&usual);
-        let fails = grant.attempt <= effort.fails_first
-            || draws.next() % 100 < u64::from(effort.fails_percent);
-        let outcome = outcome(effort, &grant.work, fails);
-        self.story.began(&lease, self.now, provider);
+        let provider = provider.cloned();
+        let Attempt { takes, outcome } =
+            self.repeat(&grant).unwrap_or_else(|| self.attempt(&grant, name));
+        self.story.began(&lease, &pool, self.now, provider.as_ref());
         if let Some(worker) = self.workers.get_mut(&pool) {
             worker.held += 1;
         }
@@ -352,6 +354,20 @@ impl<'a> World<'a> {
         }
         self.plan(self.now + takes, Event::End(lease.clone()));
         self.held.insert(lease, Held { pool, outcome, renew_within: grant.renew_within });
+    }
+
+    /// What an attempt takes that no record has, and what comes of it.
+    fn attempt(&self, grant: &Grant, name: &str) -> Attempt {
+        let usual = Effort::default();
+        let effort = self.scenario.work.get(name);
+        let draws = &mut self.draws(&grant.lease, grant.attempt);
+        let traced = self.runs.get(&grant.lease.key).and_then(|run| run.takes);
+        let expected = grant.workflow.step(grant.lease.instance.step).expected;
+        let takes = effort.map_or(traced.unwrap_or(expected), |effort| within(effort, draws));
+        let effort = effort.unwrap_or(&usual);
+        let fails = grant.attempt <= effort.fails_first
+            || draws.next() % 100 < u64::from(effort.fails_percent);
+        Attempt { takes, outcome: outcome(effort, &grant.work, fails.then_some(true)) }
     }
 
     /// What an attempt draws: nothing but this attempt shifts it.
@@ -405,6 +421,9 @@ impl<'a> World<'a> {
     }
 
     fn evaluate(&self, evaluation: &Evaluation) -> Result<Value, Failure> {
+        if let Some(remembered) = self.remember(evaluation) {
+            return remembered;
+        }
         let Evaluation { key, workflow, context, what, .. } = evaluation;
         match what {
             Question::Prompt => Ok(Value::Tokens(self.prompt(evaluation))),
@@ -451,7 +470,7 @@ impl<'a> World<'a> {
             .collect();
         let tenant = tenant_json(context);
         let scope = Scope {
-            input: self.input_of(run.arrival),
+            input: self.input_of(run.came),
             steps: &steps,
             tenant: &tenant,
             run: key.run,
@@ -471,29 +490,29 @@ fn within(effort: &Effort, draws: &mut Random) -> Span {
     if from == to { Span(from) } else { Span(from + draws.next() % (to - from + 1)) }
 }
 
-fn outcome(effort: &Effort, work: &Work, fails: bool) -> Outcome {
+/// `fails`: whether it may be tried again then.
+fn outcome(effort: &Effort, work: &Work, fails: Option<bool>) -> Outcome {
     let output = effort.output.as_ref().map_or("null", |output| output.get());
     let output = Payload::from(output.as_bytes().to_vec());
     match work {
-        Work::Task(_) | Work::Tool if fails => Outcome::failed(failure("simulated"), true, None),
-        Work::Task(_) | Work::Tool => {
-            Outcome::Completed { output, judged: Judged::default(), cost: None }
-        }
+        Work::Task(_) | Work::Tool => match fails {
+            Some(retryable) => Outcome::failed(failure("simulated"), retryable, None),
+            None => Outcome::Completed { output, judged: Judged::default(), cost: None },
+        },
         Work::Model(route) => called(effort, route, fails, output),
     }
 }
 
-fn called(effort: &Effort, route: &Route, fails: bool, output: Payload) -> Outcome {
+fn called(effort: &Effort, route: &Route, fails: Option<bool>, output: Payload) -> Outcome {
     let used = Usage {
         input: effort.input_tokens.min(route.input),
         output: effort.output_tokens.min(route.output),
         ..Usage::default()
     };
-    let usage = if fails { Usage::default() } else { used };
-    let (result, answer) = if fails {
-        (Err((failure("simulated"), true)), Answer::Unknown)
-    } else {
-        (Ok(output), Answer::Served)
+    let usage = if fails.is_some() { Usage::default() } else { used };
+    let (result, answer) = match fails {
+        Some(retryable) => (Err((failure("simulated"), retryable)), Answer::Unknown),
+        None => (Ok(output), Answer::Served),
     };
     let metered = Metered { usage, is_certain: true };
     Outcome::Called(Box::new(Called { result, judged: Judged::default(), metered, answer }))

@@ -18,3 +18,4 @@ mod reviews;
 mod secure;
 mod simulate;
 mod usage;
+mod what_if;

@@ -258,6 +258,9 @@ impl Cell {
         let id = run.key.run;
         let node = run.node_mut(at.node);
         let (was_held, was_final) = (node.is_held(), node.is_final());
+        if matches!(node.state, State::Leased(_)) {
+            node.worked.add(now.since(node.since));
+        }
         node.state = state;
         node.since = now;
         let (is_held, is_final) = (node.is_held(), node.is_final());

@@ -17,7 +17,7 @@ use crate::plan::{ModelCall, Step, StepIndex, StepKind, Wait, Workflow};
 use crate::replan::{Confidence, Trigger, Trust};
 use crate::row::{
     Failure, Halt, Instance, Lane, Parent, Part, Payload, Route, RunKey, RunMoney, RunRow,
-    RunStatus, StepRow, StepState,
+    RunStatus, StepRow, StepState, Worked,
 };
 use crate::tenant::Context;
 use crate::time::Time;
@@ -152,6 +152,7 @@ pub(crate) struct Node {
     pub(crate) trust: Trust,
     pub(crate) since: Time,
     pub(crate) ready: Time,
+    pub(crate) worked: Worked,
 }
 
 /// The state of a node; `StepState` is the stored form of those that are facts.
@@ -247,7 +248,7 @@ pub(crate) struct Mapping {
 }
 
 impl Node {
-    pub(crate) const fn new(instance: Instance, blocked: u16, now: Time) -> Self {
+    pub(crate) fn new(instance: Instance, blocked: u16, now: Time) -> Self {
         Self {
             instance,
             state: State::Pending,
@@ -261,6 +262,7 @@ impl Node {
             trust: Trust::Derived,
             since: now,
             ready: now,
+            worked: Worked::default(),
         }
     }
 
@@ -464,6 +466,7 @@ impl Run {
             since: node.since,
             ready: node.ready,
             trust: node.trust,
+            worked: node.worked.clone(),
             output: None,
         })
     }

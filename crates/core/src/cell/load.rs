@@ -284,6 +284,7 @@ impl Cell {
             // When it first became ready, or as near as rows tell.
             lease.wanted = if row.attempt <= 1 { row.ready } else { row.since };
         }
+        live.worked = row.worked;
     }
 
     fn restored_state(&mut self, at: At, stored: StepState) -> State {

@@ -235,26 +235,16 @@ fn stored_detail(
 }
 
 fn stored_step(name: &str, row: &StepRow) -> Step {
-    let (phase, failure) = match &row.state {
-        StepState::Ready => (WirePhase::Ready, None),
-        StepState::Leased { .. } => (WirePhase::Leased, None),
-        StepState::Backoff { failure, .. } => (WirePhase::Backoff, Some(failure)),
-        StepState::Sleeping { .. } => (WirePhase::Sleeping, None),
-        StepState::Listening { .. } => (WirePhase::Listening, None),
-        StepState::Calling { .. } => (WirePhase::Calling, None),
-        StepState::Reviewing { .. } => (WirePhase::Reviewing, None),
-        StepState::Mapping { .. } => (WirePhase::Mapping, None),
-        StepState::Disputed { failure, .. } => (WirePhase::Disputed, Some(failure)),
-        StepState::Proposed => (WirePhase::Proposed, None),
-        StepState::Done => (WirePhase::Done, None),
-        StepState::Skipped => (WirePhase::Skipped, None),
-        StepState::Failed { failure } => (WirePhase::Failed, Some(failure)),
-        StepState::Cancelled => (WirePhase::Cancelled, None),
+    let failure = match &row.state {
+        StepState::Backoff { failure, .. }
+        | StepState::Disputed { failure, .. }
+        | StepState::Failed { failure } => Some(failure),
+        _ => None,
     };
     Step {
         name: name.to_owned(),
         part: part_out(row.instance.part),
-        phase,
+        phase: phase_out(&row.state),
         attempt: row.attempt,
         since: Some(timestamp(row.since)),
         waits: None,
@@ -265,6 +255,25 @@ fn stored_step(name: &str, row: &StepRow) -> Step {
             _ => None,
         },
         call: None,
+    }
+}
+
+pub(crate) const fn phase_out(state: &StepState) -> WirePhase {
+    match state {
+        StepState::Ready => WirePhase::Ready,
+        StepState::Leased { .. } => WirePhase::Leased,
+        StepState::Backoff { .. } => WirePhase::Backoff,
+        StepState::Sleeping { .. } => WirePhase::Sleeping,
+        StepState::Listening { .. } => WirePhase::Listening,
+        StepState::Calling { .. } => WirePhase::Calling,
+        StepState::Reviewing { .. } => WirePhase::Reviewing,
+        StepState::Mapping { .. } => WirePhase::Mapping,
+        StepState::Disputed { .. } => WirePhase::Disputed,
+        StepState::Proposed => WirePhase::Proposed,
+        StepState::Done => WirePhase::Done,
+        StepState::Skipped => WirePhase::Skipped,
+        StepState::Failed { .. } => WirePhase::Failed,
+        StepState::Cancelled => WirePhase::Cancelled,
     }
 }
 

@@ -142,3 +142,44 @@ async fn a_step_shows_its_last_call_and_while_it_is_under_way_its_route() {
     assert_eq!(step["call"], Value::Null, "it has not ended");
     assert!(step["route"]["input_tokens"].as_u64().unwrap() > 0);
 }
+
+#[tokio::test]
+async fn arrivals_say_what_steps_took_and_no_payload() {
+    let provider = Provider::start().await.unwrap();
+    let harness = start(&provider).await;
+    let runs = [ask(&harness).await, ask(&harness).await, ask(&harness).await];
+    let a = harness.client(json!({ "role": "tenant", "tenant": "a" })).await;
+    let all = "from=2020-01-01T00:00:00Z&until=2100-01-01T00:00:00Z";
+
+    let page = a.get(&format!("/v1/tenants/a/arrivals?{all}&limit=2")).await.ok();
+    let newest = &page["items"][0];
+    let step = &newest["steps"][0];
+    let expected = json!({
+        "run": runs[2], "workflow": "ask", "version": 1, "lane": "normal", "status": "completed",
+        "created_at": newest["created_at"], "ended_at": newest["ended_at"], "spent": COST,
+        "steps": [{
+            "name": "think", "part": "whole", "phase": "done", "ready_at": step["ready_at"],
+            "since": step["since"], "worked_us": step["worked_us"],
+            "tokens": { "input": 120, "cached": 20, "output": 30 },
+        }],
+    });
+    assert_eq!(newest, &expected);
+    let worked = step["worked_us"].as_array().unwrap();
+    assert!(worked.len() == 1 && worked[0].is_u64(), "one attempt: {step}");
+    let next = page["next"].as_str().unwrap();
+    let rest = a.get(&format!("/v1/tenants/a/arrivals?{all}&cursor={next}")).await.ok();
+    assert_eq!((&rest["items"][0]["run"], &rest["next"]), (&json!(runs[0]), &Value::Null));
+
+    let created = newest["created_at"].as_str().unwrap();
+    let since = a.get(&format!("/v1/tenants/a/arrivals?from={created}&until=2100-01-01T00:00:00Z"));
+    assert_eq!(since.await.ok()["items"].as_array().unwrap().len(), 1);
+    let before =
+        a.get(&format!("/v1/tenants/a/arrivals?from=2020-01-01T00:00:00Z&until={created}"));
+    assert_eq!(before.await.ok()["items"].as_array().unwrap().len(), 2);
+    for query in
+        ["from=2020-01-01T00:00:00Z", "from=2020-01-01T00:00:00Z&until=2020-01-01T00:00:00Z"]
+    {
+        let refusal = a.get(&format!("/v1/tenants/a/arrivals?{query}")).await.refusal();
+        assert_eq!(refusal, (400, "malformed-request".into(), String::new()), "{query}");
+    }
+}

@@ -94,6 +94,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0074_keys_sign_in.sql"),
     include_str!("../../migrations/0075_keys_rate.sql"),
     include_str!("../../migrations/0076_runs_trace.sql"),
+    include_str!("../../migrations/0077_steps_worked.sql"),
 ];
 
 /// The version that this program writes.

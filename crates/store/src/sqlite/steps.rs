@@ -6,7 +6,7 @@ use fairlane_core::row::{Instance, Part, Payload, RunKey, StepRow};
 use fairlane_core::tenant::TenantScope;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::codec::{Columns, Fault, Names, id_bytes, signed, state, state_columns};
+use super::codec::{Columns, Fault, Names, id_bytes, signed, state, state_columns, to_json};
 use super::keyring::{Db, Place};
 use super::payloads::{self, Slot, place};
 use crate::read::Payloads;
@@ -14,12 +14,12 @@ use crate::read::Payloads;
 /// In the order in which `row` takes them.
 macro_rules! columns {
     () => {
-        "steps.tenant, steps.run, steps.step, steps.part, state, detail, attempt, fence, since, ready, steps.fault"
+        "steps.tenant, steps.run, steps.step, steps.part, state, detail, attempt, fence, since, ready, steps.fault, worked"
     };
 }
 
 /// Position of the output where a statement reads it.
-const OUTPUT: usize = 11;
+const OUTPUT: usize = 12;
 
 macro_rules! output {
     () => {
@@ -36,11 +36,12 @@ pub(super) fn put(db: Db<'_>, row: &StepRow) -> Result<(), Fault> {
     db
         .prepare_cached(
             "INSERT INTO steps
-             (tenant, run, step, part, state, detail, attempt, fence, since, ready, output, fault)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?13)
+             (tenant, run, step, part, state, detail, attempt, fence, since, ready, output, fault, worked)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?13, ?14)
              ON CONFLICT DO UPDATE SET state = excluded.state, detail = excluded.detail,
              attempt = excluded.attempt, fence = excluded.fence, since = excluded.since,
-             ready = excluded.ready, output = iif(?12, excluded.output, output), fault = excluded.fault",
+             ready = excluded.ready, output = iif(?12, excluded.output, output), fault = excluded.fault,
+             worked = excluded.worked",
         )?
         .execute(params![
             row.key.tenant.as_str(),
@@ -56,6 +57,7 @@ pub(super) fn put(db: Db<'_>, row: &StepRow) -> Result<(), Fault> {
             output.bytes,
             output.replace,
             fault.transpose()?,
+            (!row.worked.spans().is_empty()).then(|| to_json(&row.worked)),
         ])?;
     Ok(())
 }
@@ -221,6 +223,7 @@ fn row(
         since: row.time(8)?,
         ready: row.time(9)?,
         trust,
+        worked: row.optional_json(11)?.unwrap_or_default(),
         output: output.map(Into::into),
     })
 }

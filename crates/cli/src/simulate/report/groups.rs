@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use fairlane_core::money::Nano;
 use fairlane_core::row::RunStatus;
 use serde::Serialize;
 
@@ -12,7 +13,7 @@ use crate::simulate::scenario::Scenario;
 use crate::simulate::story::{COLUMNS, Story, Told};
 use crate::table::Table;
 
-/// The tenants of a group, or one tenant that is in none.
+/// The tenants of a group, or one tenant that is in none; of recorded arrivals those of a tier.
 #[derive(Debug, Serialize)]
 pub(super) struct Group {
     pub(super) name: String,
@@ -26,6 +27,15 @@ pub(super) struct Group {
     pub(super) wait: Summary,
     /// From submission to the end, of completed runs.
     pub(super) latency: Summary,
+    /// From submission to the end, or to that of the play, whatever the outcome.
+    pub(super) took: Summary,
+    pub(super) spent: String,
+    /// Runs that were refused, halted or failed for want of money.
+    pub(super) short_of_money: u64,
+    /// Slot time used.
+    pub(super) service_us: u64,
+    /// The part of all slot time used that was theirs.
+    pub(super) share: f64,
     /// Runs that took, or have been taking, longer than their tenant's target.
     pub(super) late: u64,
     /// Tenants of which more runs were late than their target lets be; absent if none has one.
@@ -50,13 +60,19 @@ impl Group {
         let mut members = BTreeMap::<&str, Vec<(&Tenant, &Told)>>::new();
         for (id, told) in &story.tenants {
             let Some(tenant) = tenants.get(id.as_str()) else { continue };
-            members.entry(scenario.group_of(id.as_str())).or_default().push((tenant, told));
+            let name = match scenario.group_of(id.as_str()) {
+                // Recorded tenants are alike if they have the same tier.
+                own if own == id.as_str() && scenario.recorded.is_some() => &told.tier,
+                name => name,
+            };
+            members.entry(name).or_default().push((tenant, told));
         }
         members.into_iter().map(|(name, members)| Self::of(name, &members, story)).collect()
     }
 
     fn of(name: &str, members: &[(&Tenant, &Told)], story: &Story) -> Self {
         let (mut wait, mut latency) = (Latencies::default(), Latencies::default());
+        let (mut took, mut spent) = (Latencies::default(), 0_u64);
         let mut columns = BTreeMap::<usize, Latencies>::new();
         let mut slots = vec![0; COLUMNS];
         let mut last_end = None;
@@ -66,15 +82,18 @@ impl Group {
                     wait.record(began.since(seen.created).0);
                 }
                 if let (Some(ended), RunStatus::Completed) = (seen.ended, seen.status) {
-                    let took = ended.since(seen.created).0;
-                    latency.record(took);
-                    columns.entry(story.column(seen.created)).or_default().record(took);
+                    let after = ended.since(seen.created).0;
+                    latency.record(after);
+                    columns.entry(story.column(seen.created)).or_default().record(after);
                 }
+                took.record(seen.took(story.now()).0);
+                spent = spent.saturating_add(seen.spent.0);
                 last_end = last_end.max(seen.ended);
             }
             slots.iter_mut().zip(told.slots.0).for_each(|(sum, held)| *sum += held);
         }
         let each = || members.iter().map(|(tenant, _)| *tenant);
+        let service = slots.iter().sum();
         let sum = |of: fn(&Tenant) -> u64| each().map(of).sum();
         let has_target = each().any(|tenant| tenant.sla.is_some());
         let missed = each().filter(|tenant| tenant.sla.is_some_and(|sla| !sla.met)).count();
@@ -87,6 +106,11 @@ impl Group {
             live: sum(|tenant| tenant.live),
             wait: wait.summary(),
             latency: latency.summary(),
+            took: took.summary(),
+            spent: Nano(spent).to_string(),
+            short_of_money: sum(|tenant| tenant.short_of_money),
+            service_us: service,
+            share: measure::ratio(service, story.service().max(1)),
             late: sum(|tenant| tenant.sla.map_or(0, |sla| sla.late)),
             sla_missed: has_target.then_some(missed as u64),
             last_end_us: last_end.map(|at| story.since_start(at).0),
@@ -126,6 +150,9 @@ pub(super) fn table<'a>(plays: impl Iterator<Item = (&'a str, &'a [Group])>) -> 
         ">MAX",
         ">LATE",
         ">SLA MISSED",
+        ">SHARE",
+        ">SPENT",
+        ">NO MONEY",
         ">LAST END",
     ]);
     let mut before = None;
@@ -146,6 +173,9 @@ pub(super) fn table<'a>(plays: impl Iterator<Item = (&'a str, &'a [Group])>) -> 
             span(group.latency.max_us),
             group.sla_missed.map_or_else(|| "-".to_owned(), |_| group.late.to_string()),
             group.sla_missed.map_or_else(|| "-".to_owned(), |missed| missed.to_string()),
+            format!("{:.1} %", group.share * 100.0),
+            group.spent.clone(),
+            group.short_of_money.to_string(),
             group.last_end_us.map_or_else(|| "-".to_owned(), span),
         ]);
     }

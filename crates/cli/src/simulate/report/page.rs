@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use fairlane_core::time::Span;
 use fairlane_workflow::show_span;
 
+use super::gains::{self, Effect};
 use super::groups::{self, Group};
 use super::{Play, Report, span};
 use crate::text;
@@ -63,6 +64,7 @@ pub(in crate::simulate) fn page(report: &Report) -> String {
         float(group.latency_p95_us.iter().flatten().copied().max().unwrap_or_default())
     });
     let held = report.plays.iter().map(held_most).fold(1.0, f64::max);
+    differences(&mut out, report);
     for play in &report.plays {
         let _ = write!(out, "<h2>{}</h2>\n<div class=\"plots\">\n", escape(&play.name));
         out.push_str("<figure style=\"margin:0\"><h3>Slots held</h3>\n");
@@ -73,12 +75,99 @@ pub(in crate::simulate) fn page(report: &Report) -> String {
         latency(&mut out, play, &coloured, (longest.max(1.0), report.lasts_us));
         out.push_str("</figure>\n</div>\n");
         legend(&mut out, play, &coloured);
+        tenants(&mut out, play);
     }
     out.push_str(
         "<p style=\"margin-top:2rem\">Wait: to the first attempt. Latency: to the end, of completed runs. Late: runs beyond their \
          tenant's target. SLA missed: tenants of which more were late than it lets be.</p>\n</body></html>\n",
     );
     out
+}
+
+/// Pools, and who gains and who loses in each play.
+fn differences(out: &mut String, report: &Report) {
+    out.push_str("<h2>Pools</h2>\n");
+    rows(out, &["Pool", "Play", "Slots", "Used", "Full", "Jain"], report.pool_rows());
+    out.push_str(
+        "<p>Full: all slots held. Jain's index: over service / min(demand, entitlement) of the tenants that contend then; \
+         1 is even.</p>\n",
+    );
+    for difference in &report.differences {
+        let words = difference.tenants.words("tenant", "tenants");
+        let (play, to) = (escape(&difference.play), escape(&difference.to));
+        let _ = write!(out, "<h2>{play}, beside {to}</h2>\n<p>{words}</p>\n");
+        let moved = difference.tenants.moved().take(ROWS_MAX).map(Effect::cells);
+        let heads = gains::HEADS.map(|head| head.trim_start_matches('>'));
+        rows(out, &heads, moved.collect());
+    }
+}
+
+/// Each tenant by itself, those that wait longest first.
+fn tenants(out: &mut String, play: &Play) {
+    let mut all: Vec<_> = play.tenants.iter().collect();
+    all.sort_by_key(|(id, tenant)| (Reverse(tenant.wait.p95_us), *id));
+    let _ = write!(out, "<details><summary>{} tenants</summary>\n", all.len());
+    let heads = [
+        "Tenant",
+        "Tier",
+        "Runs",
+        "Done",
+        "Failed",
+        "Live",
+        "Wait p50",
+        "p95",
+        "Latency p50",
+        "p95",
+        "Late",
+        "Slot time",
+        "Share",
+        "Spent",
+        "Out of money",
+    ];
+    let cells = all.iter().take(ROWS_MAX).map(|(id, tenant)| {
+        [
+            (*id).clone(),
+            tenant.tier.clone(),
+            (tenant.runs + tenant.refused).to_string(),
+            tenant.completed.to_string(),
+            (tenant.failed + tenant.cancelled + tenant.refused).to_string(),
+            tenant.live.to_string(),
+            span(tenant.wait.p50_us),
+            span(tenant.wait.p95_us),
+            span(tenant.latency.p50_us),
+            span(tenant.latency.p95_us),
+            tenant.sla.map_or_else(|| "-".to_owned(), |sla| sla.late.to_string()),
+            span(tenant.service_us),
+            format!("{:.1} %", tenant.share * 100.0),
+            tenant.spent.clone(),
+            tenant.short_of_money.to_string(),
+        ]
+    });
+    rows(out, &heads, cells.collect());
+    if let Some(more @ 1..) = all.len().checked_sub(ROWS_MAX) {
+        let _ =
+            writeln!(out, "<p>and {more} tenants more, which wait no longer: --json has them</p>");
+    }
+    out.push_str("</details>\n");
+}
+
+fn rows<const N: usize>(out: &mut String, heads: &[&str; N], rows: Vec<[String; N]>) {
+    if rows.is_empty() {
+        return;
+    }
+    out.push_str("<div class=\"wide\"><table><thead><tr>");
+    for head in heads {
+        let _ = write!(out, "<th>{head}</th>");
+    }
+    out.push_str("</tr></thead><tbody>\n");
+    for row in rows {
+        out.push_str("<tr>");
+        for cell in row {
+            let _ = write!(out, "<td>{}</td>", escape(&cell));
+        }
+        out.push_str("</tr>\n");
+    }
+    out.push_str("</tbody></table></div>\n");
 }
 
 fn table(out: &mut String, report: &Report) {
@@ -98,6 +187,9 @@ fn table(out: &mut String, report: &Report) {
         "Max",
         "Late",
         "SLA missed",
+        "Share",
+        "Spent",
+        "Out of money",
         "Last end",
     ] {
         let _ = write!(out, "<th>{head}</th>");
@@ -111,7 +203,7 @@ fn table(out: &mut String, report: &Report) {
         let _ = writeln!(
             out,
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
-             <td>{}</td><td>{}</td><td{late}>{}</td><td>{}</td></tr>",
+             <td>{}</td><td>{}</td><td{late}>{}</td><td>{:.1} %</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             escape(&group.name),
             escape(play),
             group.tenants,
@@ -125,6 +217,9 @@ fn table(out: &mut String, report: &Report) {
             span(group.latency.max_us),
             target(group.late),
             target(group.sla_missed.unwrap_or_default()),
+            group.share * 100.0,
+            group.spent,
+            group.short_of_money,
             group.last_end_us.map_or_else(|| "-".to_owned(), span),
         );
     }

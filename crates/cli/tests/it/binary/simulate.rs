@@ -63,7 +63,8 @@ async fn a_bank_that_uses_up_its_calls_waits_for_the_next_hour_and_nobody_else_n
 
     let difference = &report["differences"][0];
     assert_eq!(difference["same"], json!(["credit-union", "start-up"]));
-    assert_eq!(difference["changed"], json!([]));
+    let sides = ["gain", "lose", "unchanged"].map(|side| &difference["tenants"][side]);
+    assert_eq!(sides, [&json!(0), &json!(0), &json!(2)]);
 }
 
 #[tokio::test]
@@ -93,7 +94,11 @@ async fn on_a_monday_nobody_can_tell_that_one_bank_sends_five_thousand() {
     let tenant = &report["plays"][0]["tenants"]["bank-007"];
     assert_eq!(tenant["sla"]["met"], true, "{tenant}");
 
+    let pools = |play: usize| report["plays"][play]["pools"][0]["jain"].as_f64();
+    let (fair, fifo) = (pools(0), pools(1).expect("the pool is full for half an hour"));
+    assert!(fair.is_none_or(|fair| fair > 0.95) && fifo < 0.7, "{fair:?} {fifo}");
     let page = std::fs::read_to_string(binary.path("monday.html")).unwrap();
+    assert!(page.contains("199 tenants") || page.contains("200 tenants</summary>"), "{page}");
     assert!(page.contains("first in, first out") && page.contains("<polyline"), "{page}");
     for outside in ["http:", "https:", "<script", "url("] {
         assert!(!page.contains(outside), "the page needs {outside}");
@@ -142,9 +147,13 @@ async fn policies_are_compared_with_the_same_arrivals() {
     });
     // Behind all of it; behind what runs; behind nothing.
     assert_eq!(waits, [599, 59, 0]);
-    assert_eq!(report["differences"][0]["changed"].as_array().unwrap().len(), 2);
+    let jain =
+        [0, 1].map(|play: usize| report["plays"][play]["pools"][0]["jain"].as_f64().unwrap());
+    assert!(jain[0] < 0.6 && jain[1] > jain[0], "one has all, and then both have some: {jain:?}");
+    let sides = &report["differences"][0]["tenants"];
+    assert_eq!([&sides["gain"], &sides["lose"]], [1, 0], "b waits less, and a no longer: {sides}");
     let text = binary.ok(&["simulate", "s.yaml"]).await;
-    assert!(text.contains("fair, beside fifo") && text.contains("b: latency p95 "), "{text}");
+    assert!(text.contains("fair, beside fifo: 1 tenant gains, 0 lose, 1 unchanged"), "{text}");
 }
 
 #[tokio::test]
