@@ -7,6 +7,7 @@
 //! - `engine` is the way into the cell, `effects` and `assembly` do what the cell asks for.
 //! - `notify` tells people what the cell has for them.
 //! - `upstream` calls providers of models and tools, `calls` does so for steps and `gateway` for clients.
+//! - `dashboard` serves the page for browsers, which asks the API like any other client.
 //! - `registry`, `cache` and `reads` answer what need not be asked of the cell.
 
 mod assembly;
@@ -20,6 +21,7 @@ mod cells;
 mod channels;
 mod clock;
 pub mod config;
+mod dashboard;
 mod decisions;
 mod declare;
 mod dry_run;

@@ -5,6 +5,7 @@
 mod catalog;
 mod circuits;
 mod commands;
+mod dashboard;
 mod erasures;
 mod errors;
 mod events;
