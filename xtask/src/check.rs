@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::{bans, cargo, console, deps, licences, tidy};
+use crate::{bans, cargo, console, dashboard, deps, licences, tidy};
 
 struct Check {
     name: &'static str,
@@ -31,10 +31,13 @@ const CHECKS: &[Check] = &[
         what: "no dependency has a known weakness, as far as is known here",
         run: cargo::advisories,
     },
+    // Before anything is compiled: the server embeds it.
+    Check { name: "dashboard", what: "the page for browsers is built", run: dashboard::build },
     Check { name: "clippy", what: "lints, with warnings denied", run: cargo::clippy },
     Check { name: "bans", what: "the lints that keep the core pure really bite", run: bans::run },
     Check { name: "doc", what: "rustdoc, with warnings denied", run: cargo::doc },
     Check { name: "doctest", what: "examples in rustdoc", run: cargo::doctest },
+    Check { name: "browser", what: "the dashboard in a browser", run: dashboard::browse },
     Check { name: "test", what: "the test suite", run: cargo::test },
 ];
 

@@ -8,6 +8,7 @@ mod bans;
 mod cargo;
 mod check;
 mod console;
+mod dashboard;
 mod deps;
 mod finding;
 mod licences;

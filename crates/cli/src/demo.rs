@@ -119,7 +119,10 @@ impl Demo {
             return self.live.perform(stage, &town, traffic, printer).await;
         }
         if !printer.is_json() {
-            printer.note(&format!("Server at {}, store in {}.\n", stage.url(), folder(stage)));
+            printer.note(&format!("Server at {}, store in {}.", stage.url(), folder(stage)));
+            let key = stage.key().unwrap_or_default();
+            let address = crate::dev::dashboard(stage.url(), key);
+            printer.note(&format!("Look on, as long as it runs: {address}\n"));
         }
         let mut show = Show { stage: &mut *stage, town: &town, printer };
         let phases = self.measure(&mut show).await?;
@@ -292,6 +295,7 @@ fn closing(kept: Option<&Kept>) -> String {
         "\nThe server is still running, with its workers, until you press ctrl-c:\n\n  \
          export FAIRLANE_URL={}\n  export FAIRLANE_KEY={}    # the operator's\n\n  \
          fairlane top                                 # tenants: slots, caps, shares, waits\n  \
+         {}    # the same in a browser\n  \
          fairlane runs --tenant {}           # what the burst bank sent\n  \
          fairlane run {WORKFLOW} --tenant bank-001 --input '{{\"applicant\":\"you\",\"amount\":9000}}'\n\n  \
          FAIRLANE_KEY={}    # sees {} and nothing else\n\n  \
@@ -299,6 +303,7 @@ fn closing(kept: Option<&Kept>) -> String {
          FAIRLANE_KEY={}    # is {}: fairlane review list, claim, decide",
         kept.url,
         kept.operator_key,
+        crate::dev::dashboard(&kept.url, &kept.operator_key),
         kept.tenant,
         kept.tenant_key,
         kept.tenant,

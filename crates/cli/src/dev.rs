@@ -66,6 +66,7 @@ impl Dev {
         let tenant = first_tenant(&client).await?;
         let reach = json!({
             "url": url, "key": key, "worker_key": worker_key, "tenant": tenant,
+            "dashboard": dashboard(url, &key),
         });
         let stop = signals::stop();
         printer.data(&reach, |_| {
@@ -74,7 +75,10 @@ impl Dev {
                  export FAIRLANE_WORKER_KEY={worker_key}\nexport FAIRLANE_TENANT={tenant}"
             )
         })?;
-        printer.note("Paste these lines into another terminal. Ctrl-c ends the server.");
+        printer.note(&format!(
+            "Paste these lines into another terminal. Ctrl-c ends the server.\nDashboard: {}",
+            dashboard(url, &key)
+        ));
         if !self.worker {
             return Ok(stop.await?);
         }
@@ -88,6 +92,11 @@ impl Dev {
         worker.run_until(async { stopped = stop.await }).await?;
         Ok(stopped?)
     }
+}
+
+/// The address of the dashboard for whoever has the key. What stands behind `#` a browser keeps to itself.
+pub(crate) fn dashboard(url: &str, key: &str) -> String {
+    format!("{url}/ui/#key={key}")
 }
 
 /// The key of a store that is there already stands in a file, and nowhere else.

@@ -94,7 +94,7 @@ async fn embed(
 
 /// Lists the models that the tenant may call
 #[utoipa::path(
-    get, path = "/v1/models", tag = "gateway",
+    get, path = "/v1/models", tag = "gateway", operation_id = "list_served_models",
     params(("x-fairlane-tenant" = Option<String>, Header, description = "The tenant; only with an operator's key")),
     responses((status = 200, body = ServedModels), (status = "4XX", body = CallErrorBody))
 )]
@@ -106,7 +106,7 @@ async fn list_models(caller: Caller) -> Answer<ServedModels> {
 
 /// Reads a model that the tenant may call
 #[utoipa::path(
-    get, path = "/v1/models/{model}", tag = "gateway",
+    get, path = "/v1/models/{model}", tag = "gateway", operation_id = "get_served_model",
     params(
         ("model" = String, Path),
         ("x-fairlane-tenant" = Option<String>, Header, description = "The tenant; only with an operator's key")

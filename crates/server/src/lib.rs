@@ -8,6 +8,7 @@
 //! - `notify` tells people what the cell has for them.
 //! - `upstream` calls providers of models and tools, `calls` does so for steps and `gateway` for clients.
 //! - `telemetry` tells those who look after the server where time goes.
+//! - `dashboard` serves the page for browsers, which asks the API like any other client.
 //! - `registry`, `cache` and `reads` answer what need not be asked of the cell.
 
 mod access;
@@ -23,6 +24,7 @@ mod cells;
 mod channels;
 mod clock;
 pub mod config;
+mod dashboard;
 mod decisions;
 mod declare;
 mod dry_run;

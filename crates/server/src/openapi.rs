@@ -15,9 +15,9 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::cells::App;
 use crate::problem::Refused;
 use crate::{
-    arrivals, audit, catalog, channels, decisions, erasures, events, gateway, keys, metrics,
-    people, pools, probes, quotas, readings, reports, reviews, runs, sealing, tenants, usage,
-    worker, workflows,
+    arrivals, audit, catalog, channels, dashboard, decisions, erasures, events, gateway, keys,
+    metrics, people, pools, probes, quotas, readings, reports, reviews, runs, sealing, tenants,
+    usage, worker, workflows,
 };
 
 #[derive(Debug, OpenApi)]
@@ -55,6 +55,7 @@ pub(crate) fn router(app: App) -> Router {
     };
     router
         .route("/openapi.json", get(serve_document))
+        .merge(dashboard::routes())
         .fallback(async || Refused::new(Code::UnknownPath))
         .method_not_allowed_fallback(async || Refused::new(Code::MethodNotAllowed))
         .with_state(app)

@@ -8,8 +8,18 @@ use crate::tree::File;
 use super::place;
 
 /// Folders at the root whose name at the start of a word makes it a path of this repository.
-const FOLDERS: &[&str] =
-    &["crates", "docs", "examples", "bench", "deploy", "xtask", ".ci", ".cargo", ".config"];
+const FOLDERS: &[&str] = &[
+    "crates",
+    "dashboard",
+    "docs",
+    "examples",
+    "bench",
+    "deploy",
+    "xtask",
+    ".ci",
+    ".cargo",
+    ".config",
+];
 
 pub(super) fn check(files: &[File]) -> Vec<Finding> {
     let known = Known::new(files);

@@ -6,6 +6,7 @@ mod catalog;
 mod circuits;
 mod collector;
 mod commands;
+mod dashboard;
 mod erasures;
 mod errors;
 mod events;

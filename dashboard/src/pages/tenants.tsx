@@ -1,0 +1,143 @@
+// All tenants, to be searched and sorted.
+
+import { useNavigate, useSearchParams } from "@solidjs/router";
+import { Show, createMemo, createSignal, onCleanup, onMount } from "solid-js";
+
+import type { Readings } from "../api/schema";
+import { count, micros } from "../format";
+import { allTenants } from "../live/tenants";
+import { type Column, Grid, type Sort } from "../ui/grid";
+import { Badge, Empty, Failed, Meter, Waiting } from "../ui/parts";
+
+const COLUMNS: readonly Column<Readings>[] = [
+  {
+    id: "tenant",
+    name: "Tenant",
+    by: (row) => row.tenant,
+    cell: (row) => (
+      <>
+        <span class="link">{row().tenant}</span>
+        <Show when={row().suspended}>
+          {" "}
+          <Badge tone="warn">suspended</Badge>
+        </Show>
+      </>
+    ),
+  },
+  { id: "tier", name: "Tier", by: (row) => row.tier, cell: (row) => row().tier, isMinor: true },
+  { id: "org", name: "Org", by: (row) => row.org, cell: (row) => <span class="muted">{row().org}</span>, isMinor: true },
+  { id: "waiting", name: "Waiting", by: (row) => row.waiting, cell: (row) => count(row().waiting), isNumber: true, title: "Steps that are ready and wait for a slot" },
+  {
+    id: "slots",
+    name: "Slots of its cap",
+    by: (row) => row.slots,
+    cell: (row) => (
+      <Meter used={row().slots} of={row().cap} label={`slots of ${row().tenant}`}>
+        <span class="of">
+          {count(row().slots)}
+          <span class="muted"> / {count(row().cap)}</span>
+        </span>
+      </Meter>
+    ),
+  },
+  { id: "cap", name: "Cap", by: (row) => row.cap, cell: (row) => count(row().cap), isNumber: true, isMinor: true },
+  { id: "weight", name: "Weight", by: (row) => row.weight, cell: (row) => count(row().weight), isNumber: true, isMinor: true },
+  { id: "debt", name: "Debt", by: (row) => row.debt_us, cell: (row) => zero(row().debt_us), isNumber: true, title: "Slot time had ahead of its share" },
+  { id: "p95", name: "p95", by: (row) => row.latency?.p95_us ?? 0, cell: (row) => (row().latency == null ? "" : micros(row().latency?.p95_us ?? 0)), isNumber: true, title: "From submission to the end of a run" },
+  { id: "live", name: "Live runs", by: (row) => row.live_runs, cell: (row) => count(row().live_runs), isNumber: true },
+  { id: "done", name: "Done", by: (row) => row.completed, cell: (row) => count(row().completed), isNumber: true, isMinor: true },
+  { id: "sla", name: "SLA missed", by: (row) => row.sla_violations, cell: (row) => <Count of={row().sla_violations} />, isNumber: true },
+];
+
+export function Tenants() {
+  const [asked, ask] = useSearchParams<{ q?: string; sort?: string; reversed?: string }>();
+  const navigate = useNavigate();
+  const [shown, setShown] = createSignal<readonly string[]>([]);
+  const { value, failure } = allTenants(shown);
+  let search!: HTMLInputElement;
+  const sort = createMemo<Sort>(() => ({ column: asked.sort ?? "waiting", isReversed: asked.reversed === "1" }));
+  const found = createMemo(() => matching(value() ?? [], asked.q ?? ""));
+  onMount(() => (document.title = "Tenants · Fairlane"));
+
+  // As in most tools of this kind, `/` is where one types.
+  const onKey = (event: KeyboardEvent): void => {
+    const isTyping = event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement;
+    if (event.key === "/" && !isTyping && !event.ctrlKey && !event.metaKey) {
+      event.preventDefault();
+      search.focus();
+      search.select();
+    }
+  };
+  addEventListener("keydown", onKey);
+  onCleanup(() => removeEventListener("keydown", onKey));
+  return (
+    <>
+      <div class="head">
+        <h1>Tenants</h1>
+        <span class="muted" role="note">
+          {value() === undefined ? "" : found().length === value()?.length ? count(found().length) : `${count(found().length)} of ${count(value()?.length ?? 0)}`}
+        </span>
+        <div class="actions">
+          <label class="hidden-visually" for="search">
+            Search tenants
+          </label>
+          <input
+            id="search"
+            type="search"
+            class="search"
+            placeholder="Tenant, org or tier     /"
+            ref={search}
+            value={asked.q ?? ""}
+            onInput={(event) => ask({ q: event.currentTarget.value || null }, { replace: true })}
+          />
+        </div>
+      </div>
+      <Failed of="Tenants could not be read" failure={failure()} />
+      <Show when={value()} fallback={<Show when={!failure()}><Waiting /></Show>}>
+        <Show
+          when={found().length > 0}
+          fallback={
+            <section class="panel">
+              <Show
+                when={value()?.length === 0}
+                fallback={<Empty>No tenant has "{asked.q}" in its name, its organisation or its tier.</Empty>}
+              >
+                <Empty command="fairlane tenant put bank-001 --org group-1 --tier standard">
+                  Tenants stand here as soon as one is declared.
+                </Empty>
+              </Show>
+            </section>
+          }
+        >
+          <Grid
+            label="Tenants"
+            class="tenants"
+            rows={found()}
+            idOf={(row) => row.tenant}
+            columns={COLUMNS}
+            sort={sort()}
+            onSort={({ column, isReversed }) => ask({ sort: column, reversed: isReversed ? "1" : null }, { replace: true })}
+            onShown={(rows) => setShown(rows.map((row) => row.tenant))}
+            onOpen={(row) => navigate(`/tenants/${row.tenant}`)}
+          />
+        </Show>
+      </Show>
+    </>
+  );
+}
+
+function matching(rows: Readings[], text: string): Readings[] {
+  const wanted = text.trim().toLowerCase();
+  if (wanted === "") {
+    return rows;
+  }
+  return rows.filter((row) => row.tenant.includes(wanted) || row.org.includes(wanted) || row.tier.includes(wanted));
+}
+
+function Count(props: { of: number }) {
+  return <span class={props.of > 0 ? "bad" : "muted"}>{count(props.of)}</span>;
+}
+
+function zero(us: number) {
+  return us === 0 ? <span class="muted">0</span> : micros(us);
+}
