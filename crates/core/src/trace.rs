@@ -78,6 +78,7 @@ impl Trace {
     }
 
     /// The trace of the same run when it is retried: its second life hangs on the first.
+    #[must_use]
     pub fn again(&self, run: RunId) -> Self {
         Self { id: self.id, parent: Some(self.span(run)) }
     }
@@ -86,17 +87,20 @@ impl Trace {
 impl SpanId {
     /// A try at a step of the run whose span this is. The number tells apart what is done for one instance: it is the fence of an
     /// attempt, and when it began of what is none.
+    #[must_use]
     pub fn of_try(self, instance: Instance, number: u64) -> Self {
         let part = instance.part.code().cast_unsigned();
         Self(hash(&[TRY, self.0, instance.step.0.into(), part, number]))
     }
 
     /// A wait of the step, or of the run, whose span this is.
+    #[must_use]
     pub fn of_wait(self, began: u64) -> Self {
         Self(hash(&[WAIT, self.0, began]))
     }
 
     /// A call that is made for what this is the span of.
+    #[must_use]
     pub fn of_call(self, number: u64) -> Self {
         Self(hash(&[CALL, self.0, number]))
     }

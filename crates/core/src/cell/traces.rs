@@ -286,12 +286,15 @@ impl Cell {
                 let worker = Some((lease.worker.clone(), pool));
                 // One that came to nothing was taken back from the count already.
                 let attempt = node.attempt + u32::from(matches!(next, State::Ready { .. }));
-                let what = Try { worker, attempt, ..ended(instance, number, next) };
+                let what = Try { attempt, worker, ..ended(instance, number, next) };
                 self.say(run, (lease.wanted, self.now), What::Try(what), turn);
             }
-            // It was said with the lease what was waited for.
-            State::Ready { .. } if matches!(next, State::Leased(_)) => {}
-            State::Ready { .. } => self.trace_given_up(at, next, turn),
+            // With a lease it was said already what was waited for.
+            State::Ready { .. } => {
+                if !matches!(next, State::Leased(_)) {
+                    self.trace_given_up(at, next, turn);
+                }
+            }
             State::Reviewing(review) => {
                 let on = WaitedOn::Review(**review);
                 self.say_waited(at, (began, wait(Some(number), on)), next, turn);
@@ -319,8 +322,15 @@ impl Cell {
                 let what = What::Try(ended(instance, number, next));
                 self.say(run, (began, self.now), what, turn);
             }
-            State::Pending | State::Evaluating(_) | State::InLine(_) | State::Backoff(_) => {}
-            State::Done | State::Skipped | State::Failed(_) | State::Cancelled => {}
+            // What never began, waits between two attempts, or is over already has no part of its own.
+            State::Pending
+            | State::Evaluating(_)
+            | State::InLine(_)
+            | State::Backoff(_)
+            | State::Done
+            | State::Skipped
+            | State::Failed(_)
+            | State::Cancelled => {}
         }
     }
 

@@ -70,11 +70,6 @@ impl Collector {
         format!("http://{}", self.addr)
     }
 
-    /// What there is once so many spans are.
-    pub(crate) async fn spans(&self, count: usize) -> Vec<Span> {
-        self.until(|spans| spans.len() >= count).await
-    }
-
     /// What there is once it has all that.
     pub(crate) async fn until(&self, is_enough: impl Fn(&[Span]) -> bool) -> Vec<Span> {
         let mut spans = self.kept.spans.subscribe();

@@ -1,9 +1,10 @@
 //! The log: what is said of requests and runs, and what is not.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
 use fairlane_fake_provider::Reply as Says;
 use hyper::Method;
@@ -16,13 +17,18 @@ use crate::harness::{Client, Harness};
 /// Stands in payloads, queries and headers only.
 const MARK: &str = "PLANTED-7f3a";
 
-/// What is logged on this thread, which is the one that requests are answered on.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+/// What is logged on a thread that listens. Requests of a test are answered on its own.
+#[derive(Clone, Copy)]
+struct Log;
+
+thread_local! {
+    static HEARD: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        HEARD.with_borrow_mut(|heard| heard.iter_mut().for_each(|heard| heard.extend(bytes)));
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -31,19 +37,24 @@ impl Write for Log {
 }
 
 impl Log {
-    fn begin(&self) -> tracing::subscriber::DefaultGuard {
-        let log = self.clone();
-        let json = tracing_subscriber::fmt().json().flatten_event(true).with_span_list(false);
-        let json = json.with_env_filter(EnvFilter::new("trace"));
-        tracing::subscriber::set_default(json.with_writer(move || log.clone()).finish())
+    /// Listens on this thread from now on.
+    fn begin() -> Self {
+        static INSTALLED: Once = Once::new();
+        INSTALLED.call_once(|| {
+            let json = tracing_subscriber::fmt().json().flatten_event(true).with_span_list(false);
+            let json = json.with_env_filter(EnvFilter::new("trace")).with_writer(|| Self);
+            tracing::subscriber::set_global_default(json.finish()).unwrap();
+        });
+        HEARD.set(Some(Vec::new()));
+        Self
     }
 
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    fn text(self) -> String {
+        HEARD.with_borrow(|heard| String::from_utf8(heard.clone().unwrap()).unwrap())
     }
 
     /// The lines of an event.
-    fn of(&self, event: &str) -> Vec<Value> {
+    fn of(self, event: &str) -> Vec<Value> {
         let text = self.text();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines.filter(|line| line["event"] == event).collect()
@@ -62,8 +73,7 @@ async fn submit(client: &Client, id: &str) -> crate::harness::Reply {
 
 #[tokio::test]
 async fn a_request_is_logged_with_its_id_route_tenant_and_run_and_nothing_of_what_it_says() {
-    let log = Log::default();
-    let _guard = log.begin();
+    let log = Log::begin();
     let harness = Harness::start().await;
     let tenant = harness.client(json!({ "role": "tenant", "tenant": "a" })).await;
     let reply = submit(&tenant, "mine-1").await;
@@ -103,8 +113,7 @@ async fn a_request_is_logged_with_its_id_route_tenant_and_run_and_nothing_of_wha
 async fn what_is_done_for_a_run_names_it_and_on_a_server_of_several_regions_its_tenant_only() {
     for regions in [Vec::new(), vec!["local".to_owned(), "eu-west-1".to_owned()]] {
         let is_named = regions.is_empty();
-        let log = Log::default();
-        let _guard = log.begin();
+        let log = Log::begin();
         let harness = Harness::start_with(|config| {
             config.store = fairlane_server::StoreKind::Memory;
             config.regions = regions;

@@ -81,7 +81,6 @@ async fn a_run_is_a_trace_of_its_steps_and_of_what_they_waited_for() {
         assert_eq!(span.get("fairlane.region"), "local");
     }
     assert!(!collector.has(MARK));
-    assert!(!collector.has("no\0") && !collector.has("bad luck"));
 }
 
 #[tokio::test]
@@ -125,6 +124,7 @@ steps:
   look:
     tool: bureau
     with: { n: input.n }
+    retry: { attempts: 2, backoff: 1ms..1ms }
 ";
 
 /// A server with the models of the gateway's tests, and the tool `bureau`.
