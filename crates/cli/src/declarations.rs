@@ -7,10 +7,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// What lists show beside what was declared.
-const SHOWN: [&str; 16] = [
+const SHOWN: [&str; 15] = [
     "id",
     "name",
-    "region",
     "version",
     "built_in",
     "declared",
@@ -34,11 +33,18 @@ pub(crate) async fn read(client: &Client) -> anyhow::Result<Sections> {
     let tiers = section(client.tiers().await?, "name");
     let mut tenants = section(client.tenants().await?, "id");
     tenants.values_mut().for_each(|tenant| own(tenant, &tiers));
+    let mut pools = section(client.pools().await?, "name");
+    // Where they are follows from the server; of a tool it is declared.
+    for of_server in tenants.values_mut().chain(pools.values_mut()) {
+        if let Some(fields) = of_server.as_object_mut() {
+            fields.remove("region");
+        }
+    }
     let sections = [
         ("tiers", tiers),
         ("tenants", tenants),
         ("orgs", section(client.orgs().await?, "id")),
-        ("pools", section(client.pools().await?, "name")),
+        ("pools", pools),
         ("tools", section(client.tools().await?, "name")),
         ("reviewer_pools", section(client.reviewer_pools().await?, "name")),
         ("models", section(client.models().await?, "name")),

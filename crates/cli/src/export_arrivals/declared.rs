@@ -14,10 +14,11 @@ use crate::declarations::{self, Sections};
 use crate::simulate::world::recorded::REVIEWER;
 
 /// What tenants, tiers and tools have that is not exported.
-const LEFT_OUT: [&str; 11] = [
+const LEFT_OUT: [&str; 12] = [
     "attributes",
     "data_residency",
     "outage",
+    "region",
     "storage_region",
     "certificates",
     "audit_retention_days",
