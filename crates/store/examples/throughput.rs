@@ -121,6 +121,7 @@ fn change(tenants: &[TenantId], number: u64, stage: u64) -> Change {
     if stage == 0 || stage == STAGES - 1 {
         let ended = stage != 0;
         return Change::Run(Box::new(RunRow {
+            trace: None,
             is_bare: false,
             subject: None,
             requester: None,
