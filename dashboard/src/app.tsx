@@ -5,6 +5,7 @@ import { type Component, Match, Show, Switch, lazy } from "solid-js";
 
 import { Frame } from "./frame";
 import { SignIn } from "./pages/sign-in";
+import { Interference } from "./pages/interference";
 import { Overview } from "./pages/overview";
 import { Reviews } from "./pages/reviews";
 import { Run } from "./pages/run";
@@ -25,6 +26,7 @@ export function App() {
         <Route path="/tenants/:tenant" component={Tenant} />
         <Route path="/tenants/:tenant/runs/:run" component={Run} />
         <Route path="/reviews/:review?" component={Reviews} />
+        <Route path="/interference" component={operators(Interference)} />
         <Route path="/simulator" component={Simulator} />
         <Route path="*" component={Nowhere} />
       </Router>

@@ -17,7 +17,8 @@ function places(): Place[] {
   const reviews = { href: "/reviews", name: "Reviews" };
   const tenant = access()?.tenant;
   if (isOperator()) {
-    return [{ href: "/overview", name: "Overview" }, { href: "/tenants", name: "Tenants" }, reviews, simulator];
+    const own = [["/overview", "Overview"], ["/tenants", "Tenants"], ["/interference", "Interference"]] as const;
+    return [...own.map(([href, name]) => ({ href, name })), reviews, simulator];
   }
   if (isReviewer()) {
     return [reviews, simulator];

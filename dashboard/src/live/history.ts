@@ -7,13 +7,17 @@ export const POINTS_MAX = 600;
 export class History {
   readonly #times: number[] = [];
   readonly #points: Map<string, number>[] = [];
+  /// What those have that have no name.
+  readonly #rest: number[] = [];
 
-  add(atMs: number, point: Map<string, number>): void {
+  add(atMs: number, point: Map<string, number>, rest: number): void {
     this.#times.push(atMs / 1_000);
     this.#points.push(point);
+    this.#rest.push(rest);
     if (this.#times.length > POINTS_MAX) {
       this.#times.shift();
       this.#points.shift();
+      this.#rest.shift();
     }
   }
 
@@ -45,8 +49,8 @@ export class History {
   /// What all names but these have, point by point.
   others(named: readonly string[]): number[] {
     const known = new Set(named);
-    return this.#points.map((point) => {
-      let sum = 0;
+    return this.#points.map((point, index) => {
+      let sum = this.#rest[index] ?? 0;
       for (const [name, value] of point) {
         sum += known.has(name) ? 0 : value;
       }

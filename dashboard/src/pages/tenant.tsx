@@ -15,6 +15,7 @@ import { Accounts } from "./tenant/accounts";
 import { Decisions } from "./tenant/decisions";
 import { Limits } from "./tenant/limits";
 import { Runs } from "./tenant/runs";
+import { Windows } from "./tenant/windows";
 
 export function Tenant() {
   const params = useParams<{ tenant: string }>();
@@ -64,6 +65,7 @@ function One(props: { id: string }) {
         {(declared) => (
           <>
             <Show when={readings.value()}>{(seen) => <Tiles readings={seen()} tenant={declared()} />}</Show>
+            <Show when={readings.value()}>{(seen) => <Windows readings={seen()} />}</Show>
             <div class="columns uneven">
               <div class="stack">
                 <Runs tenant={props.id} />
@@ -107,7 +109,7 @@ function Tiles(props: { readings: Readings; tenant: Declared }) {
       <Tile
         name="From submission to end"
         value={seen().latency == null ? "no run ended" : micros(seen().latency?.p95_us ?? 0)}
-        note={seen().latency == null ? "in the last minutes" : `p95; p50 ${micros(seen().latency?.p50_us ?? 0)}`}
+        note={seen().latency == null ? "in the last minute" : `p95; p50 ${micros(seen().latency?.p50_us ?? 0)}`}
       />
       <Tile
         name="SLA missed"

@@ -3,11 +3,14 @@
 import { useNavigate, useSearchParams } from "@solidjs/router";
 import { Show, createMemo, createSignal, onCleanup, onMount } from "solid-js";
 
-import type { Readings } from "../api/schema";
+import type { Readings, Wellness } from "../api/schema";
 import { count, micros } from "../format";
 import { allTenants } from "../live/tenants";
 import { type Column, Grid, type Sort } from "../ui/grid";
 import { Badge, Empty, Failed, Meter, Waiting } from "../ui/parts";
+import { Well } from "../ui/status";
+
+const SEVERITY: Record<Wellness, number> = { broken: 2, degrading: 1, healthy: 0 };
 
 const COLUMNS: readonly Column<Readings>[] = [
   {
@@ -23,6 +26,21 @@ const COLUMNS: readonly Column<Readings>[] = [
         </Show>
       </>
     ),
+  },
+  {
+    id: "state",
+    name: "State",
+    by: (row) => SEVERITY[row.diagnosis?.state ?? "healthy"],
+    cell: (row) => (
+      <Show when={row().diagnosis}>
+        {(diagnosis) => (
+          <span title={diagnosis().says}>
+            <Well of={diagnosis().state} />
+          </span>
+        )}
+      </Show>
+    ),
+    title: "Whether it is slow now; those that are not well come first",
   },
   { id: "tier", name: "Tier", by: (row) => row.tier, cell: (row) => row().tier, isMinor: true },
   { id: "org", name: "Org", by: (row) => row.org, cell: (row) => <span class="muted">{row().org}</span>, isMinor: true },
@@ -41,11 +59,10 @@ const COLUMNS: readonly Column<Readings>[] = [
     ),
   },
   { id: "cap", name: "Cap", by: (row) => row.cap, cell: (row) => count(row().cap), isNumber: true, isMinor: true },
-  { id: "weight", name: "Weight", by: (row) => row.weight, cell: (row) => count(row().weight), isNumber: true, isMinor: true },
+  { id: "wait", name: "Wait p95", by: (row) => row.queue_wait?.p95_us ?? 0, cell: (row) => (row().queue_wait == null ? "" : micros(row().queue_wait?.p95_us ?? 0)), isNumber: true, title: "Of its steps, from ready to dispatched, in the last minute" },
   { id: "debt", name: "Debt", by: (row) => row.debt_us, cell: (row) => zero(row().debt_us), isNumber: true, title: "Slot time had ahead of its share" },
   { id: "p95", name: "p95", by: (row) => row.latency?.p95_us ?? 0, cell: (row) => (row().latency == null ? "" : micros(row().latency?.p95_us ?? 0)), isNumber: true, title: "From submission to the end of a run" },
   { id: "live", name: "Live runs", by: (row) => row.live_runs, cell: (row) => count(row().live_runs), isNumber: true },
-  { id: "done", name: "Done", by: (row) => row.completed, cell: (row) => count(row().completed), isNumber: true, isMinor: true },
   { id: "sla", name: "SLA missed", by: (row) => row.sla_violations, cell: (row) => <Count of={row().sla_violations} />, isNumber: true },
 ];
 

@@ -1,6 +1,6 @@
 // How far something is, as a word with a colour.
 
-import type { Phase, ReviewState, RunStatus } from "../api/schema";
+import type { Phase, ReviewState, RunStatus, Wellness } from "../api/schema";
 import { words } from "../format";
 import { Badge, type Tone } from "./parts";
 
@@ -35,4 +35,10 @@ const TONES: Record<RunStatus | Phase | ReviewState, Tone> = {
 
 export function Status(props: { of: RunStatus | Phase | ReviewState }) {
   return <Badge tone={TONES[props.of]}>{words(props.of)}</Badge>;
+}
+
+const WELL: Record<Wellness, Tone> = { healthy: "good", degrading: "warn", broken: "bad" };
+
+export function Well(props: { of: Wellness }) {
+  return <Badge tone={WELL[props.of]}>{props.of}</Badge>;
 }
