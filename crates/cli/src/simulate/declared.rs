@@ -3,7 +3,7 @@
 //! A server of its own, on a temporary folder, reads the files, so that they are refused for the same reasons and mean the
 //! same. Where a play changes something, another one goes on from a copy of that folder.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -95,11 +95,14 @@ impl Declared {
                             pointer: format!("{}{pointer}", origin.pointer),
                             ..origin.clone()
                         };
-                        if !self.all["orgs"].contains_key(&org) {
+                        let is_changed = |orgs: &BTreeMap<String, _>| orgs.contains_key(&org);
+                        let is_changed = variant.change.get("orgs").is_some_and(is_changed);
+                        if !is_changed && !self.all["orgs"].contains_key(&org) {
                             changes.push(("orgs", org.clone(), json!({}), origin));
                         }
                         json!({ "org": org, "tier": tier })
                     }
+                    None if *section == "orgs" && is_org_of_member(read, name) => json!({}),
                     None => {
                         let section = section.replace('_', " ");
                         wrong(
@@ -130,6 +133,13 @@ fn member(read: &Read, tenant: &str) -> Option<(String, String)> {
     let members = scenario.members(name);
     let (_, org) = members.into_iter().find(|(member, _)| member == tenant)?;
     Some((org, group.tier.clone()))
+}
+
+/// Whether a tenant of a group is in that organisation.
+fn is_org_of_member(read: &Read, org: &str) -> bool {
+    let scenario = &read.scenario;
+    let mut groups = scenario.groups.keys();
+    groups.any(|name| scenario.members(name).iter().any(|(_, of)| of == org))
 }
 
 fn snapshot(folder: &Path) -> anyhow::Result<Snapshot> {

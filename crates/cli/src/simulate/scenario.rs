@@ -449,6 +449,7 @@ impl Read {
         let mut mistakes = Vec::new();
         let mut known: BTreeSet<TenantId> =
             declared.tenants.iter().map(|tenant| tenant.id.clone()).collect();
+        let mut orgs: BTreeSet<OrgId> = declared.orgs.iter().map(|org| org.id.clone()).collect();
         for (name, group) in &self.scenario.groups {
             let Some(tier) =
                 declared.tiers.iter().find(|tier| tier.name.as_str() == group.tier).cloned()
@@ -458,13 +459,11 @@ impl Read {
                 mistakes.push(self.wrong(&pointer, message, "a tier of `declare`"));
                 continue;
             };
-            let mut orgs = BTreeSet::new();
             for (member, org) in self.scenario.members(name) {
                 let (Ok(id), Ok(org)) = (TenantId::parse(&member), OrgId::parse(&org)) else {
                     continue;
                 };
                 if changed.contains(id.as_str()) {
-                    orgs.insert(org);
                     continue;
                 }
                 if !known.insert(id.clone()) {

@@ -232,12 +232,16 @@ async fn what_is_wrong_with_a_scenario_is_said_with_its_place() {
     }
     binary.write(
         "s.yaml",
-        "declare: [platform.yaml]\nlasts: 1h\ngroups: { x: { tenants: 2, tier: gold } }\narrivals: []\n",
+        "declare: [platform.yaml]\nlasts: 1h\ngroups: { x: { tenants: 2, tier: gold } }\n\
+         arrivals: [{ group: x, workflow: one }]\n",
     );
     let said = binary.run(&["simulate", "s.yaml"]).await;
     assert!(said.stderr.contains("no tier gold is declared"), "{}", said.stderr);
 
-    binary.write("s.yaml", "declare: [nowhere.yaml]\nlasts: 1h\narrivals: []\n");
+    binary.write(
+        "s.yaml",
+        "declare: [nowhere.yaml]\nlasts: 1h\narrivals: [{ tenant: a, workflow: one }]\n",
+    );
     let said = binary.run(&["simulate", "s.yaml"]).await;
     assert!(said.stderr.contains("nowhere.yaml"), "{}", said.stderr);
     assert_ne!(said.code, 0);

@@ -104,56 +104,57 @@ async fn the_help_names_all_commands_and_exit_codes() {
         Usage: fairlane [OPTIONS] <COMMAND>
 
         Commands:
-          demo         Show on a real server how one tenant's burst does, or does not, reach the others
-          dev          Run a server for development, with its data in a folder
-          serve        Run the server
-          apply        Declare organisations, tiers, pools, tenants, the catalog, budget classes and workflows from files
-          run          Submit a run
-          runs         List a tenant's runs, newest first
-          get          Show a run with its steps, or its output
-          explain      Explain what a run waits for, why a tenant is slow, or whether the platform is well and fair
-          events       Follow what happens to a run until it ends
-          cancel       Cancel a run, its children, and the steps that workers hold
-          pause        Pause a run: nothing new is dispatched, and what runs, ends
-          resume       Resume a paused run
-          retry        Run an ended run again: from a step, or from the steps that failed
-          resolve      Decide of a run that is halted for want of money: give the step's output, or let a cheaper model stand in
-          signal       Put a signal into a run's inbox
-          tenant       List, look at, declare, suspend and change tenants
-          workflow     List and show workflows, and check definitions
-          pool         List, show and declare pools of worker slots
-          tool         List and show tools: what all tenants together may call of each, and how the server calls it
-          model        List and show models: the candidates that each name stands for
-          price        List and show prices: what a million tokens cost, and from when on
-          policy       List, show, set, remove and check policies: who may do what, in Cedar
-          catalog      Bring prices, regions and adequacy decisions up to date, and show where data may be
-          class        List and show budget classes: what each of their tenants may call and spend
-          budget       Show and change budgets: what is spent, held and left
-          limits       Show how much of limits is used: a tenant's own, or those of a tool that all tenants share
-          calls        List a tenant's calls of models, newest first: who served them, and what they cost
-          usage        Sum up what a tenant's calls of models used, by model, who served it and where
-          report       Report how far budgets are used, which workflows run out of theirs, and what rests on adequacy
-          review       List, claim and decide reviews, with a reviewer's key
-          channel      List, show, set, delete, rotate and test channels: where a tenant is told of things, and of which
-          notice       List notices that are not delivered, and deliver those that were given up
-          key          Make, list and revoke API keys; change what rows are sealed with
-          login        Sign in as a person, where the server has an identity provider
-          logout       Forget that you have signed in
-          whoami       Say who you are to the server, and what keys you have
-          decisions    List the decision log, newest first: a tenant's, or the platform's own
-          audit        Take audit logs out, and check that nothing in them was changed
-          erase        Erase a run, all there is of a person, or all of a tenant
-          erasures     List erasures, newest first, or show one
-          top          Watch tenants: slots, cap, share, waiting, wait, p95, debt, and why one is slow
-          worker       Run a sample worker that executes any task by waiting
-          backup       Copy the embedded store while the server runs, or stands
-          restore      Put a backup where a server will open it
-          replay       Replay real arrivals with simulated work and compare policies
-          simulate     Play a scenario in virtual time, and compare policies and arrivals
-          bench        Measure throughput, latency, the scheduler, memory and start, beside their targets
-          conformance  Prove that one tenant cannot see what another one has, nor that it is there
-          completions  Print a completion script for a shell
-          help         Print this message or the help of the given subcommand(s)
+          demo             Show on a real server how one tenant's burst does, or does not, reach the others
+          dev              Run a server for development, with its data in a folder
+          serve            Run the server
+          apply            Declare organisations, tiers, pools, tenants, the catalog, budget classes and workflows from files
+          run              Submit a run
+          runs             List a tenant's runs, newest first
+          get              Show a run with its steps, or its output
+          explain          Explain what a run waits for, why a tenant is slow, or whether the platform is well and fair
+          events           Follow what happens to a run until it ends
+          cancel           Cancel a run, its children, and the steps that workers hold
+          pause            Pause a run: nothing new is dispatched, and what runs, ends
+          resume           Resume a paused run
+          retry            Run an ended run again: from a step, or from the steps that failed
+          resolve          Decide of a run that is halted for want of money: give the step's output, or let a cheaper model stand in
+          signal           Put a signal into a run's inbox
+          tenant           List, look at, declare, suspend and change tenants
+          workflow         List and show workflows, and check definitions
+          pool             List, show and declare pools of worker slots
+          tool             List and show tools: what all tenants together may call of each, and how the server calls it
+          model            List and show models: the candidates that each name stands for
+          price            List and show prices: what a million tokens cost, and from when on
+          policy           List, show, set, remove and check policies: who may do what, in Cedar
+          catalog          Bring prices, regions and adequacy decisions up to date, and show where data may be
+          class            List and show budget classes: what each of their tenants may call and spend
+          budget           Show and change budgets: what is spent, held and left
+          limits           Show how much of limits is used: a tenant's own, or those of a tool that all tenants share
+          calls            List a tenant's calls of models, newest first: who served them, and what they cost
+          usage            Sum up what a tenant's calls of models used, by model, who served it and where
+          report           Report how far budgets are used, which workflows run out of theirs, and what rests on adequacy
+          review           List, claim and decide reviews, with a reviewer's key
+          channel          List, show, set, delete, rotate and test channels: where a tenant is told of things, and of which
+          notice           List notices that are not delivered, and deliver those that were given up
+          key              Make, list and revoke API keys; change what rows are sealed with
+          login            Sign in as a person, where the server has an identity provider
+          logout           Forget that you have signed in
+          whoami           Say who you are to the server, and what keys you have
+          decisions        List the decision log, newest first: a tenant's, or the platform's own
+          audit            Take audit logs out, and check that nothing in them was changed
+          erase            Erase a run, all there is of a person, or all of a tenant
+          erasures         List erasures, newest first, or show one
+          top              Watch tenants: slots, cap, share, waiting, wait, p95, debt, and why one is slow
+          worker           Run a sample worker that executes any task by waiting
+          backup           Copy the embedded store while the server runs, or stands
+          restore          Put a backup where a server will open it
+          export-arrivals  Write what came in a time, and what it took, as a scenario to simulate
+          replay           Replay real arrivals with simulated work and compare policies
+          simulate         Play a scenario in virtual time, and compare policies, declarations and arrivals
+          bench            Measure throughput, latency, the scheduler, memory and start, beside their targets
+          conformance      Prove that one tenant cannot see what another one has, nor that it is there
+          completions      Print a completion script for a shell
+          help             Print this message or the help of the given subcommand(s)
 
         Options:
               --url <URL>       Address of the server [env: FAIRLANE_URL=] [default: http://127.0.0.1:7420]

@@ -227,7 +227,7 @@ fn people_signals_and_time_are_waited_for() {
     desk.time_of(&expect![[r#"
          0 to  3 nap on Time
          0 to  3 nap 0: Done None
-         3 to  5 bell on Signal(ring)
+         3 to  5 bell on Signal("ring")
          3 to  5 bell 0: Done None
          0 to  5 run Completed None
     "#]]);
