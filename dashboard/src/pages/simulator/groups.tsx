@@ -70,19 +70,21 @@ export function Groups(props: { plays: Play[] }) {
 
 export function Compared(props: { differences: Difference[] }) {
   const largest = (difference: Difference) =>
-    [...difference.changed]
-      .sort((one, other) => factor(other.latency_p95_us) - factor(one.latency_p95_us))
+    difference.tenants.all
+      .filter((effect) => effect.side !== "unchanged")
+      .sort((one, other) => factor(other.took_p95_us) - factor(one.took_p95_us))
       .slice(0, CHANGED_MAX);
   return (
     <Show when={props.differences.length > 0}>
-      <Panel title={`Beside "${props.differences[0]?.to}"`} note="latency p95 of the tenants that differ most">
+      <Panel title={`Beside "${props.differences[0]?.to}"`} note="how long runs of tenants took, p95, where it differs most">
         <div class="scroll">
           <table>
             <thead>
               <tr>
                 <th>Play</th>
+                <th class="number">Gain</th>
+                <th class="number">Lose</th>
                 <th class="number">Same</th>
-                <th class="number">Changed</th>
                 <th>Most</th>
               </tr>
             </thead>
@@ -91,13 +93,14 @@ export function Compared(props: { differences: Difference[] }) {
                 {(difference) => (
                   <tr>
                     <td>{difference.play}</td>
-                    <td class="number">{count(difference.same.length)}</td>
-                    <td class="number">{count(difference.changed.length)}</td>
+                    <td class="number">{count(difference.tenants.gain)}</td>
+                    <td class="number">{count(difference.tenants.lose)}</td>
+                    <td class="number">{count(difference.tenants.unchanged)}</td>
                     <td class="wide">
                       <For each={largest(difference)}>
-                        {(changed) => (
+                        {(effect) => (
                           <span class="change">
-                            {changed.tenant} {micros(changed.latency_p95_us[0])} → {micros(changed.latency_p95_us[1])}
+                            {effect.name} {micros(effect.took_p95_us[0])} → {micros(effect.took_p95_us[1])}
                           </span>
                         )}
                       </For>

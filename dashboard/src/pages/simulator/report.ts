@@ -55,7 +55,24 @@ export interface Difference {
   play: string;
   to: string;
   same: string[];
-  changed: { tenant: string; latency_p95_us: [number, number]; completed: [number, number] }[];
+  tenants: Sides;
+  groups?: Sides;
+}
+
+/** How many are on which side, and each of them, who loses most first. Pairs are of the first play and of this one. */
+export interface Sides {
+  gain: number;
+  lose: number;
+  unchanged: number;
+  all: Effect[];
+}
+
+export interface Effect {
+  name: string;
+  side: "gains" | "loses" | "unchanged";
+  /** How many times as long the 95th percentile is. */
+  ratio: number;
+  took_p95_us: [number, number];
 }
 
 /// The report, or a sentence that says what else was read.
