@@ -132,15 +132,14 @@ impl ExportArrivals {
     }
 
     fn period(&self) -> anyhow::Result<(Timestamp, Timestamp)> {
-        let (from, until) = match (self.from, self.until) {
-            (Some(from), Some(until)) => (from, until),
-            _ => {
-                let day = match self.day.as_deref().unwrap_or("yesterday") {
-                    "yesterday" => text::now().0 / DAY.0 * DAY.0 - DAY.0,
-                    day => input::moment(day).map_err(|error| Usage(format!("--day: {error}")))?.0,
-                };
-                (Timestamp(day), Timestamp(day + DAY.0))
-            }
+        let (from, until) = if let (Some(from), Some(until)) = (self.from, self.until) {
+            (from, until)
+        } else {
+            let day = match self.day.as_deref().unwrap_or("yesterday") {
+                "yesterday" => text::now().0 / DAY.0 * DAY.0 - DAY.0,
+                day => input::moment(day).map_err(|error| Usage(format!("--day: {error}")))?.0,
+            };
+            (Timestamp(day), Timestamp(day + DAY.0))
         };
         if from >= until {
             let (from, until) = (text::time(from), text::time(until));
@@ -191,13 +190,12 @@ fn nothing((from, until): (Timestamp, Timestamp), left_out: LeftOut) -> anyhow::
 /// Nothing that is there is written over.
 fn is_free(folder: &Path) -> anyhow::Result<()> {
     match std::fs::read_dir(folder) {
-        Ok(mut entries) => match entries.next() {
-            None => Ok(()),
-            Some(_) => {
-                let message = format!("the folder {} is not empty", folder.display());
-                Err(Usage(format!("{message}: name one that is not there yet")).into())
-            }
-        },
+        Ok(mut entries) => {
+            let is_empty = entries.next().is_none();
+            let message = format!("the folder {} is not empty", folder.display());
+            let taken = || Usage(format!("{message}: name one that is not there yet"));
+            is_empty.then_some(()).ok_or_else(|| taken().into())
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", folder.display())),
     }

@@ -144,7 +144,7 @@ pub(crate) fn write(runs: &[Recorded]) -> anyhow::Result<Vec<u8>> {
             &steps.join(" "),
         ])?;
     }
-    Ok(writer.into_inner().context("cannot write to memory")?)
+    writer.into_inner().context("cannot write to memory")
 }
 
 /// Reads a file that `write` has written.

@@ -300,19 +300,7 @@ impl Config {
                 *list = names.split(',').map(|name| name.trim().to_owned()).collect();
             }
         }
-        for (name, path) in [
-            ("METRICS_TOKEN_FILE", &mut self.metrics_token_file),
-            ("ROOT_KEY_FILE", &mut self.root_key_file),
-            ("AUDIT_KEY_FILE", &mut self.audit_key_file),
-            ("AUDIT_CHECKPOINTS_FILE", &mut self.audit_checkpoints_file),
-            ("TLS_CERTIFICATE_FILE", &mut self.tls_certificate_file),
-            ("TLS_KEY_FILE", &mut self.tls_key_file),
-            ("TRUSTED_AUTHORITIES_FILE", &mut self.trusted_authorities_file),
-        ] {
-            if let Some((_, given)) = variable(name) {
-                *path = Some(given.into());
-            }
-        }
+        self.apply_files(&variable);
         for (name, number, expected) in [
             (
                 "TENANT_REQUESTS_PER_SECOND",
@@ -349,6 +337,22 @@ impl Config {
             };
         }
         Ok(())
+    }
+
+    fn apply_files(&mut self, variable: &impl Fn(&str) -> Option<(String, String)>) {
+        for (name, path) in [
+            ("METRICS_TOKEN_FILE", &mut self.metrics_token_file),
+            ("ROOT_KEY_FILE", &mut self.root_key_file),
+            ("AUDIT_KEY_FILE", &mut self.audit_key_file),
+            ("AUDIT_CHECKPOINTS_FILE", &mut self.audit_checkpoints_file),
+            ("TLS_CERTIFICATE_FILE", &mut self.tls_certificate_file),
+            ("TLS_KEY_FILE", &mut self.tls_key_file),
+            ("TRUSTED_AUTHORITIES_FILE", &mut self.trusted_authorities_file),
+        ] {
+            if let Some((_, given)) = variable(name) {
+                *path = Some(given.into());
+            }
+        }
     }
 
     /// Checks the ranges that the rest relies on.

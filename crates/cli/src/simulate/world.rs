@@ -221,7 +221,7 @@ impl<'a> World<'a> {
             Event::Arrive(copied) => self.arrive(copied),
             Event::Cancel(key) => self.cancel(key),
             Event::Signal(key, name) => self.signal(key, name),
-            Event::Decide(review) => self.decide(*review),
+            Event::Decide(review) => self.decide(&review),
             Event::Renew(lease) => {
                 let Some(held) = self.held.get(&lease) else { return };
                 let (pool, within) = (held.pool.clone(), held.renew_within);
@@ -330,11 +330,11 @@ impl<'a> World<'a> {
             self.report(&held.pool, Report { lease, outcome });
         }
         for grant in exchanged.grants {
-            self.begin(pool.clone(), grant);
+            self.begin(pool.clone(), &grant);
         }
     }
 
-    fn begin(&mut self, pool: PoolName, grant: Grant) {
+    fn begin(&mut self, pool: PoolName, grant: &Grant) {
         let lease = grant.lease.clone();
         let step = grant.workflow.step(lease.instance.step);
         let (name, provider) = match &grant.work {
@@ -344,7 +344,7 @@ impl<'a> World<'a> {
         };
         let provider = provider.cloned();
         let Attempt { takes, outcome } =
-            self.repeat(&grant).unwrap_or_else(|| self.attempt(&grant, name));
+            self.repeat(grant).unwrap_or_else(|| self.attempt(grant, name));
         self.story.began(&lease, &pool, self.now, provider.as_ref());
         if let Some(worker) = self.workers.get_mut(&pool) {
             worker.held += 1;

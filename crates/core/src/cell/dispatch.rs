@@ -66,10 +66,19 @@ pub(crate) struct Worker {
     pub(crate) revoked: Vec<LeaseId>,
 }
 
+/// A step that takes a slot.
+struct Chosen {
+    at: At,
+    class: u64,
+    /// What its class had to wait for.
+    parked: Option<Cause>,
+    /// What it was given at the gates.
+    passed: Passed,
+}
+
 /// What came of offering a slot.
 struct Offered {
-    /// The step that takes it, its class, where that had to wait, and what it was given at the gates.
-    chosen: Option<((At, u64, Option<Cause>), Passed)>,
+    chosen: Option<Chosen>,
     /// Those that cannot go on by themselves.
     aside: Vec<(At, Refusal)>,
     /// Of classes that wait now outside of the queue, the first; with the key that wakes them.
@@ -229,7 +238,7 @@ impl Cell {
                 self.trace_parked((pool, at, class), wake, refusal);
             }
             let is_over = chosen.is_none() && aside.is_empty();
-            if let Some(((at, class, parked), passed)) = chosen {
+            if let Some(Chosen { at, class, parked, passed }) = chosen {
                 let tenant = self.runs.get(at.run).tenant;
                 self.note_start(pool, at, parked);
                 let ask = self.pools[pool].ask_for(tenant, !asked.tenants.is_empty());
@@ -286,7 +295,7 @@ impl Cell {
             let (passed, class) = passed;
             let parked = self.not_parked(pool, dispatch.tenant, class);
             self.traces.passed((pool, dispatch.tenant.0, class), now);
-            ((At::from_ticket(dispatch.ticket.0), class, parked), passed)
+            Chosen { at: At::from_ticket(dispatch.ticket.0), class, parked, passed }
         });
         Offered { chosen, aside, parked }
     }

@@ -59,11 +59,9 @@ impl Traces {
         began: Time,
     ) -> Option<CallSpan> {
         let at = match (anchor, incoming) {
-            (Some(Anchor { trace, span }), _) => {
-                Place { trace, span: span.of_call(called.number), parent: Some(span) }
-            }
             (None, _) if called.run.is_some() => return None,
-            (None, Some(Incoming { anchor: Anchor { trace, span }, is_sampled: true })) => {
+            (Some(Anchor { trace, span }), _)
+            | (None, Some(Incoming { anchor: Anchor { trace, span }, is_sampled: true })) => {
                 Place { trace, span: span.of_call(called.number), parent: Some(span) }
             }
             (None, Some(_)) => return None,

@@ -74,10 +74,8 @@ impl Collector {
     pub(crate) async fn until(&self, is_enough: impl Fn(&[Span]) -> bool) -> Vec<Span> {
         let mut spans = self.kept.spans.subscribe();
         let waited = tokio::time::timeout(PATIENCE, spans.wait_for(|spans| is_enough(spans))).await;
-        match waited {
-            Ok(spans) => spans.unwrap().clone(),
-            Err(_) => panic!("only these spans came: {:#?}", self.now()),
-        }
+        let Ok(spans) = waited else { panic!("only these spans came: {:#?}", self.now()) };
+        spans.unwrap().clone()
     }
 
     pub(crate) fn now(&self) -> Vec<Span> {
@@ -110,14 +108,14 @@ async fn take(State(kept): State<Kept>, headers: HeaderMap, body: Bytes) -> Stat
     for resource in request.resource_spans {
         let common = resource.resource.unwrap_or_default().attributes;
         let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
-        let read: Vec<Span> = spans.map(|span| Span::read(span, &common)).collect();
+        let read: Vec<Span> = spans.map(|span| Span::read(&span, &common)).collect();
         kept.spans.send_modify(|spans| spans.extend(read));
     }
     answer
 }
 
 impl Span {
-    fn read(span: WireSpan, common: &[KeyValue]) -> Self {
+    fn read(span: &WireSpan, common: &[KeyValue]) -> Self {
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         assert_eq!((span.trace_id.len(), span.span_id.len()), (16, 8), "{span:?}");
         let attributes = common.iter().chain(&span.attributes).map(|pair| {

@@ -207,8 +207,8 @@ impl Effect {
 
     /// What a row shows of it.
     pub(super) fn cells(&self) -> [String; HEADS.len()] {
-        let spans = |[was, is]: [u64; 2]| change(span(was), span(is));
-        let counts = |[was, is]: [u64; 2]| change(was.to_string(), is.to_string());
+        let spans = |[was, is]: [u64; 2]| change(&span(was), &span(is));
+        let counts = |[was, is]: [u64; 2]| change(&was.to_string(), &is.to_string());
         let side = match self.side {
             Side::Gains => "gains",
             Side::Loses => "loses",
@@ -227,7 +227,7 @@ impl Effect {
             counts(self.completed),
             counts(self.failed),
             counts(self.live),
-            change(self.spent[0].clone(), self.spent[1].clone()),
+            change(&self.spent[0], &self.spent[1]),
         ]
     }
 }
@@ -279,8 +279,8 @@ const fn is_more(was: u64, is: u64, least: u64) -> bool {
     is > bound && is - was > least
 }
 
-fn change(was: String, is: String) -> String {
-    if was == is { is } else { format!("{was} → {is}") }
+fn change(was: &str, is: &str) -> String {
+    if was == is { is.to_owned() } else { format!("{was} → {is}") }
 }
 
 #[cfg(test)]

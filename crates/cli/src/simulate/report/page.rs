@@ -106,7 +106,7 @@ fn differences(out: &mut String, report: &Report) {
 fn tenants(out: &mut String, play: &Play) {
     let mut all: Vec<_> = play.tenants.iter().collect();
     all.sort_by_key(|(id, tenant)| (Reverse(tenant.wait.p95_us), *id));
-    let _ = write!(out, "<details><summary>{} tenants</summary>\n", all.len());
+    let _ = writeln!(out, "<details><summary>{} tenants</summary>", all.len());
     let heads = [
         "Tenant",
         "Tier",

@@ -131,7 +131,7 @@ impl World<'_> {
         ));
     }
 
-    pub(super) fn decide(&mut self, row: ReviewRow) {
+    pub(super) fn decide(&mut self, row: &ReviewRow) {
         let reply = ReplyId(self.next_id());
         let person: PersonId = REVIEWER.parse().expect("it is a name");
         let approves = row.terms.outcomes.iter().find(|outcome| outcome.approving);

@@ -109,8 +109,8 @@ fn submit(desk: &mut Desk, run: u128, trace: Option<Incoming>) -> RunKey {
     key
 }
 
-fn incoming(is_sampled: bool) -> Option<Incoming> {
-    Some(Incoming { anchor: Anchor { trace: TraceId(77), span: SpanId(7) }, is_sampled })
+const fn incoming(is_sampled: bool) -> Incoming {
+    Incoming { anchor: Anchor { trace: TraceId(77), span: SpanId(7) }, is_sampled }
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn a_called_run_is_in_the_trace_of_its_caller() {
     let mut desk = Desk::new(workflow("flow", vec![Step { kind, ..step("call", &[]) }]));
     let child = workflow("child", vec![step("only", &[])]);
     desk.declare(Configure::Workflow(std::sync::Arc::new(child)));
-    submit(&mut desk, 1, incoming(true));
+    submit(&mut desk, 1, Some(incoming(true)));
     desk.evaluate(Ok(Value::Input(payload("{}"))));
     let leases = desk.lease("w");
     desk.complete("w", &ids(&leases));
@@ -277,7 +277,7 @@ fn a_called_run_is_in_the_trace_of_its_caller() {
 #[test]
 fn ids_of_spans_outlive_a_restart() {
     let mut desk = Desk::new(workflow("flow", vec![step("first", &[]), step("last", &[0])]));
-    submit(&mut desk, 1, incoming(true));
+    submit(&mut desk, 1, Some(incoming(true)));
     desk.pass(SECOND);
     let first = desk.lease("w");
     desk.segments();
@@ -322,7 +322,7 @@ fn a_run_that_is_retried_hangs_on_what_it_was_before() {
 #[test]
 fn of_what_is_not_followed_nothing_is_said() {
     let mut desk = Desk::new(workflow("flow", vec![step("only", &[])]));
-    submit(&mut desk, 1, incoming(false));
+    submit(&mut desk, 1, Some(incoming(false)));
     let leases = desk.lease("w");
     assert_eq!(leases[0].trace, None);
     desk.complete("w", &ids(&leases));
@@ -330,7 +330,7 @@ fn of_what_is_not_followed_nothing_is_said() {
     for sampling in [None, Some(Sampling { permille: 0 })] {
         let snapshot = Snapshot { sampling, ..desk.disk().snapshot() };
         desk.driver = Driver::load(desk.now, 9, snapshot);
-        let trace = sampling.is_none().then(|| incoming(true)).flatten();
+        let trace = sampling.is_none().then(|| incoming(true));
         let run = submit(&mut desk, 2 + u128::from(sampling.is_none()), trace);
         assert_eq!(desk.rows(&run).0.trace, None);
         let leases = desk.lease("w");
