@@ -178,7 +178,7 @@ pub struct Overview {
     pub state: Wellness,
     /// In a sentence.
     pub says: String,
-    /// Why the platform is not well, what touches most tenants first. Empty if it is.
+    /// Why the platform is not well: what became slow, then what touches most tenants. Empty if it is well.
     pub reasons: Vec<SharedReason>,
     /// Tenants declared, those of which something was seen in the last minute, those that are slow for a reason of their own,
     /// and those that are for another one.

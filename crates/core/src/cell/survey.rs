@@ -197,10 +197,10 @@ impl Cell {
     /// The whole cell. O(tenants), most of them at a few steps each, and the sort of those that are active.
     pub(crate) fn platform_view(&self) -> PlatformView {
         let shared = self.shared();
-        let ill = self.look_for_ill(&shared);
+        let mut ill = self.look_for_ill(&shared);
         let interference = self.interference();
         let valve = self.queue.view(&self.directory.valve);
-        let (state, reasons) = self.state_of_all(&ill, &shared, &interference, valve.open);
+        let (state, reasons) = self.state_of_all(&mut ill, &shared, &interference, valve.open);
         PlatformView {
             at: self.now,
             tenants: self.directory.tenants.len() as u64,
@@ -256,29 +256,34 @@ impl Cell {
     /// The state of the platform, and each reason that is not one tenant's own.
     fn state_of_all(
         &self,
-        ill: &Ill,
+        ill: &mut Ill,
         shared: &Shared,
         interference: &[InterferenceView],
         is_valve_open: bool,
     ) -> (State, Vec<SharedReason>) {
-        let mut reasons = Vec::new();
-        let mut others = ill.others;
-        for (reason, (tenants, examples)) in &ill.by_reason {
-            let crowded = self.is_crowded(*reason, *tenants);
+        let mut reasons: Vec<SharedReason> = Vec::new();
+        for (reason, (tenants, examples)) in std::mem::take(&mut ill.by_reason) {
+            let crowded = self.is_crowded(reason, tenants);
             if reason.is_own() && !crowded {
                 continue;
             }
+            let mut reason = self.reason_view(reason);
             if crowded {
-                others += tenants;
-            }
-            let mut reason = self.reason_view(*reason);
-            if crowded {
+                ill.expected -= tenants;
+                ill.others += tenants;
                 reason = ReasonView { code: "slots", is_own: false, ..reason };
             }
-            reasons.push(SharedReason { reason, tenants: *tenants, examples: examples.clone() });
+            match reasons.iter_mut().find(|known| known.reason == reason) {
+                Some(known) => {
+                    known.tenants += tenants;
+                    let room = EXAMPLES_SHOWN - known.examples.len();
+                    known.examples.extend(examples.into_iter().take(room));
+                }
+                None => reasons.push(SharedReason { reason, tenants, examples }),
+            }
         }
         let mut add = |reason: ReasonView| {
-            if reasons.iter().all(|known: &SharedReason| known.reason != reason) {
+            if reasons.iter().all(|known| known.reason != reason) {
                 reasons.push(SharedReason { reason, tenants: 0, examples: Vec::new() });
             }
         };
@@ -297,10 +302,13 @@ impl Cell {
                 is_own: false,
             });
         }
-        reasons.sort_by_key(|reason| std::cmp::Reverse(reason.tenants));
+        // What became slow may be why others wait, and not the other way round.
+        reasons.sort_by_key(|shared| {
+            (!shared.reason.code.starts_with("slow-"), std::cmp::Reverse(shared.tenants))
+        });
         let state = if reasons.is_empty() {
             State::Healthy
-        } else if ill.active > 1 && others * 2 > ill.active {
+        } else if ill.active > 1 && ill.others * 2 > ill.active {
             State::Broken
         } else {
             State::Degrading
