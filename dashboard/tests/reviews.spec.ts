@@ -66,6 +66,7 @@ test("the next review is taken, commented, given to somebody else, and not decid
   await page.getByRole("dialog").getByRole("textbox").fill("the income is missing");
   await page.getByRole("dialog").getByRole("button", { name: "Comment" }).click();
   await expect(page.locator(".record")).toContainText("the income is missing");
+  await expect(page.getByRole("dialog")).toHaveCount(0);
   await page.getByRole("button", { name: "Give to" }).click();
   await page.getByLabel("Person").fill("bob");
   await page.getByRole("dialog").getByRole("button", { name: "Give" }).click();

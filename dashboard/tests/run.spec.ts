@@ -34,6 +34,7 @@ test("steps stand in time with what they wait for, and a run is paused, resumed 
   for (const [action, status] of [["Pause", "paused"], ["Resume", "running"], ["Cancel", "cancelled"]] as const) {
     await page.getByRole("button", { name: action }).click();
     await page.getByRole("dialog").getByRole("button", { name: action }).click();
+    await expect(page.getByRole("dialog")).toHaveCount(0);
     await expect(page.locator("main .head .badge")).toHaveText(status);
   }
 });

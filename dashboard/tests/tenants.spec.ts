@@ -94,6 +94,7 @@ test("a tenant is suspended and resumed", async ({ page, server }) => {
   await page.getByRole("button", { name: "Suspend" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Suspend" }).click();
   await expect(page.getByText("suspended", { exact: true })).toBeVisible();
+  await expect(page.getByRole("dialog")).toHaveCount(0);
   await page.getByRole("button", { name: "Resume" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Resume" }).click();
   await expect(page.getByText("suspended", { exact: true })).toHaveCount(0);
