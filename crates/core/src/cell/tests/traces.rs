@@ -61,7 +61,7 @@ impl Desk {
                     }
                 }
             };
-            let _ = writeln!(text, "{:2} to {:2} {said}", seconds(*from), seconds(*to));
+            let _ = writeln!(text, "{} to {} {said}", seconds(*from), seconds(*to));
         }
         expected.assert_eq(&text);
     }
@@ -142,12 +142,12 @@ fn a_step_waits_for_its_limit_and_then_for_a_worker() {
     desk.pass(SECOND);
     desk.complete("w", &ids(&second));
     desk.time_of(&expect![[r#"
-         0 to  0 call 1: Done None
-         0 to  0 run Completed None
-         1 to  2 call on Slot
-         2 to 64 call on bureau
-         1 to 65 call 1: Done None
-         1 to 65 run Completed None
+        0 to 0 call 1: Done None
+        0 to 0 run Completed None
+        1 to 2 call on Slot
+        2 to 64 call on bureau
+        1 to 65 call 1: Done None
+        1 to 65 run Completed None
     "#]]);
 }
 
@@ -163,11 +163,11 @@ fn a_pause_is_told_apart_from_the_queue() {
     let leases = desk.lease("w");
     desk.complete("w", &ids(&leases));
     desk.time_of(&expect![[r#"
-         0 to  1 only on Slot
-         1 to  6 only on Resume
-         6 to  7 only on Slot
-         0 to  7 only 1: Done None
-         0 to  7 run Completed None
+        0 to 1 only on Slot
+        1 to 6 only on Resume
+        6 to 7 only on Slot
+        0 to 7 only 1: Done None
+        0 to 7 run Completed None
     "#]]);
 }
 
@@ -186,12 +186,12 @@ fn every_attempt_is_a_part_of_its_own_and_so_is_one_that_is_lost() {
     let last = desk.lease("w");
     desk.fail("w", &last[0].lease, true);
     desk.time_of(&expect![[r#"
-         0 to 10 only 1: Ready None
+        0 to 10 only 1: Ready None
         10 to 100 only on Slot
         10 to 101 only 1: Backoff Some("boom")
         101 to 201 only on Slot
         101 to 201 only 2: Failed Some("boom")
-         0 to 201 run Failed Some("boom")
+        0 to 201 run Failed Some("boom")
     "#]]);
 }
 
@@ -204,11 +204,11 @@ fn people_signals_and_time_are_waited_for() {
     let leases = desk.lease("w");
     desk.complete("w", &ids(&leases));
     desk.time_of(&expect![[r#"
-         0 to  0 credit 1: Done None
-         0 to  9 manual on review
-         0 to  9 manual 0: Done None
-         9 to  9 last 1: Done None
-         0 to  9 run Completed None
+        0 to 0 credit 1: Done None
+        0 to 9 manual on review
+        0 to 9 manual 0: Done None
+        9 to 9 last 1: Done None
+        0 to 9 run Completed None
     "#]]);
 
     let wait =
@@ -225,11 +225,11 @@ fn people_signals_and_time_are_waited_for() {
         Command::Signal { name: name("ring"), payload: payload("1"), idempotency: None },
     );
     desk.time_of(&expect![[r#"
-         0 to  3 nap on Time
-         0 to  3 nap 0: Done None
-         3 to  5 bell on Signal("ring")
-         3 to  5 bell 0: Done None
-         0 to  5 run Completed None
+        0 to 3 nap on Time
+        0 to 3 nap 0: Done None
+        3 to 5 bell on Signal("ring")
+        3 to 5 bell 0: Done None
+        0 to 5 run Completed None
     "#]]);
 }
 
@@ -240,9 +240,9 @@ fn what_is_called_off_says_what_it_had_waited_for() {
     desk.pass(Span::from_secs(7));
     desk.command(&run, Command::Cancel);
     desk.time_of(&expect![[r#"
-         0 to  7 first on Slot
-         0 to  7 first 0: Cancelled None
-         0 to  7 run Cancelled None
+        0 to 7 first on Slot
+        0 to 7 first 0: Cancelled None
+        0 to 7 run Cancelled None
     "#]]);
 }
 
