@@ -191,10 +191,11 @@ fn nothing((from, until): (Timestamp, Timestamp), left_out: LeftOut) -> anyhow::
 fn is_free(folder: &Path) -> anyhow::Result<()> {
     match std::fs::read_dir(folder) {
         Ok(mut entries) => {
-            let is_empty = entries.next().is_none();
-            let message = format!("the folder {} is not empty", folder.display());
-            let taken = || Usage(format!("{message}: name one that is not there yet"));
-            is_empty.then_some(()).ok_or_else(|| taken().into())
+            if entries.next().is_some() {
+                let message = format!("the folder {} is not empty", folder.display());
+                return Err(Usage(format!("{message}: name one that is not there yet")).into());
+            }
+            Ok(())
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", folder.display())),

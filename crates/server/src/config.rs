@@ -131,6 +131,10 @@ pub enum Error {
     Range { field: &'static str, value: String, expected: &'static str },
 }
 
+fn range(field: &'static str, value: &dyn ToString, expected: &'static str) -> Result<(), Error> {
+    Err(Error::Range { field, value: value.to_string(), expected })
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -199,9 +203,6 @@ impl Config {
     }
 
     fn check_metrics(&self) -> Result<(), Error> {
-        let range = |field, value: &dyn std::fmt::Display, expected| {
-            Err(Error::Range { field, value: value.to_string(), expected })
-        };
         let is_id = |tenant: &&String| tenant.parse::<TenantId>().is_err();
         if let Some(tenant) = self.metrics_tenants.iter().find(is_id) {
             return range("metrics_tenants", tenant, "ids of tenants");
@@ -222,8 +223,7 @@ impl Config {
         if path.is_ok_and(|path| !path.contains('?')) && url.parse::<Uri>().is_ok() {
             return Ok(());
         }
-        let (field, value) = ("public_url", url.clone());
-        Err(Error::Range { field, value, expected: "a URL such as https://fairlane.example" })
+        range("public_url", url, "a URL such as https://fairlane.example")
     }
 
     /// Most connections of one address. At least one.
@@ -360,9 +360,6 @@ impl Config {
     /// # Errors
     /// If a value is outside its range.
     pub fn check(&self) -> Result<(), Error> {
-        let range = |field, value: &dyn ToString, expected| {
-            Err(Error::Range { field, value: value.to_string(), expected })
-        };
         let (field, all) = if self.regions.is_empty() {
             ("region", std::slice::from_ref(&self.region))
         } else {

@@ -3,6 +3,7 @@
 mod view;
 mod words;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json as Answer;
@@ -29,7 +30,7 @@ const FRESH: Duration = Duration::from_millis(900);
 
 /// What the cell said of itself last, and when.
 #[derive(Debug, Default)]
-pub(crate) struct Lately(Mutex<Option<(Instant, PlatformView)>>);
+pub(crate) struct Lately(Mutex<Option<(Instant, Arc<PlatformView>)>>);
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -103,18 +104,18 @@ async fn get_overview(
 }
 
 /// What the cell says of itself, asked anew if that is no longer fresh.
-pub(crate) async fn lately(cell: &Shared) -> Result<PlatformView, Refused> {
+pub(crate) async fn lately(cell: &Shared) -> Result<Arc<PlatformView>, Refused> {
     let mut known = cell.lately.0.lock().await;
     if let Some((at, view)) = known.as_ref()
         && at.elapsed() < FRESH
     {
-        return Ok(view.clone());
+        return Ok(Arc::clone(view));
     }
     let read = |response| match response {
-        Response::Platform(view) => Ok(*view),
+        Response::Platform(view) => Ok(Arc::from(view)),
         other => Err(other),
     };
     let view = cell.engine.query(Query::Platform, read).await?;
-    *known = Some((Instant::now(), view.clone()));
+    *known = Some((Instant::now(), Arc::clone(&view)));
     Ok(view)
 }

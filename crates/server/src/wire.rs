@@ -121,6 +121,19 @@ pub(crate) const fn status(status: api::run::RunStatus) -> RunStatus {
     }
 }
 
+/// A status as it is written in sentences and traces.
+pub(crate) const fn status_name(status: RunStatus) -> &'static str {
+    match status {
+        RunStatus::Running => "running",
+        RunStatus::Paused => "paused",
+        RunStatus::Stopping => "stopping",
+        RunStatus::Compensating => "compensating",
+        RunStatus::Completed => "completed",
+        RunStatus::Failed => "failed",
+        RunStatus::Cancelled => "cancelled",
+    }
+}
+
 pub(crate) const fn status_out(status: RunStatus) -> api::run::RunStatus {
     match status {
         RunStatus::Running => api::run::RunStatus::Running,

@@ -92,18 +92,14 @@ fn is_empty(window: &WindowReadings) -> bool {
     window.queue_wait.is_none() && window.latency.is_none() && window.held.is_empty()
 }
 
-const fn words_of(window: &str) -> Option<&'static str> {
-    match window.as_bytes() {
-        b"1m" => Some("minute"),
-        b"10m" => Some("ten minutes"),
-        b"1h" => Some("hour"),
-        b"1d" => Some("day"),
-        _ => None,
-    }
-}
-
 fn words(window: &WindowReadings) -> &str {
-    words_of(&window.window).unwrap_or(&window.window)
+    match window.window.as_str() {
+        "1m" => "minute",
+        "10m" => "ten minutes",
+        "1h" => "hour",
+        "1d" => "day",
+        other => other,
+    }
 }
 
 fn target_words(target: Target, windows: &[WindowReadings]) -> String {

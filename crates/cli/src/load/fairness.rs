@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::drive::{End, Record, micros};
 use crate::measure::ratio;
-use crate::measure::share::{Claim, Member, jain, water_fill_tree};
+use crate::measure::share::{Claim, Member, jain_of_shares};
 
 /// Bound on windows times tenants.
 const CELLS_MAX: usize = 4_000_000;
@@ -139,14 +139,8 @@ fn window_index(shares: &Shares, window: &[Cell], length: Duration) -> Option<f6
             },
         })
         .collect();
-    let entitled = water_fill_tree(f64::from(shares.slots) * length, &weights, &members);
-    let received: Vec<f64> = window
-        .iter()
-        .zip(&entitled)
-        .filter(|(_, entitled)| **entitled > 0.0)
-        .map(|(cell, entitled)| cell.service as f64 / entitled)
-        .collect();
-    jain(&received)
+    let received = window.iter().map(|cell| cell.service as f64);
+    jain_of_shares(f64::from(shares.slots) * length, &weights, &members, received)
 }
 
 #[cfg(test)]

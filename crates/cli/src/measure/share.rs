@@ -69,6 +69,18 @@ pub(crate) fn jain(values: &[f64]) -> Option<f64> {
     (squares > 0.0).then(|| sum * sum / (count * squares))
 }
 
+/// The index over what each received of what it was entitled to, of those that were entitled to something.
+pub(crate) fn jain_of_shares(
+    capacity: f64,
+    org_weights: &[f64],
+    members: &[Member],
+    received: impl IntoIterator<Item = f64>,
+) -> Option<f64> {
+    let entitled = water_fill_tree(capacity, org_weights, members);
+    let parts = received.into_iter().zip(entitled).filter(|(_, entitled)| *entitled > 0.0);
+    jain(&parts.map(|(received, entitled)| received / entitled).collect::<Vec<f64>>())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

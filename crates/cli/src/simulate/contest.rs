@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::story::COLUMNS;
 use crate::measure;
-use crate::measure::share::{Claim, Member, jain, water_fill_tree};
+use crate::measure::share::{Claim, Member, jain_of_shares};
 
 #[derive(Debug, Default)]
 pub(super) struct Contest {
@@ -176,11 +176,8 @@ impl Contest {
                 Member { org, claim: Claim { weight, limit: demand.min(cap * length) } }
             })
             .collect();
-        let entitled = water_fill_tree(capacity, &self.org_weights, &members);
-        let received = cells.values().zip(&entitled).filter(|(_, entitled)| **entitled > 0.0);
-        let received: Vec<f64> =
-            received.map(|(cell, entitled)| float(cell.service) / entitled).collect();
-        jain(&received)
+        let received = cells.values().map(|cell| float(cell.service));
+        jain_of_shares(capacity, &self.org_weights, &members, received)
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! A look costs O(active tenants) in each pool in which something runs, and a sort of them where somebody waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::gate::{LimitHolder, Refusal};
 use crate::id::TierName;
@@ -128,8 +128,8 @@ struct Seen {
     queued: BTreeMap<TenantIx, u32>,
     /// Those that are not, and why.
     aside: Vec<(TenantIx, u32, Cause)>,
-    /// Those of long steps that no more of may run.
-    long: BTreeMap<TenantIx, u32>,
+    /// Tenants with long steps there of which no more may run.
+    long: BTreeSet<TenantIx>,
     /// Slots that there is a worker for.
     slots: u32,
     in_flight: u32,
@@ -170,7 +170,7 @@ impl Seen {
             Cause::OwnShare { pool }
         } else if self.is_full() {
             Cause::Slots { pool }
-        } else if self.long.contains_key(&flow.tenant) {
+        } else if self.long.contains(&flow.tenant) {
             Cause::LongSlots { pool }
         } else {
             Cause::Workers { pool }
@@ -278,7 +278,7 @@ impl Cell {
             flows,
             queued: BTreeMap::new(),
             aside: Vec::new(),
-            long: BTreeMap::new(),
+            long: BTreeSet::new(),
             slots: state
                 .offered(self.now, declared.lease)
                 .max(reading.in_flight)
@@ -288,14 +288,13 @@ impl Cell {
         for class in state.scheduler.classes_now() {
             let parked =
                 class.is_parked.then(|| self.said.why_parked(pool, class.tenant, class.class));
-            match parked {
-                Some(why) => {
-                    seen.aside.push((class.tenant, class.steps, why.unwrap_or(Cause::Rules)));
-                }
-                None => *seen.queued.entry(class.tenant).or_default() += class.steps,
+            if let Some(why) = parked {
+                seen.aside.push((class.tenant, class.steps, why.unwrap_or(Cause::Rules)));
+                continue;
             }
-            if class.is_long_full && parked.is_none() {
-                *seen.long.entry(class.tenant).or_default() += class.steps;
+            *seen.queued.entry(class.tenant).or_default() += class.steps;
+            if class.is_long_full {
+                seen.long.insert(class.tenant);
             }
         }
         seen
@@ -389,7 +388,7 @@ impl Cell {
     ) {
         let now = self.now;
         let entry = self.directory.tenants.get_mut(tenant);
-        let tier = self.watch.tier(&entry.context().tier.clone(), now);
+        let tier = self.watch.tier(&entry.context().tier, now);
         for tally in [entry.reading.now(now), tier] {
             tally.queue.add(waited);
             if let Some(started) = started {
@@ -420,14 +419,14 @@ impl Cell {
         let now = self.now;
         self.watch.work.entry(at).or_default().at(now).add(took);
         let entry = self.directory.tenants.get_mut(tenant);
-        self.watch.tier(&entry.context().tier.clone(), now).work.add(took);
+        self.watch.tier(&entry.context().tier, now).work.add(took);
         entry.reading.now(now).work.add(took);
     }
 
     /// A run is over.
     pub(crate) fn note_end(&mut self, run: &Run) {
         let now = self.now;
-        let context = self.directory.tenants.get(run.tenant).context().clone();
+        let context = self.directory.tenants.get(run.tenant).context();
         self.watch.tier(&context.tier, now).ended(now.since(run.created), context.sla);
     }
 

@@ -90,6 +90,13 @@ impl TenantReading {
         }
     }
 
+    /// One of the histograms of [`TenantReading::over`], without the others.
+    pub(crate) fn sketch(&self, now: Time, window: Window, of: fn(&Tally) -> &Sketch) -> Sketch {
+        let mut sum = Sketch::default();
+        self.each(now, window, |tally| sum.merge(of(tally)));
+        sum
+    }
+
     /// How long ago something was seen of it.
     pub(crate) fn since(&self, now: Time) -> Span {
         self.recent.as_ref().map_or(Span::MAX, |recent| recent.since(now))
@@ -97,15 +104,11 @@ impl TenantReading {
 
     /// From submission to end, over the last minute.
     pub(crate) fn latency(&self, now: Time) -> Option<Percentiles> {
-        let mut end = Sketch::default();
-        self.each(now, Window::Minute, |tally| end.merge(&tally.end));
-        end.percentiles()
+        self.sketch(now, Window::Minute, |tally| &tally.end).percentiles()
     }
 
     /// Of an attempt, from ready to dispatched, over the last minute.
     pub(crate) fn queue_wait(&self, now: Time) -> Option<Percentiles> {
-        let mut queue = Sketch::default();
-        self.each(now, Window::Minute, |tally| queue.merge(&tally.queue));
-        queue.percentiles()
+        self.sketch(now, Window::Minute, |tally| &tally.queue).percentiles()
     }
 }

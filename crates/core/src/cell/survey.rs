@@ -34,7 +34,6 @@ struct Ill {
     active: u64,
     expected: u64,
     others: u64,
-    is_any_broken: bool,
     by_reason: BTreeMap<Reason, (u64, Vec<TenantId>)>,
 }
 
@@ -88,11 +87,7 @@ impl Cell {
             });
             counts
         };
-        let half = |window| {
-            let mut work = Sketch::default();
-            reading.each(now, window, |tally| work.merge(&tally.work));
-            work.percentile(500)
-        };
+        let half = |window| reading.sketch(now, window, |tally| &tally.work).percentile(500);
         diagnose(
             &Facts {
                 sla: entry.context().sla,
@@ -243,7 +238,6 @@ impl Cell {
             let is_own = reason.is_own();
             ill.expected += u64::from(is_own);
             ill.others += u64::from(!is_own);
-            ill.is_any_broken |= !is_own && diagnosis.state == State::Broken;
             let (count, examples) = ill.by_reason.entry(reason).or_default();
             *count += 1;
             if examples.len() < EXAMPLES_SHOWN {
@@ -380,8 +374,7 @@ impl Cell {
     fn tier_readings(&self) -> Vec<TierReadings> {
         let mut spreads: BTreeMap<_, Vec<(Span, &TenantId)>> = BTreeMap::new();
         for (_, entry) in self.directory.tenants.indexed() {
-            let mut end = Sketch::default();
-            entry.reading.each(self.now, Window::Minute, |tally| end.merge(&tally.end));
+            let end = entry.reading.sketch(self.now, Window::Minute, |tally| &tally.end);
             if end.count() > 0 {
                 let tenants = spreads.entry(&entry.context().tier).or_default();
                 tenants.push((end.percentile(950), &entry.declared.id));

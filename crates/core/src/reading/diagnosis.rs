@@ -112,13 +112,6 @@ impl Reason {
     }
 }
 
-impl Diagnosis {
-    /// Slow for a reason of its own.
-    pub fn is_expected(&self) -> bool {
-        self.reason.is_some_and(Reason::is_own)
-    }
-}
-
 /// The part of the error budget that is used in a window of that many runs, in thousandths: 1,000 is all of it, and what
 /// lasts if it goes on is the inverse. `None` without a run, or if none may be late.
 pub fn burn_permille((aimed, late): (u64, u64), sla: Sla) -> Option<u64> {

@@ -148,9 +148,9 @@ impl Neighbours {
         let pairs = (places.len() * loud.len() * (LAGS + 1)).max(1);
         let mut found: Vec<Interference> = Vec::new();
         for place in places {
+            let least = unavoidable(place).max(EFFECT_MIN);
             for tenant in &loud {
                 let Some(one) = self.compare((*tenant, &loud), place, pairs) else { continue };
-                let least = unavoidable(place).max(EFFECT_MIN);
                 let is_significant = one.probability < SIGNIFICANT && one.effect > least;
                 found.push(Interference { is_significant, ..one });
             }

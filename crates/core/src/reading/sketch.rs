@@ -37,14 +37,17 @@ pub struct Percentiles {
 
 impl Sketch {
     pub fn add(&mut self, value: Span) {
-        let bucket = bucket(value.0);
-        match self.buckets.binary_search_by_key(&bucket, |(at, _)| *at) {
-            Ok(at) => self.buckets[at].1 = self.buckets[at].1.saturating_add(1),
-            Err(at) => self.buckets.insert(at, (bucket, 1)),
-        }
+        self.put(bucket(value.0), 1);
         self.count += 1;
         self.sum = self.sum.saturating_add(value.0);
         self.max = self.max.max(value);
+    }
+
+    fn put(&mut self, bucket: u16, count: u32) {
+        match self.buckets.binary_search_by_key(&bucket, |(at, _)| *at) {
+            Ok(at) => self.buckets[at].1 = self.buckets[at].1.saturating_add(count),
+            Err(at) => self.buckets.insert(at, (bucket, count)),
+        }
     }
 
     /// Whether any value is above the span.
@@ -88,13 +91,8 @@ impl Sketch {
 
 impl Merge for Sketch {
     fn merge(&mut self, other: &Self) {
-        for (at, count) in &other.buckets {
-            match self.buckets.binary_search_by_key(at, |(at, _)| *at) {
-                Ok(place) => {
-                    self.buckets[place].1 = self.buckets[place].1.saturating_add(*count);
-                }
-                Err(place) => self.buckets.insert(place, (*at, *count)),
-            }
+        for (bucket, count) in &other.buckets {
+            self.put(*bucket, *count);
         }
         self.count += other.count;
         self.sum = self.sum.saturating_add(other.sum);

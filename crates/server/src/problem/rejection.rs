@@ -10,13 +10,15 @@ use fairlane_core::reject::{CandidateFault, Rejection, ValveCause};
 use fairlane_core::residency::Outside;
 use fairlane_core::review::{self, Barrier, Over};
 use fairlane_core::router::NoWay;
-use fairlane_core::row::{Owner, RunStatus};
+use fairlane_core::row::Owner;
 use fairlane_core::time::Time;
 
 use super::Refused;
 use crate::catalog::policies::mistake_out;
 use crate::places::outside_words;
-use crate::wire::{barrier_words, budget_words, limit_words, never_words, no_way_words, timestamp};
+use crate::wire::{
+    barrier_words, budget_words, limit_words, never_words, no_way_words, status_name, timestamp,
+};
 
 impl From<Rejection> for Refused {
     #[expect(clippy::too_many_lines, reason = "a flat match, one case per rejection")]
@@ -454,18 +456,6 @@ fn valve(cause: ValveCause, depth: u64, threshold: u64) -> String {
         ValveCause::Calls => {
             format!("{depth} calls of models are under way, and {threshold} may be")
         }
-    }
-}
-
-const fn status_name(status: RunStatus) -> &'static str {
-    match status {
-        RunStatus::Running => "running",
-        RunStatus::Paused => "paused",
-        RunStatus::Stopping => "stopping",
-        RunStatus::Compensating => "compensating",
-        RunStatus::Completed => "completed",
-        RunStatus::Failed => "failed",
-        RunStatus::Cancelled => "cancelled",
     }
 }
 

@@ -9,6 +9,7 @@ use fairlane_core::time::Time;
 use fairlane_core::trace::{SpanId, TraceId};
 
 use super::otlp::{AnyValue, KeyValue, Kind, Resource, Span, Status, StatusCode, Value};
+use crate::wire::status_name;
 
 /// Classes of failures are names that workers make up: what is longer or has other characters than names have is not exported.
 const CLASS_BYTES_MAX: usize = 64;
@@ -62,7 +63,7 @@ pub(super) fn of_segment(segment: &Segment) -> Span {
             span.name = format!("run {}", segment.workflow.name);
             let version = i64::from(segment.workflow.version);
             span.attributes.push(number("fairlane.workflow.version", version));
-            span.attributes.push(text("fairlane.status", status_text(*status)));
+            span.attributes.push(text("fairlane.status", status_name(*status)));
             span.attributes.push(text("fairlane.lane", lane_text(*lane)));
             span.attributes.extend(
                 schedule.iter().map(|schedule| text("fairlane.schedule", schedule.as_str())),
@@ -225,18 +226,6 @@ const fn became_text(phase: Phase) -> &'static str {
         | Phase::Listening
         | Phase::Calling
         | Phase::Mapping => "under way",
-    }
-}
-
-const fn status_text(status: RunStatus) -> &'static str {
-    match status {
-        RunStatus::Running => "running",
-        RunStatus::Paused => "paused",
-        RunStatus::Stopping => "stopping",
-        RunStatus::Compensating => "compensating",
-        RunStatus::Completed => "completed",
-        RunStatus::Failed => "failed",
-        RunStatus::Cancelled => "cancelled",
     }
 }
 
