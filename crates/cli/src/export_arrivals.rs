@@ -153,14 +153,19 @@ impl LeftOut {
     fn notes(self) -> Vec<String> {
         let Self { live, replanned, expired, unmeasured } = self;
         [
-            (live, "have not ended"),
-            (replanned, "had their plans changed under way"),
-            (expired, "were kept for their time, and their steps are gone"),
-            (unmeasured, "ended before the server noted how long steps work"),
+            (live, ["run that has not ended", "runs that have not ended"]),
+            (replanned, ["run with a plan changed under way", "runs with plans changed under way"]),
+            (expired, ["run whose steps are gone", "runs whose steps are gone"]),
+            (
+                unmeasured,
+                ["run from before work was measured", "runs from before work was measured"],
+            ),
         ]
         .into_iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, why)| format!("Left out: {count} runs that {why}"))
+        .map(|(count, [one, many])| {
+            format!("Left out: {count} {}", if count == 1 { one } else { many })
+        })
         .collect()
     }
 }

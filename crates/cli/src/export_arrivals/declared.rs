@@ -100,7 +100,8 @@ impl Declared {
         if self.policies == 0 {
             return Vec::new();
         }
-        vec![format!("Left out: {} policies, and what they decide of steps", self.policies)]
+        let policies = if self.policies == 1 { "policy" } else { "policies" };
+        vec![format!("Left out: {} {policies}, and what they decide of steps", self.policies)]
     }
 }
 

@@ -154,6 +154,15 @@ impl Sides {
         self.all.iter().filter(|effect| effect.side != Side::Unchanged)
     }
 
+    /// A few of them: of each side those that move most, in the same order.
+    fn most_moved(&self, few: usize) -> Vec<&Effect> {
+        let (losers, gainers): (Vec<_>, Vec<_>) =
+            self.moved().partition(|effect| effect.side == Side::Loses);
+        let gaining = gainers.len().min((few / 4).max(few.saturating_sub(losers.len())));
+        let losing = losers.into_iter().take(few - gaining);
+        losing.chain(gainers.into_iter().rev().take(gaining).rev()).collect()
+    }
+
     pub(super) fn words(&self, one: &str, many: &str) -> String {
         let Self { gain, lose, unchanged, .. } = self;
         let of = if *gain == 1 { one } else { many };
@@ -254,12 +263,11 @@ impl Difference {
         let words = self.tenants.words("tenant", "tenants");
         let mut out = format!("\n{}, beside {}: {words}\n", self.play, self.to);
         let mut table = Table::new(&HEADS);
-        let mut left = SHOWN_MAX;
-        for effect in self.tenants.moved().take(SHOWN_MAX) {
+        let shown = self.tenants.most_moved(SHOWN_MAX);
+        for effect in &shown {
             table.row(effect.cells());
-            left -= 1;
         }
-        if left < SHOWN_MAX {
+        if !shown.is_empty() {
             out.push_str(&table.render());
         }
         let moved = self.tenants.gain + self.tenants.lose;

@@ -269,7 +269,7 @@ async fn what_cannot_be_changed_or_read_is_said_with_its_place() {
         ("tenants/a.cap=0", "--what-if 'tenants/a.cap=0'"),
         ("tenants/a.cup=1", "cup"),
         ("caps/a.x=1", "there is no section `caps`"),
-        ("arrivals/c=x2", "no tenant c is declared"),
+        ("arrivals/c=x2", "--what-if 'arrivals/c=x2':1:1: no tenant c is declared"),
         ("tenants/a.cap", "there is no `=`"),
     ] {
         let said = binary.run(&["simulate", "s.yaml", "--what-if", change]).await;
