@@ -1,10 +1,12 @@
 //! What is shown of the plays: a table for each, and who differs from the first.
 //!
-//! - `groups` takes tenants together that are alike; `gains` says what a play changes for whom; `page` is the same as one page for browsers.
+//! - `groups` takes tenants together that are alike; `gains` says what a play changes for whom; `reviews` says who
+//!   decided, and whose reviews they were; `page` is the same as one page for browsers.
 
 mod gains;
 mod groups;
 pub(super) mod page;
+mod reviews;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -16,6 +18,7 @@ use serde::Serialize;
 
 use self::gains::{Difference, Sides};
 use self::groups::Group;
+use self::reviews::{Desk, Reviews};
 use super::contest::Shared;
 use super::scenario::Scenario;
 use super::story::{COLUMNS, Seen, Story, Told};
@@ -49,7 +52,12 @@ pub(super) struct Report {
 #[derive(Debug, Serialize)]
 struct Play {
     name: String,
+    #[serde(skip)]
+    has_groups: bool,
     pools: Vec<Shared>,
+    /// Reviewer pools that were asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    desks: Vec<Desk>,
     groups: Vec<Group>,
     tenants: BTreeMap<String, Tenant>,
 }
@@ -84,6 +92,8 @@ struct Tenant {
     still: Option<Still>,
     /// By tool or endpoint.
     calls: BTreeMap<String, Calls>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reviews: Option<Reviews>,
     spent: String,
     /// Runs that were refused, halted or failed for want of money.
     short_of_money: u64,
@@ -169,6 +179,7 @@ impl Report {
                  SLA missed: tenants of which more were late than it lets be; --json has each tenant\n",
             );
             out.push_str(&self.pools());
+            out.push_str(&reviews::tables(&self.plays));
             self.differences.iter().for_each(|difference| out.push_str(&difference.render()));
             return out;
         }
@@ -180,6 +191,7 @@ impl Report {
             }
         }
         out.push_str(&self.pools());
+        out.push_str(&reviews::tables(&self.plays));
         self.differences.iter().for_each(|difference| out.push_str(&difference.render()));
         let column = show_span(Span(self.column_us * (COLUMNS / CHARACTERS) as u64));
         out.push_str(&format!(
@@ -237,7 +249,9 @@ impl Play {
         let tenants = tenants.map(|(id, told)| (id.to_string(), Tenant::new(told, story)));
         let tenants: BTreeMap<_, _> = tenants.collect();
         let groups = Group::all(scenario, &tenants, story);
-        Self { name: name.to_owned(), pools: story.shared(), groups, tenants }
+        let (pools, desks) = (story.shared(), Desk::all(story));
+        let has_groups = scenario.has_groups();
+        Self { name: name.to_owned(), has_groups, pools, desks, groups, tenants }
     }
 
     fn table(&self) -> Table {
@@ -327,6 +341,7 @@ impl Tenant {
                 to_us: story.since_start(to).0,
             }),
             calls: calls.collect(),
+            reviews: Reviews::of(told.reviews.values(), story.now()),
             sla: Attained::of(told, story),
             spent: fairlane_core::money::Nano(spent).to_string(),
         }

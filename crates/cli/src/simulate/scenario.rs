@@ -1,5 +1,7 @@
 //! A scenario: what is declared, what arrives, how long work takes, and what is compared with what.
 
+mod happenings;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use fairlane_core::time::Span;
 use fairlane_workflow::{SPAN_EXAMPLE, parse_span, parse_span_range};
 use serde::{Deserialize, Deserializer, de};
 
+pub(super) use self::happenings::{Outage, Reviewers};
 use super::variant::Variant;
 use crate::apply::located;
 use crate::apply::resource::{Origin, escape, read_as};
@@ -48,6 +51,12 @@ pub(super) struct Scenario {
     /// By the name of a task, a tool or a model.
     #[serde(default)]
     pub(super) work: BTreeMap<String, Effort>,
+    /// By the name of a reviewer pool: how its members decide.
+    #[serde(default)]
+    pub(super) reviewers: BTreeMap<String, Reviewers>,
+    /// What is slower, fails or is not there for a time.
+    #[serde(default)]
+    pub(super) outages: Vec<Outage>,
     #[serde(default)]
     pub(super) arrivals: Vec<Arrivals>,
     /// Arrivals as `fairlane export-arrivals` writes them, relative to the scenario's own folder.
@@ -387,6 +396,7 @@ impl Read {
             let message = "nothing arrives".to_owned();
             mistakes.push(self.wrong("", message, "`arrivals` or `recorded`"));
         }
+        mistakes.extend(self.happenings_bounds());
         let mut names = BTreeSet::new();
         for (at, variant) in compare.iter().enumerate() {
             if !names.insert(variant.name.as_str()) {
@@ -488,23 +498,26 @@ impl Read {
         let tenants: BTreeSet<&str> =
             declared.tenants.iter().map(|tenant| tenant.id.as_str()).collect();
         let mut mistakes = Vec::new();
-        let mut known = |pointer: String, tenant: &str| {
+        let mut known = |(origin, pointer): (&Origin, String), tenant: &str| {
             if !tenants.contains(tenant) && !self.scenario.groups.contains_key(tenant) {
                 let message = format!("no tenant {tenant} is declared");
-                mistakes.push(self.wrong(&pointer, message, "a tenant of `declare`"));
+                let expected = Some("a tenant of `declare`".to_owned());
+                let at = origin.place(&pointer);
+                mistakes.push(origin.mistake(at, "invalid-value", message, expected));
             }
         };
         for (at, arrivals) in self.scenario.arrivals.iter().enumerate() {
             if let Some(tenant) = &arrivals.tenant {
-                known(format!("/arrivals/{at}/tenant"), tenant);
+                known((&self.origin, format!("/arrivals/{at}/tenant")), tenant);
             }
         }
         for (at, variant) in self.scenario.compare.iter().enumerate() {
+            let origin = variant.origin.as_ref().unwrap_or(&self.origin);
             for (of, tenant) in variant.without.iter().enumerate() {
-                known(format!("/compare/{at}/without/{of}"), tenant);
+                known((origin, format!("/compare/{at}/without/{of}")), tenant);
             }
             for tenant in variant.times.keys() {
-                known(format!("/compare/{at}/times/{}", escape(tenant)), tenant);
+                known((origin, format!("/compare/{at}/times/{}", escape(tenant))), tenant);
             }
         }
         mistakes.extend(self.check_recorded(declared, &tenants));
@@ -521,16 +534,20 @@ impl Read {
                 let why = match (&step.kind, &step.map) {
                     (_, Some(_)) => "is mapped over a list",
                     (StepKind::Call { .. }, _) => "calls another workflow",
-                    (StepKind::Review(_), _) => "waits for a person",
+                    (StepKind::Review(_), _) if self.scenario.reviewers.is_empty() => {
+                        "waits for a person, and no `reviewers` decide"
+                    }
                     (StepKind::Wait(Wait::Signal(_)), _) => "waits for a signal",
                     _ => continue,
                 };
                 let message = format!("the step {} of {} {why}", step.name, workflow.name);
-                let expected = "steps that simulate can play: tasks, tools, models, waits for time";
+                let expected =
+                    "steps that simulate can play: tasks, tools, models, reviews, waits for time";
                 mistakes.push(self.wrong(&pointer, message, expected));
             }
         }
         let works = works(declared);
+        mistakes.extend(self.check_happenings(declared, &works));
         for name in self.scenario.work.keys().filter(|name| !works.contains(name.as_str())) {
             let message = format!("no workflow has a task, a tool or a model {name}");
             let at = self.origin.key_place(&format!("/work/{}", escape(name)));

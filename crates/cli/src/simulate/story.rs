@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use fairlane_core::id::{PoolName, RunId, TenantId, ToolName};
+use fairlane_core::id::{PoolName, ReviewId, ReviewerPoolName, RunId, TenantId, ToolName};
 use fairlane_core::money::Nano;
-use fairlane_core::row::{LeaseId, RunRow, RunStatus};
+use fairlane_core::row::{LeaseId, ReviewRow, ReviewState, RunRow, RunStatus};
 use fairlane_core::tenant::Sla;
 use fairlane_core::time::{Span, Time};
 
@@ -24,6 +24,46 @@ pub(super) struct Story {
     /// Of attempts under way, where and when they began.
     leases: BTreeMap<LeaseId, (PoolName, Time)>,
     pub(super) contest: Contest,
+    pub(super) desks: BTreeMap<ReviewerPoolName, Desk>,
+}
+
+/// The members of a reviewer pool.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Desk {
+    pub(super) people: u64,
+    /// When they come and go, after the start.
+    pub(super) from: Span,
+    pub(super) until: Option<Span>,
+    /// For how long they had reviews, all taken together.
+    pub(super) busy: Span,
+}
+
+/// A review as it was seen last.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) pool: ReviewerPoolName,
+    pub(super) opened: Time,
+    /// For the first time.
+    pub(super) claimed: Option<Time>,
+    pub(super) ended: Option<(Time, Fate)>,
+}
+
+/// How a review ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fate {
+    Decided,
+    Overdue,
+    /// It was called off, or settled in another way.
+    Dropped,
+}
+
+impl Desk {
+    /// The time that they were at work, all taken together.
+    pub(super) fn offered(&self, story: &Story) -> u64 {
+        let end = story.now.since(story.start);
+        let there = self.until.unwrap_or(end).min(end).0.saturating_sub(self.from.0);
+        there.saturating_mul(self.people)
+    }
 }
 
 /// A number for each column.
@@ -48,6 +88,7 @@ pub(super) struct Told {
     refused_short: u64,
     /// By tool or endpoint, in each column.
     pub(super) calls: BTreeMap<ToolName, Columns>,
+    pub(super) reviews: BTreeMap<ReviewId, Asked>,
     /// Slot time in each column, in microseconds.
     pub(super) slots: Columns,
     pub(super) slots_max: u64,
@@ -97,7 +138,8 @@ impl Story {
         let tenants =
             tenants.map(|(tenant, (tier, sla))| (tenant, Told { tier, sla, ..Told::default() }));
         let tenants = tenants.collect();
-        Self { start, now: start, width, tenants, leases: BTreeMap::new(), contest }
+        let (leases, desks) = (BTreeMap::new(), BTreeMap::new());
+        Self { start, now: start, width, tenants, leases, contest, desks }
     }
 
     /// A run has changed.
@@ -121,6 +163,35 @@ impl Story {
             _ => return,
         }
         told.look(now);
+    }
+
+    /// A review has changed.
+    pub(super) fn review(&mut self, row: &ReviewRow, now: Time) {
+        let told = self.tenants.entry(row.tenant.clone()).or_default();
+        let asked = told.reviews.entry(row.id).or_insert_with(|| Asked {
+            pool: row.pool.clone(),
+            opened: row.opened,
+            claimed: None,
+            ended: None,
+        });
+        asked.pool = row.pool.clone();
+        if row.claim.is_some() {
+            asked.claimed.get_or_insert(now);
+        }
+        let fate = match row.state {
+            ReviewState::Open | ReviewState::Claimed => return,
+            ReviewState::Decided { .. } => Fate::Decided,
+            ReviewState::Overdue => Fate::Overdue,
+            ReviewState::Cancelled | ReviewState::Superseded => Fate::Dropped,
+        };
+        asked.ended = Some((row.ended.unwrap_or(now), fate));
+    }
+
+    /// Somebody of the pool has had a review.
+    pub(super) fn reviewed(&mut self, pool: &ReviewerPoolName, (from, until): (Time, Time)) {
+        if let Some(desk) = self.desks.get_mut(pool) {
+            desk.busy.0 += until.since(from).0;
+        }
     }
 
     /// A run was not let in, perhaps for want of money.

@@ -5,6 +5,8 @@
 //! follows from the seed, its arrival, the step and the attempt, so that variants differ in what they change alone.
 
 mod arrivals;
+mod outages;
+mod people;
 pub(crate) mod recorded;
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,7 +22,7 @@ use fairlane_core::cell::input::{
 };
 use fairlane_core::driver::Driver;
 use fairlane_core::gate::Refusal;
-use fairlane_core::id::{PoolName, SignalName, WorkerName};
+use fairlane_core::id::{PersonId, PoolName, ReviewId, SignalName, WorkerName};
 use fairlane_core::limiter::Answer;
 use fairlane_core::plan::{Expr, StepIndex, StepKind, Workflow};
 use fairlane_core::reject::Rejection;
@@ -32,12 +34,13 @@ use fairlane_core::time::{Span, Time};
 use fairlane_workflow::{Evaluator, Scope, StepResult, tenant_json};
 
 use super::contest::Contest;
-use super::scenario::{Effort, Scenario, Source};
+use super::scenario::{Effort, Range, Scenario, Source};
 use super::story::Story;
 use super::variant::Variant;
 use crate::load::random::Random;
 use crate::recorded::Place;
 use arrivals::Copied;
+use people::People;
 use recorded::Attempt;
 
 /// What came of a run.
@@ -68,17 +71,37 @@ enum Event {
     Cancel(RunKey),
     Signal(RunKey, SignalName),
     Decide(Box<ReviewRow>),
+    /// Reviewers come to work.
+    Shift,
+    /// One still has it.
+    Keep(PersonId, ReviewId),
+    /// One has thought about it.
+    Verdict(PersonId, ReviewId),
+    /// A pool loses slots, or has them again.
+    Slots(PoolName),
 }
 
 /// Takes all that its pool has, and says what came of it.
 #[derive(Debug)]
 struct Worker {
     name: WorkerName,
+    /// Of its pool.
+    declared: u32,
+    /// That outages leave it.
     slots: u32,
+    /// It has not said yet that it has another number of slots.
+    is_changed: bool,
     held: u32,
     reports: Vec<Report>,
     /// The exchange that waits for something to do.
     open: Option<AskId>,
+}
+
+impl Worker {
+    fn has_to_say(&self) -> bool {
+        let is_free = self.open.is_none() && self.held < self.slots;
+        self.is_changed || is_free || !self.reports.is_empty()
+    }
 }
 
 #[derive(Debug)]
@@ -110,6 +133,7 @@ pub(super) struct World<'a> {
     workflows: Vec<Arc<Workflow>>,
     /// Of recorded runs, those that a step of another one calls.
     called: HashMap<(usize, Place), usize>,
+    people: People,
     story: Story,
 }
 
@@ -124,8 +148,15 @@ impl<'a> World<'a> {
         let start = Time(scenario.start.0);
         let workers = declared.pools.iter().map(|pool| {
             let name = WorkerName::parse(pool.name.as_str()).expect("a pool's name is one");
-            let worker =
-                Worker { name, slots: pool.slots, held: 0, reports: Vec::new(), open: None };
+            let worker = Worker {
+                name,
+                declared: pool.slots,
+                slots: pool.slots,
+                is_changed: false,
+                held: 0,
+                reports: Vec::new(),
+                open: None,
+            };
             (pool.name.clone(), worker)
         });
         let tenants: BTreeMap<_, _> = declared
@@ -150,9 +181,13 @@ impl<'a> World<'a> {
             explained: HashMap::new(),
             workflows: declared.workflows.clone(),
             called: arrivals::called(&scenario.records),
+            people: People::new(scenario, &declared),
             story: Story::new(tenants.into_iter(), start, scenario.lasts, Contest::new(&declared)),
             driver: Driver::load(start, 1, declared),
         };
+        world.story.desks = world.people.desks(scenario);
+        world.plan_outages();
+        world.plan_people();
         world.plan_arrivals(variant, start);
         world
     }
@@ -178,6 +213,7 @@ impl<'a> World<'a> {
         }
         self.now = self.end;
         self.note_waiting();
+        self.leave_desks();
         self.story.end(self.end);
         self.story
     }
@@ -222,6 +258,10 @@ impl<'a> World<'a> {
             Event::Cancel(key) => self.cancel(key),
             Event::Signal(key, name) => self.signal(key, name),
             Event::Decide(review) => self.decide(&review),
+            Event::Shift => self.shift(),
+            Event::Keep(person, review) => self.keep(person, review),
+            Event::Verdict(person, review) => self.verdict(person, review),
+            Event::Slots(pool) => self.change_slots(&pool),
             Event::Renew(lease) => {
                 let Some(held) = self.held.get(&lease) else { return };
                 let (pool, within) = (held.pool.clone(), held.renew_within);
@@ -268,7 +308,11 @@ impl<'a> World<'a> {
                     self.ended(row);
                 }
             }
-            Change::Review(row) => self.note_review(row),
+            Change::Review(row) => {
+                self.story.review(row, self.now);
+                self.note_review(row);
+                self.note_for_people(row);
+            }
             _ => {}
         }
     }
@@ -293,7 +337,9 @@ impl<'a> World<'a> {
                 }
             }
             Effect::Reply(reply, response) => {
-                let Some(key) = self.submitted.remove(&reply) else { return };
+                let Some(key) = self.submitted.remove(&reply) else {
+                    return self.hear_review(reply, &response);
+                };
                 if let Response::Rejected(rejection) = response {
                     self.runs.remove(&key);
                     let is_short = matches!(rejection, Rejection::BudgetExhausted { .. });
@@ -360,26 +406,34 @@ impl<'a> World<'a> {
     fn attempt(&self, grant: &Grant, name: &str) -> Attempt {
         let usual = Effort::default();
         let effort = self.scenario.work.get(name);
+        let (slower, failing) = self.outage_of(name);
         let draws = &mut self.draws(&grant.lease, grant.attempt);
         let traced = self.runs.get(&grant.lease.key).and_then(|run| run.takes);
         let expected = grant.workflow.step(grant.lease.instance.step).expected;
-        let takes = effort.map_or(traced.unwrap_or(expected), |effort| within(effort, draws));
+        let usually = traced.unwrap_or(expected);
+        let range = slower.or_else(|| effort.map(|effort| effort.takes));
+        let takes = range.map_or(usually, |range| within(range, draws));
         let effort = effort.unwrap_or(&usual);
-        let fails = grant.attempt <= effort.fails_first
-            || draws.next() % 100 < u64::from(effort.fails_percent);
+        let fails_percent = failing.unwrap_or(effort.fails_percent);
+        let fails =
+            grant.attempt <= effort.fails_first || draws.next() % 100 < u64::from(fails_percent);
         Attempt { takes, outcome: outcome(effort, &grant.work, fails.then_some(true)) }
     }
 
     /// What an attempt draws: nothing but this attempt shifts it.
     fn draws(&self, lease: &LeaseId, attempt: u32) -> Random {
-        let mut seed = self.scenario.seed;
         let part = lease.instance.part.code().cast_unsigned();
         #[expect(clippy::cast_possible_truncation, reason = "names of runs are short here")]
         let run = lease.key.run.0 as u64;
-        for word in [run, u64::from(lease.instance.step.0), part, u64::from(attempt)] {
-            seed = Random::new(seed ^ word).next();
-        }
-        Random::new(seed)
+        self.chance([run, u64::from(lease.instance.step.0), part, u64::from(attempt)])
+    }
+
+    /// Numbers that follow from the seed and from these.
+    fn chance(&self, words: [u64; 4]) -> Random {
+        let mixed = words
+            .into_iter()
+            .fold(self.scenario.seed, |seed, word| Random::new(seed ^ word).next());
+        Random::new(mixed)
     }
 
     fn report(&mut self, pool: &PoolName, report: Report) {
@@ -395,13 +449,13 @@ impl<'a> World<'a> {
         }
     }
 
-    /// All workers say what there is to say, and take what there is, until there is no more.
+    /// All workers and reviewers say what there is to say, and take what there is, until there is no more.
     fn exchange(&mut self) {
         loop {
-            let ready = self.workers.iter_mut().find(|(_, worker)| {
-                !worker.reports.is_empty() || (worker.open.is_none() && worker.held < worker.slots)
-            });
+            self.take_reviews();
+            let ready = self.workers.iter_mut().find(|(_, worker)| worker.has_to_say());
             let Some((pool, worker)) = ready else { return };
+            worker.is_changed = false;
             self.ids += 1;
             let ask = AskId(self.ids);
             worker.open = Some(ask);
@@ -412,7 +466,7 @@ impl<'a> World<'a> {
                 pool: pool.clone(),
                 tenants: None,
                 slots: worker.slots,
-                want: worker.slots - worker.held,
+                want: worker.slots.saturating_sub(worker.held),
                 reports: std::mem::take(&mut worker.reports),
                 hold: true,
             };
@@ -434,10 +488,10 @@ impl<'a> World<'a> {
                 self.evaluator.time(until, scope).map(Value::Until)
             }),
             // The scenario is refused if its workflows ask this.
-            Question::Over(Expr(_))
-            | Question::ChildInput
-            | Question::Subject
-            | Question::Revision => Err(failure("not-simulated")),
+            Question::Over(Expr(_)) | Question::ChildInput | Question::Revision => {
+                Err(failure("not-simulated"))
+            }
+            Question::Subject => Ok(Value::Digest([0; 32])),
         }
     }
 
@@ -485,8 +539,8 @@ impl<'a> World<'a> {
     }
 }
 
-fn within(effort: &Effort, draws: &mut Random) -> Span {
-    let (from, to) = (effort.takes.from.0, effort.takes.to.0);
+fn within(range: Range, draws: &mut Random) -> Span {
+    let (from, to) = (range.from.0, range.to.0);
     if from == to { Span(from) } else { Span(from + draws.next() % (to - from + 1)) }
 }
 

@@ -17,5 +17,6 @@ mod residency;
 mod reviews;
 mod secure;
 mod simulate;
+mod simulate_people;
 mod usage;
 mod what_if;

@@ -7,6 +7,7 @@ use fairlane_core::money::Nano;
 use fairlane_core::row::RunStatus;
 use serde::Serialize;
 
+use super::reviews::Reviews;
 use super::{Tenant, span};
 use crate::measure::{self, Latencies, Summary};
 use crate::simulate::scenario::Scenario;
@@ -29,6 +30,9 @@ pub(super) struct Group {
     pub(super) latency: Summary,
     /// From submission to the end, or to that of the play, whatever the outcome.
     pub(super) took: Summary,
+    /// Absent: nobody was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reviews: Option<Reviews>,
     pub(super) spent: String,
     /// Runs that were refused, halted or failed for want of money.
     pub(super) short_of_money: u64,
@@ -92,6 +96,7 @@ impl Group {
             }
             slots.iter_mut().zip(told.slots.0).for_each(|(sum, held)| *sum += held);
         }
+        let asked = members.iter().flat_map(|(_, told)| told.reviews.values());
         let each = || members.iter().map(|(tenant, _)| *tenant);
         let service = slots.iter().sum();
         let sum = |of: fn(&Tenant) -> u64| each().map(of).sum();
@@ -107,6 +112,7 @@ impl Group {
             wait: wait.summary(),
             latency: latency.summary(),
             took: took.summary(),
+            reviews: Reviews::of(asked, story.now()),
             spent: Nano(spent).to_string(),
             short_of_money: sum(|tenant| tenant.short_of_money),
             service_us: service,

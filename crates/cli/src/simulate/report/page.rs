@@ -8,7 +8,7 @@ use fairlane_workflow::show_span;
 
 use super::gains::{self, Effect};
 use super::groups::{self, Group};
-use super::{Play, Report, span};
+use super::{Play, Report, reviews, span};
 use crate::text;
 
 /// Groups with a colour of their own: those with most runs. The rest are one more.
@@ -92,13 +92,23 @@ fn differences(out: &mut String, report: &Report) {
         "<p>Full: all slots held. Jain's index: over service / min(demand, entitlement) of the tenants that contend then; \
          1 is even.</p>\n",
     );
+    for (heads, of) in [
+        (reviews::DESKS, reviews::desks(&report.plays)),
+        (reviews::WHOSE, reviews::whose(&report.plays)),
+    ] {
+        if !of.is_empty() {
+            let _ = writeln!(out, "<h2>{}</h2>", capital(heads[0]));
+            rows(out, &heads.map(capital).each_ref().map(|head| &**head), of);
+            let _ = writeln!(out, "<p>{}</p>", reviews::WORDS);
+        }
+    }
     for difference in &report.differences {
         let words = difference.tenants.words("tenant", "tenants");
         let (play, to) = (escape(&difference.play), escape(&difference.to));
         let _ = write!(out, "<h2>{play}, beside {to}</h2>\n<p>{words}</p>\n");
         let moved = difference.tenants.moved().take(ROWS_MAX).map(Effect::cells);
-        let heads = gains::HEADS.map(|head| head.trim_start_matches('>'));
-        rows(out, &heads, moved.collect());
+        let heads = gains::HEADS.map(capital);
+        rows(out, &heads.each_ref().map(|head| &**head), moved.collect());
     }
 }
 
@@ -149,6 +159,14 @@ fn tenants(out: &mut String, play: &Play) {
             writeln!(out, "<p>and {more} tenants more, which wait no longer: --json has them</p>");
     }
     out.push_str("</details>\n");
+}
+
+/// A head of a table of text as one of the page.
+fn capital(head: &str) -> String {
+    let mut letters = head.trim_start_matches('>').chars();
+    let first = letters.next().into_iter();
+    let head = first.chain(letters.flat_map(char::to_lowercase)).collect::<String>();
+    head.replace("Sla", "SLA")
 }
 
 fn rows<const N: usize>(out: &mut String, heads: &[&str; N], rows: Vec<[String; N]>) {
