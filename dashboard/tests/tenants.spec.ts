@@ -40,6 +40,14 @@ test("tenants are searched, sorted and opened by keys alone", async ({ page, ser
   await grid.getByRole("button", { name: "Tenant" }).press("Enter");
   await expect(grid.getByRole("columnheader", { name: "Tenant" })).toHaveAttribute("aria-sort", "descending");
   await expect(grid.getByRole("row").nth(1)).toContainText("other-2");
+  // One of them has a budget, and none of it is spent.
+  await page.getByLabel("Search tenants").fill("");
+  await grid.getByRole("button", { name: "Budget" }).press("Enter");
+  await expect(grid.getByRole("row").nth(1)).toContainText("paying");
+  await expect(grid.getByRole("row").nth(1)).toContainText("0 %");
+  await page.getByLabel("Search tenants").fill("other");
+  await grid.getByRole("button", { name: "Tenant" }).press("Enter");
+  await grid.getByRole("button", { name: "Tenant" }).press("Enter");
   await grid.focus();
   await page.keyboard.press("ArrowDown");
   await page.keyboard.press("ArrowDown");

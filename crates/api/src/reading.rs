@@ -34,6 +34,14 @@ pub struct Readings {
     /// Of an attempt, from ready to dispatched, over the last minute. Absent if none was dispatched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_wait: Option<Latency>,
+    /// Slot time held over what it was entitled to in the last minute, while it wanted more than it held, in thousandths.
+    /// Absent if it never did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share_permille: Option<u64>,
+    /// Of its budget of the day or the month, whichever is used up further: what is spent or held, in thousandths. Above 1000
+    /// it is in debt. Absent if neither is bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_used_permille: Option<u64>,
     /// The target in force. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sla: Option<Target>,

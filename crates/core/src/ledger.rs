@@ -441,6 +441,20 @@ impl Ledger {
         }
     }
 
+    /// Of a tenant's own accounts, the part of the one that is used up most, in thousandths: above 1000 in debt. `None` if no
+    /// period of it is bounded. O(log accounts).
+    pub fn used_permille(&self, now: Time, tenant: u32) -> Option<u64> {
+        let used = |key| {
+            let Reading { budget, state, held, .. } = self.reading(now, key);
+            let has = budget?.plus(state.topped_up).plus(state.forgiven);
+            let used = u128::from(state.posted.plus(held).0);
+            let permille = (used * 1_000).checked_div(u128::from(has.0));
+            // Of nothing, nothing is left.
+            Some(permille.map_or(1_000, |part| u64::try_from(part).unwrap_or(u64::MAX)))
+        };
+        [Key::TenantDay(tenant), Key::TenantMonth(tenant)].into_iter().filter_map(used).max()
+    }
+
     /// Accounts of a tenant, the narrowest first.
     pub fn keys(&self, tenant: u32) -> impl Iterator<Item = Key> {
         let org = self.org_of(tenant).map(Key::OrgMonth);

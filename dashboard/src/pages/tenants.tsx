@@ -4,7 +4,7 @@ import { useNavigate, useSearchParams } from "@solidjs/router";
 import { Show, createMemo, createSignal, onCleanup, onMount } from "solid-js";
 
 import type { Readings, Wellness } from "../api/schema";
-import { count, micros } from "../format";
+import { count, micros, percent } from "../format";
 import { allTenants } from "../live/tenants";
 import { type Column, Grid, type Sort } from "../ui/grid";
 import { Badge, Empty, Failed, Meter, Waiting } from "../ui/parts";
@@ -60,6 +60,22 @@ const COLUMNS: readonly Column<Readings>[] = [
   },
   { id: "cap", name: "Cap", by: (row) => row.cap, cell: (row) => count(row().cap), isNumber: true, isMinor: true },
   { id: "wait", name: "Wait p95", by: (row) => row.queue_wait?.p95_us ?? 0, cell: (row) => (row().queue_wait == null ? "" : micros(row().queue_wait?.p95_us ?? 0)), isNumber: true, title: "Of its steps, from ready to dispatched, in the last minute" },
+  {
+    id: "share",
+    name: "Share",
+    by: (row) => -(row.share_permille ?? 1_000_000),
+    cell: (row) => <Part of={row().share_permille} isBad={(part) => part < 800} />,
+    isNumber: true,
+    title: "Slot time of what it was entitled to, while it wanted more than it had; those that had least come first",
+  },
+  {
+    id: "budget",
+    name: "Budget",
+    by: (row) => row.budget_used_permille ?? -1,
+    cell: (row) => <Part of={row().budget_used_permille} isBad={(part) => part >= 1_000} />,
+    isNumber: true,
+    title: "Spent or held of its budget of the day or the month, whichever is used up further",
+  },
   { id: "debt", name: "Debt", by: (row) => row.debt_us, cell: (row) => zero(row().debt_us), isNumber: true, title: "Slot time had ahead of its share" },
   { id: "p95", name: "p95", by: (row) => row.latency?.p95_us ?? 0, cell: (row) => (row().latency == null ? "" : micros(row().latency?.p95_us ?? 0)), isNumber: true, title: "From submission to the end of a run" },
   { id: "live", name: "Live runs", by: (row) => row.live_runs, cell: (row) => count(row().live_runs), isNumber: true },
@@ -153,6 +169,15 @@ function matching(rows: Readings[], text: string): Readings[] {
 
 function Count(props: { of: number }) {
   return <span class={props.of > 0 ? "bad" : "muted"}>{count(props.of)}</span>;
+}
+
+/// Thousandths, if there are any.
+function Part(props: { of: number | null | undefined; isBad: (permille: number) => boolean }) {
+  return (
+    <Show when={props.of ?? undefined} keyed fallback={<span class="muted">{props.of === 0 ? "0 %" : ""}</span>}>
+      {(part) => <span class={props.isBad(part) ? "bad" : ""}>{percent(part / 1_000)}</span>}
+    </Show>
+  );
 }
 
 function zero(us: number) {

@@ -569,6 +569,11 @@ pub struct TenantView {
     pub latency: Option<Percentiles>,
     /// Of an attempt, from ready to dispatched, over the last minute.
     pub queue_wait: Option<Percentiles>,
+    /// Slot time held over what it was entitled to in the last minute, in thousandths; `None` if it wanted no more than it held.
+    pub share_permille: Option<u64>,
+    /// Of its budget of the day or the month, whichever is nearer to its end, what is spent or held, in thousandths; `None` if
+    /// neither is bounded.
+    pub budget_used_permille: Option<u64>,
     pub sla: Option<Sla>,
     pub sla_violations: u64,
     pub diagnosis: DiagnosisView,

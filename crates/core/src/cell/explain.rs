@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::gate::Refusal;
 use crate::plan::{StepIndex, StepKind, Wait};
+use crate::reading::Window;
 use crate::reading::diagnosis::Shared;
 use crate::reject::Rejection;
 use crate::row::{Halt, Part, RunStatus};
@@ -222,6 +223,8 @@ impl Cell {
             debt: Span::ZERO,
             latency: entry.reading.latency(self.now),
             queue_wait: entry.reading.queue_wait(self.now),
+            share_permille: self.share_over(tenant, Window::Minute).permille(),
+            budget_used_permille: self.ledger.used_permille(self.now, tenant.0),
             sla: context.sla,
             sla_violations: entry.reading.sla_violations,
             diagnosis: self.diagnosis_view(&self.diagnose(tenant, shared)),

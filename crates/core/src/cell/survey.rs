@@ -124,13 +124,19 @@ impl Cell {
     pub(crate) fn window_views(&self, tenant: TenantIx) -> Vec<WindowView> {
         let reading = &self.directory.tenants.get(tenant).reading;
         let view = |window| {
-            let mut share = Share::default();
-            for shares in self.pools.iter().filter_map(|pool| pool.watch.shares.get(&tenant)) {
-                shares.each(self.now, window, |part| share.merge(part));
-            }
-            self.window_view(window, reading.over(self.now, window), share.0)
+            let share = self.share_over(tenant, window);
+            self.window_view(window, reading.over(self.now, window), share)
         };
         Window::ALL.map(view).into()
+    }
+
+    /// What a tenant got of what it was entitled to, over all pools.
+    pub(crate) fn share_over(&self, tenant: TenantIx, window: Window) -> Served {
+        let mut share = Share::default();
+        for shares in self.pools.iter().filter_map(|pool| pool.watch.shares.get(&tenant)) {
+            shares.each(self.now, window, |part| share.merge(part));
+        }
+        share.0
     }
 
     fn window_view(&self, window: Window, mut tally: Tally, share: Served) -> WindowView {

@@ -109,6 +109,22 @@ fn a_thousand_holds_against_money_for_fifty_are_fifty() {
 }
 
 #[test]
+fn the_account_that_is_used_up_most_says_how_much_is_used() {
+    assert_eq!(ledger(None, None, Some(9)).used_permille(NOW, T), None, "the tenant has no bound");
+    let mut ledger = ledger(Some(20), Some(100), None);
+    assert_eq!(ledger.used_permille(NOW, T), Some(0));
+    spend(&mut ledger, NOW, 8);
+    ledger.hold(NOW, T, &mut RunAccount::default(), cents(7)).unwrap();
+    assert_eq!(ledger.used_permille(NOW, T), Some(750), "15 of the day's 20");
+    assert_eq!(ledger.adjust(NOW, Key::TenantDay(T), cents(980), Nano::ZERO), Some(true));
+    assert_eq!(ledger.used_permille(NOW, T), Some(150), "15 of the month's 100");
+    ledger.set_tenant(T, terms(None, Some(0)));
+    assert_eq!(ledger.used_permille(NOW, T), Some(1_000), "of nothing nothing is left");
+    ledger.set_tenant(T, terms(None, Some(10)));
+    assert_eq!(ledger.used_permille(NOW, T), Some(1_500), "in debt");
+}
+
+#[test]
 fn a_settlement_above_its_hold_is_debt_and_blocks_until_it_is_let_off() {
     let mut ledger = ledger(None, Some(10), None);
     let mut run = RunAccount::default();

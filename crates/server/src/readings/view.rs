@@ -34,6 +34,8 @@ pub(super) fn readings(view: &TenantView, cross_tenant_attempts: Option<u64>) ->
         debt_us: view.debt.0,
         latency: view.latency.map(latency),
         queue_wait: view.queue_wait.map(latency),
+        share_permille: view.share_permille,
+        budget_used_permille: view.budget_used_permille,
         sla: view.sla.map(target),
         sla_violations: view.sla_violations,
         diagnosis: Diagnosis {
