@@ -469,15 +469,16 @@ impl Cell {
         let fence = self.runs.get(at.run).node(at.node).fence;
         self.close_calls_of(fence, turn);
         self.settle(at, cost, turn);
-        let node = self.runs.get(at.run).node(at.node);
-        let State::Leased(lease) = &node.state else { return };
+        let State::Leased(lease) = &self.runs.get(at.run).node(at.node).state else { return };
         let (pool, took) = (lease.pool, self.now.since(lease.started));
+        self.note_slot_back(pool);
+        let State::Leased(lease) = &self.runs.get(at.run).node(at.node).state else { return };
         self.timers.clear(lease.until, Kind::Lease, at);
-        let state = &mut self.pools[lease.pool];
+        let state = &mut self.pools[pool];
         state.scheduler.settle(self.now, Ticket(at.ticket()));
         if let Some(worker) = state.workers.get_mut(&lease.worker) {
             worker.held = worker.held.saturating_sub(1);
-            worker.revoked.retain(|revoked| revoked.fence != node.fence);
+            worker.revoked.retain(|revoked| revoked.fence != fence);
         }
         let run = self.runs.get(at.run);
         let place = self.work_at(pool, run, at.node);

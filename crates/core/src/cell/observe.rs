@@ -67,6 +67,12 @@ pub(crate) struct PoolWatch {
     pub(crate) shares: BTreeMap<TenantIx, Windows<Share>>,
     pub(crate) orgs: BTreeMap<OrgIx, Windows<Share>>,
     pub(crate) full: Windows<Full>,
+    /// From a dispatch into the last slot until one is given back, each as often as it is long.
+    pub(crate) gaps: Windows<Sketch>,
+    /// The last dispatch, or the last slot that was given back.
+    turned: Time,
+    /// That can be dispatched to, as it was seen last.
+    slots: u32,
     /// When what nobody contends for any more was forgotten.
     swept: Time,
 }
@@ -267,6 +273,7 @@ impl Cell {
         let seen = self.see(pool, flows);
         let dues = seen.dues(&self.directory);
         self.note_held(pool, &seen, &dues, pieces);
+        self.pools[pool].watch.slots = seen.slots;
         self.note_shares(pool, &seen, &dues, pieces);
     }
 
@@ -387,6 +394,7 @@ impl Cell {
         parked: Option<Cause>,
     ) {
         let now = self.now;
+        self.pools[pool].watch.turned = now;
         let entry = self.directory.tenants.get_mut(tenant);
         let tier = self.watch.tier(&entry.context().tier, now);
         for tally in [entry.reading.now(now), tier] {
@@ -412,6 +420,16 @@ impl Cell {
         let tool = route.or_else(|| run.tool(node));
         let number = tool.and_then(|tool| self.directory.tool_number(tool));
         number.map_or(WorkAt::Pool(self::number(pool)), WorkAt::Tool)
+    }
+
+    /// A slot is about to be given back.
+    pub(crate) fn note_slot_back(&mut self, pool: usize) {
+        let state = &mut self.pools[pool];
+        let watch = &mut state.watch;
+        if watch.slots > 0 && state.scheduler.reading().in_flight >= watch.slots {
+            watch.gaps.at(self.now).add_by_length(self.now.since(watch.turned));
+        }
+        watch.turned = self.now;
     }
 
     /// An attempt is over that took so long.

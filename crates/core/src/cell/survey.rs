@@ -455,7 +455,10 @@ impl Cell {
                 windows.each(self.now, Window::Hour, |part| work.merge(part));
             }
         }
-        Span(work.percentile(950).0 * 2 / slots)
+        let mut gaps = Sketch::default();
+        self.pools[pool as usize].watch.gaps.each(self.now, Window::Hour, |part| gaps.merge(part));
+        // Where steps end one by one, and where many end at once.
+        Span((work.percentile(950).0 / slots).max(gaps.percentile(950).0).saturating_mul(2))
     }
 
     fn interference(&self) -> Vec<InterferenceView> {

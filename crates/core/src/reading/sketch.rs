@@ -43,6 +43,15 @@ impl Sketch {
         self.max = self.max.max(value);
     }
 
+    /// As often as it is milliseconds long, and once if it is shorter: what a moment at random falls into.
+    pub fn add_by_length(&mut self, value: Span) {
+        let times = u32::try_from(value.0 / 1_000).unwrap_or(u32::MAX).max(1);
+        self.put(bucket(value.0), times);
+        self.count += u64::from(times);
+        self.sum = self.sum.saturating_add(value.0.saturating_mul(times.into()));
+        self.max = self.max.max(value);
+    }
+
     fn put(&mut self, bucket: u16, count: u32) {
         match self.buckets.binary_search_by_key(&bucket, |(at, _)| *at) {
             Ok(at) => self.buckets[at].1 = self.buckets[at].1.saturating_add(count),

@@ -280,10 +280,16 @@ fn a_target_that_is_missed_is_told_with_its_error_budget() {
 /// A pool that serves by age alone is a hole in the isolation of slots.
 #[test]
 fn waits_that_follow_a_loud_neighbour_are_found_where_isolation_is_broken_and_only_there() {
-    for (policy, is_broken) in [(Policy::Fifo, true), (Policy::Fair, false)] {
+    // Slots come back one by one, or all at once.
+    let [apart, together] = [Span::from_millis(400), Span::ZERO];
+    for (policy, spread, is_broken) in [
+        (Policy::Fifo, apart, true),
+        (Policy::Fifo, together, true),
+        (Policy::Fair, apart, false),
+        (Policy::Fair, together, false),
+    ] {
         let mut town = Town::new(step("only", &[]));
-        // Slots come back one by one.
-        town.spread = Span::from_millis(400);
+        town.spread = spread;
         town.desk.declare(Configure::Pool(Pool { policy, ..pool("default") }));
         for minute in 0..28 {
             // So that no two bursts come after the same time.
@@ -295,7 +301,7 @@ fn waits_that_follow_a_loud_neighbour_are_found_where_isolation_is_broken_and_on
         let view = town.platform();
         let found: Vec<_> =
             view.interference.iter().filter(|found| found.found.is_significant).collect();
-        assert_eq!(!found.is_empty(), is_broken, "{policy:?}: {:?}", view.interference);
+        assert_eq!(!found.is_empty(), is_broken, "{policy:?} {spread:?}: {:?}", view.interference);
         if is_broken {
             let found = found[0];
             assert_eq!((found.tenant.clone(), found.at), (name::<TenantId>("b"), "slots"));
