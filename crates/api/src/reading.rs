@@ -167,7 +167,7 @@ pub struct Diagnosis {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SlowReason {
-    /// A cause, or `slow-work`, `slow-tool`, `slow-store`, `valve`, `interference` or `unknown`.
+    /// A cause, or `slow-work`, `slow-tool`, `slow-store`, `valve`, `unfair`, `interference` or `unknown`.
     pub code: String,
     /// The pool, the tool, the account or the pool of reviewers.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -38,7 +38,7 @@ use traffic::{Burst, Traffic};
 /// Traffic before the first phase, so that no phase pays for cold caches and new connections.
 const WARM_UP: Duration = Duration::from_secs(1);
 /// Of a burst that comes again and again: so many are done before the next one.
-const LIVE_BURST_MAX: u32 = 2_000;
+const LIVE_BURST_MAX: u32 = 1_000;
 /// A phase in which nothing ends for this long is over.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -109,10 +109,10 @@ impl Demo {
         (stage, scene): (&mut Stage, &mut Option<Scene>),
         printer: Printer,
     ) -> anyhow::Result<()> {
-        let town = Town::new(self.institutions, self.slots);
+        let pace = self.live.pace();
+        let town = Town::new(self.institutions, self.slots).at_pace(pace.times);
         town.declare(stage.client()).await?;
-        let slow_after = self.live.slow_credit_after_ms();
-        stage.start_slow_workers(POOL, (self.workers, self.slots), slow_after).await?;
+        stage.start_paced_workers(POOL, (self.workers, self.slots), pace).await?;
         if self.live.is_on {
             let burst = self.burst.min(LIVE_BURST_MAX);
             let traffic = (self.load, burst, self.seed);

@@ -103,9 +103,9 @@ impl Account {
     pub const fn code(self) -> &'static str {
         match self {
             Self::Run => "run",
-            Self::TenantDay => "tenant-day",
-            Self::TenantMonth => "tenant-month",
-            Self::OrgMonth => "org-month",
+            Self::TenantDay => "tenant_day",
+            Self::TenantMonth => "tenant_month",
+            Self::OrgMonth => "org_month",
         }
     }
 }

@@ -11,10 +11,13 @@ use super::town::{self, BURST_BANK, Town, WORKFLOW};
 use super::traffic::{Burst, Traffic};
 use crate::load::drive::{Target as Load, drive};
 use crate::load::stage::Stage;
+use crate::load::work::Pace;
 use crate::printer::Printer;
 
 /// The burst bank comes so often.
 const BURST_EVERY: Duration = Duration::from_secs(40);
+/// Work takes as many times as long as in the measured phases, so that there are fewer applications for the same load.
+const SLOWER: u32 = 10;
 /// So much of the pool is left by the fault of a small one: less than the normal traffic needs.
 const SMALL_ONE_IN: u32 = 8;
 
@@ -38,7 +41,7 @@ pub(super) struct Live {
 enum Fault {
     /// The pool serves first in, first out: bursts of one bank reach all others
     Fifo,
-    /// The credit bureau takes twenty times as long
+    /// The credit bureau takes four times as long
     SlowBureau,
     /// The pool has an eighth of its slots
     SmallPool,
@@ -50,7 +53,7 @@ impl Fault {
     const fn words(self) -> &'static str {
         match self {
             Self::Fifo => "the pool serves first in, first out",
-            Self::SlowBureau => "the credit bureau takes twenty times as long",
+            Self::SlowBureau => "the credit bureau takes four times as long",
             Self::SmallPool => "the pool has an eighth of its slots",
             Self::NoWorkers => "all workers end",
         }
@@ -58,9 +61,12 @@ impl Fault {
 }
 
 impl Live {
-    /// After which time of its own a worker's work on credits takes longer.
-    pub(super) fn slow_credit_after_ms(&self) -> Option<u64> {
-        (self.fault == Some(Fault::SlowBureau)).then_some(self.fault_after * 1_000)
+    /// How long work takes. That of the phases unless it is live, which is for people to look at while the machine does
+    /// other things too.
+    pub(super) fn pace(&self) -> Pace {
+        let is_slow = self.fault == Some(Fault::SlowBureau);
+        let slow_credit_after_ms = is_slow.then_some(self.fault_after * 1_000);
+        Pace { times: if self.is_on { SLOWER } else { 1 }, slow_credit_after_ms }
     }
 
     /// Until the time is over; whoever calls it stops it before.
@@ -72,7 +78,7 @@ impl Live {
         printer: Printer,
     ) -> anyhow::Result<()> {
         town::call_bureau(stage.client()).await?;
-        printer.note(&self.introduction(stage, burst));
+        printer.note(&self.introduction(stage, town, burst));
         let length = Duration::from_secs(self.minutes * 60);
         let traffic = Traffic { length, load_percent, seed };
         let mut arrivals = traffic.normal(town);
@@ -116,18 +122,20 @@ impl Live {
         Ok(())
     }
 
-    fn introduction(&self, stage: &Stage, burst: u32) -> String {
+    fn introduction(&self, stage: &Stage, town: &Town, burst: u32) -> String {
         let fault = self.fault.map_or_else(String::new, |fault| {
             format!("After {} s {}.\n", self.fault_after, fault.words())
         });
         format!(
-            "Normal traffic for {} minutes, and {burst} applications of {BURST_BANK} every {} s. Ctrl-c ends it.\n{fault}\n  \
+            "Normal traffic for {} minutes, and {burst} applications of {BURST_BANK} every {} s, each of {} ms of work.\n\
+             Ctrl-c ends it. {fault}\n  \
              export FAIRLANE_URL={}\n  export FAIRLANE_KEY={}    # the operator's\n\n  \
              fairlane explain                # is the platform well, and is it fair?\n  \
              fairlane explain {BURST_BANK}    # why is this one slow?\n  \
              fairlane top                    # all of them, live\n",
             self.minutes,
             BURST_EVERY.as_secs(),
+            town.work().as_millis(),
             stage.url(),
             stage.key().unwrap_or_default()
         )

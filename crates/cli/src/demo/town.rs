@@ -12,6 +12,8 @@ use crate::load::declare::{self, pool_defaults, tier_defaults};
 use crate::load::fairness::{Shares, TenantShare};
 use crate::load::work::LOAN_TASKS;
 
+use super::traffic::work;
+
 pub(crate) const POOL: &str = "loans";
 pub(crate) const WORKFLOW: &str = "loan-application";
 /// The institution that moves its systems on a Monday.
@@ -73,6 +75,8 @@ impl Institution {
 pub(crate) struct Town {
     pub(crate) institutions: Vec<Institution>,
     slots: u32,
+    /// How many times as long as in the phases work takes, and may take.
+    pace: u32,
 }
 
 impl Town {
@@ -84,7 +88,7 @@ impl Town {
             tier: tier_of(number),
         });
         let burst = Institution { id: BURST_BANK.to_owned(), org: 0, tier: BURST_TIER };
-        Self { institutions: others.chain([burst]).collect(), slots }
+        Self { institutions: others.chain([burst]).collect(), slots, pace: 1 }
     }
 
     /// Position of the burst bank.
@@ -100,6 +104,15 @@ impl Town {
 
     pub(crate) const fn slots(&self) -> u32 {
         self.slots
+    }
+
+    pub(crate) fn at_pace(self, pace: u32) -> Self {
+        Self { pace, ..self }
+    }
+
+    /// Slot time of one application.
+    pub(crate) fn work(&self) -> Duration {
+        work() * self.pace
     }
 
     pub(crate) fn cap(&self, institution: usize) -> u32 {
@@ -135,7 +148,7 @@ impl Town {
         let applied = client.put_workflow(WORKFLOW, definition, Write::Apply).await;
         applied.context("cannot declare the workflow")?;
         for tier in TIERS {
-            set_tier(client, tier, None).await?;
+            set_tier(client, tier, SLA * self.pace, None).await?;
         }
         let weights = self.org_weights().into_iter().map(|weight| weight.max(1)).enumerate();
         let orgs =
@@ -199,7 +212,7 @@ pub(crate) async fn set_policy(client: &Client, slots: u32, policy: Policy) -> a
 /// Declares who decides the reviews of all tiers.
 pub(crate) async fn set_reviewers(client: &Client, pool: &str) -> anyhow::Result<()> {
     for tier in TIERS {
-        set_tier(client, tier, Some(pool.to_owned())).await?;
+        set_tier(client, tier, SLA, Some(pool.to_owned())).await?;
     }
     Ok(())
 }
@@ -207,9 +220,10 @@ pub(crate) async fn set_reviewers(client: &Client, pool: &str) -> anyhow::Result
 async fn set_tier(
     client: &Client,
     tier: Tier,
+    target: Duration,
     reviewer_pool: Option<String>,
 ) -> anyhow::Result<()> {
-    let latency_ms = u64::try_from(SLA.as_millis()).unwrap_or(u64::MAX);
+    let latency_ms = u64::try_from(target.as_millis()).unwrap_or(u64::MAX);
     let spec = TierSpec {
         weight: tier.weight,
         cap: tier.cap,

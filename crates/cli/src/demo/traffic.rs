@@ -37,7 +37,7 @@ impl Traffic {
         let mut arrivals = Vec::new();
         for (tenant, institution) in town.institutions[..town.burst()].iter().enumerate() {
             let part = f64::from(TIERS[institution.tier].traffic) / f64::from(parts.max(1));
-            let mean = work().as_secs_f64() / (slots * part);
+            let mean = town.work().as_secs_f64() / (slots * part);
             let mut random = Random::new(self.seed ^ ((tenant as u64) << 32));
             let mut due = random.exponential(mean);
             while due < self.length.as_secs_f64() {

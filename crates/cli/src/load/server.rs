@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::child::{self, Process};
 use super::stage::{config, operator_key};
 use super::usage;
-use super::work::{self, Instructions};
+use super::work::{self, Instructions, Pace};
 
 /// Name of the hidden command.
 pub(crate) const COMMAND: &str = "load-server";
@@ -78,7 +78,7 @@ impl ServerProcess {
         };
         let created = self.client.create_key(&new).await.context("cannot make a worker's key")?;
         let told = Instructions {
-            slow_credit_after_ms: None,
+            pace: Pace::default(),
             url: self.url.clone(),
             key: created.secret,
             pool: pool.to_owned(),

@@ -11,7 +11,7 @@ use fairlane_server::{Config, Server};
 use tempfile::TempDir;
 
 use super::child::Process;
-use super::work::{self, Instructions};
+use super::work::{self, Instructions, Pace};
 
 /// How long children may take to finish what they hold.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -114,15 +114,15 @@ impl Stage {
         processes: u32,
         slots: u32,
     ) -> anyhow::Result<()> {
-        self.start_slow_workers(pool, (processes, slots), None).await
+        self.start_paced_workers(pool, (processes, slots), Pace::default()).await
     }
 
-    /// The same with workers whose credit bureau becomes slow after so long.
-    pub(crate) async fn start_slow_workers(
+    /// The same with workers that take another time for their work.
+    pub(crate) async fn start_paced_workers(
         &mut self,
         pool: &str,
         (processes, slots): (u32, u32),
-        slow_credit_after_ms: Option<u64>,
+        pace: Pace,
     ) -> anyhow::Result<()> {
         let key = self.worker_key(pool).await?;
         let processes = processes.clamp(1, slots);
@@ -130,7 +130,7 @@ impl Stage {
             let name = format!("{pool}-{}-{number}", std::process::id());
             let slots = slots / processes + u32::from(number < slots % processes);
             let (url, key, pool) = (self.url.clone(), key.clone(), pool.to_owned());
-            let told = Instructions { url, key, pool, name, slots, slow_credit_after_ms };
+            let told = Instructions { url, key, pool, name, slots, pace };
             self.workers.push(Process::start(work::COMMAND, &told)?);
         }
         self.wait_for_workers(pool, processes).await

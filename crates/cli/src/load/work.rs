@@ -36,14 +36,28 @@ pub(crate) struct Instructions {
     pub(crate) pool: String,
     pub(crate) name: String,
     pub(crate) slots: u32,
-    /// The work that a credit bureau does takes [`SLOWER`] times as long once the worker has run for so long.
     #[serde(default)]
+    pub(crate) pace: Pace,
+}
+
+/// How long the work of loans takes.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Pace {
+    /// As many times as [`LOAN_TASKS`] say.
+    pub(crate) times: u32,
+    /// What a credit bureau does takes [`SLOWER`] times as long once the worker has run for so long.
     pub(crate) slow_credit_after_ms: Option<u64>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { times: 1, slow_credit_after_ms: None }
+    }
 }
 
 /// The task that a credit bureau does, and how much slower it becomes.
 const CREDIT: &str = "pull_credit";
-const SLOWER: u32 = 20;
+const SLOWER: u32 = 4;
 
 #[derive(Deserialize)]
 struct Simulated {
@@ -64,9 +78,10 @@ pub(crate) async fn run() -> anyhow::Result<()> {
 pub(crate) fn worker(client: Client, told: &Instructions) -> Worker {
     let mut worker =
         Worker::new(client, told.pool.clone()).slots(told.slots).name(told.name.clone());
-    let slow_from =
-        told.slow_credit_after_ms.map(|after| Instant::now() + Duration::from_millis(after));
+    let Pace { times, slow_credit_after_ms } = told.pace;
+    let slow_from = slow_credit_after_ms.map(|after| Instant::now() + Duration::from_millis(after));
     for (task, takes) in LOAN_TASKS {
+        let takes = takes * times;
         worker = worker.task(task, move |context: Context, input: Value| async move {
             let is_slow = task == CREDIT && slow_from.is_some_and(|from| Instant::now() >= from);
             tokio::time::sleep(if is_slow { takes * SLOWER } else { takes }).await;

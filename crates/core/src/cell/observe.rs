@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::gate::{LimitHolder, Refusal};
 use crate::id::TierName;
+use crate::pool::Policy;
 use crate::reading::{
     Cause, Claim, Held, Member, Merge, Neighbours, Place, Served, Sketch, Windows, WorkAt,
     max_min_tree,
@@ -63,7 +64,9 @@ pub(crate) struct Turnover {
 /// What is known of one pool.
 #[derive(Debug, Default)]
 pub(crate) struct PoolWatch {
-    /// Of tenants that wanted more slots than they held, while they did.
+    /// What was seen at the last look; empty if nobody waited then.
+    before: BTreeMap<TenantIx, Before>,
+    /// Of tenants that wanted more slots than they held at two looks, in the time between.
     pub(crate) shares: BTreeMap<TenantIx, Windows<Share>>,
     pub(crate) orgs: BTreeMap<OrgIx, Windows<Share>>,
     pub(crate) full: Windows<Full>,
@@ -75,6 +78,22 @@ pub(crate) struct PoolWatch {
     slots: u32,
     /// When what nobody contends for any more was forgotten.
     swept: Time,
+}
+
+/// A tenant in a pool at the last look.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    service: u128,
+    /// In thousandths of a slot.
+    due: u64,
+    contends: bool,
+}
+
+/// The time since the last look.
+struct Look {
+    since: Span,
+    /// What of it is counted.
+    pieces: Vec<(Time, Span)>,
 }
 
 /// Slot time of a tenant or an organisation while it contended.
@@ -139,6 +158,8 @@ struct Seen {
     /// Slots that there is a worker for.
     slots: u32,
     in_flight: u32,
+    /// The pool gives each its part, and not what came first.
+    has_parts: bool,
 }
 
 impl Seen {
@@ -172,7 +193,8 @@ impl Seen {
             Cause::OrgCap { pool }
         } else if self.slots == 0 {
             Cause::Workers { pool }
-        } else if self.is_full() && u64::from(flow.in_flight) * 1_000 + 999 >= due {
+        } else if self.has_parts && self.is_full() && u64::from(flow.in_flight) * 1_000 + 999 >= due
+        {
             Cause::OwnShare { pool }
         } else if self.is_full() {
             Cause::Slots { pool }
@@ -185,9 +207,11 @@ impl Seen {
 }
 
 impl Share {
-    fn add(&mut self, held: u32, due_milli: u64, time: Span) {
+    /// A part of the time since the last look.
+    fn add(&mut self, (service, due_milli): (u128, u64), time: Span, since: Span) {
         let due = u128::from(due_milli) * u128::from(time.0) / 1_000;
-        self.0.service = self.0.service.saturating_add(times(time, held).0);
+        let service = service * u128::from(time.0) / u128::from(since.0.max(1));
+        self.0.service = self.0.service.saturating_add(service.try_into().unwrap_or(u64::MAX));
         self.0.due = self.0.due.saturating_add(u64::try_from(due).unwrap_or(u64::MAX));
     }
 }
@@ -248,15 +272,19 @@ impl Cell {
         }
         let from = now - since.min(LOOK_BACK_MAX);
         self.watch.looked = now;
-        let pieces: Vec<(Time, Span)> = pieces(from, now).collect();
+        let look = Look { since, pieces: pieces(from, now).collect() };
         for pool in 0..self.pools.len() {
-            self.look_at_pool(pool, &pieces);
+            self.look_at_pool(pool, &look);
         }
-        self.look_at_reviews(&pieces);
+        self.look_at_reviews(&look.pieces);
     }
 
-    fn look_at_pool(&mut self, pool: usize, pieces: &[(Time, Span)]) {
+    fn look_at_pool(&mut self, pool: usize, look: &Look) {
         let reading = self.pools[pool].scheduler.reading();
+        let pieces = &look.pieces;
+        if reading.waiting == 0 {
+            self.pools[pool].watch.before.clear();
+        }
         if reading.in_flight == 0 && reading.waiting == 0 {
             return;
         }
@@ -274,7 +302,7 @@ impl Cell {
         let dues = seen.dues(&self.directory);
         self.note_held(pool, &seen, &dues, pieces);
         self.pools[pool].watch.slots = seen.slots;
-        self.note_shares(pool, &seen, &dues, pieces);
+        self.note_shares(pool, &seen, &dues, look);
     }
 
     fn see(&self, pool: usize, flows: Vec<FlowNow>) -> Seen {
@@ -291,6 +319,7 @@ impl Cell {
                 .max(reading.in_flight)
                 .min(reading.dispatchable),
             in_flight: reading.in_flight,
+            has_parts: declared.policy != Policy::Fifo,
         };
         for class in state.scheduler.classes_now() {
             let parked =
@@ -327,41 +356,50 @@ impl Cell {
         }
     }
 
-    /// What those that contend got of what they were entitled to, and who wants more than that.
-    fn note_shares(&mut self, pool: usize, seen: &Seen, dues: &[u64], pieces: &[(Time, Span)]) {
-        let now = self.now;
-        let mut orgs: BTreeMap<OrgIx, (u32, u64)> = BTreeMap::new();
+    /// What those that contend got of what they were entitled to, and who wants more than that. Who contends now and did at
+    /// the last look is taken to have done so in between.
+    fn note_shares(&mut self, pool: usize, seen: &Seen, dues: &[u64], look: &Look) {
+        let (now, Look { since, pieces }) = (self.now, look);
+        let mut orgs: BTreeMap<OrgIx, (u128, u64, bool)> = BTreeMap::new();
         let watch = &mut self.pools[pool].watch;
         let neighbours = &mut self.watch.neighbours;
+        let before = std::mem::take(&mut watch.before);
         for (flow, due) in seen.flows.iter().zip(dues) {
-            let Some(queued) = seen.queued.get(&flow.tenant) else { continue };
-            let (held, due_of_org) = orgs.entry(flow.org).or_default();
-            *held += flow.in_flight;
-            *due_of_org += due;
-            let shares = watch.shares.entry(flow.tenant).or_default();
-            for (at, time) in pieces {
-                shares.at(*at).add(flow.in_flight, *due, *time);
+            let queued = seen.queued.get(&flow.tenant).copied();
+            let contends = queued.is_some();
+            let was = before.get(&flow.tenant);
+            let served = was.map_or(u128::from(times(*since, flow.in_flight).0), |was| {
+                flow.service.saturating_sub(was.service)
+            });
+            let mean_due = was.map_or(*due, |was| was.due.midpoint(*due));
+            let contended = contends && was.is_some_and(|was| was.contends);
+            // Those that wait for nothing hold what they were entitled to, as a part of what their organisation did.
+            let (of_org, due_of_org, is_contended) = orgs.entry(flow.org).or_default();
+            *of_org += served;
+            *due_of_org += mean_due;
+            *is_contended |= contended;
+            if contended {
+                let shares = watch.shares.entry(flow.tenant).or_default();
+                for (at, time) in pieces {
+                    shares.at(*at).add((served, mean_due), *time, *since);
+                }
             }
-            let wanted = flow.in_flight.saturating_add(*queued);
-            if u64::from(wanted) * 1_000 > due + 999 {
+            let wanted = flow.in_flight.saturating_add(queued.unwrap_or_default());
+            if contends && u64::from(wanted) * 1_000 > due + 999 {
                 for (at, time) in pieces {
                     neighbours.wanted(*at, flow.tenant.0, times(*time, wanted));
                 }
             }
+            let at_look = Before { service: flow.service, due: *due, contends };
+            watch.before.insert(flow.tenant, at_look);
         }
-        // Those that wait for nothing hold what they were entitled to, as a part of what their organisation did.
-        for (flow, due) in seen.flows.iter().zip(dues) {
-            if let Some((held, due_of_org)) = orgs.get_mut(&flow.org)
-                && !seen.queued.contains_key(&flow.tenant)
-            {
-                *held += flow.in_flight;
-                *due_of_org += due;
+        for (org, (served, due, is_contended)) in orgs {
+            if !is_contended {
+                continue;
             }
-        }
-        for (org, (held, due)) in orgs {
             let shares = watch.orgs.entry(org).or_default();
             for (at, time) in pieces {
-                shares.at(*at).add(held, due, *time);
+                shares.at(*at).add((served, due), *time, *since);
             }
         }
         if seen.is_full() && !seen.queued.is_empty() {

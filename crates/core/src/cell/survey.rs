@@ -9,7 +9,9 @@ use crate::cell::view::{
 };
 use crate::id::TenantId;
 use crate::reading::diagnosis::{self, Diagnosis, Facts, Reason, Shared, State, diagnose};
-use crate::reading::{Cause, Merge, Place, Served, Sketch, Window, Windows, WorkAt, jain_permille};
+use crate::reading::{
+    Cause, Held, Merge, Place, Served, Sketch, Window, Windows, WorkAt, jain_permille,
+};
 use crate::scheduler::TenantIx;
 use crate::time::{Span, Time};
 
@@ -27,6 +29,11 @@ const INTERFERENCE_SHOWN: usize = 32;
 const CROWD: u64 = 3;
 /// A pool is full if it was for more than this part of the last minute, in thousandths.
 const FULL_PERMILLE: u32 = 500;
+/// A pool is unfair if Jain's index is below this, in thousandths; it is fair at 950.
+const UNFAIR_PERMILLE: u32 = 900;
+/// As many steps, one after the other, must have ended before it is said.
+const STEPS_JUDGED: u64 = 4;
+const UNFAIR: &str = "unfair";
 
 /// Tenants that are slow, and why.
 #[derive(Default)]
@@ -87,6 +94,8 @@ impl Cell {
             });
             counts
         };
+        let mut held_lately = Held::default();
+        reading.each(now, Window::TenMinutes, |tally| held_lately.merge(&tally.held));
         let half = |window| reading.sketch(now, window, |tally| &tally.work).percentile(500);
         diagnose(
             &Facts {
@@ -94,6 +103,7 @@ impl Cell {
                 queue: &minute.queue,
                 work: &minute.work,
                 held: &minute.held,
+                held_lately: &held_lately,
                 reviewing: &minute.reviewing,
                 stood: minute.stood,
                 waiting: self.waiting_of(tenant),
@@ -262,16 +272,25 @@ impl Cell {
         is_valve_open: bool,
     ) -> (State, Vec<SharedReason>) {
         let mut reasons: Vec<SharedReason> = Vec::new();
+        let unfair: Vec<u32> =
+            (0..).take(self.pools.len()).filter(|pool| self.is_unfair(*pool)).collect();
         for (reason, (tenants, examples)) in std::mem::take(&mut ill.by_reason) {
             let crowded = self.is_crowded(reason, tenants);
             if reason.is_own() && !crowded {
                 continue;
             }
+            let is_unfair = match reason {
+                Reason::Waits(Cause::Slots { pool }) => unfair.contains(&pool),
+                _ => false,
+            };
             let mut reason = self.reason_view(reason);
             if crowded {
                 ill.expected -= tenants;
                 ill.others += tenants;
                 reason = ReasonView { code: "slots", is_own: false, ..reason };
+            }
+            if is_unfair {
+                reason.code = UNFAIR;
             }
             match reasons.iter_mut().find(|known| known.reason == reason) {
                 Some(known) => {
@@ -288,6 +307,9 @@ impl Cell {
             }
         };
         shared.slow_work.iter().for_each(|at| add(self.reason_view(Reason::SlowWork(*at))));
+        for pool in unfair {
+            add(ReasonView { code: UNFAIR, place: Some(self.pool_name(pool)), is_own: false });
+        }
         if shared.is_store_slow {
             add(self.reason_view(Reason::SlowStore));
         }
@@ -304,7 +326,9 @@ impl Cell {
         }
         // What became slow may be why others wait, and not the other way round.
         reasons.sort_by_key(|shared| {
-            (!shared.reason.code.starts_with("slow-"), std::cmp::Reverse(shared.tenants))
+            let code = shared.reason.code;
+            let is_first = code.starts_with("slow-") || code == UNFAIR;
+            (!is_first, std::cmp::Reverse(shared.tenants))
         });
         let state = if reasons.is_empty() {
             State::Healthy
@@ -320,6 +344,20 @@ impl Cell {
     fn is_crowded(&self, reason: Reason, tenants: u64) -> bool {
         let Reason::Waits(Cause::OwnShare { pool }) = reason else { return false };
         tenants >= CROWD && self.full_permille(pool as usize) > FULL_PERMILLE
+    }
+
+    /// Whether those that contend get very different parts of what they are entitled to, now and for a while. A slot is
+    /// given on only when a step ends, so that nothing is said before a few of them have.
+    fn is_unfair(&self, pool: u32) -> bool {
+        let watch = &self.pools[pool as usize].watch;
+        let steps = Span(self.work_in(pool).percentile(950).0.saturating_mul(STEPS_JUDGED));
+        let is_uneven = |window| {
+            let served = watch.shares.values().map(|shares| shares.over(self.now, window).0);
+            let judged = served.filter(|served| served.due > 0 && served.due >= steps.0);
+            jain_permille(judged).is_some_and(|jain| jain < UNFAIR_PERMILLE)
+        };
+        let Full(full) = watch.full.over(self.now, Window::TenMinutes);
+        full >= steps && is_uneven(Window::Minute) && is_uneven(Window::TenMinutes)
     }
 
     fn full_permille(&self, pool: usize) -> u32 {
@@ -449,16 +487,22 @@ impl Cell {
     fn unavoidable(&self, place: Place) -> Span {
         let Place::Slots { pool } = place else { return Span::ZERO };
         let slots = u64::from(self.directory.pools.list[pool as usize].slots.max(1));
+        let work = self.work_in(pool);
+        let mut gaps = Sketch::default();
+        self.pools[pool as usize].watch.gaps.each(self.now, Window::Hour, |part| gaps.merge(part));
+        // Where steps end one by one, and where many end at once.
+        Span((work.percentile(950).0 / slots).max(gaps.percentile(950).0).saturating_mul(2))
+    }
+
+    /// What attempts in a pool may have taken in the last hour.
+    fn work_in(&self, pool: u32) -> Sketch {
         let mut work = Sketch::default();
         for (at, windows) in &self.watch.work {
             if matches!(at, WorkAt::Pool(own) if *own == pool) || matches!(at, WorkAt::Tool(_)) {
                 windows.each(self.now, Window::Hour, |part| work.merge(part));
             }
         }
-        let mut gaps = Sketch::default();
-        self.pools[pool as usize].watch.gaps.each(self.now, Window::Hour, |part| gaps.merge(part));
-        // Where steps end one by one, and where many end at once.
-        Span((work.percentile(950).0 / slots).max(gaps.percentile(950).0).saturating_mul(2))
+        work
     }
 
     fn interference(&self) -> Vec<InterferenceView> {

@@ -11,7 +11,8 @@
 //!   or of the last day, and a tenth of a second longer.
 //!
 //! The reason is what held its steps up longest in the last minute; if nothing did, a tool, an endpoint or a pool whose
-//! work became slow; if none did, the store; else it is not known. A reason of the tenant's own (its cap, quota, budget,
+//! work became slow; if none did and its runs miss their target, what held its steps up longest in ten minutes; then the
+//! store; else it is not known. A reason of the tenant's own (its cap, quota, budget,
 //! part of the pool) is *expected*: nobody else feels it, and the tenant can be told. It is `broken` if nothing of what it
 //! has ready was dispatched in the last minute, or more runs of the last hour missed its target than may; else it is
 //! `degrading`.
@@ -73,6 +74,8 @@ pub struct Facts<'a> {
     pub queue: &'a Sketch,
     pub work: &'a Sketch,
     pub held: &'a Held,
+    /// Of the last ten minutes.
+    pub held_lately: &'a Held,
     /// How long its reviews stood unclaimed.
     pub reviewing: &'a Held,
     /// How long some step of it was ready.
@@ -173,11 +176,16 @@ pub fn diagnose(facts: &Facts<'_>, shared: &Shared) -> Diagnosis {
         waits || time.0 / steps > patience.0 / 4
     });
     let longest = longest.or(reviewers);
-    let reason = match longest {
-        Some((cause, _)) => Reason::Waits(cause),
-        None if slower && !shared.slow_work.is_empty() => Reason::SlowWork(shared.slow_work[0]),
-        None if shared.is_store_slow => Reason::SlowStore,
-        None => shared.slow_work.first().map_or(Reason::Unknown, |at| Reason::SlowWork(*at)),
+    // Enough to have made late those that were.
+    let enough = Span(patience.0.saturating_mul(ten_minutes.1));
+    let lately = facts.held_lately;
+    let lately = lately.longest().filter(|_| misses && lately.total() >= enough);
+    let reason = match (longest, lately) {
+        (Some((cause, _)), _) => Reason::Waits(cause),
+        _ if slower && !shared.slow_work.is_empty() => Reason::SlowWork(shared.slow_work[0]),
+        (None, Some((cause, _))) => Reason::Waits(cause),
+        _ if shared.is_store_slow => Reason::SlowStore,
+        _ => shared.slow_work.first().map_or(Reason::Unknown, |at| Reason::SlowWork(*at)),
     };
     let is_stuck = queue.count() == 0 && facts.stood >= STUCK;
     let is_spent = sla.is_some_and(|sla| is_missed(hour, sla)) && misses;

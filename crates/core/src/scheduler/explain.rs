@@ -81,6 +81,8 @@ pub(crate) struct FlowNow {
     pub(crate) org: OrgIx,
     pub(crate) weight: u32,
     pub(crate) in_flight: u32,
+    /// Slot-microseconds charged since the start, as in [`FlowReading`].
+    pub(crate) service: u128,
     /// As it is contracted, burst slots that it has now included, whether or not the policy of the pool keeps to it.
     pub(crate) cap: u32,
     pub(crate) is_paused: bool,
@@ -109,13 +111,15 @@ impl Scheduler {
         places.filter(|active| active.flow != ROOT).map(|active| {
             let flow = &self.tree.flows[active.flow];
             let tenant = TenantIx(flow.owner);
-            let config = self.tenant(tenant).config();
+            let node = self.tenant(tenant);
+            let config = node.config();
             let org = &self.tree.flows[flow.parent];
             FlowNow {
                 tenant,
                 org: config.org,
                 weight: config.weight,
                 in_flight: flow.in_flight,
+                service: node.service,
                 cap: if self.config.policy.has_caps() { flow.cap } else { config.cap },
                 is_paused: config.paused,
                 is_full: flow.in_flight >= flow.cap,

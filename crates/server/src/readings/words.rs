@@ -101,6 +101,9 @@ fn shared_sentence(reason: &ReasonView) -> String {
         "slow-work" => format!("Work in pool `{at}` takes at least twice as long as it did."),
         "slow-store" => "The store takes long for its commits.".to_owned(),
         "valve" => "The valve refuses submissions: too much is waiting.".to_owned(),
+        "unfair" => format!(
+            "Slots of pool `{at}` go to some tenants ahead of their parts (Jain's index is below 0.9): its policy or its weights are not what they should be."
+        ),
         "interference" => format!(
             "Isolation is incomplete at `{at}`: the waits of quiet tenants follow the load of a loud one."
         ),

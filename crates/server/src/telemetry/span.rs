@@ -2,7 +2,7 @@
 //! `fairlane.` otherwise.
 
 use fairlane_core::cell::effect::{Phase, Segment, Try, WaitedOn, What};
-use fairlane_core::gate::{Account, Gate, LimitHolder, Refusal};
+use fairlane_core::gate::{Gate, LimitHolder, Refusal};
 use fairlane_core::id::{RegionName, RunId, TenantId};
 use fairlane_core::row::{Instance, Lane, Part, RunStatus};
 use fairlane_core::time::Time;
@@ -117,7 +117,7 @@ fn of_refusal(span: &mut Span, refusal: &Refusal) {
             vec![text("fairlane.tool", tool.as_str())]
         }
         Refusal::Policy { policy, .. } => vec![text("fairlane.policy", &**policy)],
-        Refusal::Budget { account, .. } => vec![text("fairlane.account", account_text(*account))],
+        Refusal::Budget { account, .. } => vec![text("fairlane.account", account.code())],
         Refusal::Limit { tool, holder, rule, .. } => vec![
             text("fairlane.tool", tool.as_str()),
             text("fairlane.limit.holder", holder_text(*holder)),
@@ -234,15 +234,6 @@ const fn lane_text(lane: Lane) -> &'static str {
         Lane::Urgent => "urgent",
         Lane::Normal => "normal",
         Lane::Background => "background",
-    }
-}
-
-const fn account_text(account: Account) -> &'static str {
-    match account {
-        Account::Run => "run",
-        Account::TenantDay => "tenant_day",
-        Account::TenantMonth => "tenant_month",
-        Account::OrgMonth => "org_month",
     }
 }
 
