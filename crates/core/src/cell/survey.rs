@@ -107,6 +107,7 @@ impl Cell {
                 reviewing: &minute.reviewing,
                 stood: minute.stood,
                 waiting: self.waiting_of(tenant),
+                minute: (minute.aimed, minute.late),
                 ten_minutes: runs(Window::TenMinutes),
                 hour: runs(Window::Hour),
                 usual_work: half(Window::Hour).min(half(Window::Day)),

@@ -2,7 +2,8 @@
 //!
 //! A tenant is *slow* if one of these is so:
 //!
-//! * its runs miss their target: `late / ended > 1 - target` over ten minutes (the burn rate is above 1);
+//! * its runs miss their target: `late / ended > 1 - target` over ten minutes (the burn rate is above 1), and some of the last
+//!   minute did, or none ended in it: two windows, so that one late run is no alarm and what is mended is soon well;
 //! * its steps wait: the mean wait of the last minute (time that ready steps stood there, over those that were dispatched or
 //!   still stand there), or the 95th percentile of those that were dispatched, is more than its *patience*: a quarter of its
 //!   target if it has one, else twice what a step takes, and a second at least;
@@ -82,7 +83,8 @@ pub struct Facts<'a> {
     pub stood: Span,
     /// Steps that are ready now.
     pub waiting: u64,
-    /// Runs that ended in ten minutes and in an hour with a target in force, and those that missed it.
+    /// Runs that ended in a minute, in ten and in an hour with a target in force, and those that missed it.
+    pub minute: (u64, u64),
     pub ten_minutes: (u64, u64),
     pub hour: (u64, u64),
     /// Half of its attempts took less, over the hour or the day, whichever is less.
@@ -164,7 +166,8 @@ pub fn diagnose(facts: &Facts<'_>, shared: &Shared) -> Diagnosis {
     let mean_wait = held_in_all.0 / steps;
     let patience = patience(sla, usual_work);
     let waits = mean_wait > patience.0 || queue.percentile(950) > patience;
-    let misses = sla.is_some_and(|sla| is_missed(ten_minutes, sla));
+    let is_late_now = facts.minute.1 > 0 || facts.minute.0 == 0;
+    let misses = is_late_now && sla.is_some_and(|sla| is_missed(ten_minutes, sla));
     let slower = is_slower(work, usual_work);
     let is_short = |cause| matches!(cause, Cause::Reviewers { pool } if shared.short_reviewers.contains(&pool));
     let reviewers = facts.reviewing.longest().filter(|(cause, _)| misses || is_short(*cause));
@@ -177,7 +180,7 @@ pub fn diagnose(facts: &Facts<'_>, shared: &Shared) -> Diagnosis {
     });
     let longest = longest.or(reviewers);
     // Enough to have made late those that were.
-    let enough = Span(patience.0.saturating_mul(ten_minutes.1));
+    let enough = Span((patience.0 / 4).saturating_mul(ten_minutes.1));
     let lately = facts.held_lately;
     let lately = lately.longest().filter(|_| misses && lately.total() >= enough);
     let reason = match (longest, lately) {

@@ -4,7 +4,7 @@ use crate::cell::effect::{Response, TenantView};
 use crate::cell::input::{Configure, Input, Query, Value};
 use crate::cell::view::{PlatformView, WindowView};
 use crate::id::{TenantId, ToolName};
-use crate::plan::{Step, Workflow};
+use crate::plan::{Step, StepKind, Wait, Workflow};
 use crate::pool::{Policy, Pool};
 use crate::quota::{Budget, BudgetClass, Rule, Tool};
 use crate::reading::Window;
@@ -365,13 +365,23 @@ fn a_pool_that_gives_some_more_than_their_part_is_found_unfair() {
 }
 
 #[test]
-fn what_made_runs_late_some_minutes_ago_is_still_the_reason() {
+fn what_made_runs_late_some_minutes_ago_is_still_the_reason_and_what_is_mended_is_well() {
     let mut town = Town::new(step("only", &[]));
-    let sla = Sla { percentile_permille: 900, latency: Span::from_secs(5) };
-    town.desk.declare(Configure::Tenant(Tenant { sla: Some(sla), ..tenant("a", "small") }));
-    town.submit("a", 40);
-    town.pass(Span::from_secs(40));
-    town.pass_with(Span::from_secs(120), &["a"], 4);
-    assert_eq!(town.window("a", Window::Minute).held, []);
-    assert_eq!(town.diagnosis("a"), "Broken tenant-cap default own");
+    let nap = Step { kind: StepKind::Wait(Wait::For(Span::from_secs(90))), ..step("nap", &[0]) };
+    let napping = Workflow { version: 2, ..workflow("one", vec![step("only", &[]), nap]) };
+    town.desk.declare(Configure::Workflow(std::sync::Arc::new(napping)));
+    let sla = Sla { percentile_permille: 900, latency: Span::from_secs(95) };
+    let capped = Tenant { sla: Some(sla), cap: Some(1), ..tenant("b", "large") };
+    town.desk.declare(Configure::Tenant(capped));
+    town.work = Span::from_secs(4);
+    // All but the first wait for the others, and are late when they have slept.
+    town.submit("b", 4);
+    town.pass(Span::from_secs(108));
+    assert_eq!(town.window("b", Window::Minute).held, []);
+    assert_eq!(town.diagnosis("b"), "Broken tenant-cap default own");
+    town.work = SECOND;
+    town.pass_with(Span::from_secs(160), &["b"], 8);
+    let ten_minutes = town.window("b", Window::TenMinutes);
+    assert!(ten_minutes.late * 10 > ten_minutes.aimed, "still more than may be: {ten_minutes:?}");
+    assert_eq!(town.diagnosis("b"), "Healthy");
 }
