@@ -159,10 +159,12 @@ impl Look {
         let valve = if self.valve.open { "open" } else { "closed" };
         let state = text::word(&self.overview.state);
         let mut line = format!("{state}{BETWEEN}valve {valve}, {} live runs", self.valve.live_runs);
+        let is_in_many = self.overview.regions.len() > 1;
         for (at, pool) in self.pools.iter().enumerate() {
-            let Pool { name, in_flight, slots, waiting, workers, .. } = pool;
+            let Pool { name, region, in_flight, slots, waiting, workers, .. } = pool;
+            let place = if is_in_many { format!(" in {region}") } else { String::new() };
             let this = format!(
-                "{BETWEEN}pool {name}: {in_flight}/{slots} slots, {waiting} waiting, {workers} workers"
+                "{BETWEEN}pool {name}{place}: {in_flight}/{slots} slots, {waiting} waiting, {workers} workers"
             );
             let behind = match self.pools.len() - at - 1 {
                 0 => String::new(),

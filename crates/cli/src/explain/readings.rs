@@ -50,7 +50,10 @@ pub(super) fn platform(overview: &Overview) -> String {
             }
             if overview.slow_expected > 0 {
                 let count = overview.slow_expected;
-                text.push_str(&format!("{count} more are slow for reasons of their own.\n"));
+                text.push_str(&match count {
+                    1 => "1 more is slow for a reason of its own.\n".to_owned(),
+                    _ => format!("{count} more are slow for reasons of their own.\n"),
+                });
             }
         }
     }

@@ -402,7 +402,7 @@ impl Cell {
                 shares.at(*at).add((served, due), *time, *since);
             }
         }
-        if seen.is_full() && !seen.queued.is_empty() {
+        if seen.slots > 0 && seen.is_full() && !seen.queued.is_empty() {
             for (at, time) in pieces {
                 add(&mut watch.full.at(*at).0, *time);
             }

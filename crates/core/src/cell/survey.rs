@@ -404,7 +404,9 @@ impl Cell {
     fn fairness(&self, pool: usize, window: Window) -> FairnessView {
         let watch = &self.pools[pool].watch;
         let over = |shares: &Windows<Share>| shares.over(self.now, window).0;
-        let contend = |served: &Served| served.due > 0;
+        // What one step takes cannot be given in parts.
+        let step = self.work_in(u32::try_from(pool).unwrap_or(u32::MAX)).percentile(950);
+        let contend = |served: &Served| served.due > 0 && served.due >= step.0;
         let tenants: Vec<Served> = watch.shares.values().map(over).filter(contend).collect();
         let orgs: Vec<Served> = watch.orgs.values().map(over).filter(contend).collect();
         FairnessView {
