@@ -31,7 +31,7 @@ async function read(signal: AbortSignal): Promise<Review[]> {
 export function Reviews() {
   const params = useParams<{ review?: string }>();
   const navigate = useNavigate();
-  const { value, failure, refresh } = poll(read, { itemsBy: "id" });
+  const { value, failure, refresh } = poll(read);
   const [refused, setRefused] = createSignal<Failure>();
   const [isDry, setDry] = createSignal(false);
   onMount(() => (document.title = "Reviews · Fairlane"));
