@@ -3,6 +3,9 @@
 import { For, type JSX, Show, createUniqueId } from "solid-js";
 
 import type { Failure } from "../api/client";
+import { millis } from "../format";
+import { now } from "../live/clock";
+import { answered } from "../live/health";
 
 export type Tone = "good" | "warn" | "bad" | "active" | "calm";
 
@@ -96,7 +99,12 @@ export function Failed(props: { of: string; failure: Failure | undefined; isTrie
             {props.of}: <Sentence>{failure().message}</Sentence>
           </span>
           <Show when={(props.isTried ?? true) && failure().status !== 404}>
-            <span>It is tried again.</span>
+            <span>
+              It is tried again.
+              <Show when={failure().status === 0 && answered()}>
+                {(at) => <> What is shown is from {millis(Math.max(1_000, now() - at()))} ago.</>}
+              </Show>
+            </span>
           </Show>
         </div>
       )}
