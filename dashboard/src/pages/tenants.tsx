@@ -18,13 +18,9 @@ const COLUMNS: readonly Column<Readings>[] = [
     name: "Tenant",
     by: (row) => row.tenant,
     cell: (row) => (
-      <>
-        <span class="link">{row().tenant}</span>
-        <Show when={row().suspended}>
-          {" "}
-          <Badge tone="warn">suspended</Badge>
-        </Show>
-      </>
+      <span class="link" title={row().tenant}>
+        {row().tenant}
+      </span>
     ),
   },
   {
@@ -32,12 +28,14 @@ const COLUMNS: readonly Column<Readings>[] = [
     name: "State",
     by: (row) => SEVERITY[row.diagnosis?.state ?? "healthy"],
     cell: (row) => (
-      <Show when={row().diagnosis}>
-        {(diagnosis) => (
-          <span title={diagnosis().says}>
-            <Well of={diagnosis().state} />
-          </span>
-        )}
+      <Show when={!row().suspended} fallback={<Badge tone="warn">suspended</Badge>}>
+        <Show when={row().diagnosis}>
+          {(diagnosis) => (
+            <span title={diagnosis().says}>
+              <Well of={diagnosis().state} />
+            </span>
+          )}
+        </Show>
       </Show>
     ),
     title: "Whether it is slow now; those that are not well come first",

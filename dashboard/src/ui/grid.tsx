@@ -2,7 +2,7 @@
 // its heads, and read aloud as a grid. While somebody moves in it the order stays: what is pointed at does not slip
 // away, and only numbers change.
 
-import { type Accessor, For, createEffect, createMemo, createSignal, on, onCleanup, onMount } from "solid-js";
+import { type Accessor, For, Show, createEffect, createMemo, createSignal, on, onCleanup, onMount } from "solid-js";
 import type { JSX } from "solid-js";
 
 export interface Column<T> {
@@ -182,6 +182,11 @@ function Head<T>(props: { column: Column<T>; sort: Sort; onSort: (sort: Sort) =>
   const isAscending = (): boolean => (props.column.isNumber ?? false) === props.sort.isReversed;
   const onSort = (): void =>
     props.onSort({ column: props.column.id, isReversed: isSorted() && !props.sort.isReversed });
+  const arrow = () => (
+    <span class="arrow" aria-hidden="true">
+      {isSorted() ? (isAscending() ? "↑" : "↓") : ""}
+    </span>
+  );
   return (
     <div
       role="columnheader"
@@ -189,8 +194,9 @@ function Head<T>(props: { column: Column<T>; sort: Sort; onSort: (sort: Sort) =>
       aria-sort={isSorted() ? (isAscending() ? "ascending" : "descending") : "none"}
     >
       <button class="sort" title={props.column.title} onClick={onSort}>
+        <Show when={props.column.isNumber}>{arrow()}</Show>
         {props.column.name}
-        <span class="arrow" aria-hidden="true">{isSorted() ? (isAscending() ? " ↑" : " ↓") : ""}</span>
+        <Show when={!props.column.isNumber}>{arrow()}</Show>
       </button>
     </div>
   );

@@ -27,9 +27,9 @@ export function Panel(props: { title: string; note?: JSX.Element; actions?: JSX.
   );
 }
 
-export function Tile(props: { name: string; value: JSX.Element; note?: JSX.Element; tone?: Tone | undefined }) {
+export function Tile(props: { name: string; value: JSX.Element; note?: JSX.Element; tone?: Tone | undefined; title?: string }) {
   return (
-    <div class="tile">
+    <div class="tile" title={props.title}>
       <dt>{props.name}</dt>
       <dd class={props.tone ?? "calm"}>{props.value}</dd>
       <dd class="note">{props.note}</dd>
@@ -37,9 +37,10 @@ export function Tile(props: { name: string; value: JSX.Element; note?: JSX.Eleme
   );
 }
 
+/// Without a tone it is a name, and not a state.
 export function Badge(props: { tone?: Tone; children: JSX.Element; title?: string }) {
   return (
-    <span class={`badge ${props.tone ?? "calm"}`} title={props.title}>
+    <span class={`badge ${props.tone ?? "plain"}`} title={props.title}>
       {props.children}
     </span>
   );
@@ -70,9 +71,9 @@ export function Meter(props: { used: number; of: number; held?: number; label: s
   );
 }
 
-/// A sentence of the server, in which names stand between backticks.
+/// A sentence of the server, in which names stand between backticks. A line does not end between a number and its sign.
 export function Sentence(props: { children: string }) {
-  return <For each={props.children.split("`")}>{(part, at) => (at() % 2 === 0 ? part : <code>{part}</code>)}</For>;
+  return <For each={props.children.replaceAll(" %", "\u00a0%").split("`")}>{(part, at) => (at() % 2 === 0 ? part : <code>{part}</code>)}</For>;
 }
 
 /// What would be here, and what makes it.
