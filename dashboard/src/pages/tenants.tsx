@@ -111,7 +111,7 @@ export function Tenants() {
     if (grid !== null && (event.key === "ArrowDown" || event.key === "Enter")) {
       event.preventDefault();
       grid.focus();
-      grid.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown" }));
+      grid.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown", bubbles: true }));
     }
   };
   onCleanup(() => removeEventListener("keydown", onKey));
