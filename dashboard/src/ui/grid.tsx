@@ -2,7 +2,7 @@
 // its heads, and read aloud as a grid. While somebody moves in it the order stays: what is pointed at does not slip
 // away, and only numbers change.
 
-import { type Accessor, For, Show, createEffect, createMemo, createSignal, on, onCleanup, onMount } from "solid-js";
+import { type Accessor, For, Show, createEffect, createMemo, createSignal, on, onCleanup, onMount, untrack } from "solid-js";
 import type { JSX } from "solid-js";
 
 export interface Column<T> {
@@ -80,11 +80,16 @@ export function Grid<T>(props: {
   });
   onCleanup(() => left.set(props.label, { active: active(), top: top() }));
   createEffect(() => props.onShown?.(sorted().slice(first(), first() + many())));
+  // The browser lays everything out before it moves: it is asked only where that is needed, and before rows change.
+  const scroll = (to: number): void => {
+    box.scrollTop = to;
+    setTop(to);
+  };
   // Another order or choice is read from its beginning.
   const course = createMemo(() => [props.sort.column, props.sort.isReversed, props.only] as const, undefined, {
     equals: (one, other) => one.every((part, index) => part === other[index]),
   });
-  createEffect(on(course, () => (box.scrollTop = 0), { defer: true }));
+  createEffect(on(course, () => untrack(top) > 0 && scroll(0), { defer: true }));
 
   const move = (to: number): void => {
     const at = Math.max(0, Math.min(sorted().length - 1, to));
@@ -92,14 +97,14 @@ export function Grid<T>(props: {
     if (row === undefined) {
       return;
     }
-    setActive(props.idOf(row));
     hold();
-    const head = ROW_PX;
-    if (at * ROW_PX < box.scrollTop) {
-      box.scrollTop = at * ROW_PX;
-    } else if ((at + 1) * ROW_PX + head > box.scrollTop + box.clientHeight) {
-      box.scrollTop = (at + 1) * ROW_PX + head - box.clientHeight;
+    const [above, below] = [at * ROW_PX, (at + 2) * ROW_PX - height()];
+    if (above < top()) {
+      scroll(above);
+    } else if (below > top()) {
+      scroll(below);
     }
+    setActive(props.idOf(row));
   };
   const onKey = (event: KeyboardEvent): void => {
     if (event.target !== box) {
