@@ -11,14 +11,14 @@ import { Reviews } from "./pages/reviews";
 import { Run } from "./pages/run";
 import { Tenant } from "./pages/tenant";
 import { Tenants } from "./pages/tenants";
-import { access, isAsking, isOperator } from "./session";
+import { access, isBeginning, isOperator } from "./session";
 import { Empty } from "./ui/parts";
 
 const Simulator = lazy(() => import("./pages/simulator"));
 
 export function App() {
   return (
-    <Show when={access()} fallback={<Show when={!isAsking()}><SignIn /></Show>}>
+    <Show when={access()} fallback={<Show when={!isBeginning()}><SignIn /></Show>}>
       <Router base="/ui" root={Frame}>
         <Route path="/" component={Home} />
         <Route path="/overview" component={operators(Overview)} />

@@ -6,12 +6,15 @@ const day = new Intl.DateTimeFormat("en-GB", { year: "numeric", month: "short", 
 
 export const count = (value: number): string => whole.format(value);
 
+const complete = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "long" });
+
 /// `12.3 k`, where there is no room for all digits.
 export function short(value: number): string {
-  for (const [unit, suffix] of [[1e9, " G"], [1e6, " M"], [1e4, " k"]] as const) {
+  for (const [unit, suffix] of [[1e9, "G"], [1e6, "M"], [1e4, "k"]] as const) {
     if (Math.abs(value) >= unit) {
-      const divisor = suffix === " k" ? 1e3 : unit;
-      return `${three(value / divisor)}${suffix}`;
+      const divisor = suffix === "k" ? 1e3 : unit;
+      // The space does not break.
+      return `${three(value / divisor)}\u00a0${suffix}`;
     }
   }
   return whole.format(Math.round(value * 100) / 100);
@@ -23,7 +26,11 @@ function three(value: number): string {
 }
 
 export const ratio = (value: number): string => value.toFixed(3);
-export const percent = (part: number): string => `${(part * 100).toFixed(part > 0 && part < 0.1 ? 1 : 0)} %`;
+export const percent = (part: number): string => `${percents(part).format(part * 100)} %`;
+
+const hundredths = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const tenths = new Intl.NumberFormat("en-US", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const percents = (part: number): Intl.NumberFormat => (part > 0 && part < 0.1 ? tenths : hundredths);
 
 /// A length of time from microseconds.
 export function micros(value: number): string {
@@ -34,6 +41,13 @@ export function micros(value: number): string {
     return `${three(value / 1_000)} ms`;
   }
   return millis(value / 1_000);
+}
+
+/// A length of time in one unit, where many of them stand beneath each other.
+export function brief(value: number): string {
+  const units = [["d", 86_400e6], ["h", 3_600e6], ["min", 60e6]] as const;
+  const unit = units.find(([, size]) => value >= size);
+  return unit === undefined ? micros(value) : `${three(value / unit[1])} ${unit[0]}`;
 }
 
 export function millis(value: number): string {
@@ -67,6 +81,9 @@ export function moment(at: string, now: number): string {
   return isToday ? clock.format(date) : `${day.format(date)}, ${clock.format(date)}`;
 }
 
+/// The whole of it, to the second, with the zone.
+export const exact = (at: string): string => complete.format(new Date(at));
+
 /// How long ago, or how long until.
 export function away(at: string, now: number): string {
   const distance = Date.parse(at) - now;
@@ -83,6 +100,9 @@ export function took(from: string, until: string | null | undefined, now: number
 
 /// `data-residency` and `data_residency` as words.
 export const words = (name: string): string => name.replaceAll(/[_-]/g, " ");
+
+/// The end of a path, which says most of it.
+export const base = (path: string): string => path.slice(path.lastIndexOf("/") + 1);
 
 /// The end of an id, which tells ids of the same minute apart.
 export const tail = (id: string): string => id.slice(-8);

@@ -54,6 +54,7 @@ export function Frame(props: RouteSectionProps) {
           </Show>
           <span class="who">{who()}</span>
           <button class="quiet" onClick={nextTheme} title="Colours: as the system has it, light, dark">
+            <span aria-hidden="true">◐ </span>
             {{ system: "Auto", light: "Light", dark: "Dark" }[theme()]}
           </button>
           <button class="quiet" onClick={() => signOut()}>
@@ -61,7 +62,7 @@ export function Frame(props: RouteSectionProps) {
           </button>
         </div>
       </header>
-      <main id="main" tabIndex={-1} ref={main}>
+      <main id="main" tabIndex={-1} ref={main} classList={{ stale: light() === "failing" }}>
         <Suspense>{props.children}</Suspense>
       </main>
     </>

@@ -5,6 +5,7 @@ import { createSignal } from "solid-js";
 import { Failure, api, ask, useKey } from "./api/client";
 import type { Me, Role } from "./api/schema";
 
+const AGAIN_MS = 2_000;
 const KEPT_AS = "fairlane-key";
 
 /// Whoever looks, as far as the pages care.
@@ -20,7 +21,10 @@ const [access, setAccess] = createSignal<Access>();
 const [refused, setRefused] = createSignal<string>();
 const [isAsking, setAsking] = createSignal(false);
 
-export { access, isAsking, refused };
+/// A key that was there already is asked about: whoever comes back does not see the question for it pass by.
+const [isBeginning, setBeginning] = createSignal(false);
+
+export { access, isAsking, isBeginning, refused };
 
 export const isOperator = (): boolean => access()?.role === "operator";
 /// Whether the key may change what a tenant's own key may change.
@@ -48,23 +52,27 @@ export function begin(): void {
     }
   });
   if (key !== "") {
-    void signIn(key);
+    setBeginning(true);
+    void signIn(key).finally(() => setBeginning(false));
   }
 }
 
 export async function signIn(key: string): Promise<void> {
   const trimmed = key.trim();
   setAsking(true);
-  setRefused(undefined);
   useKey(trimmed);
   // Kept at once: whoever goes on before the answer is there is not asked again.
   sessionStorage.setItem(KEPT_AS, trimmed);
   try {
     setAccess(accessOf(await ask(api.GET("/v1/me"))));
+    setRefused(undefined);
   } catch (error) {
     if (error instanceof Failure && error.isUnknownKey) {
       sessionStorage.removeItem(KEPT_AS);
       setRefused("No such key here. It may have been deleted or have expired.");
+    } else if (error instanceof Failure && (error.status === 0 || error.status >= 500)) {
+      setRefused(`${error.message} It is tried again.`);
+      again(trimmed);
     } else {
       setRefused(error instanceof Error ? error.message : String(error));
     }
@@ -72,6 +80,15 @@ export async function signIn(key: string): Promise<void> {
   } finally {
     setAsking(false);
   }
+}
+
+/// A server that does not answer says nothing about the key: it is asked again, unless another one was given meanwhile.
+function again(key: string): void {
+  setTimeout(() => {
+    if (access() === undefined && !isAsking() && sessionStorage.getItem(KEPT_AS) === key) {
+      void signIn(key);
+    }
+  }, AGAIN_MS);
 }
 
 /// `why` is shown where the next key is asked for.

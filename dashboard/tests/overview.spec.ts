@@ -30,11 +30,36 @@ test("a server that falls silent is said, and found again", async ({ page, serve
   await page.route("**/v1/**", (route) => route.abort());
   await expect(page.getByRole("status")).toHaveText("no answer, trying again");
   await expect(page.getByRole("alert")).toContainText("The server does not answer");
+  await expect(page.getByRole("alert")).toContainText("What is shown is from");
   // What was seen stays.
   await expect(page.getByRole("heading", { name: "Pools" })).toBeVisible();
   await page.unroute("**/v1/**");
   await expect(page.getByRole("status")).toHaveText("live");
   await expect(page.getByRole("alert")).toHaveCount(0);
+});
+
+test("what has the keyboard keeps it while the page is read again", async ({ page, server }) => {
+  await server.workflow("slow", SLOW);
+  await server.submit("dev", "slow", { sleep_ms: 20_000 });
+  await page.goto(server.reach.dashboard);
+  const tenant = page.locator(".legend").getByRole("link", { name: "dev" });
+  await tenant.focus();
+  for (let read = 0; read < 3; read += 1) {
+    await page.waitForResponse("**/v1/platform/overview*");
+  }
+  await expect(tenant).toBeFocused();
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("heading", { name: "dev" })).toBeVisible();
+});
+
+test("a page that is loaded while no server answers is there as soon as one does", async ({ page, server }) => {
+  await page.goto(server.reach.dashboard);
+  await expect(page.getByRole("status")).toHaveText("live");
+  await page.route("**/v1/**", (route) => route.abort());
+  await page.reload();
+  await expect(page.getByRole("alert")).toContainText("The server does not answer");
+  await page.unroute("**/v1/**");
+  await expect(page.getByRole("heading", { name: "Overview" })).toBeVisible();
 });
 
 test("a tab that nobody looks at asks nothing", async ({ page, server }) => {

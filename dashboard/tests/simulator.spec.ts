@@ -7,6 +7,7 @@ import { isAccessible } from "./axe";
 import { expect, test } from "./server";
 
 const SCENARIO = fileURLToPath(new URL("../../examples/scenarios/three-banks.yaml", import.meta.url));
+const REVIEWERS = fileURLToPath(new URL("../../examples/scenarios/reviewers.yaml", import.meta.url));
 
 test("a report is opened from a file and sent nowhere", async ({ page, server }) => {
   const binary = process.env["FAIRLANE_BINARY"] ?? "fairlane";
@@ -24,6 +25,19 @@ test("a report is opened from a file and sent nowhere", async ({ page, server })
   }
   await isAccessible(page);
   expect(asked).toEqual([]);
+});
+
+test("a report in which people decide says whether there are enough of them", async ({ page, server }) => {
+  const binary = process.env["FAIRLANE_BINARY"] ?? "fairlane";
+  const report = execFileSync(binary, ["simulate", REVIEWERS, "--json"], { stdio: ["ignore", "pipe", "ignore"] });
+  await page.goto(server.address("simulator"));
+  await page.getByLabel("Report", { exact: true }).setInputFiles({ name: "report.json", mimeType: "application/json", buffer: report });
+  const { plays } = JSON.parse(report.toString()) as { plays: { name: string; desks: { name: string; people: number }[] }[] };
+  const rows = page.getByRole("region", { name: "Reviewers" }).getByRole("row");
+  await expect(rows).toHaveCount(1 + plays.reduce((sum, play) => sum + play.desks.length, 0));
+  await expect(rows.nth(1)).toContainText(`${plays[0]?.desks[0]?.name}`);
+  await expect(page.getByRole("grid").getByRole("columnheader", { name: "Review p95" })).toBeVisible();
+  await isAccessible(page);
 });
 
 test("a file that is no report is refused with words", async ({ page, server }) => {

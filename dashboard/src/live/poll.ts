@@ -26,15 +26,16 @@ export interface Options<T> {
   everyMs?: Accessor<number>;
   /// Called with what was read, before it is shown.
   onRead?: (value: T) => void;
-  /// What tells items of lists apart: rows stay the same rows. Without it whatever is read is shown as a whole.
-  itemsBy?: string;
+  /// Whatever is read takes the place of what was read before, as a whole: for lists so long that comparing them would
+  /// take longer than showing what of them is seen.
+  isWhole?: boolean;
   /// Once it says so of what was read, it is read no more but on request.
   isFinal?: (value: T) => boolean;
 }
 
 /// Must be called where a page is made; it ends with the page.
 export function poll<T>(read: (signal: AbortSignal) => Promise<T>, options: Options<T> = {}): Poll<T> {
-  const [kept, keep] = options.itemsBy === undefined ? asAWhole<T>() : asRows<T>(options.itemsBy);
+  const [kept, keep] = options.isWhole === true ? asAWhole<T>() : asParts<T>();
   const [failure, setFailure] = createSignal<Failure>();
   let timer: ReturnType<typeof setTimeout> | undefined;
   let underway: AbortController | undefined;
@@ -104,7 +105,10 @@ function asAWhole<T>(): Kept<T> {
   return [value, (read) => setValue(() => read)];
 }
 
-function asRows<T>(key: string): Kept<T> {
+/// Only what is other changes on the page: what has the keyboard keeps it, what is selected stays selected. Items are
+/// told apart by their ids, and those without one by their places.
+function asParts<T>(): Kept<T> {
   const [store, setStore] = createStore<{ value: T | undefined }>({ value: undefined });
-  return [() => store.value, (read) => setStore("value", reconcile<T | undefined, T | undefined>(read, { key }))];
+  const by = { key: "id", merge: true };
+  return [() => store.value, (read) => setStore("value", reconcile<T | undefined, T | undefined>(read, by))];
 }

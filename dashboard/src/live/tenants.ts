@@ -28,7 +28,7 @@ export function allTenants(shown: Accessor<readonly string[]>): Tenants {
       setEveryMs(Math.max(EVERY_MS - tookMs, tookMs / READING_PART - tookMs, 0));
       return found;
     },
-    { everyMs, onRead: () => setFresh(new Map()) },
+    { everyMs, isWhole: true, onRead: () => setFresh(new Map()) },
   );
   poll(async (signal) => {
     const isQuick = (all.value()?.length ?? 0) <= PAGE_ROWS;

@@ -5,7 +5,7 @@ import { For, Show, onMount } from "solid-js";
 
 import { api, ask } from "../api/client";
 import type { Interference as Found } from "../api/schema";
-import { count, micros } from "../format";
+import { count, micros, short } from "../format";
 import { poll } from "../live/poll";
 import { Badge, Empty, Failed, Panel, Waiting } from "../ui/parts";
 
@@ -108,13 +108,13 @@ function Pairs(props: { found: Found[] }) {
             <tr>
               <th>Tenant</th>
               <th>At</th>
-              <th class="number">Slots it wanted</th>
-              <th class="number">ms a slot</th>
-              <th class="number">Longer by</th>
-              <th class="number">After</th>
+              <th class="number" title="In its busiest tenth of the time, less those in its quietest">Slots it wanted</th>
+              <th class="number" title="How much longer a quiet tenant's step waits for each slot more that this one wants">ms a slot</th>
+              <th class="number" title="How much longer quiet tenants' steps waited for all that it wanted">Longer by</th>
+              <th class="number" title="How long after its load the waits follow">After</th>
               <th class="number">Correlation</th>
-              <th class="number">By chance</th>
-              <th class="number">Buckets</th>
+              <th class="number" title="How likely such a correlation is without any influence, over all pairs that were looked at">By chance</th>
+              <th class="number" title="Stretches of ten seconds that were compared">Buckets</th>
               <th>Isolation</th>
             </tr>
           </thead>
@@ -122,9 +122,11 @@ function Pairs(props: { found: Found[] }) {
             <For each={sorted()}>
               {(found) => (
                 <tr>
-                  <td>{found.tenant}</td>
+                  <td>
+                    <A href={`/tenants/${found.tenant}`}>{found.tenant}</A>
+                  </td>
                   <td>{placeOf(found)}</td>
-                  <td class="number">{found.slots.toFixed(1)}</td>
+                  <td class="number">{short(found.slots)}</td>
                   <td class="number">{found.ms_per_slot.toFixed(2)}</td>
                   <td class="number">{micros(found.effect_us)}</td>
                   <td class="number">{micros(found.lag_us)}</td>

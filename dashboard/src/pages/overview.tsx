@@ -1,7 +1,7 @@
 // The platform at a glance: whether it is well and fair, who holds the slots, who waits and why.
 
 import { useSearchParams } from "@solidjs/router";
-import { For, Show, createEffect, createSignal, on, onMount } from "solid-js";
+import { For, Show, createEffect, createSignal, on } from "solid-js";
 
 import { api, ask } from "../api/client";
 import type { Overview as Seen, PoolReadings } from "../api/schema";
@@ -9,7 +9,7 @@ import { count, micros, ratio, short } from "../format";
 import { History } from "../live/history";
 import { poll } from "../live/poll";
 import { type Areas, NAMED_MAX, StackedArea } from "../ui/area";
-import { Empty, Failed, Panel, Tile, Waiting } from "../ui/parts";
+import { Empty, Failed, Panel, Sentence, Tile, Waiting } from "../ui/parts";
 import { Well } from "../ui/status";
 import { Pools } from "./overview/pools";
 import { Reasons } from "./overview/reasons";
@@ -33,13 +33,23 @@ export function Overview() {
   );
   // Another region has had another course.
   createEffect(on(() => asked.region, () => ((history = new History()), void refresh()), { defer: true }));
-  onMount(() => (document.title = "Overview · Fairlane"));
+  // Of several tabs the one that is not well is seen.
+  createEffect(() => {
+    const state = value()?.state ?? "healthy";
+    document.title = `${state === "healthy" ? "" : `${state}: `}Overview · Fairlane`;
+  });
   return (
     <>
       <div class="head">
         <h1>Overview</h1>
         <Show when={value()}>{(seen) => <Well of={seen().state} />}</Show>
-        <span class="muted">{value()?.says}</span>
+        <Show when={summary(value())}>
+          {(says) => (
+            <span class="muted">
+              <Sentence>{says()}</Sentence>
+            </span>
+          )}
+        </Show>
         <Show when={(value()?.regions.length ?? 0) > 1}>
           <div class="actions">
             <label for="region" class="muted">
@@ -64,6 +74,8 @@ export function Overview() {
                     data={areas()}
                     height={240}
                     isClock
+                    link={(tenant) => `/tenants/${tenant}`}
+                    nothing="Nobody holds a slot."
                     label="Slots that each tenant holds, over time; the table of tenants has the same numbers"
                   />
                 </Show>
@@ -73,10 +85,10 @@ export function Overview() {
               <div class="stack">
                 <Pools pools={seen().pools} />
                 <Reviewers reviewers={seen().reviewers} />
+                <Tiers tiers={seen().tiers} />
               </div>
               <div class="stack">
                 <Waits pools={seen().pools} />
-                <Tiers tiers={seen().tiers} />
               </div>
             </div>
           </>
@@ -86,23 +98,29 @@ export function Overview() {
   );
 }
 
+/// What is said of the platform, unless the first of the reasons beneath it says the same.
+function summary(seen: Seen | undefined): string | undefined {
+  return seen?.reasons[0]?.says === seen?.says ? undefined : seen?.says;
+}
+
 function Tiles(props: { seen: Seen }) {
   const seen = () => props.seen;
   const commits = () => seen().commits.find((commit) => commit.window === "1m")?.took;
   const jain = () => fairness(seen().pools);
   return (
-    <dl class="tiles">
+    <dl class="tiles many">
       <Tile
         name="Slots in use"
         value={count(sum(seen().pools, (pool) => pool.in_flight))}
         note={`of ${count(sum(seen().pools, (pool) => Math.min(pool.dispatchable, pool.offered)))} that workers offer`}
       />
-      <Tile name="Steps waiting for a slot" value={count(sum(seen().pools, (pool) => pool.waiting))} />
+      <Tile name="Wait for a slot" value={count(sum(seen().pools, (pool) => pool.waiting))} note="steps that are ready" />
       <Tile
         name="Jain's index"
-        value={jain() === undefined ? "no contention" : ratio((jain()?.permille ?? 0) / 1_000)}
+        value={jain() === undefined ? "–" : ratio((jain()?.permille ?? 0) / 1_000)}
+        title="How alike those are served who want more than they have: 1 is fair, 0.95 and more is healthy"
         tone={jain() !== undefined && (jain()?.permille ?? 0) < JAIN_HEALTHY_PERMILLE ? "bad" : undefined}
-        note={jain() === undefined ? "in the last minute" : `${count(jain()?.contenders ?? 0)} contend for ${jain()?.pool}`}
+        note={jain() === undefined ? "nobody contended in the last minute" : `${count(jain()?.contenders ?? 0)} contend for ${jain()?.pool}`}
       />
       <Tile
         name="Tenants at work"
@@ -116,6 +134,7 @@ function Tiles(props: { seen: Seen }) {
       />
       <Tile
         name="Valve"
+        title="It is shut where more runs live than the platform may hold: new ones are refused then"
         value={seen().valve.open ? "open" : "shut"}
         tone={seen().valve.open ? undefined : "bad"}
         note={`${count(seen().valve.refused)} refused since the start`}
@@ -126,7 +145,8 @@ function Tiles(props: { seen: Seen }) {
         note="of the store, in the last minute"
       />
       <Tile
-        name="Attempts at others' data"
+        name="Cross-tenant tries"
+        title="How often a key asked for what is another tenant's. All of them were refused; healthy is none"
         value={count(seen().cross_tenant_attempts)}
         tone={seen().cross_tenant_attempts > 0 ? "bad" : undefined}
         note="refused since the start"

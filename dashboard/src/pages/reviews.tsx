@@ -5,12 +5,13 @@ import { For, Show, createMemo, createSignal, onMount } from "solid-js";
 
 import { Failure, api, ask } from "../api/client";
 import type { Review } from "../api/schema";
-import { away, count, words } from "../format";
+import { count, tail, words } from "../format";
 import { now } from "../live/clock";
 import { poll } from "../live/poll";
 import { access, isOperator, isReviewer } from "../session";
 import { Empty, Failed, Panel, Waiting } from "../ui/parts";
 import { Status } from "../ui/status";
+import { Away } from "../ui/time";
 import { Detail } from "./reviews/detail";
 
 const SHOWN = 200;
@@ -31,7 +32,7 @@ async function read(signal: AbortSignal): Promise<Review[]> {
 export function Reviews() {
   const params = useParams<{ review?: string }>();
   const navigate = useNavigate();
-  const { value, failure, refresh } = poll(read, { itemsBy: "id" });
+  const { value, failure, refresh } = poll(read);
   const [refused, setRefused] = createSignal<Failure>();
   const [isDry, setDry] = createSignal(false);
   onMount(() => (document.title = "Reviews · Fairlane"));
@@ -124,6 +125,9 @@ function Inbox(props: { reviews: Review[]; chosen: string | undefined }) {
                         {review.step}
                       </A>
                       <span class="muted"> {words(review.cause) === "step" ? "" : words(review.cause)}</span>
+                      <div class="muted small">
+                        run <span class="mono">…{tail(review.run)}</span>
+                      </div>
                     </td>
                     <Show when={hasTenants()}>
                       <td>{review.tenant}</td>
@@ -140,7 +144,7 @@ function Inbox(props: { reviews: Review[]; chosen: string | undefined }) {
                       {review.pool} <span title="The priority class; 0 is served first">· {review.class}</span>
                     </td>
                     <td class="number" classList={{ bad: Date.parse(review.due_at) < now() }}>
-                      {away(review.due_at, now())}
+                      <Away at={review.due_at} />
                     </td>
                   </tr>
                 )}

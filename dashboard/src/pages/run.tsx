@@ -11,8 +11,10 @@ import { now } from "../live/clock";
 import { poll } from "../live/poll";
 import { isZero } from "../money";
 import { isOperator, mayAct } from "../session";
+import { Copy } from "../ui/copy";
 import { Failed, Panel, Tile, Waiting } from "../ui/parts";
 import { Status } from "../ui/status";
+import { Moment } from "../ui/time";
 import { Actions } from "./run/actions";
 import { Calls } from "./run/calls";
 import { Replans } from "./run/replans";
@@ -30,7 +32,10 @@ export function Run() {
 function One(props: { tenant: string; id: string }) {
   const path = { tenant: props.tenant, run: props.id };
   const detail = poll((signal) => ask(api.GET("/v1/tenants/{tenant}/runs/{run}", { params: { path }, signal })));
-  createEffect(() => (document.title = `Run ${tail(props.id)} · Fairlane`));
+  createEffect(() => {
+    const status = detail.value()?.run.status;
+    document.title = `Run …${tail(props.id)}${status === undefined ? "" : ` ${status}`} · Fairlane`;
+  });
   return (
     <>
       <div class="head">
@@ -38,9 +43,18 @@ function One(props: { tenant: string; id: string }) {
           <A href="/tenants" class="crumbs">
             Tenants
           </A>
+          <span class="muted" aria-hidden="true">
+            /
+          </span>
         </Show>
-        <A href={`/tenants/${props.tenant}`}>{props.tenant}</A>
+        <A href={`/tenants/${props.tenant}`} class="crumbs">
+          {props.tenant}
+        </A>
+        <span class="muted" aria-hidden="true">
+          /
+        </span>
         <h1 class="mono">{props.id}</h1>
+        <Copy text={props.id} what="the run's id" />
         <Show when={detail.value()}>
           {(seen) => (
             <>
@@ -85,7 +99,7 @@ function Tiles(props: { run: Shown }) {
         }
         note={`lane ${run().lane}${run().schedule == null ? "" : `, by schedule ${run().schedule}`}`}
       />
-      <Tile name="Submitted" value={moment(run().created_at, now())} note={`revision ${run().revision}`} />
+      <Tile name="Submitted" value={<Moment at={run().created_at} />} note={`revision ${run().revision}`} />
       <Tile
         name={run().ended_at == null ? "Runs for" : "Took"}
         value={took(run().created_at, run().ended_at, now())}

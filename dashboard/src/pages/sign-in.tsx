@@ -13,7 +13,10 @@ export function SignIn() {
   document.title = "Sign in · Fairlane";
   return (
     <main class="sign-in">
-      <h1>Fairlane</h1>
+      <h1 class="brand">
+        <img src={`${import.meta.env.BASE_URL}icon.svg`} alt="" />
+        Fairlane
+      </h1>
       <section class="panel">
         <form class="form" onSubmit={submit}>
           <div class="field">
@@ -41,7 +44,7 @@ export function SignIn() {
           </Show>
           <div class="actions">
             <button class="primary" type="submit" disabled={isAsking()}>
-              Sign in
+              {isAsking() ? "Asking …" : "Sign in"}
             </button>
           </div>
         </form>

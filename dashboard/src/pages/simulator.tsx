@@ -2,9 +2,10 @@
 
 import { For, Show, createSignal, onMount } from "solid-js";
 
-import { count, micros, millis, moment } from "../format";
+import { base, count, micros, millis, moment } from "../format";
 import { now } from "../live/clock";
 import { Empty, Panel } from "../ui/parts";
+import { Desks, SimulatedPools } from "./simulator/desks";
 import { Compared, Groups } from "./simulator/groups";
 import { OnePlay } from "./simulator/play";
 import { type Report, parse } from "./simulator/report";
@@ -42,7 +43,9 @@ export default function Simulator() {
     <div class="stack drop" classList={{ over: isOver() }} onDrop={onDrop} onDragOver={onDragOver} onDragLeave={() => setOver(false)}>
       <div class="head">
         <h1>Simulator</h1>
-        <span class="muted">{report()?.scenario}</span>
+        <span class="muted" title={report()?.scenario}>
+          {base(report()?.scenario ?? "")}
+        </span>
         <div class="actions">
           <label for="report">Report</label>
           <input
@@ -67,6 +70,8 @@ export default function Simulator() {
               of completed runs.
             </p>
             <Groups plays={report().plays} />
+            <Desks plays={report().plays} />
+            <SimulatedPools plays={report().plays} />
             <Compared differences={report().differences} />
             <div class="choice" role="group" aria-label="Play">
               <For each={report().plays}>

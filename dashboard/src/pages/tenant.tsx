@@ -9,6 +9,7 @@ import type { Readings, Tenant as Declared } from "../api/schema";
 import { count, micros, millis, percent } from "../format";
 import { poll } from "../live/poll";
 import { isOperator } from "../session";
+import { Copy } from "../ui/copy";
 import { Dialog } from "../ui/dialog";
 import { Badge, Failed, Panel, Tile, Waiting } from "../ui/parts";
 import { Accounts } from "./tenant/accounts";
@@ -41,12 +42,16 @@ function One(props: { id: string }) {
           <A href="/tenants" class="crumbs">
             Tenants
           </A>
+          <span class="muted" aria-hidden="true">
+            /
+          </span>
         </Show>
         <h1>{props.id}</h1>
+        <Copy text={props.id} what="the tenant's name" />
         <Show when={tenant.value()}>
           {(declared) => (
             <>
-              <Badge>{declared().tier}</Badge>
+              <Badge title="Its tier">{declared().tier}</Badge>
               <Show when={declared().suspended}>
                 <Badge tone="warn">suspended</Badge>
               </Show>
@@ -100,7 +105,7 @@ function Tiles(props: { readings: Readings; tenant: Declared }) {
         note={seen().burst_slots > 0 ? `${count(seen().burst_slots)} of them above the cap` : "of its cap"}
         tone={seen().slots >= seen().cap ? "warn" : undefined}
       />
-      <Tile name="Steps waiting for a slot" value={count(seen().waiting)} note={debt(seen().debt_us)} />
+      <Tile name="Wait for a slot" value={count(seen().waiting)} note={debt(seen().debt_us)} />
       <Tile
         name="Live runs"
         value={count(seen().live_runs)}
@@ -108,8 +113,8 @@ function Tiles(props: { readings: Readings; tenant: Declared }) {
       />
       <Tile
         name="From submission to end"
-        value={seen().latency == null ? "no run ended" : micros(seen().latency?.p95_us ?? 0)}
-        note={seen().latency == null ? "in the last minute" : `p95; p50 ${micros(seen().latency?.p50_us ?? 0)}`}
+        value={seen().latency == null ? "–" : micros(seen().latency?.p95_us ?? 0)}
+        note={seen().latency == null ? "no run ended in the last minute" : `p95 of the last minute; p50 ${micros(seen().latency?.p50_us ?? 0)}`}
       />
       <Tile
         name="SLA missed"
@@ -121,7 +126,7 @@ function Tiles(props: { readings: Readings; tenant: Declared }) {
   );
 }
 
-const debt = (us: number): string => (us === 0 ? "no debt" : `${micros(us)} of slot time ahead of its share`);
+const debt = (us: number): string => (us === 0 ? "no debt" : `${micros(us)} ahead of its share`);
 
 function Actions(props: { id: string; tenant: Declared; onDone: () => Promise<void> }) {
   const [isChanging, setChanging] = createSignal(false);

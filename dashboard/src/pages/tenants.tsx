@@ -1,10 +1,10 @@
 // All tenants, to be searched and sorted.
 
 import { useNavigate, useSearchParams } from "@solidjs/router";
-import { Show, createMemo, createSignal, onCleanup, onMount } from "solid-js";
+import { For, Show, createMemo, createSignal, onCleanup, onMount } from "solid-js";
 
 import type { Readings, Wellness } from "../api/schema";
-import { count, micros, percent } from "../format";
+import { brief, count, percent } from "../format";
 import { allTenants } from "../live/tenants";
 import { type Column, Grid, type Sort } from "../ui/grid";
 import { Badge, Empty, Failed, Meter, Waiting } from "../ui/parts";
@@ -18,13 +18,9 @@ const COLUMNS: readonly Column<Readings>[] = [
     name: "Tenant",
     by: (row) => row.tenant,
     cell: (row) => (
-      <>
-        <span class="link">{row().tenant}</span>
-        <Show when={row().suspended}>
-          {" "}
-          <Badge tone="warn">suspended</Badge>
-        </Show>
-      </>
+      <span class="link" title={row().tenant}>
+        {row().tenant}
+      </span>
     ),
   },
   {
@@ -32,23 +28,26 @@ const COLUMNS: readonly Column<Readings>[] = [
     name: "State",
     by: (row) => SEVERITY[row.diagnosis?.state ?? "healthy"],
     cell: (row) => (
-      <Show when={row().diagnosis}>
-        {(diagnosis) => (
-          <span title={diagnosis().says}>
-            <Well of={diagnosis().state} />
-          </span>
-        )}
+      <Show when={!row().suspended} fallback={<Badge tone="warn">suspended</Badge>}>
+        <Show when={row().diagnosis}>
+          {(diagnosis) => (
+            <span title={diagnosis().says}>
+              <Well of={diagnosis().state} />
+            </span>
+          )}
+        </Show>
       </Show>
     ),
     title: "Whether it is slow now; those that are not well come first",
   },
-  { id: "tier", name: "Tier", by: (row) => row.tier, cell: (row) => row().tier, isMinor: true },
-  { id: "org", name: "Org", by: (row) => row.org, cell: (row) => <span class="muted">{row().org}</span>, isMinor: true },
+  { id: "tier", name: "Tier", by: (row) => row.tier, cell: (row) => row().tier, minor: 1 },
+  { id: "org", name: "Org", by: (row) => row.org, cell: (row) => <span class="muted">{row().org}</span>, minor: 1 },
   { id: "waiting", name: "Waiting", by: (row) => row.waiting, cell: (row) => count(row().waiting), isNumber: true, title: "Steps that are ready and wait for a slot" },
   {
     id: "slots",
     name: "Slots of its cap",
     by: (row) => row.slots,
+    title: "Slots that it holds now, of the most that it may hold at once",
     cell: (row) => (
       <Meter used={row().slots} of={row().cap} label={`slots of ${row().tenant}`}>
         <span class="of">
@@ -58,15 +57,15 @@ const COLUMNS: readonly Column<Readings>[] = [
       </Meter>
     ),
   },
-  { id: "cap", name: "Cap", by: (row) => row.cap, cell: (row) => count(row().cap), isNumber: true, isMinor: true },
-  { id: "wait", name: "Wait p95", by: (row) => row.queue_wait?.p95_us ?? 0, cell: (row) => (row().queue_wait == null ? "" : micros(row().queue_wait?.p95_us ?? 0)), isNumber: true, title: "Of its steps, from ready to dispatched, in the last minute" },
+  { id: "cap", name: "Cap", by: (row) => row.cap, cell: (row) => count(row().cap), isNumber: true, minor: 2, title: "Most slots that it may hold at once, in each pool" },
+  { id: "wait", name: "Wait p95", by: (row) => row.queue_wait?.p95_us ?? 0, cell: (row) => (row().queue_wait == null ? "" : brief(row().queue_wait?.p95_us ?? 0)), isNumber: true, title: "Of its steps, from ready to dispatched, in the last minute" },
   {
     id: "share",
     name: "Share",
     by: (row) => -(row.share_permille ?? 1_000_000),
     cell: (row) => <Part of={row().share_permille} isBad={(part) => part < 800} />,
     isNumber: true,
-    title: "Slot time of what it was entitled to, while it wanted more than it had; those that had least come first",
+    title: "Slot time that it had, of what it was entitled to, while it wanted more than it had; those that had least come first",
   },
   {
     id: "budget",
@@ -77,9 +76,9 @@ const COLUMNS: readonly Column<Readings>[] = [
     title: "Spent or held of its budget of the day or the month, whichever is used up further",
   },
   { id: "debt", name: "Debt", by: (row) => row.debt_us, cell: (row) => zero(row().debt_us), isNumber: true, title: "Slot time had ahead of its share" },
-  { id: "p95", name: "p95", by: (row) => row.latency?.p95_us ?? 0, cell: (row) => (row().latency == null ? "" : micros(row().latency?.p95_us ?? 0)), isNumber: true, title: "From submission to the end of a run" },
-  { id: "live", name: "Live runs", by: (row) => row.live_runs, cell: (row) => count(row().live_runs), isNumber: true },
-  { id: "sla", name: "SLA missed", by: (row) => row.sla_violations, cell: (row) => <Count of={row().sla_violations} />, isNumber: true },
+  { id: "p95", name: "Run p95", by: (row) => row.latency?.p95_us ?? 0, cell: (row) => (row().latency == null ? "" : brief(row().latency?.p95_us ?? 0)), isNumber: true, minor: 2, title: "From submission to the end of a run, in the last minute" },
+  { id: "live", name: "Live runs", by: (row) => row.live_runs, cell: (row) => count(row().live_runs), isNumber: true, minor: 2, title: "Runs that have not ended" },
+  { id: "sla", name: "SLA missed", by: (row) => row.sla_violations, cell: (row) => <Count of={row().sla_violations} />, isNumber: true, title: "Runs that ended later than its target, since the server began" },
 ];
 
 export function Tenants() {
@@ -89,7 +88,11 @@ export function Tenants() {
   const { value, failure } = allTenants(shown);
   let search!: HTMLInputElement;
   const sort = createMemo<Sort>(() => ({ column: asked.sort ?? "waiting", isReversed: asked.reversed === "1" }));
-  const found = createMemo(() => matching(value() ?? [], asked.q ?? ""));
+  const only = createMemo(() => matching(asked.q ?? ""));
+  const found = createMemo(() => {
+    const [rows, is] = [value() ?? [], only()];
+    return is === undefined ? rows.length : rows.reduce((sum, row) => sum + (is(row) ? 1 : 0), 0);
+  });
   onMount(() => (document.title = "Tenants · Fairlane"));
 
   // As in most tools of this kind, `/` is where one types.
@@ -102,13 +105,22 @@ export function Tenants() {
     }
   };
   addEventListener("keydown", onKey);
+  // From what was found one goes on into the list.
+  const toList = (event: KeyboardEvent): void => {
+    const grid = document.querySelector<HTMLElement>(".grid");
+    if (grid !== null && (event.key === "ArrowDown" || event.key === "Enter")) {
+      event.preventDefault();
+      grid.focus();
+      grid.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown", bubbles: true }));
+    }
+  };
   onCleanup(() => removeEventListener("keydown", onKey));
   return (
     <>
       <div class="head">
         <h1>Tenants</h1>
         <span class="muted" role="note">
-          {value() === undefined ? "" : found().length === value()?.length ? count(found().length) : `${count(found().length)} of ${count(value()?.length ?? 0)}`}
+          {value() === undefined ? "" : only() === undefined ? count(found()) : `${count(found())} of ${count(value()?.length ?? 0)}`}
         </span>
         <div class="actions">
           <label class="hidden-visually" for="search">
@@ -122,13 +134,15 @@ export function Tenants() {
             ref={search}
             value={asked.q ?? ""}
             onInput={(event) => ask({ q: event.currentTarget.value || null }, { replace: true })}
+            onKeyDown={toList}
           />
+          <Columns />
         </div>
       </div>
       <Failed of="Tenants could not be read" failure={failure()} />
       <Show when={value()} fallback={<Show when={!failure()}><Waiting /></Show>}>
         <Show
-          when={found().length > 0}
+          when={found() > 0}
           fallback={
             <section class="panel">
               <Show
@@ -145,7 +159,8 @@ export function Tenants() {
           <Grid
             label="Tenants"
             class="tenants"
-            rows={found()}
+            rows={value() ?? []}
+            only={only()}
             idOf={(row) => row.tenant}
             columns={COLUMNS}
             sort={sort()}
@@ -159,12 +174,39 @@ export function Tenants() {
   );
 }
 
-function matching(rows: Readings[], text: string): Readings[] {
+/// What stands in the columns, for whoever has no pointer to hold over their heads.
+function Columns() {
+  let details!: HTMLDetailsElement;
+  const close = (event: KeyboardEvent): void => {
+    if (event.key === "Escape" && details.open) {
+      details.open = false;
+      details.querySelector("summary")?.focus();
+    }
+  };
+  return (
+    <details class="help" ref={details} onKeyDown={close}>
+      <summary>Columns</summary>
+      <dl class="facts">
+        <For each={COLUMNS.filter((column) => column.title !== undefined)}>
+          {(column) => (
+            <>
+              <dt>{column.name}</dt>
+              <dd>{column.title}</dd>
+            </>
+          )}
+        </For>
+      </dl>
+    </details>
+  );
+}
+
+/// Nothing if all are meant.
+function matching(text: string): ((row: Readings) => boolean) | undefined {
   const wanted = text.trim().toLowerCase();
   if (wanted === "") {
-    return rows;
+    return undefined;
   }
-  return rows.filter((row) => row.tenant.includes(wanted) || row.org.includes(wanted) || row.tier.includes(wanted));
+  return (row) => row.tenant.includes(wanted) || row.org.includes(wanted) || row.tier.includes(wanted);
 }
 
 function Count(props: { of: number }) {
@@ -181,5 +223,5 @@ function Part(props: { of: number | null | undefined; isBad: (permille: number) 
 }
 
 function zero(us: number) {
-  return us === 0 ? <span class="muted">0</span> : micros(us);
+  return us === 0 ? <span class="muted">0</span> : brief(us);
 }

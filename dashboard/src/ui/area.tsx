@@ -1,6 +1,7 @@
 // Areas over time, one upon the other: what several have of something that they share.
 
-import { For, createEffect, createMemo, createSignal, on, onCleanup } from "solid-js";
+import { A } from "@solidjs/router";
+import { For, Show, createEffect, createMemo, createSignal, on, onCleanup } from "solid-js";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 
@@ -11,6 +12,10 @@ export const NAMED_MAX = SERIES_MAX;
 const REST = "--series-rest";
 /// A plot that begins does not stretch two points over its width.
 const SPAN_MIN_S = 60;
+/// Slots are whole.
+const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000];
+/// Tops of an axis, in tenths of a power of ten.
+const TOPS = [10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100];
 /// Lengths of time that are round to people.
 const ROUND_S = [0.001, 0.01, 0.1, 1, 5, 10, 30, 60, 300, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200, 86_400, 604_800];
 
@@ -35,6 +40,10 @@ export function StackedArea(props: {
   /// What the axis reaches at least.
   top?: number | undefined;
   axis?: (seconds: number) => string;
+  /// Where a name in the legend leads to.
+  link?: (name: string) => string;
+  /// What is said where nothing was ever held.
+  nothing?: string;
   value?: (value: number) => string;
 }) {
   let host!: HTMLDivElement;
@@ -73,7 +82,9 @@ export function StackedArea(props: {
   );
 
   const shown = (area: Area): string => {
-    const index = at() ?? props.data.times.length - 1;
+    // What has ended has no value now: without a pointer there is the most that it had.
+    const last = props.isClock ? props.data.times.length - 1 : area.values.indexOf(Math.max(...area.values));
+    const index = at() ?? last;
     const value = area.values[index] ?? 0;
     return props.value?.(value) ?? String(Math.round(value * 10) / 10);
   };
@@ -87,12 +98,17 @@ export function StackedArea(props: {
             return (
               <li>
                 <span class="key" style={{ background: `var(${property(area() ?? { name })})` }} />
-                <span>{name}</span>
+                <Show when={area()?.isRest === true ? undefined : props.link?.(name)} fallback={<span>{name}</span>}>
+                  {(link) => <A href={link()}>{name}</A>}
+                </Show>
                 <span class="value">{area() === undefined ? "" : shown(area() as Area)}</span>
               </li>
             );
           }}
         </For>
+        <Show when={names().length === 0}>
+          <li class="muted">{props.nothing}</li>
+        </Show>
       </ul>
     </div>
   );
@@ -123,6 +139,15 @@ function stacked({ times, areas }: Areas): uPlot.AlignedData {
   return [times as number[], ...edges.reverse()];
 }
 
+/// The next round number, so that the axis does not move with each look.
+function round(most: number): number {
+  if (most <= 4) {
+    return 4;
+  }
+  const unit = 10 ** Math.floor(Math.log10(most)) / 10;
+  return (TOPS.find((top) => top * unit >= most) ?? 100) * unit;
+}
+
 interface Shape {
   width: number;
   height: number;
@@ -141,12 +166,12 @@ function plotOptions(areas: readonly (Area & { colour: string })[], shape: Shape
   return {
     width: shape.width,
     height: shape.height,
-    padding: [8, 8, 0, 0],
+    padding: [8, 24, 0, 0],
     cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
     legend: { show: false },
     scales: {
       x: { time: shape.isClock, range: (_, min, max) => [shape.isClock ? Math.min(min, max - SPAN_MIN_S) : min, max] },
-      y: { range: (_, __, max) => [0, Math.max(shape.top(), max * 1.08, 1)] },
+      y: { range: (_, __, max) => [0, round(Math.max(shape.top(), max))] },
     },
     axes: [
       {
@@ -157,7 +182,7 @@ function plotOptions(areas: readonly (Area & { colour: string })[], shape: Shape
         ...(written === undefined ? {} : { values: (_, splits) => splits.map(written) }),
         ...(shape.isClock ? { values: clockTicks() } : { incrs: ROUND_S, space: 90 }),
       },
-      { ...axis, grid: { stroke: line, width: 1 }, size: 40, gap: 6 },
+      { ...axis, grid: { stroke: line, width: 1 }, size: 40, gap: 6, incrs: WHOLE },
     ],
     series: [
       {},

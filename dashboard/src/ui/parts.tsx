@@ -3,6 +3,9 @@
 import { For, type JSX, Show, createUniqueId } from "solid-js";
 
 import type { Failure } from "../api/client";
+import { millis } from "../format";
+import { now } from "../live/clock";
+import { answered } from "../live/health";
 
 export type Tone = "good" | "warn" | "bad" | "active" | "calm";
 
@@ -24,9 +27,9 @@ export function Panel(props: { title: string; note?: JSX.Element; actions?: JSX.
   );
 }
 
-export function Tile(props: { name: string; value: JSX.Element; note?: JSX.Element; tone?: Tone | undefined }) {
+export function Tile(props: { name: string; value: JSX.Element; note?: JSX.Element; tone?: Tone | undefined; title?: string }) {
   return (
-    <div class="tile">
+    <div class="tile" title={props.title}>
       <dt>{props.name}</dt>
       <dd class={props.tone ?? "calm"}>{props.value}</dd>
       <dd class="note">{props.note}</dd>
@@ -34,9 +37,10 @@ export function Tile(props: { name: string; value: JSX.Element; note?: JSX.Eleme
   );
 }
 
+/// Without a tone it is a name, and not a state.
 export function Badge(props: { tone?: Tone; children: JSX.Element; title?: string }) {
   return (
-    <span class={`badge ${props.tone ?? "calm"}`} title={props.title}>
+    <span class={`badge ${props.tone ?? "plain"}`} title={props.title}>
       {props.children}
     </span>
   );
@@ -67,9 +71,9 @@ export function Meter(props: { used: number; of: number; held?: number; label: s
   );
 }
 
-/// A sentence of the server, in which names stand between backticks.
+/// A sentence of the server, in which names stand between backticks. A line does not end between a number and its sign.
 export function Sentence(props: { children: string }) {
-  return <For each={props.children.split("`")}>{(part, at) => (at() % 2 === 0 ? part : <code>{part}</code>)}</For>;
+  return <For each={props.children.replaceAll(" %", "\u00a0%").split("`")}>{(part, at) => (at() % 2 === 0 ? part : <code>{part}</code>)}</For>;
 }
 
 /// What would be here, and what makes it.
@@ -96,7 +100,12 @@ export function Failed(props: { of: string; failure: Failure | undefined; isTrie
             {props.of}: <Sentence>{failure().message}</Sentence>
           </span>
           <Show when={(props.isTried ?? true) && failure().status !== 404}>
-            <span>It is tried again.</span>
+            <span>
+              It is tried again.
+              <Show when={failure().status === 0 && answered()}>
+                {(at) => <> What is shown is from {millis(Math.max(1_000, now() - at()))} ago.</>}
+              </Show>
+            </span>
           </Show>
         </div>
       )}

@@ -12,7 +12,7 @@ export function Pools(props: { pools: PoolReadings[] }) {
     return found == null ? "" : ratio(found / 1_000);
   };
   return (
-    <Panel title="Pools" note="Jain's index and how long they were full: of the last minute">
+    <Panel title="Pools" note="full and Jain: of the last minute">
       <Show
         when={props.pools.length > 0}
         fallback={
@@ -25,10 +25,10 @@ export function Pools(props: { pools: PoolReadings[] }) {
               <tr>
                 <th>Pool</th>
                 <th>Slots in use</th>
-                <th class="number">Full</th>
-                <th class="number">Waiting</th>
+                <th class="number" title="How much of the last minute all its slots were taken">Full</th>
+                <th class="number" title="Steps that are ready and wait for a slot">Waiting</th>
                 <th class="number">Workers</th>
-                <th class="number">Jain</th>
+                <th class="number" title="Jain's index of the last minute: 1 is fair; empty where nobody contended">Jain</th>
               </tr>
             </thead>
             <tbody>

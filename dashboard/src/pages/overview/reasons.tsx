@@ -21,7 +21,7 @@ export function Reasons(props: { reasons: SharedReason[] }) {
                       <Sentence>{reason.says}</Sentence>
                     </td>
                     <td class="number">
-                      {count(reason.tenants)} {reason.tenants === 1 ? "tenant" : "tenants"}
+                      {reason.tenants === 0 ? "" : `${count(reason.tenants)} ${reason.tenants === 1 ? "tenant" : "tenants"}`}
                     </td>
                     <td>
                       <For each={reason.examples}>

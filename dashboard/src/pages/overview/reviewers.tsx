@@ -10,7 +10,7 @@ import { Badge, Panel } from "../../ui/parts";
 export function Reviewers(props: { reviewers: ReviewerReadings[] }) {
   return (
     <Show when={props.reviewers.length > 0}>
-      <Panel title="Reviewers" note="came and went: of the last hour" actions={<A href="/reviews">open reviews</A>}>
+      <Panel title="Reviewers" note="asked and ended: of the last hour" actions={<A href="/reviews">open reviews</A>}>
         <div class="scroll">
           <table>
             <thead>
@@ -19,8 +19,8 @@ export function Reviewers(props: { reviewers: ReviewerReadings[] }) {
                 <th class="number">Open</th>
                 <th class="number">Claimed</th>
                 <th class="number">Oldest</th>
-                <th class="number">Came</th>
-                <th class="number">Went</th>
+                <th class="number">Asked</th>
+                <th class="number" title="Decided, or ended in another way">Ended</th>
               </tr>
             </thead>
             <tbody>
@@ -28,7 +28,7 @@ export function Reviewers(props: { reviewers: ReviewerReadings[] }) {
                 {(pool) => (
                   <tr>
                     <td>
-                      {pool.pool} <span class="muted">{pool.class}</span>{" "}
+                      {pool.pool} <span class="muted" title="The priority class; 0 is served first">· {pool.class}</span>{" "}
                       <Show when={pool.short}>
                         <Badge tone="bad">too small</Badge>
                       </Show>

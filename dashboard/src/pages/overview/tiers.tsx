@@ -4,14 +4,14 @@ import { A } from "@solidjs/router";
 import { For, Show } from "solid-js";
 
 import type { TierReadings } from "../../api/schema";
-import { micros, percent } from "../../format";
+import { brief, micros, percent } from "../../format";
 import { Empty, Panel } from "../../ui/parts";
 
 const WINDOW = "10m";
 
 export function Tiers(props: { tiers: TierReadings[] }) {
   return (
-    <Panel title="Tiers" note="from submission to end; attainment of the last ten minutes">
+    <Panel title="Tiers" note="from submission to end; of the last ten minutes">
       <Show when={props.tiers.length > 0} fallback={<Empty>How long runs take, by tier.</Empty>}>
         <div class="scroll">
           <table>
@@ -19,9 +19,12 @@ export function Tiers(props: { tiers: TierReadings[] }) {
               <tr>
                 <th>Tier</th>
                 <th class="number">In time</th>
+                <th>Target</th>
                 <th class="number">p50</th>
                 <th class="number">p95</th>
-                <th class="number">p95 of tenants</th>
+                <th class="number" title="The tenant of it with the highest p95, and the lowest of all">
+                  Slowest tenant
+                </th>
               </tr>
             </thead>
             <tbody>
@@ -46,23 +49,24 @@ function Row(props: { tier: TierReadings }) {
       <td>{props.tier.tier}</td>
       <td class="number" classList={{ bad: isMissed() }}>
         {attained() == null ? "" : percent((attained() ?? 0) / 1_000)}
+      </td>
+      <td class="muted">
         <Show when={props.tier.sla}>
           {(sla) => (
-            <span class="muted">
-              {" "}
-              of {percent(sla().percentile_permille / 1_000)} in {micros(sla().latency_us)}
-            </span>
+            <>
+              {percent(sla().percentile_permille / 1_000)} in {micros(sla().latency_us)}
+            </>
           )}
         </Show>
       </td>
-      <td class="number">{window()?.latency == null ? "" : micros(window()?.latency?.p50_us ?? 0)}</td>
-      <td class="number">{window()?.latency == null ? "" : micros(window()?.latency?.p95_us ?? 0)}</td>
+      <td class="number">{window()?.latency == null ? "" : brief(window()?.latency?.p50_us ?? 0)}</td>
+      <td class="number">{window()?.latency == null ? "" : brief(window()?.latency?.p95_us ?? 0)}</td>
       <td class="number">
         <Show when={props.tier.spread}>
           {(spread) => (
             <>
-              {micros(spread().lowest_us)} to {micros(spread().highest_us)},{" "}
-              <A href={`/tenants/${spread().highest_of}`}>{spread().highest_of}</A>
+              <A href={`/tenants/${spread().highest_of}`}>{spread().highest_of}</A> {brief(spread().highest_us)}
+              <div class="muted small">lowest {brief(spread().lowest_us)}</div>
             </>
           )}
         </Show>

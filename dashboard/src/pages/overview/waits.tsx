@@ -10,6 +10,7 @@ import { poll } from "../../live/poll";
 import { Empty, Meter, Panel, Sentence } from "../../ui/parts";
 
 const SHOWN = 8;
+const KNOWN_MAX = 64;
 
 export function Waits(props: { pools: PoolReadings[] }) {
   const waiting = (): Holder[] =>
@@ -18,13 +19,22 @@ export function Waits(props: { pools: PoolReadings[] }) {
       .filter((holder) => holder.waiting > 0)
       .sort((one, other) => other.waiting - one.waiting)
       .slice(0, SHOWN);
+  // Who waits is others each second: what was said of somebody stands until something else is.
+  const known = new Map<string, Diagnosis | undefined>();
   const why = poll(async (signal) => {
     const tenants = [...new Set(waiting().map((holder) => holder.tenant))];
     const read = tenants.map(async (tenant): Promise<[string, Diagnosis | undefined]> => {
       const asked = api.GET("/v1/tenants/{tenant}/readings", { params: { path: { tenant } }, signal });
       return [tenant, (await ask(asked)).diagnosis];
     });
-    return new Map(await Promise.all(read));
+    for (const [tenant, found] of await Promise.all(read)) {
+      known.delete(tenant);
+      known.set(tenant, found);
+    }
+    for (const oldest of [...known.keys()].slice(0, -KNOWN_MAX)) {
+      known.delete(oldest);
+    }
+    return new Map(known);
   });
   return (
     <Panel title="Who waits, and why" actions={<A href="/tenants?sort=waiting">all tenants</A>}>

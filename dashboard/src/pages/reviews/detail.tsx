@@ -11,6 +11,7 @@ import { poll } from "../../live/poll";
 import { access, isOperator, isReviewer } from "../../session";
 import { Badge, Failed, Panel, Waiting } from "../../ui/parts";
 import { Status } from "../../ui/status";
+import { Away, Moment } from "../../ui/time";
 import { Decide } from "./decide";
 import { Hand } from "./hand";
 
@@ -98,7 +99,7 @@ function Facts(props: { review: ReviewDetail }) {
       </dd>
       <dt>Asked</dt>
       <dd>
-        {review().kind}, {away(review().opened_at, now())}
+        {review().kind}, <Away at={review().opened_at} />
         <Show when={review().cause !== "step"}>, because of {words(review().cause)}</Show>
       </dd>
       <dt>Due</dt>
@@ -166,7 +167,7 @@ function Record(props: { review: ReviewDetail }) {
         <For each={props.review.record}>
           {(entry) => (
             <li>
-              <span class="muted">{moment(entry.at, now())}</span> <span>{words(entry.what)}</span>{" "}
+              <Moment at={entry.at} class="muted" /> <span>{words(entry.what)}</span>{" "}
               <span class="muted">{facts(entry.facts)}</span>
             </li>
           )}

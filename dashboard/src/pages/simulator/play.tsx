@@ -2,7 +2,7 @@
 
 import { Show, createMemo, createSignal } from "solid-js";
 
-import { count, micros, millis, percent } from "../../format";
+import { count, brief, millis, percent } from "../../format";
 import { type Areas, NAMED_MAX, StackedArea } from "../../ui/area";
 import { type Column, Grid, type Sort } from "../../ui/grid";
 import { Badge, Panel } from "../../ui/parts";
@@ -24,12 +24,17 @@ const COLUMNS: readonly Column<Row>[] = [
   { id: "tenant", name: "Tenant", by: (row) => row.id, cell: (row) => row().id },
   number("runs", "Runs", (row) => row.runs),
   number("done", "Done", (row) => row.completed),
-  { ...number("failed", "Failed", (row) => row.failed), isMinor: true },
-  { ...number("refused", "Refused", (row) => row.refused), isMinor: true },
-  number("wait", "Wait p95", (row) => row.wait.p95_us, micros),
-  number("p95", "Latency p95", (row) => row.latency.p95_us, micros),
-  { ...number("max", "Max", (row) => row.latency.max_us, micros), isMinor: true },
-  { ...number("slots", "Most slots", (row) => row.slots_max), isMinor: true },
+  { ...number("failed", "Failed", (row) => row.failed), minor: 1 },
+  { ...number("refused", "Refused", (row) => row.refused), minor: 1 },
+  number("wait", "Wait p95", (row) => row.wait.p95_us, brief),
+  number("p95", "Latency p95", (row) => row.latency.p95_us, brief),
+  { ...number("max", "Max", (row) => row.latency.max_us, brief), minor: 1 },
+  { ...number("slots", "Most slots", (row) => row.slots_max), minor: 1 },
+  {
+    ...number("review", "Review p95", (row) => row.reviews?.took.p95_us ?? 0),
+    cell: (row) => ((row().reviews?.asked ?? 0) === 0 ? "" : brief(row().reviews?.took.p95_us ?? 0)),
+    title: "From asked to decided",
+  },
   { ...number("spent", "Spent", (row) => Number(row.spent)), cell: (row) => row().spent },
   {
     id: "sla",
@@ -47,10 +52,14 @@ const COLUMNS: readonly Column<Row>[] = [
 export function OnePlay(props: { play: Play; columnUs: number }) {
   const [sort, setSort] = createSignal<Sort>({ column: "p95", isReversed: false });
   const rows = createMemo(() => Object.entries(props.play.tenants).map(([id, tenant]) => ({ ...tenant, id })));
+  // Of reviews nothing is said where nobody was asked.
+  const columns = createMemo(() =>
+    rows().some((row) => (row.reviews?.asked ?? 0) > 0) ? COLUMNS : COLUMNS.filter((column) => column.id !== "review"),
+  );
   const areas = createMemo(() => areasOf(props.play, props.columnUs));
   return (
     <>
-      <Panel title="Slots held" note={props.play.name}>
+      <Panel title="Slots held" note={`${props.play.name}; with a group's name the most that it had, or what is under the pointer`}>
         <div class="body">
           <StackedArea
             data={areas()}
@@ -66,7 +75,7 @@ export function OnePlay(props: { play: Play; columnUs: number }) {
         class="played"
         rows={rows()}
         idOf={(row) => row.id}
-        columns={COLUMNS}
+        columns={columns()}
         sort={sort()}
         onSort={setSort}
       />

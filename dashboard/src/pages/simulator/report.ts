@@ -14,6 +14,37 @@ export interface Play {
   name: string;
   groups: Group[];
   tenants: Record<string, Tenant>;
+  /** Of reports with pools; older ones have none. */
+  pools?: Pool[];
+  /** Only where people decide. */
+  desks?: Desk[];
+}
+
+export interface Pool {
+  name: string;
+  slots: number;
+  /** Of all its slot time. */
+  used: number;
+  full_us: number;
+}
+
+/** What became of what was asked. */
+export interface Reviews {
+  asked: number;
+  decided: number;
+  overdue: number;
+  dropped: number;
+  open: number;
+  /** From asked to claimed, and to decided. */
+  wait: Summary;
+  took: Summary;
+}
+
+export interface Desk extends Reviews {
+  name: string;
+  people: number;
+  /** Of all their time on duty. */
+  busy: number;
 }
 
 export interface Summary {
@@ -36,6 +67,7 @@ export interface Group {
   sla_missed: number;
   last_end_us: number;
   slots: number[];
+  reviews?: Reviews;
 }
 
 export interface Tenant {
@@ -48,6 +80,7 @@ export interface Tenant {
   latency: Summary;
   slots_max: number;
   spent: string;
+  reviews?: Reviews;
   sla?: { late: number; in_time: number; met: boolean };
 }
 

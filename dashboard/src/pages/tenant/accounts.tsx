@@ -4,13 +4,13 @@ import { For, Show, createSignal } from "solid-js";
 
 import { api, ask } from "../../api/client";
 import type { Account } from "../../api/schema";
-import { away, words } from "../../format";
-import { now } from "../../live/clock";
+import { words } from "../../format";
 import { poll } from "../../live/poll";
 import { add, approximately, isAmount, isZero } from "../../money";
 import { isOperator } from "../../session";
 import { Dialog } from "../../ui/dialog";
 import { Empty, Failed, Meter, Panel, Waiting } from "../../ui/parts";
+import { Away } from "../../ui/time";
 
 export function Accounts(props: { tenant: string }) {
   const path = () => ({ tenant: props.tenant });
@@ -29,9 +29,9 @@ export function Accounts(props: { tenant: string }) {
                 <thead>
                   <tr>
                     <th>Period</th>
-                    <th>Spent, held</th>
+                    <th title="What calls under way may still cost is held">Spent, held</th>
                     <th class="number">Left</th>
-                    <th class="number">New</th>
+                    <th class="number">Renews</th>
                     <th>
                       <span class="hidden-visually">Actions</span>
                     </th>
@@ -86,7 +86,9 @@ function Row(props: { account: Account; onRaise: () => void }) {
           {account().available ?? ""}
         </Show>
       </td>
-      <td class="number muted">{away(account().ends_at, now())}</td>
+      <td class="number muted">
+        <Away at={account().ends_at} />
+      </td>
       <td class="number">
         <Show when={isOperator() && budget() != null}>
           <button onClick={() => props.onRaise()} aria-label={`Top up the ${account().every}`}>

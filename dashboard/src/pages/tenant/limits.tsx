@@ -3,10 +3,10 @@
 import { For, Show } from "solid-js";
 
 import { api, ask } from "../../api/client";
-import { away, count } from "../../format";
-import { now } from "../../live/clock";
+import { count } from "../../format";
 import { poll } from "../../live/poll";
 import { Empty, Failed, Meter, Panel, Waiting } from "../../ui/parts";
+import { Away } from "../../ui/time";
 
 export function Limits(props: { tenant: string }) {
   const path = () => ({ tenant: props.tenant });
@@ -33,7 +33,7 @@ export function Limits(props: { tenant: string }) {
                     <th>Tool</th>
                     <th>Rule</th>
                     <th>Used</th>
-                    <th class="number">Room</th>
+                    <th class="number" title="When there is room for more">Next room</th>
                   </tr>
                 </thead>
                 <tbody>
@@ -50,7 +50,7 @@ export function Limits(props: { tenant: string }) {
                             </span>
                           </Meter>
                         </td>
-                        <td class="number muted">{limit.opens_at == null ? "" : away(limit.opens_at, now())}</td>
+                        <td class="number muted"><Show when={limit.opens_at}>{(at) => <Away at={at()} />}</Show></td>
                       </tr>
                     )}
                   </For>

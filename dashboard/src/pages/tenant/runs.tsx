@@ -5,11 +5,12 @@ import { For, Show, createEffect, createSignal, on } from "solid-js";
 
 import { api, ask } from "../../api/client";
 import type { RunStatus } from "../../api/schema";
-import { moment, tail, took } from "../../format";
+import { tail, took } from "../../format";
 import { now } from "../../live/clock";
 import { poll } from "../../live/poll";
-import { Status } from "../../ui/status";
 import { Empty, Failed, Panel, Waiting } from "../../ui/parts";
+import { Status } from "../../ui/status";
+import { Moment } from "../../ui/time";
 
 const STATUSES: readonly RunStatus[] = ["running", "paused", "stopping", "compensating", "completed", "failed", "cancelled"];
 const SHOWN = 25;
@@ -98,7 +99,9 @@ export function Runs(props: { tenant: string }) {
                           <Status of={run.status} />
                         </td>
                         <td class="muted">{run.lane}</td>
-                        <td class="muted">{moment(run.created_at, now())}</td>
+                        <td class="muted">
+                          <Moment at={run.created_at} />
+                        </td>
                         <td class="number">
                           {took(run.created_at, run.ended_at, now())}
                         </td>

@@ -3,7 +3,7 @@
 import { For, Show, createMemo, createSignal } from "solid-js";
 
 import type { Latency, Readings, WindowReadings } from "../../api/schema";
-import { count, micros, percent, ratio, words } from "../../format";
+import { count, micros, percent, words } from "../../format";
 import { Badge, Empty, Panel, Sentence } from "../../ui/parts";
 import { Well } from "../../ui/status";
 
@@ -23,19 +23,37 @@ export function Windows(props: { readings: Readings }) {
       <div class="scroll">
         <table>
           <thead>
+            <tr class="groups">
+              <td />
+              <th scope="colgroup" colSpan={2} title="Of its steps, from ready to dispatched">
+                Wait for a slot
+              </th>
+              <th scope="colgroup" title="Of its runs, from submission to the first attempt">
+                First step
+              </th>
+              <th scope="colgroup" colSpan={4} title="Of its runs, from submission to the end">
+                Runs that ended
+              </th>
+              <td />
+              <th scope="colgroup" colSpan={3} title="Runs that may be late are its error budget">
+                Target
+              </th>
+            </tr>
             <tr>
               <th>Last</th>
-              <th class="number">Queue wait p50</th>
+              <th class="number begins">p50</th>
               <th class="number">p95</th>
-              <th class="number">To first step p95</th>
-              <th class="number">To end p50</th>
+              <th class="number begins">p95</th>
+              <th class="number begins">p50</th>
               <th class="number">p95</th>
               <th class="number">p99</th>
               <th class="number">Runs</th>
-              <th class="number">Share</th>
-              <th class="number">In time</th>
-              <th class="number">Errors left</th>
-              <th class="number">Burn</th>
+              <th class="number begins" title="Slot time of what it was entitled to, while it wanted more than it had">
+                Share
+              </th>
+              <th class="number begins" title="Runs that ended within the target">In time</th>
+              <th class="number" title="Of the runs that may be late: below nothing where more were">Errors left</th>
+              <th class="number" title="How many times as quickly as allowed the error budget is used up">Burn</th>
             </tr>
           </thead>
           <tbody>
@@ -59,15 +77,15 @@ function Row(props: { read: WindowReadings }) {
   return (
     <tr>
       <td>{NAMES[read().window] ?? read().window}</td>
-      <td class="number">{of(read().queue_wait, "p50_us")}</td>
+      <td class="number begins">{of(read().queue_wait, "p50_us")}</td>
       <td class="number">{of(read().queue_wait, "p95_us")}</td>
-      <td class="number">{of(read().start, "p95_us")}</td>
-      <td class="number">{of(read().latency, "p50_us")}</td>
+      <td class="number begins">{of(read().start, "p95_us")}</td>
+      <td class="number begins">{of(read().latency, "p50_us")}</td>
       <td class="number">{of(read().latency, "p95_us")}</td>
       <td class="number">{of(read().latency, "p99_us")}</td>
       <td class="number">{read().latency == null ? "" : count(read().latency?.count ?? 0)}</td>
-      <td class="number">{read().share_permille == null ? "" : ratio((read().share_permille ?? 0) / 1_000)}</td>
-      <td class="number">
+      <td class="number begins">{read().share_permille == null ? "" : percent((read().share_permille ?? 0) / 1_000)}</td>
+      <td class="number begins">
         {read().sla?.attained_permille == null ? "" : percent((read().sla?.attained_permille ?? 0) / 1_000)}
       </td>
       <td class="number" classList={{ bad: (left() ?? 0) < 0 }}>
@@ -85,7 +103,7 @@ function HeldUp(props: { windows: WindowReadings[] }) {
   const [chosen, choose] = createSignal("10m");
   const held = createMemo(() => props.windows.find((read) => read.window === chosen())?.held ?? []);
   return (
-    <div class="body form">
+    <div class="body form held">
       <div class="choice" role="group" aria-label="What held its steps up">
         <span class="strong">What held its steps up, in the last</span>
         <For each={props.windows}>
