@@ -69,9 +69,13 @@ pub(super) fn platform(overview: &Overview) -> String {
     }
     for one in significant {
         let place = one.place.as_ref().map_or_else(String::new, |place| format!(" {place}"));
+        let chance = match one.probability {
+            small if small < 0.000_1 => "less than 1 in 10,000".to_owned(),
+            other => format!("{:.2} %", other * 100.0),
+        };
         text.push_str(&format!(
-            "- at {}{place}: a quiet tenant's step waits {:.1} ms longer for each slot that {} wants, {} in its busiest time (correlation {:.2}, by chance {:.4})\n",
-            one.at, one.ms_per_slot, one.tenant, text::span_us(one.effect_us), one.correlation, one.probability
+            "- at {}{place}: a quiet tenant's step waits {:.1} ms longer for each slot that {} wants, {} in its busiest time (correlation {:.2}, by chance {chance})\n",
+            one.at, one.ms_per_slot, one.tenant, text::span_us(one.effect_us), one.correlation
         ));
     }
     let short = overview.reviewers.iter().filter(|pool| pool.short);

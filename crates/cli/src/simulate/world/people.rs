@@ -125,7 +125,7 @@ impl World<'_> {
             let mut at = 0;
             while let Some(idle) = self.people.next_idle(at, &news) {
                 let person = self.people.idle[idle].clone();
-                let pools = self.people.members[&person].to_vec();
+                let pools = self.people.members[&person].clone();
                 let asked = pools.into_iter().filter(|pool| news.contains(pool));
                 self.people.found = false;
                 for pool in asked {
