@@ -45,6 +45,10 @@ export function micros(value: number): string {
 
 /// A length of time in one unit, where many of them stand beneath each other.
 export function brief(value: number): string {
+  // The shortest that the percentiles of reports know stands for nothing at all.
+  if (value <= 1) {
+    return "0";
+  }
   const units = [["d", 86_400e6], ["h", 3_600e6], ["min", 60e6]] as const;
   const unit = units.find(([, size]) => value >= size);
   return unit === undefined ? micros(value) : `${three(value / unit[1])} ${unit[0]}`;

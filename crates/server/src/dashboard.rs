@@ -34,11 +34,13 @@ const ASK_EACH_TIME: &str = "no-cache";
 /// Path and contents of each file, as `build.rs` found them.
 const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/dashboard.in"));
 /// Shown in the place of a dashboard that was not built.
-const NOT_BUILT: &[u8] = include_bytes!("dashboard/not_built.html");
+const NOT_BUILT: &[(&str, &[u8])] = &[
+    (INDEX, include_bytes!("dashboard/not_built.html")),
+    ("not_built.css", include_bytes!("dashboard/not_built.css")),
+];
 
 static SERVED: LazyLock<Vec<File>> = LazyLock::new(|| {
-    let not_built = [(INDEX, NOT_BUILT)];
-    let files = if FILES.is_empty() { &not_built[..] } else { FILES };
+    let files = if FILES.is_empty() { NOT_BUILT } else { FILES };
     files.iter().map(|(path, contents)| File::new(path, contents)).collect()
 });
 
@@ -139,6 +141,15 @@ mod tests {
         ] {
             assert_eq!(path_of(asked), found, "{asked}");
         }
+    }
+
+    #[test]
+    fn the_page_of_a_build_without_the_dashboard_has_all_that_it_names() {
+        let files: Vec<File> = NOT_BUILT.iter().map(|(path, text)| File::new(path, text)).collect();
+        let page = std::str::from_utf8(find(&files, "").unwrap().contents).unwrap();
+        let named = page.split("/ui/").skip(1).map(|rest| rest.split('"').next().unwrap());
+        let paths: Vec<&str> = named.map(|path| find(&files, path).unwrap().path).collect();
+        assert_eq!(paths, ["not_built.css"]);
     }
 
     #[test]

@@ -105,14 +105,16 @@ function summary(seen: Seen | undefined): string | undefined {
 
 function Tiles(props: { seen: Seen }) {
   const seen = () => props.seen;
+  // What the server itself calls needs no worker, and is none of their slots.
+  const workers = () => seen().pools.filter((pool) => pool.pool !== "server");
   const commits = () => seen().commits.find((commit) => commit.window === "1m")?.took;
   const jain = () => fairness(seen().pools);
   return (
     <dl class="tiles many">
       <Tile
         name="Slots in use"
-        value={count(sum(seen().pools, (pool) => pool.in_flight))}
-        note={`of ${count(sum(seen().pools, (pool) => Math.min(pool.dispatchable, pool.offered)))} that workers offer`}
+        value={count(sum(workers(), (pool) => pool.in_flight))}
+        note={`of ${count(sum(workers(), (pool) => Math.min(pool.dispatchable, pool.offered)))} that workers offer`}
       />
       <Tile name="Wait for a slot" value={count(sum(seen().pools, (pool) => pool.waiting))} note="steps that are ready" />
       <Tile

@@ -76,6 +76,8 @@ pub(crate) struct PoolWatch {
     turned: Time,
     /// That can be dispatched to, as it was seen last.
     slots: u32,
+    /// Some get more than their part of it, and others less, as of the last look.
+    pub(crate) is_unfair: bool,
     /// When what nobody contends for any more was forgotten.
     swept: Time,
 }
@@ -275,6 +277,7 @@ impl Cell {
         let look = Look { since, pieces: pieces(from, now).collect() };
         for pool in 0..self.pools.len() {
             self.look_at_pool(pool, &look);
+            self.pools[pool].watch.is_unfair = self.is_unfair(number(pool));
         }
         self.look_at_reviews(&look.pieces);
     }

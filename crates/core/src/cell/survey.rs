@@ -57,6 +57,11 @@ impl Cell {
         Shared {
             short_reviewers: short.map(|(pool, _)| *pool).collect(),
             slow_work: work.map(|(at, _)| *at).collect(),
+            unfair_pools: (0..)
+                .zip(&self.pools)
+                .filter(|(_, pool)| pool.watch.is_unfair)
+                .map(|(at, _)| at)
+                .collect(),
             is_store_slow: diagnosis::is_store_slow(
                 &commits.over(now, Window::Minute),
                 usual(commits, now),
@@ -198,6 +203,7 @@ impl Cell {
     fn reason_view(&self, reason: Reason) -> ReasonView {
         let (code, place) = match reason {
             Reason::Waits(cause) => (cause.code(), self.where_is(cause)),
+            Reason::Unfair { pool } => (UNFAIR, Some(self.pool_name(pool))),
             Reason::SlowWork(WorkAt::Pool(pool)) => ("slow-work", Some(self.pool_name(pool))),
             Reason::SlowWork(WorkAt::Tool(tool)) => ("slow-tool", self.tool_name(tool)),
             Reason::SlowStore => ("slow-store", None),
@@ -273,25 +279,16 @@ impl Cell {
         is_valve_open: bool,
     ) -> (State, Vec<SharedReason>) {
         let mut reasons: Vec<SharedReason> = Vec::new();
-        let unfair: Vec<u32> =
-            (0..).take(self.pools.len()).filter(|pool| self.is_unfair(*pool)).collect();
         for (reason, (tenants, examples)) in std::mem::take(&mut ill.by_reason) {
             let crowded = self.is_crowded(reason, tenants);
             if reason.is_own() && !crowded {
                 continue;
             }
-            let is_unfair = match reason {
-                Reason::Waits(Cause::Slots { pool }) => unfair.contains(&pool),
-                _ => false,
-            };
             let mut reason = self.reason_view(reason);
             if crowded {
                 ill.expected -= tenants;
                 ill.others += tenants;
                 reason = ReasonView { code: "slots", is_own: false, ..reason };
-            }
-            if is_unfair {
-                reason.code = UNFAIR;
             }
             match reasons.iter_mut().find(|known| known.reason == reason) {
                 Some(known) => {
@@ -308,8 +305,8 @@ impl Cell {
             }
         };
         shared.slow_work.iter().for_each(|at| add(self.reason_view(Reason::SlowWork(*at))));
-        for pool in unfair {
-            add(ReasonView { code: UNFAIR, place: Some(self.pool_name(pool)), is_own: false });
+        for pool in &shared.unfair_pools {
+            add(self.reason_view(Reason::Unfair { pool: *pool }));
         }
         if shared.is_store_slow {
             add(self.reason_view(Reason::SlowStore));
@@ -349,15 +346,19 @@ impl Cell {
 
     /// Whether those that contend get very different parts of what they are entitled to, now and for a while. A slot is
     /// given on only when a step ends, so that nothing is said before a few of them have.
-    fn is_unfair(&self, pool: u32) -> bool {
+    /// O(contenders), once a look.
+    pub(crate) fn is_unfair(&self, pool: u32) -> bool {
         let watch = &self.pools[pool as usize].watch;
+        let Full(full) = watch.full.over(self.now, Window::TenMinutes);
+        if full == Span::ZERO {
+            return false;
+        }
         let steps = Span(self.work_in(pool).percentile(950).0.saturating_mul(STEPS_JUDGED));
         let is_uneven = |window| {
             let served = watch.shares.values().map(|shares| shares.over(self.now, window).0);
             let judged = served.filter(|served| served.due > 0 && served.due >= steps.0);
             jain_permille(judged).is_some_and(|jain| jain < UNFAIR_PERMILLE)
         };
-        let Full(full) = watch.full.over(self.now, Window::TenMinutes);
         full >= steps && is_uneven(Window::Minute) && is_uneven(Window::TenMinutes)
     }
 

@@ -59,6 +59,8 @@ pub enum State {
 pub enum Reason {
     /// Steps wait.
     Waits(Cause),
+    /// They wait for slots of a pool that gives others more than their part.
+    Unfair { pool: u32 },
     /// What is done takes longer than it did.
     SlowWork(WorkAt),
     /// Commits take long.
@@ -96,6 +98,8 @@ pub struct Facts<'a> {
 pub struct Shared {
     /// What became slow.
     pub slow_work: Vec<WorkAt>,
+    /// Pools in which some get more than their part, and others less.
+    pub unfair_pools: Vec<u32>,
     pub is_store_slow: bool,
     /// Pools of reviewers to which more comes than goes.
     pub short_reviewers: Vec<u32>,
@@ -183,10 +187,14 @@ pub fn diagnose(facts: &Facts<'_>, shared: &Shared) -> Diagnosis {
     let enough = Span((patience.0 / 4).saturating_mul(ten_minutes.1));
     let lately = facts.held_lately;
     let lately = lately.longest().filter(|_| misses && lately.total() >= enough);
+    let waits_for = |cause| match cause {
+        Cause::Slots { pool } if shared.unfair_pools.contains(&pool) => Reason::Unfair { pool },
+        other => Reason::Waits(other),
+    };
     let reason = match (longest, lately) {
-        (Some((cause, _)), _) => Reason::Waits(cause),
+        (Some((cause, _)), _) => waits_for(cause),
         _ if slower && !shared.slow_work.is_empty() => Reason::SlowWork(shared.slow_work[0]),
-        (None, Some((cause, _))) => Reason::Waits(cause),
+        (None, Some((cause, _))) => waits_for(cause),
         _ if shared.is_store_slow => Reason::SlowStore,
         _ => shared.slow_work.first().map_or(Reason::Unknown, |at| Reason::SlowWork(*at)),
     };

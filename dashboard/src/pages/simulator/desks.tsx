@@ -2,7 +2,7 @@
 
 import { For, Show } from "solid-js";
 
-import { brief, count, percent } from "../../format";
+import { brief, count, percent, ratio } from "../../format";
 import { Badge, Panel } from "../../ui/parts";
 import type { Desk, Play, Pool } from "./report";
 
@@ -98,6 +98,9 @@ export function SimulatedPools(props: { plays: Play[] }) {
                 <th class="number" title="How long all its slots were taken">
                   Full for
                 </th>
+                <th class="number" title="Over service / min(demand, entitlement) of the tenants that contend while it is full; 1 is even">
+                  Jain
+                </th>
               </tr>
             </thead>
             <tbody>
@@ -109,6 +112,7 @@ export function SimulatedPools(props: { plays: Play[] }) {
                     <td class="number">{count(pool.slots)}</td>
                     <td class="number">{percent(pool.used)}</td>
                     <td class="number">{brief(pool.full_us)}</td>
+                    <td class="number">{pool.jain === undefined ? "" : ratio(pool.jain)}</td>
                   </tr>
                 )}
               </For>

@@ -26,6 +26,8 @@ export interface Pool {
   /** Of all its slot time. */
   used: number;
   full_us: number;
+  /** Absent if it was never full. */
+  jain?: number;
 }
 
 /** What became of what was asked. */

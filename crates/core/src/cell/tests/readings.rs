@@ -338,6 +338,7 @@ fn a_pool_that_gives_some_more_than_their_part_is_found_unfair() {
             town.pass_with(Span::from_secs(30), &["c", "d", "e"], 2);
         }
         assert_eq!(unfair(&mut town), is_unfair, "{policy:?}: {}", town.platform_says());
+        assert_eq!(town.diagnosis("c").contains("unfair default"), is_unfair, "{policy:?}");
         let jain = town.platform().pools[0].fairness[0].jain_permille;
         assert_eq!(jain.is_some_and(|jain| jain < 900), is_unfair, "{policy:?}: {jain:?}");
     }
