@@ -13,6 +13,21 @@ steps:
     cost: 0.60
 `;
 
+/// Both of two runs are let in before either of them costs anything.
+const PAID = `
+workflow: paid
+version: 1
+steps:
+  begin:
+    task: work
+    with: { sleep_ms: input.sleep_ms }
+  work:
+    after: begin
+    task: work
+    with: { sleep_ms: 1 }
+    cost: 0.60
+`;
+
 async function declare(server: Server): Promise<void> {
   await server.workflow("held", HELD);
   await server.send("PUT", "/v1/orgs/group", {});
@@ -135,9 +150,10 @@ test("a tenant is suspended and resumed", async ({ page, server }) => {
 
 test("a budget that is topped up lets the run go on that waited for it", async ({ page, server }) => {
   await declare(server);
-  // Both are let in, since nothing is held yet; there is money for one of them.
-  const run = { workflow: "held", input: { sleep_ms: 1 } };
-  const batch = await server.send("POST", "/v1/tenants/paying/runs:batch", { runs: [run, run] });
+  // There is money for one of them.
+  await server.workflow("paid", PAID);
+  const [first, second] = [1_500, 2_500].map((sleep_ms) => ({ workflow: "paid", input: { sleep_ms } }));
+  const batch = await server.send("POST", "/v1/tenants/paying/runs:batch", { runs: [first, second] });
   const waiting = (batch as { results: { run: string }[] }).results[1]?.run ?? "";
   await page.goto(server.address(`tenants/paying/runs/${waiting}`));
   await expect(page.getByText(/Waits at the gate\s+budget/)).toBeVisible();
